@@ -1,0 +1,49 @@
+"""The browser's WebSocket object for Python code that does not use asyncio.
+
+The public names, and nothing else. See `WebSocket` for the start.
+"""
+
+from ._errors import (
+    BufferFull,
+    ConnectionClosed,
+    ConnectionLost,
+    DOMException,
+    HandshakeError,
+    InvalidAccessErr,
+    InvalidStateErr,
+    ProtocolError,
+    SecurityErr,
+    SyntaxErr,
+    WebSocketError,
+)
+from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
+from ._options import Options
+from ._version import __version__
+from ._websocket import WebSocket
+
+__all__ = [
+    "BufferFull",
+    "CloseEvent",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "DOMException",
+    "ErrorEvent",
+    "Event",
+    "EventTarget",
+    "HandshakeError",
+    "InvalidAccessErr",
+    "InvalidStateErr",
+    "MessageEvent",
+    "Options",
+    "ProtocolError",
+    "SecurityErr",
+    "SyntaxErr",
+    "WebSocket",
+    "WebSocketError",
+    "__version__",
+]
+
+for _name in __all__:
+    if isinstance(_public := globals()[_name], type):
+        _public.__module__ = __name__  # so that tracebacks and help() name the public door
+del _name, _public

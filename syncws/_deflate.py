@@ -1,0 +1,125 @@
+"""permessage-deflate (RFC 7692): its parameters, the compressor and the bounded inflater.
+
+Owns: the two zlib streams of one connection. Runs on: the writer thread (`Deflater`) and the reader
+thread (`Inflater`), which share nothing. Must not import: anything with I/O or threads.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ._errors import HandshakeError, ProtocolError
+from ._frames import Buffer, CloseCode
+
+NAME = "permessage-deflate"
+# The offer of the browsers. Naming client_max_window_bits lets the server shrink our compressor's memory.
+OFFER = f"{NAME}; client_max_window_bits"
+
+_TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what ends a sync flush, and is left off on the wire
+# Below this size the deflate header and the lost context outweigh any gain.
+MIN_COMPRESSED = 64
+# Memory of a compressor: (1 << window bits + 2) + (1 << level + 9); 8 would double it for a few per cent.
+_MEMORY_LEVEL = 6
+_STEP = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What the server accepted (RFC 7692 7.1)."""
+
+    server_no_context_takeover: bool = False
+    client_no_context_takeover: bool = False
+    server_max_window_bits: int = 15
+    client_max_window_bits: int = 15
+
+
+def agree(parameters: list[tuple[str, str | None]]) -> Agreement:
+    """Check the parameters of the server's answer.
+
+    Raises `HandshakeError` for one that is unknown, repeated, out of range, or wrongly with or without
+    a value (RFC 7692 7.1: the client fails the connection).
+    """
+    found: dict[str, bool | int] = {}
+    for name, value in parameters:
+        if name in found:
+            raise HandshakeError(f"{NAME}: the server repeats the parameter {name!r}")
+        if name in ("server_no_context_takeover", "client_no_context_takeover"):
+            if value is not None:
+                raise HandshakeError(f"{NAME}: the parameter {name!r} takes no value, got {value!r}")
+            found[name] = True
+        elif name in ("server_max_window_bits", "client_max_window_bits"):
+            # RFC 7692 7.1.2: a decimal integer without leading zeros, from 8 to 15.
+            if value not in ("8", "9", "10", "11", "12", "13", "14", "15"):
+                raise HandshakeError(f"{NAME}: {name!r} must be from 8 to 15, got {value!r}")
+            found[name] = int(value)
+        else:
+            raise HandshakeError(f"{NAME}: the server answers with the unknown parameter {name!r}")
+    return Agreement(**found)  # type: ignore[arg-type]
+
+
+class Deflater:
+    """Compresses whole messages or their fragments, in order."""
+
+    def __init__(self, agreement: Agreement) -> None:
+        # zlib cannot make a raw stream with a window of 256 bytes (it silently takes 512): RFC 7692 7.1.2.2
+        # lets an endpoint that was given 8 bits go without compressing.
+        self.usable = agreement.client_max_window_bits > 8
+        self._window_bits = agreement.client_max_window_bits
+        self._keep_context = not agreement.client_no_context_takeover
+        self._stream: zlib._Compress | None = None
+
+    def compress(self, payload: Buffer, final: bool = True) -> bytes:
+        """The compressed form of a message, or of its next fragment."""
+        if self._stream is None:
+            self._stream = zlib.compressobj(wbits=-self._window_bits, memLevel=_MEMORY_LEVEL)
+        packed = self._stream.compress(payload) + self._stream.flush(zlib.Z_SYNC_FLUSH)
+        if not final:
+            return packed
+        if not self._keep_context:
+            self._stream = None
+        # RFC 7692 7.2.3.6: an empty message is one empty block, a single zero byte.
+        return packed[: -len(_TAIL)] or b"\x00"
+
+
+class Inflater:
+    """Inflates messages piece by piece; never makes more than it is asked for."""
+
+    def __init__(self, agreement: Agreement) -> None:
+        self._window_bits = agreement.server_max_window_bits
+        self._keep_context = not agreement.server_no_context_takeover
+        self._stream: zlib._Decompress | None = None
+
+    def inflate(self, payload: bytes, final: bool) -> Iterator[bytes]:
+        """Yield the plain bytes of a piece of a message in steps of bounded size.
+
+        `final` says that the message ends with this piece. The caller counts what comes and stops asking
+        when it is too much. Raises `ProtocolError` (1007) when the data is not deflate.
+        """
+        if not payload and self._stream is None:
+            return  # nothing to end: the last block was marked final, or there was none
+        pending = payload + _TAIL if final else payload
+        try:
+            while True:
+                if self._stream is None:
+                    self._stream = zlib.decompressobj(-self._window_bits)
+                plain = self._stream.decompress(pending, _STEP)
+                if plain:
+                    yield plain
+                if self._stream.eof:
+                    # A block marked final (BFINAL) ends the stream inside the message, which RFC 7692
+                    # 7.2.3.4 allows: a new stream goes on with what is left, unless that is our tail only.
+                    pending = self._stream.unused_data
+                    self._stream = None
+                    if not pending or (final and len(pending) <= len(_TAIL)):
+                        break
+                    continue
+                pending = self._stream.unconsumed_tail
+                # A full step may be one that was cut: zlib can hold output when it has taken all input.
+                if not pending and len(plain) < _STEP:
+                    break
+        except zlib.error as error:
+            raise ProtocolError(f"compressed data is broken: {error}", CloseCode.INVALID_DATA) from error
+        if final and not self._keep_context:
+            self._stream = None

@@ -1,0 +1,73 @@
+"""Messages in, bytes out: compression, masking, framing (RFC 6455 5, RFC 7692 7).
+
+Owns: the write side's protocol state. Runs on: the writer thread alone. Must not import: anything with I/O
+or threads.
+
+Keys come from `os.urandom` after the payloads are fixed, a fresh one for each frame (RFC 6455 5.3, 10.3).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+
+from ._deflate import MIN_COMPRESSED, Deflater
+from ._frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
+
+# Payloads from this size on are masked and sent in pieces of it: bounded memory, and other threads run
+# in between. A multiple of 4, so that every piece begins with the key's first byte.
+PIECE = 256 * 1024
+
+
+def _mask_pattern(length: int) -> tuple[int, int, int]:
+    words = (length + 3) // 4 + 1
+    repeat = sum(1 << 32 * word for word in range(words))
+    return repeat, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
+
+
+# For each small length: what to multiply a key with so that it stands before the payload and over all of
+# it, how far to shift that right, and the header's second byte in its place. A small frame is then three
+# operations on integers.
+_SMALL = [_mask_pattern(length) for length in range(126)]
+
+
+class Encoder:
+    """The sending half of the protocol."""
+
+    def __init__(self, deflater: Deflater | None = None) -> None:
+        self._deflater = deflater if deflater is not None and deflater.usable else None
+        self.compresses = self._deflater is not None
+
+    def frames(self, items: list[tuple[int, bytes]]) -> bytes:
+        """The wire bytes of several small frames, each given as its first byte and its payload."""
+        keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))
+        wire = []
+        for (first, payload), key in zip(items, keys):
+            length = len(payload)
+            if length < 126:
+                repeat, shift, second = _SMALL[length]
+                frame = (key * repeat >> shift) ^ second ^ (first << 8 * (length + 5))
+                wire.append((frame ^ int.from_bytes(payload, "big")).to_bytes(length + 6, "big"))
+            else:
+                key_bytes = key.to_bytes(4, "big")
+                wire += header(first, length), key_bytes, mask(payload, key_bytes)
+        return b"".join(wire)
+
+    def pieces(self, first: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
+        """One large frame in pieces: each as its wire bytes and the number of payload bytes in them."""
+        key = os.urandom(4)
+        head = header(first, len(payload)) + key
+        with memoryview(payload) as view:
+            for start in range(0, len(view), PIECE):
+                part = view[start : start + PIECE]
+                masked = mask_large(part, key)
+                yield head + masked, len(part)
+                head = b""
+
+    def compress(self, first: int, payload: bytes) -> tuple[int, bytes]:
+        """A message's first byte and payload as they go out: compressed where that was agreed and gains."""
+        if self._deflater is None or len(payload) < MIN_COMPRESSED or first & 15 >= Opcode.CLOSE:
+            return first, payload
+        return first | RSV1, self._deflater.compress(payload)
+

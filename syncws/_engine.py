@@ -1,0 +1,111 @@
+"""One connection: the wiring of queue, reader and writer, and the list of those that are open.
+
+Owns: the threads' beginnings, and the `atexit` hook. Runs on: the caller's thread. Must not import: either
+face, the worker.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable
+
+from ._frames import Close, CloseCode
+from ._handshake import Asked, make_key
+from ._options import Options
+from ._queue import EventQueue
+from ._reader import Reader
+from ._url import URL
+from ._writer import Writer
+
+# How long the end of the process waits for all connections together to say goodbye.
+EXIT_SECONDS = 1.0
+
+_numbers = itertools.count(1)
+_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+class Engine:
+    """What both faces share. Every method may be called from any thread, and none waits for the network.
+
+    Attributes:
+        name: ``syncws-<n>``, which the threads' names begin with.
+        queue: where the events come out.
+        writer: the outbox, and its counts.
+    """
+
+    def __init__(self, url: URL, protocols: tuple[str, ...], options: Options) -> None:
+        if url.secure:
+            # Here, not in the reader: a fork must not find the import lock in the reader's hands.
+            from . import _tls  # noqa: F401
+        self.name = f"syncws-{next(_numbers)}"
+        asked = Asked(
+            url=url,
+            key=make_key(),
+            protocols=protocols,
+            origin=options.origin,
+            headers=options.headers,
+            compression=options.compression is not None,
+        )
+        self.queue = EventQueue(options.max_queue, self._wake_reader)
+        self.writer = Writer(options.max_buffered, self._wake_reader)
+        self._reader = Reader(asked, options, self.queue, self.writer, self.name)
+        self._threads: list[threading.Thread] = []
+
+    def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
+        """Start the reader and the writer, and before them the threads of a face, given as (name, body).
+
+        Raises `RuntimeError` when the system gives no more threads; what was started has ended then.
+        """
+        try:
+            for name, body in (*bodies, ("writer", self.writer.run), ("reader", self._reader.run)):
+                # Daemons: a connection that nobody closes must not keep the process from ending.
+                thread = threading.Thread(target=body, name=f"{self.name}-{name}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except RuntimeError:
+            self.writer.stop()
+            raise
+        _open_engines.add(self)
+
+    def close(self, close: Close) -> None:
+        """Begin the closing handshake: `close` goes out behind all that is queued."""
+        self.writer.close(close)
+        self._reader.note_close()
+
+    def abandon(self, why: str) -> None:
+        """Fail the connection as soon as the reader is awake."""
+        self._reader.abandon(why)
+
+    def join_threads(self, timeout: float | None) -> bool:
+        """Wait until the threads are gone; False when `timeout` seconds were over first."""
+        until = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def is_own_thread(self) -> bool:
+        return threading.current_thread() in self._threads
+
+    def _wake_reader(self) -> None:
+        self._reader.wake()
+
+
+def _say_goodbye(engines: Iterable[Engine]) -> None:
+    until = time.monotonic() + EXIT_SECONDS
+    open_engines = list(engines)
+    for engine in open_engines:
+        # WHATWG, *make disappear*: the peer is told that this end goes away.
+        engine.close(Close(CloseCode.GOING_AWAY))
+    for engine in open_engines:
+        engine.writer.wait_finished(max(0.0, until - time.monotonic()))
+
+
+@atexit.register
+def _at_exit() -> None:
+    _say_goodbye(_open_engines)
+
+

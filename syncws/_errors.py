@@ -1,0 +1,133 @@
+"""The exceptions: the caller's mistakes, and the faults of the network and of the server.
+
+Owns: every exception class of the package. Runs on: any thread. Imports nothing of the package.
+
+The caller's mistakes (raised at the call, named as in `xml.dom`):
+
+    DOMException
+      SyntaxErr           also a ValueError
+      SecurityErr
+      InvalidAccessErr    also a ValueError
+      InvalidStateErr     also a RuntimeError
+
+The faults of others (an `ErrorEvent.error` on the event face, raised on the pull face). What the
+operating system or the TLS library reports keeps its own class (`ConnectionRefusedError`,
+`socket.gaierror`, `ssl.SSLCertVerificationError`, `TimeoutError`: all of them `OSError`); the rest is:
+
+    WebSocketError
+      HandshakeError      the answer to the opening handshake was refused or broken
+      ProtocolError       the server broke RFC 6455 or RFC 7692, or passed a limit
+      ConnectionLost      TCP ended without a Close frame; also a ConnectionError
+      BufferFull          max_buffered would be passed (raised by `send`)
+      ConnectionClosed    the connection is over (pull face)
+"""
+
+from __future__ import annotations
+
+
+class DOMException(Exception):
+    """An error that the interface itself raises, with the name and code of the Web IDL standard.
+
+    Attributes:
+        name: the standard's name, for example ``"SyntaxError"``.
+        code: the legacy code, for example 12.
+        message: what was wrong, naming the argument and the bad value.
+    """
+
+    name = "Error"
+    code = 0
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class SyntaxErr(DOMException, ValueError):
+    """An argument does not follow the grammar it must follow (a URL, a subprotocol, text)."""
+
+    name = "SyntaxError"
+    code = 12
+
+
+class SecurityErr(DOMException):
+    """The URL names a port that the Fetch standard blocks."""
+
+    name = "SecurityError"
+    code = 18
+
+
+class InvalidAccessErr(DOMException, ValueError):
+    """A close code that applications may not send."""
+
+    name = "InvalidAccessError"
+    code = 15
+
+
+class InvalidStateErr(DOMException, RuntimeError):
+    """The call does not fit the state that the object is in."""
+
+    name = "InvalidStateError"
+    code = 11
+
+
+class WebSocketError(Exception):
+    """The base of what goes wrong with a connection beyond the operating system's own errors."""
+
+
+class HandshakeError(WebSocketError):
+    """The opening handshake failed: the server refused, or its answer is not a valid one.
+
+    Attributes:
+        status: the HTTP status, or None when no status line could be read.
+        headers: the answer's headers as (name, value) pairs in the order received.
+        body: the first bytes of the answer's body.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class ProtocolError(WebSocketError):
+    """The server broke the protocol, or a message passed a limit.
+
+    Attributes:
+        close_code: the code that the Close frame sent in answer carries (RFC 6455 7.4.1).
+    """
+
+    def __init__(self, message: str, close_code: int = 1002) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+
+
+class ConnectionLost(WebSocketError, ConnectionError):
+    """TCP ended, or was reset, before the closing handshake was done."""
+
+
+class BufferFull(WebSocketError):
+    """`send` would have more bytes waiting than `max_buffered` allows; nothing was sent or counted."""
+
+
+class ConnectionClosed(WebSocketError):
+    """The connection is over; the cause, if it failed, is chained as ``__cause__``.
+
+    Attributes:
+        code: the close code: the server's, 1005 when its Close frame had none, 1006 after a failure.
+        reason: the server's reason, ``""`` when it gave none.
+        wasClean: True after an orderly close.
+    """
+
+    def __init__(self, code: int, reason: str, was_clean: bool) -> None:
+        said = f"{code} {reason}".rstrip()
+        super().__init__(f"connection closed: {said}" if was_clean else f"connection failed: {said}")
+        self.code = code
+        self.reason = reason
+        self.wasClean = was_clean

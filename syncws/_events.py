@@ -1,0 +1,241 @@
+"""The event classes and `EventTarget`: what listeners are given, and how they are called (DOM standard 2).
+
+Owns: the listener lists of one object. Runs on: listeners may be added and removed from any thread;
+they are called in the thread that dispatches. Must not import: anything with sockets or the protocol.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, Union
+
+from . import _errors
+
+logger = logging.getLogger("syncws")
+
+_TIME_ORIGIN = time.perf_counter()
+
+
+def now() -> float:
+    """Milliseconds since the package was imported: the clock of `Event.timeStamp`."""
+    return (time.perf_counter() - _TIME_ORIGIN) * 1000
+
+
+class Event:
+    """Something that happened to its target.
+
+    Attributes:
+        type: the event's name, such as ``"open"``.
+        target: the object the event was dispatched to; None before its dispatch.
+        currentTarget: the same object while listeners run, None before and after.
+        timeStamp: when the event was made, in milliseconds on a clock that never goes back.
+    """
+
+    target: EventTarget | None = None
+    currentTarget: EventTarget | None = None
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+        self.timeStamp = now()
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.type!r})"
+
+
+class MessageEvent(Event):
+    """A whole message has arrived.
+
+    Attributes:
+        data: `str` for text; for binary `bytes`, or `bytearray` where ``binaryType`` is ``"arraybuffer"``.
+        origin: ``ws://host[:port]`` or ``wss://host[:port]`` of the connection's URL.
+    """
+
+    def __init__(self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None) -> None:
+        # Not by super().__init__: this runs once a message, and is a good part of what a message costs.
+        self.type = type
+        self.data = data
+        self.origin = origin
+        self.timeStamp = now() if time_stamp is None else time_stamp
+
+    def __repr__(self) -> str:
+        data = repr(self.data) if len(self.data or "") <= 60 else f"{self.data[:60]!r}…"
+        return f"MessageEvent({self.type!r}, data={data}, origin={self.origin!r})"
+
+
+class CloseEvent(Event):
+    """The connection is over; nothing comes after it.
+
+    Attributes:
+        code: the server's close code, 1005 when its Close frame had none, 1006 after a failure.
+        reason: the server's reason, or ``""``.
+        wasClean: True when the closing handshake was done.
+    """
+
+    def __init__(self, type: str, code: int = 0, reason: str = "", wasClean: bool = False) -> None:
+        super().__init__(type)
+        self.code = code
+        self.reason = reason
+        self.wasClean = wasClean
+
+    def __repr__(self) -> str:
+        return (
+            f"CloseEvent({self.type!r}, code={self.code}, reason={self.reason!r}, wasClean={self.wasClean})"
+        )
+
+
+class ErrorEvent(Event):
+    """The connection failed; a close event follows.
+
+    Attributes:
+        error: the exception, with its cause chained.
+        message: the exception as text, never empty.
+    """
+
+    def __init__(self, type: str, error: BaseException | None = None, message: str = "") -> None:
+        super().__init__(type)
+        self.error = error
+        self.message = message or str(error or "") or error.__class__.__name__
+
+    def __repr__(self) -> str:
+        return f"ErrorEvent({self.type!r}, message={self.message!r}, error={self.error!r})"
+
+
+class EventListener(Protocol):
+    """An object that is itself a listener (DOM 2.7, *callback interface*)."""
+
+    def handleEvent(self, event: Any) -> object: ...
+
+
+Handler = Callable[[Any], object]
+Listener = Union[Handler, EventListener]
+
+
+class _Registration:
+    """One entry of a listener list. ``removed`` is read by dispatches that are under way."""
+
+    __slots__ = ("call", "callback", "once", "removed")
+
+    def __init__(self, callback: Listener, once: bool) -> None:
+        self.once = once
+        self.removed = False
+        self.replace(callback)
+
+    def replace(self, callback: Listener) -> None:
+        self.callback = callback
+        # `handleEvent` is looked up at each call, as Web IDL has it.
+        self.call: Handler = callback if callable(callback) else lambda event: callback.handleEvent(event)
+
+
+class EventTarget:
+    """An object that events are dispatched to (DOM 2.7).
+
+    Every method may be called from any thread, also from inside a listener.
+    """
+
+    # Lists are replaced, never changed: a dispatch runs over the tuple that it found, so that a listener
+    # added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone").
+    _registrations: dict[str, tuple[_Registration, ...]]
+
+    def __init__(self) -> None:
+        self._registrations = {}
+        self._handlers: dict[str, _Registration] = {}
+        self._listener_lock = threading.Lock()
+
+    def addEventListener(self, type: str, callback: Listener | None, *, once: bool = False) -> None:
+        """Call `callback` with each event of this type, after the listeners that are there already.
+
+        Args:
+            type: the event's type, such as ``"message"``.
+            callback: a callable of one argument or an object with `handleEvent`; None does nothing.
+            once: remove the listener before its first call.
+
+        A callback that is registered for this type already is not added again. Raises `TypeError` for
+        a callback that cannot be called.
+        """
+        if callback is None:
+            return
+        if not callable(callback) and not hasattr(callback, "handleEvent"):
+            raise TypeError(f"callback must be callable or have handleEvent(), not {callback!r}")
+        with self._listener_lock:
+            present = self._registrations.get(type, ())
+            # Equality, not identity: each look-up of a bound method makes another object.
+            if not any(
+                entry.callback == callback and entry is not self._handlers.get(type) for entry in present
+            ):
+                self._registrations[type] = (*present, _Registration(callback, once))
+        self._listener_added()
+
+    def removeEventListener(self, type: str, callback: Listener | None) -> None:
+        """Take a listener off; one that was not called yet in a dispatch under way will not be."""
+        with self._listener_lock:
+            for entry in self._registrations.get(type, ()):
+                if entry.callback == callback and entry is not self._handlers.get(type):
+                    self._drop(type, entry)
+                    return
+
+    def dispatchEvent(self, event: Event) -> bool:
+        """Run the listeners of `event.type` in the calling thread, before this returns; always True.
+
+        Raises `TypeError` when `event` is no `Event`, and `InvalidStateErr` when it is being dispatched.
+        """
+        if not isinstance(event, Event):
+            raise TypeError(f"event must be an Event, not {event!r}")
+        if event.currentTarget is not None:
+            raise _errors.InvalidStateErr(f"{event!r} is being dispatched already")
+        event.target = self
+        self._fire(event)
+        return True
+
+    def _fire(self, event: Event) -> None:
+        """Call the listeners one after the other; what one raises is logged, and the next one runs."""
+        registrations = self._registrations.get(event.type)
+        if registrations is None:
+            return
+        event.currentTarget = self
+        for entry in registrations:
+            if entry.removed:
+                continue
+            if entry.once:
+                with self._listener_lock:
+                    if entry.removed:
+                        continue
+                    self._drop(event.type, entry)
+            try:
+                entry.call(event)
+            except BaseException:
+                # Also SystemExit: a callback must not be able to end the thread that others wait for.
+                logger.exception("a listener of %r raised: %r", event.type, entry.callback)
+        event.currentTarget = None
+
+    def _drop(self, type: str, entry: _Registration) -> None:
+        entry.removed = True
+        self._registrations[type] = tuple(e for e in self._registrations[type] if e is not entry)
+
+    def _listener_added(self) -> None:
+        """Called after a listener or handler was set; for subclasses."""
+
+    def _get_handler(self, type: str) -> Handler | None:
+        entry = self._handlers.get(type)
+        return None if entry is None else entry.callback  # type: ignore[return-value]
+
+    def _set_handler(self, type: str, callback: Handler | None) -> None:
+        """Set an event handler attribute, ``on<type>``: it takes its place among the listeners when it is
+        first set and keeps it when it is replaced; None gives the place up (HTML 8.1.8.1)."""
+        if callback is not None and not callable(callback):
+            raise TypeError(f"on{type} must be None or callable, not {callback!r}")
+        with self._listener_lock:
+            entry = self._handlers.get(type)
+            if callback is None:
+                if entry is not None:
+                    del self._handlers[type]
+                    self._drop(type, entry)
+                return
+            if entry is None:
+                entry = self._handlers[type] = _Registration(callback, once=False)
+                self._registrations[type] = (*self._registrations.get(type, ()), entry)
+            else:
+                entry.replace(callback)
+        self._listener_added()

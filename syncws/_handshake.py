@@ -1,0 +1,204 @@
+"""The opening handshake's meaning: key and accept, subprotocols, extensions (RFC 6455 4.1, WHATWG 2).
+
+Owns: what the client asks for and what it accepts as an answer. Runs on: the caller's thread
+(`check_protocols`) and the reader thread. Must not import: anything with I/O or threads.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Union
+
+from . import _deflate
+from ._errors import HandshakeError, SyntaxErr
+from ._http import Headers, Response, format_request, get_all, get_list, is_token
+from ._url import URL
+
+_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+# What the handshake itself sends; a caller's header of this name would make a second, contradicting one.
+RESERVED_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "host",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
+    """The subprotocols asked for, as a tuple (WHATWG, the constructor's steps 7 and 8).
+
+    Raises `TypeError` when they are no strings, `SyntaxErr` for one that is no token and for a duplicate.
+    """
+    names = (protocols,) if isinstance(protocols, str) else tuple(protocols)
+    seen: set[str] = set()
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"protocols must be a str or strs, not {name!r}")
+        if not is_token(name):
+            raise SyntaxErr(f"protocols: {name!r} is no HTTP token")
+        if name.lower() in seen:
+            raise SyntaxErr(f"protocols: {name!r} is given twice")
+        seen.add(name.lower())
+    return names
+
+
+def make_key() -> str:
+    """A fresh Sec-WebSocket-Key (RFC 6455 4.1, item 7)."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def accept_for(key: str) -> str:
+    """The Sec-WebSocket-Accept that proves the server read the key (RFC 6455 4.2.2, item 5.4)."""
+    digest = hashlib.sha1((key + _GUID).encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one attempt asks for, and what its answer is checked against."""
+
+    url: URL
+    key: str
+    protocols: tuple[str, ...] = ()
+    origin: str | None = None
+    headers: Headers = ()
+    compression: bool = False
+
+    def request(self) -> bytes:
+        """The request head, with the RFC's own spelling: some servers compare names with case."""
+        fields = [
+            ("Host", self.url.host_header),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Key", self.key),
+            ("Sec-WebSocket-Version", "13"),
+        ]
+        if self.origin is not None:
+            fields.append(("Origin", self.origin))
+        if self.protocols:
+            fields.append(("Sec-WebSocket-Protocol", ", ".join(self.protocols)))
+        if self.compression:
+            fields.append(("Sec-WebSocket-Extensions", _deflate.OFFER))
+        if self.url.credentials is not None and not get_all(self.headers, "Authorization"):
+            user_and_password = ":".join(self.url.credentials).encode()
+            fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
+        return format_request(self.url.resource, [*fields, *self.headers])
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What the server selected: the values of `protocol` and `extensions`, and the whole answer."""
+
+    protocol: str
+    extensions: str
+    deflate: _deflate.Agreement | None
+    response: Response
+
+
+def check_response(asked: Asked, response: Response) -> Agreed:
+    """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
+
+    Raises `HandshakeError`, with the status and the headers, at the first check that fails.
+    """
+    try:
+        _check_upgrade(asked, response)
+        return Agreed(
+            protocol=_check_protocol(asked, response.headers),
+            extensions=", ".join(get_all(response.headers, "Sec-WebSocket-Extensions")),
+            deflate=_check_extensions(asked, response.headers),
+            response=response,
+        )
+    except HandshakeError as error:
+        error.status, error.headers = response.status, response.headers
+        raise
+
+
+def _check_upgrade(asked: Asked, response: Response) -> None:
+    headers = response.headers
+    if response.version != "1.1":
+        raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
+    upgrade = _single(headers, "Upgrade")
+    if upgrade.lower() != "websocket":
+        raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
+    connection = get_list(headers, "Connection")
+    if "upgrade" not in (option.lower() for option in connection):
+        raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
+    accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_for(asked.key)
+    if accept != expected:
+        raise HandshakeError(f"the answer's Sec-WebSocket-Accept is {accept!r}, not {expected!r}")
+
+
+def _check_protocol(asked: Asked, headers: Headers) -> str:
+    values = get_all(headers, "Sec-WebSocket-Protocol")
+    if not values:
+        if asked.protocols:
+            # WHATWG, *establish a WebSocket connection*, step 12: stricter than RFC 6455.
+            raise HandshakeError(f"the server selected none of the subprotocols {', '.join(asked.protocols)}")
+        return ""
+    protocol = _single(headers, "Sec-WebSocket-Protocol")
+    if protocol not in asked.protocols:
+        raise HandshakeError(f"the server selected the subprotocol {protocol!r}, which was not asked for")
+    return protocol
+
+
+def _check_extensions(asked: Asked, headers: Headers) -> _deflate.Agreement | None:
+    agreement = None
+    for name, parameters in parse_extensions(get_all(headers, "Sec-WebSocket-Extensions")):
+        if name != _deflate.NAME or not asked.compression:
+            raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
+        if agreement is not None:
+            raise HandshakeError(f"the server selected the extension {name!r} twice")
+        agreement = _deflate.agree(parameters)
+    return agreement
+
+
+def _single(headers: Headers, name: str) -> str:
+    values = get_all(headers, name)
+    if len(values) != 1:
+        raise HandshakeError(f"the answer has {len(values) or 'no'} {name} header{'s' * bool(values)}")
+    return values[0]
+
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_NAME = re.compile(rf"[ \t]*({_TOKEN})")
+_PARAMETER = re.compile(rf'[ \t]*;[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?')
+_SEPARATOR = re.compile(r"[ \t]*(?:,|$)")
+
+Parameters = list[tuple[str, Union[str, None]]]
+
+
+def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
+    """The extensions of Sec-WebSocket-Extensions headers with their parameters (RFC 6455 9.1).
+
+    Raises `HandshakeError` when a header does not follow the grammar.
+    """
+    for value in values:
+        position = 0
+        while position < len(value):
+            name = _NAME.match(value, position)
+            if name is not None:
+                position = name.end()
+                parameters: Parameters = []
+                while (parameter := _PARAMETER.match(value, position)) is not None:
+                    parameters.append((parameter[1], parameter[2] if parameter[3] is None else parameter[3]))
+                    position = parameter.end()
+                yield name[1], parameters
+            # RFC 9110 5.6.1.2: empty elements of a list are passed over.
+            separator = _SEPARATOR.match(value, position)
+            if separator is None:
+                raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {value!r}")
+            position = separator.end()

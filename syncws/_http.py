@@ -1,0 +1,155 @@
+"""One HTTP/1.1 request head out, one response head in, within limits (RFC 9112, as RFC 6455 4 needs it).
+
+Owns: the text of the opening handshake's two heads. Runs on: the reader thread. Must not import:
+anything with I/O or threads. What the fields mean is `_handshake`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ._errors import HandshakeError
+
+# The bounds of common servers (Apache, nginx: 8 KiB a line, 100 fields), doubled where cookies pile up.
+MAX_LINE = 16 * 1024
+MAX_FIELDS = 256
+MAX_HEAD = 64 * 1024
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?: ([^\0\r\n]*))?")
+# RFC 9110 5.5: visible characters, obs-text, and blanks in between. No NUL, no bare CR.
+_FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n]*?)[ \t]*")
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` is a token (RFC 9110 5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def get_all(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
+    """The values of all fields of this name, in order; names are compared without case."""
+    name = name.lower()
+    return [value for key, value in headers if key.lower() == name]
+
+
+def get_list(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
+    """The elements of a comma-separated field, over all lines of this name (RFC 9110 5.3)."""
+    return [part.strip(" \t") for value in get_all(headers, name) for part in value.split(",")]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The head of the server's answer.
+
+    Attributes:
+        status: the three-digit status.
+        reason: the reason phrase, which may be empty.
+        headers: (name, value) pairs in the order received.
+    """
+
+    status: int
+    reason: str
+    headers: Headers
+    version: str = "1.1"
+
+
+def format_request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
+    """The bytes of a GET request. Values were checked where the caller gave them; see `check_field`."""
+    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def check_field(name: object, value: object) -> tuple[str, str]:
+    """Check a header field that the caller asked for.
+
+    Raises `TypeError` when either is no `str`, `ValueError` when the name is no token or the value could
+    end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1).
+    """
+    if not isinstance(name, str) or not isinstance(value, str):
+        raise TypeError(f"headers must hold str names and str values, not {name!r}: {value!r}")
+    if not is_token(name):
+        raise ValueError(f"headers: {name!r} is no field name")
+    if any(character in value for character in "\r\n\0"):
+        raise ValueError(f"headers: the value of {name!r} holds CR, LF or NUL: {value!r}")
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"headers: the value of {name!r} is not Latin-1: {value!r}") from error
+    return name, value.strip(" \t")
+
+
+class ResponseParser:
+    """Takes the answer in pieces and gives its head once it is whole."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._searched = 0
+        self._lines: list[bytes] = []
+
+    def feed(self, data: bytes) -> tuple[Response, bytes] | None:
+        """Take the next bytes; return the head and the bytes after it once the head is complete.
+
+        Raises `HandshakeError` as soon as a limit is passed or a line is malformed.
+        """
+        self._received += data
+        while True:
+            end = self._received.find(b"\n", self._searched)
+            line_start = self._line_start
+            if end < 0:
+                self._searched = len(self._received)
+                self._check_sizes(len(self._received) - line_start)
+                # The first bytes tell a server of another protocol, which may never end its line.
+                if not self._lines and not b"HTTP/".startswith(self._received[:5]):
+                    raise self._malformed("the answer is not HTTP", bytes(self._received))
+                return None
+            self._searched = end + 1
+            self._check_sizes(end - line_start)
+            if self._received[end - 1 : end] != b"\r":
+                raise self._malformed("a line does not end in CR LF", bytes(self._received[line_start:end]))
+            line = bytes(self._received[line_start : end - 1])
+            self._line_start = end + 1
+            if not line and self._lines:
+                return self._parse(), bytes(self._received[end + 1 :])
+            self._lines.append(line)
+            if len(self._lines) == 1 and not _STATUS_LINE.fullmatch(line):
+                raise self._malformed("the status line is malformed", line)
+            if len(self._lines) > MAX_FIELDS + 1:
+                raise HandshakeError(f"the answer has more than {MAX_FIELDS} header fields")
+
+    _line_start = 0
+
+    @property
+    def started(self) -> bool:
+        """Whether any byte has arrived."""
+        return bool(self._received)
+
+    @property
+    def received(self) -> bytes:
+        return bytes(self._received)
+
+    def _check_sizes(self, line_length: int) -> None:
+        if line_length > MAX_LINE:
+            what = "header line" if self._lines else "status line"
+            raise HandshakeError(f"the answer's {what} is longer than {MAX_LINE} bytes")
+        if self._line_start + line_length > MAX_HEAD:
+            raise HandshakeError(f"the answer's head is larger than {MAX_HEAD} bytes")
+
+    def _parse(self) -> Response:
+        match = _STATUS_LINE.fullmatch(self._lines[0])
+        assert match is not None  # feed() has checked it
+        version, status, reason = match.groups()
+        headers = []
+        for line in self._lines[1:]:
+            field = _FIELD.fullmatch(line)
+            if field is None:
+                # Also a continued line (obs-fold), which RFC 9112 5.2 lets a user agent refuse.
+                raise self._malformed("a header line is malformed", line, status=int(status))
+            headers.append((field[1].decode("ascii"), field[2].decode("latin-1")))
+        return Response(int(status), (reason or b"").decode("latin-1"), tuple(headers), version.decode())
+
+    def _malformed(self, what: str, got: bytes, status: int | None = None) -> HandshakeError:
+        return HandshakeError(f"{what}: {got[:100]!r}", status=status, body=got[:1024])

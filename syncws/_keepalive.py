@@ -1,0 +1,48 @@
+"""When a ping is due, and when silence means that the link is dead (RFC 6455 5.5.2).
+
+Owns: the keepalive's times of one connection. Runs on: the reader thread alone. Must not import: anything;
+it is told the time.
+"""
+
+from __future__ import annotations
+
+
+class Keepalive:
+    """Pings at a fixed interval, and takes any byte that arrives as a sign of life."""
+
+    def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
+        self._interval = interval
+        self._timeout = timeout
+        self._ping_at = None if interval is None else now + interval
+        self._asked_at: float | None = None  # when the oldest ping was asked for that nothing came after
+
+    def heard(self) -> None:
+        """Bytes arrived, or reading is paused by ourselves: silence counts from the next ping on."""
+        self._asked_at = None
+
+    def ping_due(self, now: float) -> bool:
+        """Whether a ping is to be sent now; asking counts it as sent."""
+        if self._ping_at is None or self._interval is None or now < self._ping_at:
+            return False
+        self._ping_at = now + self._interval
+        if self._asked_at is None:
+            self._asked_at = now
+        return True
+
+    def expires(self, left_at: float, progress_at: float) -> float | None:
+        """When the link counts as dead, unless something arrives.
+
+        Args:
+            left_at: when the last ping was handed to the network.
+            progress_at: when the network last took a byte. While a ping is stuck behind a send that does
+                not move, silence counts from there: a peer that stopped reading must not live for ever.
+        """
+        if self._asked_at is None or self._timeout is None:
+            return None
+        since = left_at if left_at >= self._asked_at else max(self._asked_at, progress_at)
+        return since + self._timeout
+
+    def next_at(self, left_at: float, progress_at: float) -> float | None:
+        """When to look again."""
+        times = [at for at in (self._ping_at, self.expires(left_at, progress_at)) if at is not None]
+        return min(times, default=None)

@@ -1,0 +1,186 @@
+"""The opening of a connection: DNS, TCP, TLS and the opening handshake, under one deadline.
+
+Owns: the stream until it is handed over, open. Runs on: the reader thread. Must not import: the other
+threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import _dial
+from ._errors import ConnectionLost, HandshakeError
+from ._handshake import Agreed, Asked, check_response
+from ._http import Response, ResponseParser, get_all
+from ._options import Options
+from ._stream import Stream
+from ._waiter import READ, Waiter
+
+if TYPE_CHECKING:
+    import socket
+
+    from ._tls import TLSStream
+
+# How much of a refusal's body the error carries, and how long to wait for it once the head is there.
+BODY_BYTES = 4096
+BODY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open connection: the stream, what was agreed, and the first bytes after the answer."""
+
+    stream: Stream
+    agreed: Agreed
+    rest: bytes
+
+
+class Opening:
+    """One attempt."""
+
+    def __init__(
+        self, asked: Asked, options: Options, waiter: Waiter, check: Callable[[], None], name: str
+    ) -> None:
+        """`check` is called before each wait; it raises when the attempt was abandoned."""
+        self._asked = asked
+        self._options = options
+        self._waiter = waiter
+        self._check = check
+        self._name = name
+        self._doing = ""
+        self.deadline: float | None = None
+
+    def run(self) -> Opened:
+        """Open the connection.
+
+        Raises `OSError` (DNS, TCP, TLS; `TimeoutError` when `open_timeout` is over) and `WebSocketError`
+        (the answer); each says what was tried and what came back.
+        """
+        if self._options.open_timeout is not None:
+            self.deadline = time.monotonic() + self._options.open_timeout
+        url = self._asked.url
+        self._doing = f"looking up {url.hostname!r}"
+        addresses = _dial.resolve(url.hostname, url.effective_port, self, self._name)
+        self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
+        sock = _dial.connect(addresses, url.hostname, self)
+        stream = Stream(sock)
+        try:
+            if url.secure:
+                stream = self._start_tls(sock)
+            self._doing = "waiting for the answer to the opening handshake"
+            stream.send(self._asked.request())
+            response, rest = self._read_head(stream)
+            if response.status != 101:
+                raise self._refusal(stream, response, rest)
+            return Opened(stream, check_response(self._asked, response), rest)
+        except BaseException:
+            stream.close()
+            raise
+
+    # What `_dial` needs of its `Patience`.
+
+    def wake(self) -> None:
+        self._waiter.wake()
+
+    def wait(self, sock: socket.socket | None, events: int, limit: float | None = None) -> bool:
+        """Wait until `sock` is ready (True) or `limit` seconds are over (False).
+
+        Without a socket it also returns, False, when woken.
+        """
+        until = None if limit is None else time.monotonic() + limit
+        while True:
+            self._check()
+            now = time.monotonic()
+            if self.deadline is not None and now >= self.deadline:
+                raise _dial.PatienceOver(
+                    f"not open within open_timeout={self._options.open_timeout} s of {self._asked.url}: "
+                    f"given up while {self._doing}"
+                )
+            if until is not None and now >= until:
+                return False
+            ends = [end for end in (self.deadline, until) if end is not None]
+            if self._waiter.wait(sock, events, min(ends) - now if ends else None):
+                return True
+            if sock is None:
+                return False
+
+    def _start_tls(self, sock: socket.socket) -> TLSStream:
+        import ssl
+
+        from . import _tls  # imported already, by the caller's thread; see `_engine`
+
+        url, options = self._asked.url, self._options
+        tried = self._doing = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
+        context = options.ssl_context or _tls.default_context()
+        try:
+            stream = _tls.TLSStream(sock, context, options.server_hostname or url.hostname)
+            while not stream.handshake_step():
+                while (received := stream.receive_handshake()) is None:
+                    self.wait(sock, READ)
+                if not received:
+                    raise ConnectionLost(f"{tried}: the server ended TCP")
+        except ssl.SSLError as error:
+            raise _tls.describe(error, tried) from error
+        except ConnectionResetError as error:
+            raise ConnectionLost(f"{tried}: the server reset TCP") from error
+        return stream
+
+    def _receive(self, stream: Stream) -> bytes:
+        while (data := stream.recv(16 * 1024)) is None:
+            self.wait(stream.socket, READ)
+        return data
+
+    def _read_head(self, stream: Stream) -> tuple[Response, bytes]:
+        parser = ResponseParser()
+        data = b""
+        while True:
+            if (result := parser.feed(data)) is not None:
+                response, rest = result
+                if not 100 <= response.status < 200 or response.status == 101:
+                    return result
+                # RFC 9110 15.2: an interim answer, such as 103, may come before the final one.
+                parser, data = ResponseParser(), rest
+                continue
+            try:
+                data = self._receive(stream)
+            except OSError as error:
+                if isinstance(error, _dial.PatienceOver):
+                    raise
+                raise ConnectionLost(f"the connection was lost while {self._doing}: {error}") from error
+            if not data:
+                so_far = f" after {parser.received[:100]!r}" if parser.received else ""
+                raise ConnectionLost(f"the server ended TCP while {self._doing}{so_far}")
+
+    def _refusal(self, stream: Stream, response: Response, rest: bytes) -> HandshakeError:
+        body = self._read_body(stream, response, rest)
+        message = f"{self._asked.url} answered {response.status} {response.reason}".rstrip()
+        location = get_all(response.headers, "Location")
+        if location and 300 <= response.status < 400:
+            message += f" (redirects are not followed) to {location[0]}"
+        if body:
+            message += f": {body[:200]!r}"
+        return HandshakeError(message, response.status, response.headers, body)
+
+    def _read_body(self, stream: Stream, response: Response, body: bytes) -> bytes:
+        """The beginning of a refusal's body, as far as it comes without much waiting."""
+        wanted = BODY_BYTES
+        lengths = get_all(response.headers, "Content-Length")
+        if lengths and lengths[0].isdecimal():
+            wanted = min(wanted, int(lengths[0][:9]))
+        until = time.monotonic() + BODY_SECONDS
+        while len(body) < wanted:
+            try:
+                data = stream.recv(BODY_BYTES)
+                if data is None:
+                    if not self.wait(stream.socket, READ, max(0.0, until - time.monotonic())):
+                        break
+                    continue
+            except OSError:
+                break  # the refusal is the news; how TCP ended after it is not
+            if not data:
+                break
+            body += data
+        return body[:wanted]

@@ -1,0 +1,131 @@
+"""The options of a connection: every keyword that both faces take, with its default and its reason.
+
+Owns: nothing at run time. Runs on: the caller's thread. Must not import: anything with I/O or threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from ._http import Headers, check_field
+from ._handshake import RESERVED_HEADERS
+
+if TYPE_CHECKING:
+    import ssl
+
+HeadersLike = Union[Mapping[str, str], Iterable[tuple[str, str]]]
+QueueLimit = Union[int, None, tuple[Union[int, None], Union[int, None]]]
+
+#: High enough that a burst is taken off the network in large reads, low enough that a consumer that
+#: stands still costs a few MiB.
+DEFAULT_QUEUE = (4 * 2**20, 16384)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may choose; built once, by `from_keywords`, for both faces.
+
+    Attributes:
+        headers: further fields of the request head.
+        origin: the Origin field; a browser's page has one, a program has none by default.
+        ssl_context: for ``wss``; None verifies against the system's trust store.
+        server_hostname: the name to send (SNI) and to verify; None takes the URL's host.
+        compression: ``"deflate"`` offers permessage-deflate, as browsers do; None does not.
+        open_timeout: seconds for DNS, TCP, TLS and the handshake in all. 10 s: longer than a bad mobile
+            link takes, shorter than a person waits.
+        close_timeout: seconds for the closing handshake and the end of TCP. 10 s, as `open_timeout`.
+        ping_interval: seconds between keepalive pings. 20 s: below the idle time-outs of common proxies
+            and NATs (30 to 60 s).
+        ping_timeout: seconds of silence after a ping before the link counts as dead. 20 s: a link that
+            stalls for less often comes back.
+        max_size: bytes of one message after decompression. 16 MiB: what fits a worker's memory several
+            times over; a hostile server cannot make the process swell.
+        max_queue: (bytes, messages) waiting to be dispatched before reading pauses.
+        max_buffered: bytes that `send` may have waiting. None: `bufferedAmount` is for the caller to watch.
+    """
+
+    headers: Headers = ()
+    origin: str | None = None
+    ssl_context: ssl.SSLContext | None = None
+    server_hostname: str | None = None
+    compression: str | None = "deflate"
+    open_timeout: float | None = 10
+    close_timeout: float | None = 10
+    ping_interval: float | None = 20
+    ping_timeout: float | None = 20
+    max_size: int | None = 16 * 2**20
+    max_queue: tuple[int | None, int | None] = DEFAULT_QUEUE
+    max_buffered: int | None = None
+
+    @classmethod
+    def from_keywords(cls, headers: HeadersLike | None = None, **keywords: Any) -> Options:
+        """Check the keywords that a face was given.
+
+        Raises `TypeError` for an unknown keyword or a wrong type, `ValueError` for a bad value; both name
+        the option and the value.
+        """
+        unknown = keywords.keys() - cls.__slots__
+        if unknown:
+            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+        for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):
+            _check_seconds(name, keywords.get(name))
+        for name in ("max_size", "max_buffered"):
+            _check_count(name, keywords.get(name))
+        if "max_queue" in keywords:
+            keywords["max_queue"] = _queue_limit(keywords["max_queue"])
+        if keywords.get("compression", "deflate") not in ("deflate", None):
+            raise ValueError(f"compression must be 'deflate' or None, not {keywords['compression']!r}")
+        if keywords.get("origin") is not None:
+            check_field("Origin", keywords["origin"])
+        context = keywords.get("ssl_context")
+        if context is not None and not hasattr(context, "wrap_bio"):
+            raise TypeError(f"ssl_context must be an ssl.SSLContext or None, not {context!r}")
+        hostname = keywords.get("server_hostname")
+        if hostname is not None and not isinstance(hostname, str):
+            raise TypeError(f"server_hostname must be a str or None, not {hostname!r}")
+        return cls(headers=_check_headers(headers), **keywords)
+
+
+def _check_headers(headers: HeadersLike | None) -> Headers:
+    if headers is None:
+        return ()
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    fields = []
+    for pair in pairs:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise TypeError(f"headers must be a mapping or (name, value) pairs, not {pair!r}")
+        name, value = check_field(*pair)
+        if name.lower() in RESERVED_HEADERS:
+            raise ValueError(f"headers: {name!r} is set by the handshake itself")
+        fields.append((name, value))
+    return tuple(fields)
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
+    if not value > 0 or math.isinf(value):
+        raise ValueError(f"{name} must be greater than 0 seconds, or None, not {value!r}")
+
+
+def _check_count(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int or None, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, or None, not {value!r}")
+
+
+def _queue_limit(value: QueueLimit) -> tuple[int | None, int | None]:
+    pair = value if isinstance(value, tuple) else (value, None if value is None else DEFAULT_QUEUE[1])
+    if len(pair) != 2:
+        raise TypeError(f"max_queue must be bytes, (bytes, messages) or None, not {value!r}")
+    for part in pair:
+        _check_count("max_queue", part)
+    return pair

@@ -1,0 +1,112 @@
+"""The event queue between the reader and whoever takes the events: the worker, or a caller of `recv`.
+
+Owns: the events that wait, and their bounds. Runs on: `put` on the reader thread, `take` on the consumer's.
+Must not import: frames, sockets; it never hears of either.
+
+An event is a message (`str` or `bytes`, as it is) or one of the records below. They move in batches: one
+lock and one wake-up for all that one read from the network brought.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Union
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The handshake is done."""
+
+    protocol: str
+    extensions: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The server began the closing handshake: no message follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a connection ended: the one record that everything said about the end derives from."""
+
+    code: int
+    reason: str = ""
+    was_clean: bool = False
+    error: BaseException | None = None
+
+
+Item = Union[str, bytes, Opening, Closing, Closed]
+
+
+class EventQueue:
+    """A bounded queue with one producer."""
+
+    def __init__(self, limit: tuple[int | None, int | None], on_change: Callable[[], None]) -> None:
+        """`limit` is (bytes, messages); `on_change` tells the producer, once it has found the queue full or
+        not caught up, to look again. It is called with the lock held and must not wait."""
+        self._max_bytes, self._max_items = limit
+        self._on_change = on_change
+        self._condition = threading.Condition(threading.Lock())
+        self._items: list[Item] = []
+        self._bytes = 0
+        # What the consumer took last and still works on: it counts until the consumer comes back.
+        self._held_items = 0
+        self._held_bytes = 0
+        self._idle = False
+        self._watched = False
+
+    def put(self, items: list[Item], size: int = 0) -> None:
+        """Append events that hold `size` bytes; the list is the queue's from now on."""
+        with self._condition:
+            if self._items:
+                self._items.extend(items)
+            else:
+                self._items = items
+            self._bytes += size
+            if self._idle:
+                self._condition.notify()
+
+    def is_full(self) -> bool:
+        """Whether the producer should pause; if so, `on_change` says when to ask again."""
+        with self._condition:
+            self._watched = self._over(self._held_bytes + self._bytes, self._max_bytes) or self._over(
+                self._held_items + len(self._items), self._max_items
+            )
+            return self._watched
+
+    def is_caught_up(self) -> bool:
+        """Whether the consumer has done with all that was put, and is back for more.
+
+        If not, `on_change` says when to ask again.
+        """
+        with self._condition:
+            self._watched = bool(self._items) or not self._idle
+            return not self._watched
+
+    def take(self, timeout: float | None = None) -> list[Item]:
+        """All the events that wait, waiting for the first; empty when `timeout` seconds are over.
+
+        To take is also to say that all that was taken before is done with.
+        """
+        with self._condition:
+            self._held_items = self._held_bytes = 0
+            self._idle = not self._items
+            if self._watched:
+                self._on_change()
+            if self._idle:
+                self._condition.wait_for(self._has_items, timeout)
+                self._idle = False
+            items, self._items = self._items, []
+            self._held_items, self._held_bytes = len(items), self._bytes
+            self._bytes = 0
+            return items
+
+    def _has_items(self) -> bool:
+        return bool(self._items)
+
+    @staticmethod
+    def _over(count: int, limit: int | None) -> bool:
+        return limit is not None and count >= limit

@@ -1,0 +1,278 @@
+"""The reader thread: opens the connection, feeds the decoder, fills the event queue, keeps the clock.
+
+Owns: the opening, the read side of the stream, the `Decoder`, every deadline, and the record of how the
+connection ended. Runs on: `run` on the reader thread; the methods under *any thread* only leave a note and
+wake it. Must not import: either face, the worker.
+
+The reader never writes once the connection is open: a pong or a Close is queued for the writer.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import cast
+
+from ._decoder import Decoder
+from ._deflate import Deflater, Inflater
+from ._encoder import Encoder
+from ._errors import ConnectionLost, ProtocolError, WebSocketError
+from ._frames import Close, CloseCode, Opcode
+from ._handshake import Asked
+from ._keepalive import Keepalive
+from ._opening import Opened, Opening
+from ._options import Options
+from ._queue import Closed, EventQueue, Item
+from ._queue import Closing as ClosingRecord
+from ._queue import Opening as OpeningRecord
+from ._stream import Stream
+from ._waiter import READ, Waiter
+from ._writer import Writer
+
+logger = logging.getLogger("syncws")
+
+# A read begins small, so that an idle connection costs little, and doubles while the network fills it.
+SMALLEST_READ = 4 * 1024
+LARGEST_READ = 256 * 1024
+
+# How long a Close frame of ours waits for the application to have done with the messages that came before
+# the reason for it: answers to those still go out ahead of it.
+CATCH_UP_SECONDS = 0.5
+
+# How long a failed connection is kept, within close_timeout, to get its Close frame through: ending TCP
+# with unread data in the socket would reset it, and the reset overtakes the frame.
+LINGER_SECONDS = 1.0
+
+
+class Reader:
+    """The receiving half of one connection, and its life from beginning to end."""
+
+    def __init__(self, asked: Asked, options: Options, queue: EventQueue, writer: Writer, name: str) -> None:
+        self._asked = asked
+        self._options = options
+        self._queue = queue
+        self._writer = writer
+        self._name = name
+        self._waiter: Waiter | None = None
+        self._abandoned: str | None = None
+        self._close_asked_at: float | None = None
+        self._read_size = SMALLEST_READ
+
+    # Any thread. Each is a note that is left once and never taken back; the reader looks at them after
+    # every wake-up, so that no lock is needed.
+
+    def wake(self) -> None:
+        """Let the reader look again at what the other threads left for it."""
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.wake()
+
+    def note_close(self) -> None:
+        """The application closes: its Close frame is with the writer, and close_timeout runs."""
+        self._close_asked_at = time.monotonic()
+        self.wake()
+
+    def abandon(self, why: str) -> None:
+        """Fail the connection in whatever state it is."""
+        self._abandoned = why
+        self.wake()
+
+    # The reader thread.
+
+    def run(self) -> None:
+        """The body of the reader thread. Whatever happens, one `Closed` record goes out, last."""
+        stream = None
+        closed = _failed(WebSocketError("the reader ended"))
+        try:
+            self._waiter = Waiter()
+            opened = Opening(self._asked, self._options, self._waiter, self._check_abandoned, self._name).run()
+            stream = opened.stream
+            closed = self._converse(opened)
+        except (OSError, WebSocketError) as error:
+            closed = _failed(error)
+        except BaseException as error:
+            logger.exception("%s: a fault of syncws itself", self._name)
+            closed = _failed(error)
+        finally:
+            self._release(stream)
+            logger.debug("%s: closed: %r", self._name, closed)
+            self._queue.put([closed])
+
+    def _release(self, stream: Stream | None) -> None:
+        """End the writer and free the descriptors. Only this thread does so, and only now: a number that
+        is freed earlier could be another file's by the time the writer uses it."""
+        self._writer.stop()
+        if stream is not None:
+            if not self._writer.finished:
+                stream.shutdown()
+            self._writer.wait_finished()
+            stream.close()
+        if self._waiter is not None:
+            self._waiter.close()
+
+    def _check_abandoned(self) -> None:
+        if self._abandoned is not None:
+            raise WebSocketError(self._abandoned)
+
+    def _converse(self, opened: Opened) -> Closed:
+        """Everything from the answer to the opening handshake to the end of TCP."""
+        stream, agreed, data = opened.stream, opened.agreed, opened.rest
+        logger.debug("%s: open: %s", self._name, self._asked.url)
+        deflate = agreed.deflate
+        decoder = Decoder(self._options.max_size, deflate and Inflater(deflate))
+        self._queue.put([OpeningRecord(agreed.protocol, agreed.extensions)])
+        self._writer.open(stream, Encoder(deflate and Deflater(deflate)))
+        keepalive = Keepalive(self._options.ping_interval, self._options.ping_timeout, time.monotonic())
+        try:
+            while True:
+                if data:
+                    self._handle(decoder, data)
+                if isinstance(decoder.ended, Close):
+                    return self._answer_close(stream, decoder.ended)
+                if decoder.ended is not None:
+                    raise _Failure(decoder.ended, decoder.ended.close_code)
+                data = self._receive(stream, keepalive)
+                if not data:
+                    raise self._lost()
+        except _Failure as failure:
+            return self._fail(stream, failure.error, failure.close_code)
+
+    def _lost(self) -> ConnectionLost:
+        error = ConnectionLost(f"{self._asked.url} ended TCP without a Close frame")
+        error.__cause__ = self._writer.error
+        return error
+
+    def _handle(self, decoder: Decoder, data: bytes) -> None:
+        messages = decoder.feed(data)
+        # After close() no message is dispatched, so none is kept, and nothing holds up the server's Close.
+        if messages and self._close_asked_at is None:
+            self._queue.put(cast("list[Item]", messages), decoder.size)
+        if decoder.controls:
+            for opcode, payload in decoder.controls:
+                if opcode == Opcode.PING:
+                    self._writer.send_control(Opcode.PONG, payload)
+            decoder.controls.clear()
+
+    def _receive(self, stream: Stream, keepalive: Keepalive) -> bytes:
+        """The next bytes from the network; ``b""`` at its end. Pauses while the queue is full."""
+        assert self._waiter is not None
+        while True:
+            now = time.monotonic()
+            timeout = self._look_at_clock(stream, keepalive, now)
+            paused = self._close_asked_at is None and self._queue.is_full()
+            if paused:
+                # Our own pause must not count against the pong, which may lie unread behind it.
+                keepalive.heard()
+            if paused or stream.drained:
+                self._waiter.wait(None if paused else stream.socket, READ, timeout)
+            if paused:
+                continue
+            try:
+                data = stream.recv(self._read_size)
+            except OSError as error:
+                raise ConnectionLost(f"the connection with {self._asked.url} was lost: {error}") from error
+            if stream.output_pending:
+                self._writer.nudge()
+            if data is not None:
+                keepalive.heard()
+                self._adapt_read_size(stream, len(data))
+                return data
+
+    def _adapt_read_size(self, stream: Stream, received: int) -> None:
+        if not stream.drained:
+            self._read_size = min(self._read_size * 2, LARGEST_READ)
+        elif received < self._read_size // 8:
+            self._read_size = max(self._read_size // 2, SMALLEST_READ)
+
+    def _look_at_clock(self, stream: Stream, keepalive: Keepalive, now: float) -> float | None:
+        """Do what is due; return the seconds until there is something to do again, None for never."""
+        if self._abandoned is not None:
+            raise _Failure(WebSocketError(self._abandoned), CloseCode.GOING_AWAY)
+        writer = self._writer
+        if keepalive.ping_due(now):
+            writer.send_control(Opcode.PING, b"%d" % (now * 1000))
+        expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
+        if expires is not None and now >= expires:
+            silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"
+            raise _Failure(TimeoutError(f"{self._asked.url}: {silence}"), CloseCode.INTERNAL_ERROR)
+        close_at = self._close_deadline(stream)
+        if close_at is not None and now >= close_at:
+            raise TimeoutError(
+                f"{self._asked.url} did not answer the Close frame within "
+                f"close_timeout={self._options.close_timeout} s"
+            )
+        times = (keepalive.next_at(writer.ping_left_at, stream.progress_at), close_at)
+        return min((max(0.0, at - now) for at in times if at is not None), default=None)
+
+    def _close_deadline(self, stream: Stream) -> float | None:
+        """When the closing handshake has taken too long: counted from the Close frame's leaving, and
+        before that from the last byte that the network took of what was queued ahead of it."""
+        if self._close_asked_at is None or self._options.close_timeout is None:
+            return None
+        since = self._writer.close_left_at or max(self._close_asked_at, stream.progress_at)
+        return since + self._options.close_timeout
+
+    def _answer_close(self, stream: Stream, close: Close) -> Closed:
+        """The server's Close has come: answer it if need be, and let the server end TCP (RFC 6455 7.1.1)."""
+        self._queue.put([ClosingRecord()])
+        if self._close_asked_at is None:
+            self._let_catch_up()
+            self._close_asked_at = time.monotonic()
+        self._writer.close(Close(close.code))
+        self._await_end(stream, lambda: self._close_deadline(stream))
+        code = CloseCode.NO_STATUS if close.code is None else close.code
+        return Closed(code, close.reason, was_clean=True)
+
+    def _fail(self, stream: Stream, error: Exception, code: int) -> Closed:
+        """Fail the connection (RFC 6455 7.1.7): send a Close frame, then take nothing more in."""
+        self._let_catch_up()
+        self._writer.close(Close(code, _shorten(str(error))), half_close=True)
+        until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
+        self._await_end(stream, lambda: until)
+        return _failed(error)
+
+    def _let_catch_up(self) -> None:
+        assert self._waiter is not None
+        until = time.monotonic() + CATCH_UP_SECONDS
+        while not self._queue.is_caught_up() and self._abandoned is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self._waiter.wait(None, READ, left)
+
+    def _await_end(self, stream: Stream, deadline: Callable[[], float | None]) -> None:
+        """Discard what still comes until the server ended TCP and the writer is done, or `deadline`."""
+        assert self._waiter is not None
+        ended = False
+        while not (ended and self._writer.finished) and self._abandoned is None:
+            until, now = deadline(), time.monotonic()
+            if until is not None and now >= until:
+                return
+            if not ended:
+                try:
+                    data = stream.recv(LARGEST_READ)
+                except OSError:
+                    data = b""  # reset: an end as good as any, now that the outcome is known
+                if data is not None:
+                    ended = not data
+                    continue
+            self._waiter.wait(None if ended else stream.socket, READ, None if until is None else until - now)
+
+
+class _Failure(Exception):
+    """The connection is to be failed for `error`, telling the server `close_code`."""
+
+    def __init__(self, error: Exception, close_code: int) -> None:
+        super().__init__(error)
+        self.error = error
+        self.close_code = close_code
+
+
+def _failed(error: BaseException) -> Closed:
+    return Closed(CloseCode.ABNORMAL, error=error)
+
+
+def _shorten(text: str) -> str:
+    """As much of `text` as fits a Close frame (RFC 6455 5.5: 125 bytes with the code)."""
+    return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")

@@ -1,0 +1,151 @@
+"""TLS over a `Stream`: one `SSLObject` between two `MemoryBIO`s (RFC 6455 4.1, item 5).
+
+Owns: the TLS state of one connection, under one short lock. Runs on: as `_stream`. Must not import: the
+protocol or the threads.
+
+OpenSSL's objects must not be used by two threads at once, and a reading thread and a writing thread on
+one `SSLSocket` do just that, and crash the process. Here every call of OpenSSL is made under the lock and
+none of them blocks: they only move bytes in memory. The raw socket is read and written outside the lock,
+so neither direction ever waits for the other. Only the writer sends: what reading makes OpenSSL want to
+send (an answer to a key update, an alert) stays in the outgoing BIO until the writer flushes it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+
+from ._frames import Buffer
+from ._stream import Stream
+
+_default_context: ssl.SSLContext | None = None
+_default_lock = threading.Lock()
+
+
+def default_context() -> ssl.SSLContext:
+    """The context for connections that were given none: the system's trust store, host names checked.
+
+    Made once, since loading the trust store takes longer than a handshake.
+    """
+    global _default_context
+    with _default_lock:
+        if _default_context is None:
+            _default_context = ssl.create_default_context()
+            _default_context.set_alpn_protocols(["http/1.1"])
+        return _default_context
+
+
+def describe(error: ssl.SSLError, tried: str) -> ssl.SSLError:
+    """A copy of a TLS error, of the same class, whose text says what was tried and what is wrong."""
+    reason = getattr(error, "verify_message", "") or error.reason or str(error)
+    hint = ""
+    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"):
+        hint = " (does the server speak TLS on this port?)"
+    text = f"{tried}: {'certificate verify failed: ' if hasattr(error, 'verify_code') else ''}{reason}{hint}"
+    copy = type(error)(error.errno, text)
+    for name in ("library", "reason", "verify_code", "verify_message"):
+        if hasattr(error, name):
+            setattr(copy, name, getattr(error, name))
+    return copy
+
+
+class TLSStream(Stream):
+    """TLS over a connected socket; `handshake_step` must be driven to its end before anything else."""
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        super().__init__(sock)
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        # Also a condition, for the rare write that needs the other side's next bytes (renegotiation).
+        self._lock = threading.Condition(threading.Lock())
+        self._ended = False
+
+    @property
+    def output_pending(self) -> bool:  # type: ignore[override]
+        return self._outgoing.pending > 0
+
+    def handshake_step(self) -> bool:
+        """Go as far as the bytes at hand allow; True when done, False when more must be received.
+
+        Raises `ssl.SSLError` when the handshake failed; what is then pending (an alert) is flushed.
+        """
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self.flush()
+        return True
+
+    def receive_handshake(self) -> bool | None:
+        """Take raw bytes in for the handshake; None when there are none yet, False at the end of TCP."""
+        data = super().recv(16 * 1024)
+        if data:
+            self._incoming.write(data)
+        return None if data is None else bool(data)
+
+    def recv(self, size: int) -> bytes | None:
+        if self._ended:
+            return b""
+        raw = super().recv(size)
+        if raw is None:
+            return None
+        with self._lock:
+            if raw:
+                self._incoming.write(raw)
+            else:
+                self._incoming.write_eof()
+            plain = self._decrypt(size)
+            self._lock.notify_all()
+        if self._ended:
+            self.drained = False  # the end is to be told next, at once
+        # Records may hold no application data (tickets, half a record): that is not the end.
+        return plain or (b"" if self._ended else None)
+
+    def _decrypt(self, size: int) -> bytes:
+        parts = []
+        try:
+            while part := self._tls.read(size):
+                parts.append(part)
+            self._ended = True
+        except ssl.SSLWantReadError:
+            pass  # all that was there is read
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            # With or without close_notify: whether the end was orderly is told by the Close frames.
+            self._ended = True
+        return b"".join(parts)
+
+    def send(self, data: Buffer) -> None:
+        done = False
+        while not done:
+            with self._lock:
+                try:
+                    self._tls.write(data)
+                    done = True
+                except ssl.SSLWantReadError:
+                    pass  # a renegotiation: its bytes go out now, and the reader brings the answer
+                ciphertext = self._outgoing.read()
+            self._send_raw(ciphertext)
+            if not done:
+                with self._lock:
+                    self._lock.wait(1.0)
+
+    def flush(self) -> None:
+        with self._lock:
+            ciphertext = self._outgoing.read()
+        if ciphertext:
+            self._send_raw(ciphertext)
+
+    def end_output(self) -> None:
+        try:
+            with self._lock:
+                try:
+                    self._tls.unwrap()
+                except ssl.SSLError:
+                    pass  # it wants the other side's close_notify; ours is in the outgoing BIO by now
+            self.flush()
+        except OSError:
+            pass  # the link is gone, which is all that was wanted
+        super().end_output()

@@ -1,0 +1,96 @@
+"""The one place where the reader waits: for its socket, for a moment in time, or to be woken.
+
+Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on the reader thread,
+`wake` on any thread. Must not import: anything of the package.
+
+`close()` does not wake a thread that waits for the socket, and `shutdown()` does so on some systems only;
+a descriptor in the same selector does on all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+
+class Waiter:
+    """Waits for one socket at a time."""
+
+    def __init__(self) -> None:
+        # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
+        self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._watched: tuple[socket.socket, int] | None = None
+        self._eventfd = -1
+        self._pair: tuple[socket.socket, socket.socket] | None = None
+        if hasattr(os, "eventfd"):
+            self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._selector.register(self._eventfd, READ)
+        else:
+            self._pair = socket.socketpair()
+            for end in self._pair:
+                end.setblocking(False)
+            self._selector.register(self._pair[0], READ)
+
+    def wait(self, sock: socket.socket | None, events: int, timeout: float | None) -> bool:
+        """Wait until `sock` is ready, `wake()` is called or `timeout` seconds are over.
+
+        `sock` None waits without a socket. True when the socket is ready.
+        """
+        self._watch(None if sock is None else (sock, events))
+        ready = False
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is sock:
+                ready = True
+            else:
+                self._consume()
+        return ready
+
+    def wake(self) -> None:
+        """Make the present or the next `wait` return; does nothing after `close`."""
+        with self._lock:  # else the descriptor could be closed, and its number be another's, before the write
+            if self._closed:
+                return
+            try:
+                if self._pair is None:
+                    os.eventfd_write(self._eventfd, 1)
+                else:
+                    self._pair[1].send(b"\0")
+            except BlockingIOError:
+                pass  # it is full of wakes that are not taken yet: one more says nothing new
+
+    def close(self) -> None:
+        """Free the descriptors."""
+        with self._lock:
+            self._closed = True
+            self._selector.close()
+            if self._pair is None:
+                os.close(self._eventfd)
+            else:
+                for end in self._pair:
+                    end.close()
+
+    def _watch(self, wanted: tuple[socket.socket, int] | None) -> None:
+        if wanted == self._watched:
+            return
+        if self._watched is not None:
+            self._selector.unregister(self._watched[0])
+        if wanted is not None:
+            self._selector.register(*wanted)
+        self._watched = wanted
+
+    def _consume(self) -> None:
+        try:
+            if self._pair is None:
+                os.eventfd_read(self._eventfd)
+            else:
+                while self._pair[0].recv(4096):
+                    continue
+        except BlockingIOError:
+            pass  # all taken

@@ -1,0 +1,339 @@
+"""`WebSocket`: the browser's interface (WHATWG WebSockets 3), over the engine and a worker.
+
+Owns: the ready state as the application sees it. Runs on: every public method on any thread; the methods
+that begin with ``_on_`` where the callbacks run. Must not import: sockets, frames' layout, the reader.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from ._engine import Engine
+from ._errors import InvalidAccessErr, InvalidStateErr, SyntaxErr
+from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler, MessageEvent, now
+from ._frames import Buffer, Close, CloseCode, Opcode
+from ._handshake import check_protocols
+from ._options import Options
+from ._queue import Closed, Opening
+from ._url import check_port, parse_url
+from ._worker import Dispatch, Worker
+
+logger = logging.getLogger("syncws")
+
+CONNECTING, OPEN, CLOSING, CLOSED = range(4)
+
+
+class WebSocket(EventTarget):
+    """A WebSocket connection, as in a browser, for code that does not use asyncio.
+
+    The constructor returns at once; the connection is made in the background, and events are dispatched
+    one after the other on a thread of their own. Every method may be called from any thread, also from
+    inside callbacks, and none but `join` waits.
+
+    Args:
+        url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
+        protocols: the subprotocols to ask for, a str or several; the server must select one of them.
+        onopen, onmessage, onerror, onclose: handlers, set before the first event can come.
+        dispatch: a callable that is given a callable of no arguments for each batch of callbacks, and
+            schedules it on the thread of your choice (Tk's ``after_idle``,
+            ``loop.call_soon_threadsafe``), instead of our worker.
+        options: see `syncws.Options`.
+
+    Raises:
+        SyntaxErr: the URL cannot be parsed, is relative, has a fragment or another scheme; a subprotocol
+            is no token or is given twice.
+        SecurityErr: the URL's port is blocked (Fetch, *port blocking*).
+        TypeError, ValueError: an option is unknown or bad.
+
+    What goes wrong with the network or the server is not raised here: it comes as an error event.
+    """
+
+    CONNECTING = CONNECTING
+    OPEN = OPEN
+    CLOSING = CLOSING
+    CLOSED = CLOSED
+
+    def __init__(
+        self,
+        url: str,
+        protocols: str | Iterable[str] = (),
+        *,
+        onopen: Handler | None = None,
+        onmessage: Handler | None = None,
+        onerror: Handler | None = None,
+        onclose: Handler | None = None,
+        dispatch: Dispatch | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        if dispatch is not None and not callable(dispatch):
+            raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
+        self._url = parse_url(url)
+        checked_protocols = check_protocols(protocols)
+        check_port(self._url)
+        self._origin = self._url.origin
+        self._state_lock = threading.Lock()
+        self._ready_state = CONNECTING
+        self._binary_type = "blob"
+        self._protocol = ""
+        self._extensions = ""
+        self._sent_as_seen = 0
+        self._over = threading.Event()
+        self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
+        self._writer = self._engine.writer
+        self._worker = Worker(self._engine.queue, self, now, dispatch)
+        for name, handler in zip(_HANDLERS, (onopen, onmessage, onerror, onclose)):
+            self._set_handler(name, handler)
+        self._engine.start(("worker", self._worker.run))
+
+    def __repr__(self) -> str:
+        return f"<WebSocket {self._url} {_STATE_NAMES[self._ready_state]}>"
+
+    # Attributes.
+
+    @property
+    def url(self) -> str:
+        """The absolute URL, serialised as the URL standard does it."""
+        return str(self._url)
+
+    @property
+    def readyState(self) -> int:
+        """`CONNECTING` 0, `OPEN` 1, `CLOSING` 2 or `CLOSED` 3.
+
+        It changes between callbacks, in step with the events; `close()` sets `CLOSING` before it returns.
+        """
+        return self._ready_state
+
+    @property
+    def bufferedAmount(self) -> int:
+        """Bytes given to `send` and not yet handed to the network, without framing, before compression.
+
+        What could not be sent stays counted after the close. Read inside a callback it does not fall
+        until the callback returns.
+        """
+        if self._worker.thread == threading.get_ident():
+            return self._writer.queued - self._sent_as_seen
+        return self._writer.buffered
+
+    @property
+    def extensions(self) -> str:
+        """The extensions that the server selected, as its header has them; ``""`` before the open event."""
+        return self._extensions
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that the server selected; ``""`` when none, and before the open event."""
+        return self._protocol
+
+    @property
+    def binaryType(self) -> str:
+        """``"blob"``: binary messages arrive as `bytes`; ``"arraybuffer"``: as `bytearray`.
+
+        Read when a message is dispatched. Another value is ignored, and logged.
+        """
+        return self._binary_type
+
+    @binaryType.setter
+    def binaryType(self, value: str) -> None:
+        if value in ("blob", "arraybuffer"):
+            self._binary_type = value
+        else:
+            logger.warning("binaryType must be 'blob' or 'arraybuffer'; %r is ignored", value)
+
+    @property
+    def onopen(self) -> Handler | None:
+        """Called with an `Event` when the connection is open."""
+        return self._get_handler("open")
+
+    @onopen.setter
+    def onopen(self, handler: Handler | None) -> None:
+        self._set_handler("open", handler)
+
+    @property
+    def onmessage(self) -> Handler | None:
+        """Called with a `MessageEvent` for each message."""
+        return self._get_handler("message")
+
+    @onmessage.setter
+    def onmessage(self, handler: Handler | None) -> None:
+        self._set_handler("message", handler)
+
+    @property
+    def onerror(self) -> Handler | None:
+        """Called with an `ErrorEvent` when the connection failed; a close event follows."""
+        return self._get_handler("error")
+
+    @onerror.setter
+    def onerror(self, handler: Handler | None) -> None:
+        self._set_handler("error", handler)
+
+    @property
+    def onclose(self) -> Handler | None:
+        """Called with a `CloseEvent` once, last."""
+        return self._get_handler("close")
+
+    @onclose.setter
+    def onclose(self, handler: Handler | None) -> None:
+        self._set_handler("close", handler)
+
+    # Methods.
+
+    def send(self, data: str | Buffer) -> None:
+        """Queue a message: text for a `str`, binary for an object with the buffer protocol.
+
+        Returns at once. A mutable buffer is copied before that. While closing and after, the message is
+        dropped, and counted in `bufferedAmount` (WHATWG, *send*).
+
+        Raises:
+            InvalidStateErr: the connection is not open yet.
+            SyntaxErr: the text holds a lone surrogate; nothing is sent.
+            TypeError: neither text nor a buffer.
+            BufferFull: `max_buffered` would be passed; nothing is sent.
+        """
+        state = self._ready_state
+        if state == CONNECTING:
+            raise InvalidStateErr("send() before the open event: readyState is still CONNECTING")
+        opcode, payload = encode_message(data)
+        self._writer.send(opcode, payload, accept=state == OPEN)
+
+    def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection: what was queued is sent first, then a Close frame. Returns at once.
+
+        While connecting, the attempt is abandoned: an error event and a close event (1006) follow. While
+        closing and after, this does nothing.
+
+        Args:
+            code: 1000, or 3000 to 4999; None sends a Close frame without a code.
+            reason: at most 123 bytes of UTF-8.
+
+        Raises:
+            InvalidAccessErr: another code.
+            SyntaxErr: the reason is too long or holds a lone surrogate, or comes without a code.
+        """
+        close = check_close(code, reason)
+        with self._state_lock:
+            state = self._ready_state
+            if state in (CLOSING, CLOSED):
+                return
+            self._ready_state = CLOSING
+        if state == CONNECTING:
+            self._engine.abandon("close() was called before the connection was open")
+        else:
+            self._engine.close(close)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until the connection is closed, the close event was dispatched and the threads are gone.
+
+        Raises:
+            TimeoutError: not within `timeout` seconds.
+            RuntimeError: called from a callback, which would wait for itself.
+        """
+        if self._worker.thread == threading.get_ident() or self._engine.is_own_thread():
+            raise RuntimeError("join() was called from a callback, which it would wait for")
+        self._worker.open_gate()
+        until = None if timeout is None else time.monotonic() + timeout
+        over = self._over.wait(timeout)
+        if over:
+            over = self._engine.join_threads(None if until is None else max(0.0, until - time.monotonic()))
+        if not over:
+            raise TimeoutError(f"{self!r} did not close within {timeout} s")
+
+    def __enter__(self) -> WebSocket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close, and wait for the end."""
+        self.close()
+        self.join()
+
+    # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
+
+    def _listener_added(self) -> None:
+        self._worker.open_gate()
+
+    def _on_opening(self, opening: Opening) -> None:
+        with self._state_lock:
+            if self._ready_state != CONNECTING:
+                return  # close() came first
+            self._ready_state = OPEN
+        self._extensions = opening.extensions
+        self._protocol = opening.protocol
+        self._fire_task(Event("open"))
+
+    def _on_message(self, data: str | bytes, time_stamp: float) -> None:
+        # WHATWG, *when a message has been received*, step 1.
+        if self._ready_state != OPEN:
+            return
+        if self._binary_type == "arraybuffer" and isinstance(data, bytes):
+            event = MessageEvent("message", bytearray(data), self._origin, time_stamp)
+        else:
+            event = MessageEvent("message", data, self._origin, time_stamp)
+        event.target = self
+        self._sent_as_seen = self._writer.sent
+        self._fire(event)
+
+    def _on_closing(self) -> None:
+        with self._state_lock:
+            if self._ready_state == OPEN:
+                self._ready_state = CLOSING
+
+    def _on_closed(self, closed: Closed) -> None:
+        with self._state_lock:
+            self._ready_state = CLOSED
+        if closed.error is not None:
+            self._fire_task(ErrorEvent("error", closed.error))
+        self._fire_task(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
+        self._over.set()
+
+    def _fire_task(self, event: Event) -> None:
+        event.target = self
+        self._sent_as_seen = self._writer.sent
+        self._fire(event)
+
+
+_HANDLERS = ("open", "message", "error", "close")
+_STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
+
+
+def encode_message(data: str | Buffer) -> tuple[int, bytes]:
+    """The opcode and the payload of a message, which no later change of `data` can reach.
+
+    Raises `SyntaxErr` for text with a lone surrogate, `TypeError` for what is neither text nor a buffer.
+    """
+    if isinstance(data, str):
+        try:
+            return Opcode.TEXT, data.encode()
+        except UnicodeEncodeError as error:
+            raise SyntaxErr(f"data: the text holds a lone surrogate at index {error.start}") from error
+    if type(data) is bytes:
+        return Opcode.BINARY, data
+    try:
+        return Opcode.BINARY, memoryview(data).tobytes()
+    except TypeError as error:
+        raise TypeError(f"data must be a str or a bytes-like object, not {type(data).__name__}") from error
+
+
+def check_close(code: int | None, reason: str) -> Close:
+    """The content of a Close frame that an application may send (WHATWG, *close*, steps 1 to 3)."""
+    if code is not None and not (
+        isinstance(code, int) and not isinstance(code, bool) and (code == 1000 or 3000 <= code <= 4999)
+    ):
+        raise InvalidAccessErr(f"code must be 1000 or from 3000 to 4999, not {code!r}")
+    if not isinstance(reason, str):
+        raise TypeError(f"reason must be a str, not {reason!r}")
+    try:
+        size = len(reason.encode())
+    except UnicodeEncodeError as error:
+        raise SyntaxErr(f"reason: the text holds a lone surrogate at index {error.start}") from error
+    if size > 123:
+        raise SyntaxErr(f"reason is {size} bytes of UTF-8, more than 123: {reason!r}")
+    if code is None and reason:
+        raise SyntaxErr(f"reason {reason!r} without a code")
+    return Close(code, reason)

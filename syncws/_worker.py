@@ -1,0 +1,106 @@
+"""The worker thread: takes the events off the queue in batches and has them dispatched.
+
+Owns: the order of callbacks. Runs on: the worker thread; with `dispatch=`, the callbacks themselves run
+wherever that schedules them, and the worker only hands over. Must not import: sockets, the protocol.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from ._queue import Closed, Closing, EventQueue, Item, Opening
+
+logger = logging.getLogger("syncws")
+
+#: Schedules a callable of no arguments on the user's own thread.
+Dispatch = Callable[[Callable[[], None]], object]
+
+# In a browser no event can fire before the script returns, so a script can attach its listeners first. Here
+# events wait for the first listener, and at most this long after the constructor has returned.
+FIRST_EVENT_SECONDS = 0.1
+
+
+class Target(Protocol):
+    """What the worker dispatches to."""
+
+    def _on_opening(self, opening: Opening) -> None: ...
+    def _on_message(self, data: str | bytes, time_stamp: float) -> None: ...
+    def _on_closing(self) -> None: ...
+    def _on_closed(self, closed: Closed) -> None: ...
+
+
+class Worker:
+    """Dispatches the events of one connection, one after the other.
+
+    Attributes:
+        thread: the identifier of the thread that callbacks run in right now; None between batches.
+    """
+
+    def __init__(self, queue: EventQueue, target: Target, now: Callable[[], float], dispatch: Dispatch | None) -> None:
+        self.thread: int | None = None
+        self._queue = queue
+        self._target = target
+        self._now = now
+        self._dispatch = dispatch
+        # Callbacks see the context variables of the constructor's caller, on every Python version alike.
+        self._context = contextvars.copy_context()
+        self._gate = threading.Event()
+        self._gate_at: float | None = None
+
+    def open_gate(self) -> None:
+        """Let the events through: there is somebody to hear them."""
+        self._gate.set()
+
+    def run(self) -> None:
+        """The body of the worker thread; ends after the close event."""
+        self._gate.wait(FIRST_EVENT_SECONDS)
+        ended = False
+        while not ended:
+            batch = self._queue.take()
+            ended = isinstance(batch[-1], Closed)
+            if self._dispatch is None:
+                self._run_batch(batch)
+            else:
+                self._hand_over(self._dispatch, batch)
+
+    def _hand_over(self, dispatch: Dispatch, batch: list[Item]) -> None:
+        done = threading.Event()
+
+        def run() -> None:
+            try:
+                self._run_batch(batch)
+            finally:
+                done.set()
+
+        try:
+            dispatch(run)
+        except Exception:
+            logger.exception("dispatch raised: %r; the events are dispatched on the worker", dispatch)
+            run()
+        done.wait()
+
+    def _run_batch(self, batch: list[Item]) -> None:
+        self.thread = threading.get_ident()
+        try:
+            self._context.run(self._dispatch_all, batch)
+        finally:
+            self.thread = None
+
+    def _dispatch_all(self, batch: list[Item]) -> None:
+        target = self._target
+        on_message = target._on_message
+        time_stamp = self._now()
+        for item in batch:
+            if isinstance(item, (str, bytes)):
+                on_message(item, time_stamp)
+            elif isinstance(item, Opening):
+                target._on_opening(item)
+            elif isinstance(item, Closing):
+                target._on_closing()
+            else:
+                target._on_closed(item)

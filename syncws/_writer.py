@@ -1,0 +1,225 @@
+"""The writer thread: takes what `send` queued, frames it, hands it to the network.
+
+Owns: the outbox, the write side of the stream, the `Encoder`, and the fall of `bufferedAmount`. Runs on:
+`run` on the writer thread; the methods under *any thread* take one short lock and never wait for the
+network. Must not import: the reading side.
+
+Two lanes: control frames go ahead of data, between frames; a Close goes behind all data, and ends the
+writer. What could not be sent stays counted.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+import time
+from collections.abc import Callable
+
+from ._encoder import PIECE, Encoder
+from ._errors import BufferFull
+from ._frames import FIN, Close, Opcode
+from ._stream import Stream
+
+# Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
+MAX_CONTROLS = 4096
+
+
+class Writer:
+    """The sending half of one connection.
+
+    Attributes:
+        sent: bytes of application data handed to the network so far; only the writer thread changes it.
+        ping_left_at, close_left_at: when the last such frame was handed to the network; 0 before.
+        finished: True when nothing more will be sent.
+    """
+
+    def __init__(self, max_buffered: int | None, on_finish: Callable[[], None]) -> None:
+        self.sent = 0
+        self.ping_left_at = 0.0
+        self.close_left_at = 0.0
+        self.finished = False
+        self.error: OSError | None = None
+        self._max_buffered = max_buffered
+        self._on_finish = on_finish
+        self._condition = threading.Condition(threading.Lock())
+        self._idle = False
+        self._stopped = False
+        self._accepting = True
+        self._queued = 0
+        self._items: list[tuple[int, bytes]] = []
+        self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
+        self._close: Close | None = None
+        self._half_close = False
+        self._stream: Stream | None = None
+        self._encoder = Encoder()
+
+    # Any thread.
+
+    @property
+    def queued(self) -> int:
+        """Bytes of application data given to `send` so far, also those that were dropped."""
+        return self._queued
+
+    @property
+    def buffered(self) -> int:
+        """Bytes given to `send` and not handed to the network."""
+        sent = self.sent  # read first: else what is queued and sent in between would make it negative
+        return self._queued - sent
+
+    def send(self, opcode: int, payload: bytes, accept: bool = True) -> bool:
+        """Queue a whole message; False when it was only counted, since the connection is closing.
+
+        Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
+        """
+        with self._condition:
+            if self._max_buffered is not None and self.buffered + len(payload) > self._max_buffered:
+                raise BufferFull(
+                    f"{len(payload)} bytes do not fit: {self.buffered} bytes are waiting already, "
+                    f"and max_buffered={self._max_buffered}"
+                )
+            self._queued += len(payload)
+            if not (accept and self._accepting):
+                return False
+            self._items.append((FIN | opcode, payload))
+            if self._idle:
+                self._wake()
+        return True
+
+    def send_control(self, opcode: int, payload: bytes) -> None:
+        """Queue a Ping or Pong ahead of the data."""
+        with self._condition:
+            self._controls.append((FIN | opcode, payload))
+            if self._idle:
+                self._wake()
+
+    def close(self, close: Close, half_close: bool = False) -> None:
+        """Queue a Close frame behind the data, unless there is one already; nothing is accepted after it.
+
+        `half_close` ends the output right after it, as a failing connection does.
+        """
+        with self._condition:
+            self._accepting = False
+            if self._close is None:
+                self._close = close
+            self._half_close = self._half_close or half_close
+            self._wake()
+
+    def nudge(self) -> None:
+        """Let the writer flush what the stream's lower layer has pending."""
+        with self._condition:
+            self._wake()
+
+    def stop(self) -> None:
+        """End the writer; a send under way ends when the stream is shut down."""
+        with self._condition:
+            self._stopped = True
+            self._accepting = False
+            self._wake()
+
+    # The reader thread.
+
+    def open(self, stream: Stream, encoder: Encoder) -> None:
+        """Hand the stream's write side over to the writer thread."""
+        with self._condition:
+            self._encoder = encoder
+            self._stream = stream
+            self._wake()
+
+    def wait_finished(self, timeout: float | None = None) -> bool:
+        """Wait until the writer thread is out of the stream; False when `timeout` seconds were over first."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self.finished, timeout)
+
+    # The writer thread.
+
+    def run(self) -> None:
+        """The body of the writer thread."""
+        try:
+            with self._condition:
+                self._condition.wait_for(lambda: self._stream is not None or self._stopped)
+                stream = self._stream
+            if stream is not None:
+                while self._step(stream):
+                    pass
+        except OSError as error:
+            self.error = error  # the reader learns of the loss by itself, and tells it
+        finally:
+            with self._condition:
+                self._accepting = False
+                self.finished = True
+                self._condition.notify_all()
+            self._on_finish()
+
+    def _wake(self) -> None:
+        self._idle = False
+        self._condition.notify_all()
+
+    def _has_work(self, stream: Stream) -> bool:
+        return bool(
+            self._items or self._controls or self._close or self._stopped or stream.output_pending
+        )
+
+    def _step(self, stream: Stream) -> bool:
+        """Send all that is queued now, in as few calls as that takes; False when it was the last."""
+        with self._condition:
+            if not self._has_work(stream):
+                self._idle = True
+                self._condition.wait_for(lambda: self._has_work(stream))
+                self._idle = False
+            if self._stopped:
+                return False
+            items, self._items = self._items, []
+            waiting = self.buffered
+            close = self._close
+        stream.flush()
+        self._send_controls(stream)
+        if waiting < PIECE and not self._encoder.compresses:
+            if items:
+                stream.send(self._encoder.frames(items))
+                self.sent += waiting
+        else:
+            self._send_items(stream, items)
+        if close is None:
+            return True
+        stream.send(self._encoder.frames([(FIN | Opcode.CLOSE, close.payload)]))
+        self.close_left_at = time.monotonic()
+        if self._half_close:
+            stream.end_output()
+        return False
+
+    def _send_controls(self, stream: Stream) -> None:
+        if not self._controls:
+            return
+        with self._condition:
+            controls = list(self._controls)
+            self._controls.clear()
+        stream.send(self._encoder.frames(controls))
+        if any(first == FIN | Opcode.PING for first, _ in controls):
+            self.ping_left_at = time.monotonic()
+
+    def _send_items(self, stream: Stream, items: list[tuple[int, bytes]]) -> None:
+        """Send messages in calls of about `PIECE` bytes, with control frames in between."""
+        batch: list[tuple[int, bytes]] = []
+        batched = on_wire = 0
+        for item in items:
+            first, payload = self._encoder.compress(*item)
+            if on_wire + len(payload) >= PIECE and batch:
+                stream.send(self._encoder.frames(batch))
+                self.sent += batched
+                batch, batched, on_wire = [], 0, 0
+                self._send_controls(stream)
+            if len(payload) >= PIECE:
+                compressed = payload is not item[1]
+                for piece, size in self._encoder.pieces(first, payload):
+                    stream.send(piece)
+                    # The pieces of a compressed payload do not correspond to bytes of the message.
+                    self.sent += 0 if compressed else size
+                self.sent += len(item[1]) if compressed else 0
+                self._send_controls(stream)
+            else:
+                batch.append((first, payload))
+                batched += len(item[1])
+                on_wire += len(payload)
+        if batch:
+            stream.send(self._encoder.frames(batch))
+            self.sent += batched

@@ -1,0 +1,144 @@
+"""The repository says each thing once, and what it says twice agrees."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.metadata
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from syncws._options import Options
+from syncws._version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = sorted((ROOT / "syncws").glob("*.py"))
+SOURCES = sorted(path for folder in ("syncws", "tests", "examples") for path in (ROOT / folder).rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a document."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def tracked() -> list[Path]:
+    """The files that are in git, or will be with the next commit."""
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not a git checkout: {error}")
+    paths = [ROOT / entry for entry in listing.decode().split("\0") if entry]
+    return [path for path in paths if path.is_file()]
+
+
+def installed() -> importlib.metadata.Distribution:
+    """The installed distribution; not the .egg-info that a build leaves in the checkout."""
+    for found in importlib.metadata.distributions(name="syncws"):
+        files = {str(file) for file in found.files or ()}
+        if any(file.endswith(".dist-info/METADATA") for file in files) and "syncws/__init__.py" in files:
+            return found
+    pytest.skip("syncws is not installed, or installed as editable")
+
+
+def test_version_agrees_with_the_metadata() -> None:
+    assert installed().version == __version__
+
+
+def test_installed_package_has_every_file_of_the_checkout() -> None:
+    in_wheel = {str(file) for file in installed().files or () if str(file).startswith("syncws/")}
+    in_checkout = {f"syncws/{path.name}" for path in [*PACKAGE, ROOT / "syncws" / "py.typed"]}
+    assert {file for file in in_wheel if "__pycache__" not in file} == in_checkout
+
+
+def test_metadata_asks_for_no_other_package() -> None:
+    assert not installed().requires
+
+
+def test_readme_first_commands_are_the_demo_and_the_tests() -> None:
+    commands = blocks(ROOT / "README.md", "sh")[0].splitlines()
+    assert len(commands) == 2
+    assert commands[0] == "python3 -m syncws demo"
+    assert commands[1].endswith("tox")
+
+
+def test_test_command_is_the_same_everywhere() -> None:
+    command = blocks(ROOT / "README.md", "sh")[0].splitlines()[1]
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == command
+    assert blocks(ROOT / "CONTRIBUTING.md", "sh")[0].splitlines() == [command]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_python_blocks_compile(document: Path) -> None:
+    for number, block in enumerate(blocks(document, "python"), 1):
+        compile(block, f"{document.name}, block {number}", "exec")
+
+
+def test_readme_shows_the_example_that_streams_a_file() -> None:
+    assert (ROOT / "examples" / "stream_file.py").read_text("utf-8") in blocks(ROOT / "README.md", "python")
+
+
+def test_readme_names_every_option() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("\n## Options\n")[2].partition("\n## ")[0]
+    for option in dataclasses.fields(Options):
+        assert f"`{option.name}`" in section or f"`{option.name}=" in section, option.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_addresses_in_documents_are_loopback_or_examples(document: Path) -> None:
+    for url in re.findall(r"\b(?:https?|wss?)://[^\s`\"')>]+", document.read_text("utf-8")):
+        host = urlsplit(url).hostname or ""
+        assert re.fullmatch(r"127\.0\.0\.1|::1|localhost|h|host.*|(.+\.)?example(\.com|\.org)?", host), url
+
+
+def test_tracked_files_name_no_place_of_one_machine() -> None:
+    homes = "|".join(["work", "root", "home", "Users"])  # joined here, so that this file passes
+    machine = re.compile(rf"(?<![\w.:/\-])/(?:{homes})/[\w.]|\.pyenv[/\\]|[A-Z]:\\Users\\")
+    for path in tracked():
+        found = machine.search(path.read_text("utf-8", errors="replace"))
+        assert not found, f"{name(path)}: {found}"
+
+
+def test_tracked_files_hold_no_certificate_or_key() -> None:
+    begin = re.compile("-----" + r"BEGIN [A-Z ]*(CERTIFICATE|PRIVATE KEY)-----\s+[A-Za-z0-9+/]{20}")
+    for path in tracked():
+        assert path.suffix not in {".pem", ".key", ".crt", ".p12", ".pfx"}, name(path)
+        assert not begin.search(path.read_text("utf-8", errors="replace")), name(path)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_module_opens_with_a_docstring(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not tree.body or ast.get_docstring(tree)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_module_and_its_functions_are_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    length = text.count("\n")
+    assert length <= MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_each_exclusion_from_coverage_has_its_reason(path: Path) -> None:
+    for line in path.read_text("utf-8").splitlines():
+        assert "pragma: no cover" not in line or re.search(r"pragma: no cover - \w.+", line), line
