@@ -28,7 +28,7 @@ _ENDED = (EOFError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 Headers = Iterable[tuple[str, str]]
 
 
-class PeerClosed(Exception):
+class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
     """The client sent a Close frame; ``code`` is None when the frame had no body."""
 
     def __init__(self, code: int | None, reason: str = "") -> None:
