@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import codecs
 import io
-from typing import Union
 
 from ._deflate import Inflater
 from ._errors import ProtocolError
 from ._frames import FIN, MASKED, RSV1, RSV_BITS, Close, CloseCode, Opcode, may_travel
 
-Message = Union[str, bytes]
+Message = str | bytes
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY

@@ -19,12 +19,12 @@ from ._waiter import READ, WRITE
 Address = tuple[int, int, int, Any]  # family, type, protocol, address
 
 
-class PatienceOver(TimeoutError):
+class OpenTimeoutError(TimeoutError):
     """The time for the whole attempt is over."""
 
 
 class Patience(Protocol):
-    """How long an attempt may take. `wait` raises `PatienceOver` when the time is over, and another error
+    """How long an attempt may take. `wait` raises `OpenTimeoutError` when the time is over, and another error
     when the attempt was abandoned."""
 
     deadline: float | None
@@ -112,7 +112,7 @@ def _connect_one(address: Address, patience: Patience, share: float | None) -> s
         return OSError(code, os.strerror(code))
     except OSError as error:
         sock.close()
-        if isinstance(error, PatienceOver):
+        if isinstance(error, OpenTimeoutError):
             raise
         return error
     except BaseException:

@@ -43,7 +43,7 @@ class Encoder:
         """The wire bytes of several small frames, each given as its first byte and its payload."""
         keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))
         wire = []
-        for (first, payload), key in zip(items, keys):
+        for (first, payload), key in zip(items, keys, strict=True):
             length = len(payload)
             if length < 126:
                 repeat, shift, second = _SMALL[length]

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 from . import _errors
 
@@ -53,7 +53,9 @@ class MessageEvent(Event):
         origin: ``ws://host[:port]`` or ``wss://host[:port]`` of the connection's URL.
     """
 
-    def __init__(self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None) -> None:
+    def __init__(
+        self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None
+    ) -> None:
         # Not by super().__init__: this runs once a message, and is a good part of what a message costs.
         self.type = type
         self.data = data
@@ -110,7 +112,7 @@ class EventListener(Protocol):
 
 
 Handler = Callable[[Any], object]
-Listener = Union[Handler, EventListener]
+Listener = Handler | EventListener
 
 
 class _Registration:

@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Union
 
 from . import _deflate
 from ._errors import HandshakeError, SyntaxErr
@@ -178,7 +177,7 @@ _NAME = re.compile(rf"[ \t]*({_TOKEN})")
 _PARAMETER = re.compile(rf'[ \t]*;[ \t]*({_TOKEN})(?:[ \t]*=[ \t]*(?:({_TOKEN})|"((?:[^"\\]|\\.)*)"))?')
 _SEPARATOR = re.compile(r"[ \t]*(?:,|$)")
 
-Parameters = list[tuple[str, Union[str, None]]]
+Parameters = list[tuple[str, str | None]]
 
 
 def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:

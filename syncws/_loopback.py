@@ -317,6 +317,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         *,
         ssl_context: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
         receive_buffer: int | None = None,
     ) -> None:
         if not host.startswith("127."):
@@ -329,7 +330,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._origin = f"ws://{host}" if ssl_context is None else "wss://localhost"
         self._closing = threading.Event()
         self._sessions: dict[threading.Thread, Peer] = {}
-        self._listener = socket.create_server((host, 0), backlog=1024)
+        self._listener = socket.create_server((host, port), backlog=1024)
         self._listener.setblocking(False)
         self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
         if receive_buffer is not None:

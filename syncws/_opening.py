@@ -95,8 +95,8 @@ class Opening:
             self._check()
             now = time.monotonic()
             if self.deadline is not None and now >= self.deadline:
-                raise _dial.PatienceOver(
-                    f"not open within open_timeout={self._options.open_timeout} s of {self._asked.url}: "
+                raise _dial.OpenTimeoutError(
+                    f"not open within open_timeout={self._options.open_timeout} s of {self._asked.url.public}: "
                     f"given up while {self._doing}"
                 )
             if until is not None and now >= until:
@@ -116,7 +116,7 @@ class Opening:
         tried = self._doing = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
         context = options.ssl_context or _tls.default_context()
         try:
-            stream = _tls.TLSStream(sock, context, options.server_hostname or url.hostname)
+            stream = _tls.TLSStream(sock, context, options.server_hostname or url.hostname.rstrip("."))
             while not stream.handshake_step():
                 while (received := stream.receive_handshake()) is None:
                     self.wait(sock, READ)
@@ -147,7 +147,7 @@ class Opening:
             try:
                 data = self._receive(stream)
             except OSError as error:
-                if isinstance(error, _dial.PatienceOver):
+                if isinstance(error, _dial.OpenTimeoutError):
                     raise
                 raise ConnectionLost(f"the connection was lost while {self._doing}: {error}") from error
             if not data:
@@ -156,7 +156,7 @@ class Opening:
 
     def _refusal(self, stream: Stream, response: Response, rest: bytes) -> HandshakeError:
         body = self._read_body(stream, response, rest)
-        message = f"{self._asked.url} answered {response.status} {response.reason}".rstrip()
+        message = f"{self._asked.url.public} answered {response.status} {response.reason}".rstrip()
         location = get_all(response.headers, "Location")
         if location and 300 <= response.status < 400:
             message += f" (redirects are not followed) to {location[0]}"

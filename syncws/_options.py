@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 from ._http import Headers, check_field
 from ._handshake import RESERVED_HEADERS
@@ -16,8 +16,8 @@ from ._handshake import RESERVED_HEADERS
 if TYPE_CHECKING:
     import ssl
 
-HeadersLike = Union[Mapping[str, str], Iterable[tuple[str, str]]]
-QueueLimit = Union[int, None, tuple[Union[int, None], Union[int, None]]]
+HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
+QueueLimit = int | None | tuple[int | None, int | None]
 
 #: High enough that a burst is taken off the network in large reads, low enough that a consumer that
 #: stands still costs a few MiB.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Closed:
     error: BaseException | None = None
 
 
-Item = Union[str, bytes, Opening, Closing, Closed]
+Item = str | bytes | Opening | Closing | Closed
 
 
 class EventQueue:

@@ -86,7 +86,8 @@ class Reader:
         closed = _failed(WebSocketError("the reader ended"))
         try:
             self._waiter = Waiter()
-            opened = Opening(self._asked, self._options, self._waiter, self._check_abandoned, self._name).run()
+            attempt = Opening(self._asked, self._options, self._waiter, self._check_abandoned, self._name)
+            opened = attempt.run()
             stream = opened.stream
             closed = self._converse(opened)
         except (OSError, WebSocketError) as error:
@@ -118,11 +119,11 @@ class Reader:
     def _converse(self, opened: Opened) -> Closed:
         """Everything from the answer to the opening handshake to the end of TCP."""
         stream, agreed, data = opened.stream, opened.agreed, opened.rest
-        logger.debug("%s: open: %s", self._name, self._asked.url)
+        logger.debug("%s: open: %s", self._name, self._asked.url.public)
         deflate = agreed.deflate
-        decoder = Decoder(self._options.max_size, deflate and Inflater(deflate))
+        decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
         self._queue.put([OpeningRecord(agreed.protocol, agreed.extensions)])
-        self._writer.open(stream, Encoder(deflate and Deflater(deflate)))
+        self._writer.open(stream, Encoder(Deflater(deflate) if deflate else None))
         keepalive = Keepalive(self._options.ping_interval, self._options.ping_timeout, time.monotonic())
         try:
             while True:
@@ -131,15 +132,15 @@ class Reader:
                 if isinstance(decoder.ended, Close):
                     return self._answer_close(stream, decoder.ended)
                 if decoder.ended is not None:
-                    raise _Failure(decoder.ended, decoder.ended.close_code)
+                    raise _FailError(decoder.ended, decoder.ended.close_code)
                 data = self._receive(stream, keepalive)
                 if not data:
                     raise self._lost()
-        except _Failure as failure:
+        except _FailError as failure:
             return self._fail(stream, failure.error, failure.close_code)
 
     def _lost(self) -> ConnectionLost:
-        error = ConnectionLost(f"{self._asked.url} ended TCP without a Close frame")
+        error = ConnectionLost(f"{self._asked.url.public} ended TCP without a Close frame")
         error.__cause__ = self._writer.error
         return error
 
@@ -171,7 +172,7 @@ class Reader:
             try:
                 data = stream.recv(self._read_size)
             except OSError as error:
-                raise ConnectionLost(f"the connection with {self._asked.url} was lost: {error}") from error
+                raise ConnectionLost(f"the connection with {self._asked.url.public} was lost: {error}") from error
             if stream.output_pending:
                 self._writer.nudge()
             if data is not None:
@@ -188,18 +189,18 @@ class Reader:
     def _look_at_clock(self, stream: Stream, keepalive: Keepalive, now: float) -> float | None:
         """Do what is due; return the seconds until there is something to do again, None for never."""
         if self._abandoned is not None:
-            raise _Failure(WebSocketError(self._abandoned), CloseCode.GOING_AWAY)
+            raise _FailError(WebSocketError(self._abandoned), CloseCode.GOING_AWAY)
         writer = self._writer
         if keepalive.ping_due(now):
             writer.send_control(Opcode.PING, b"%d" % (now * 1000))
         expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
         if expires is not None and now >= expires:
             silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"
-            raise _Failure(TimeoutError(f"{self._asked.url}: {silence}"), CloseCode.INTERNAL_ERROR)
+            raise _FailError(TimeoutError(f"{self._asked.url.public}: {silence}"), CloseCode.INTERNAL_ERROR)
         close_at = self._close_deadline(stream)
         if close_at is not None and now >= close_at:
             raise TimeoutError(
-                f"{self._asked.url} did not answer the Close frame within "
+                f"{self._asked.url.public} did not answer the Close frame within "
                 f"close_timeout={self._options.close_timeout} s"
             )
         times = (keepalive.next_at(writer.ping_left_at, stream.progress_at), close_at)
@@ -260,7 +261,7 @@ class Reader:
             self._waiter.wait(None if ended else stream.socket, READ, None if until is None else until - now)
 
 
-class _Failure(Exception):
+class _FailError(Exception):
     """The connection is to be failed for `error`, telling the server `close_code`."""
 
     def __init__(self, error: Exception, close_code: int) -> None:

@@ -19,6 +19,9 @@ import threading
 from ._frames import Buffer
 from ._stream import Stream
 
+# What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+
 _default_context: ssl.SSLContext | None = None
 _default_lock = threading.Lock()
 
@@ -40,7 +43,7 @@ def describe(error: ssl.SSLError, tried: str) -> ssl.SSLError:
     """A copy of a TLS error, of the same class, whose text says what was tried and what is wrong."""
     reason = getattr(error, "verify_message", "") or error.reason or str(error)
     hint = ""
-    if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"):
+    if error.reason in _NOT_TLS:
         hint = " (does the server speak TLS on this port?)"
     text = f"{tried}: {'certificate verify failed: ' if hasattr(error, 'verify_code') else ''}{reason}{hint}"
     copy = type(error)(error.errno, text)

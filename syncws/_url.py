@@ -105,6 +105,11 @@ class URL:
         return self.path if self.query is None else f"{self.path}?{self.query}"
 
     @property
+    def public(self) -> str:
+        """The URL without user, password and query, any of which may be a secret: for messages and logs."""
+        return f"{self.origin}{self.path}"
+
+    @property
     def credentials(self) -> tuple[str, str] | None:
         """User and password, percent-decoded; None when both are empty."""
         if not self.username and not self.password:

@@ -87,12 +87,12 @@ class WebSocket(EventTarget):
         self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
         self._writer = self._engine.writer
         self._worker = Worker(self._engine.queue, self, now, dispatch)
-        for name, handler in zip(_HANDLERS, (onopen, onmessage, onerror, onclose)):
+        for name, handler in zip(_HANDLERS, (onopen, onmessage, onerror, onclose), strict=True):
             self._set_handler(name, handler)
         self._engine.start(("worker", self._worker.run))
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self._url} {_STATE_NAMES[self._ready_state]}>"
+        return f"<WebSocket {self._url.public} {_STATE_NAMES[self._ready_state]}>"
 
     # Attributes.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -41,7 +40,9 @@ class Worker:
         thread: the identifier of the thread that callbacks run in right now; None between batches.
     """
 
-    def __init__(self, queue: EventQueue, target: Target, now: Callable[[], float], dispatch: Dispatch | None) -> None:
+    def __init__(
+        self, queue: EventQueue, target: Target, now: Callable[[], float], dispatch: Dispatch | None
+    ) -> None:
         self.thread: int | None = None
         self._queue = queue
         self._target = target
@@ -50,7 +51,6 @@ class Worker:
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
         self._gate = threading.Event()
-        self._gate_at: float | None = None
 
     def open_gate(self) -> None:
         """Let the events through: there is somebody to hear them."""
