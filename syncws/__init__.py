@@ -3,6 +3,7 @@
 The public names, and nothing else. See `WebSocket` for the start.
 """
 
+from ._connection import Connection, connect
 from ._errors import (
     BufferFull,
     ConnectionClosed,
@@ -17,6 +18,7 @@ from ._errors import (
     WebSocketError,
 )
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
+from ._http import Response
 from ._options import Options
 from ._version import __version__
 from ._websocket import WebSocket
@@ -24,6 +26,7 @@ from ._websocket import WebSocket
 __all__ = [
     "BufferFull",
     "CloseEvent",
+    "Connection",
     "ConnectionClosed",
     "ConnectionLost",
     "DOMException",
@@ -36,11 +39,13 @@ __all__ = [
     "MessageEvent",
     "Options",
     "ProtocolError",
+    "Response",
     "SecurityErr",
     "SyntaxErr",
     "WebSocket",
     "WebSocketError",
     "__version__",
+    "connect",
 ]
 
 for _name in __all__:

@@ -6,6 +6,7 @@ Owns: the command line. Runs on: the main thread reads stdin and sends; callback
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import threading
 
@@ -27,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
         "and what arrives is printed",
     )
     target = parser.parse_args(arguments).target
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
     if target == "demo":
         from ._demo import run_demo
 

@@ -60,8 +60,8 @@ class Decoder:
         self.size = 0
         self._max_size = max_size
         self._inflater = inflater
-        # The longest payload that needs no other check than this one: see `feed`.
-        self._plain_limit = 125 if max_size is None else min(125, max_size)
+        # The longest payload that `_parse` handles in line.
+        self._plain_limit = 65535 if max_size is None else min(65535, max_size)
         self._tail = b""  # the beginning of a frame whose header, or whose control payload, is not whole
         self._assembly: _Assembly | None = None
         self._missing = 0  # bytes of the present data frame's payload that are still to come
@@ -99,16 +99,24 @@ class Decoder:
         while end - position >= 2:
             first = data[position]
             length = data[position + 1]
-            stop = position + 2 + length
-            # A whole small message in one frame: nearly all traffic is of this kind. All else, and all
-            # that is wrong, takes the longer way.
-            if length <= limit and stop <= end and self._assembly is None:
+            # A whole message of moderate size in one frame: nearly all traffic is of this kind. All else,
+            # and all that is wrong, takes the longer way.
+            start = position + 2
+            stop = start + length
+            if length > 125:
+                stop = end + 1
+                if length == 126 and end - position >= 4:
+                    start = position + 4
+                    length = data[position + 2] << 8 | data[position + 3]
+                    if length > 125:
+                        stop = start + length
+            if stop <= end and length <= limit and self._assembly is None:
                 if first == _TEXT_FRAME:
-                    append(str(data[position + 2 : stop], "utf-8"))
+                    append(str(data[start:stop], "utf-8"))
                     position = stop
                     continue
                 if first == _BINARY_FRAME:
-                    append(data[position + 2 : stop])
+                    append(data[start:stop])
                     position = stop
                     continue
             after = self._frame(data, position, end, messages)

@@ -97,12 +97,11 @@ def _certificates() -> Iterator[tuple[ssl.SSLContext, ssl.SSLContext] | None]:
     """
     with tempfile.TemporaryDirectory(prefix="syncws-demo-") as name:
         pem = Path(name, "certificate-and-key.pem")
+        authority: str | None = None
         if importlib.util.find_spec("trustme"):
             authority = _with_trustme(pem)
         elif shutil.which("openssl"):
             authority = _with_openssl(pem)
-        else:
-            authority = None
         if authority is None:
             yield None
             return
@@ -121,8 +120,9 @@ def _with_trustme(pem: Path) -> str:
 
 def _with_openssl(pem: Path) -> str | None:
     command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost "
-        "-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -addext basicConstraints=critical,CA:TRUE"
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 "
+        "-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 "
+        "-addext basicConstraints=critical,CA:TRUE"
     )
     key = pem.with_name("key.pem")
     done = subprocess.run(

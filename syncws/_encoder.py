@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from ._deflate import MIN_COMPRESSED, Deflater
-from ._frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
+from ._frames import MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
 
 # Payloads from this size on are masked and sent in pieces of it: bounded memory, and other threads run
 # in between. A multiple of 4, so that every piece begins with the key's first byte.
@@ -70,4 +70,3 @@ class Encoder:
         if self._deflater is None or len(payload) < MIN_COMPRESSED or first & 15 >= Opcode.CLOSE:
             return first, payload
         return first | RSV1, self._deflater.compress(payload)
-

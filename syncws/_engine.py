@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable
 from ._frames import Close, CloseCode
 from ._handshake import Asked, make_key
 from ._options import Options
-from ._queue import EventQueue
+from ._pongs import Pongs
+from ._queue import Closed, EventQueue
 from ._reader import Reader
 from ._url import URL
 from ._writer import Writer
@@ -35,6 +36,7 @@ class Engine:
         name: ``syncws-<n>``, which the threads' names begin with.
         queue: where the events come out.
         writer: the outbox, and its counts.
+        pongs: the round trips that the application waits for.
     """
 
     def __init__(self, url: URL, protocols: tuple[str, ...], options: Options) -> None:
@@ -52,7 +54,8 @@ class Engine:
         )
         self.queue = EventQueue(options.max_queue, self._wake_reader)
         self.writer = Writer(options.max_buffered, self._wake_reader)
-        self._reader = Reader(asked, options, self.queue, self.writer, self.name)
+        self.pongs = Pongs()
+        self._reader = Reader(asked, options, self.queue, self.writer, self.pongs, self.name)
         self._threads: list[threading.Thread] = []
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
@@ -70,6 +73,11 @@ class Engine:
             self.writer.stop()
             raise
         _open_engines.add(self)
+
+    @property
+    def closed(self) -> Closed | None:
+        """How the connection ended; None before that."""
+        return self._reader.closed
 
     def close(self, close: Close) -> None:
         """Begin the closing handshake: `close` goes out behind all that is queued."""
@@ -107,5 +115,3 @@ def _say_goodbye(engines: Iterable[Engine]) -> None:
 @atexit.register
 def _at_exit() -> None:
     _say_goodbye(_open_engines)
-
-

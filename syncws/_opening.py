@@ -96,8 +96,8 @@ class Opening:
             now = time.monotonic()
             if self.deadline is not None and now >= self.deadline:
                 raise _dial.OpenTimeoutError(
-                    f"not open within open_timeout={self._options.open_timeout} s of {self._asked.url.public}: "
-                    f"given up while {self._doing}"
+                    f"{self._asked.url.public} was not open within "
+                    f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
                 )
             if until is not None and now >= until:
                 return False

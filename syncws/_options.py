@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._http import Headers, check_field
 from ._handshake import RESERVED_HEADERS
+from ._http import Headers, check_field
 
 if TYPE_CHECKING:
     import ssl

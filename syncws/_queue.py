@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ._http import Response
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -20,6 +22,7 @@ class Opening:
 
     protocol: str
     extensions: str
+    response: Response
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from typing import cast
 
 from ._decoder import Decoder
 from ._deflate import Deflater, Inflater
 from ._encoder import Encoder
-from ._errors import ConnectionLost, ProtocolError, WebSocketError
+from ._errors import ConnectionLost, WebSocketError
 from ._frames import Close, CloseCode, Opcode
 from ._handshake import Asked
 from ._keepalive import Keepalive
 from ._opening import Opened, Opening
 from ._options import Options
+from ._pongs import Pongs
 from ._queue import Closed, EventQueue, Item
 from ._queue import Closing as ClosingRecord
 from ._queue import Opening as OpeningRecord
@@ -46,16 +46,30 @@ LINGER_SECONDS = 1.0
 
 
 class Reader:
-    """The receiving half of one connection, and its life from beginning to end."""
+    """The receiving half of one connection, and its life from beginning to end.
 
-    def __init__(self, asked: Asked, options: Options, queue: EventQueue, writer: Writer, name: str) -> None:
+    Attributes:
+        closed: how it ended; None before that.
+    """
+
+    def __init__(
+        self,
+        asked: Asked,
+        options: Options,
+        queue: EventQueue,
+        writer: Writer,
+        pongs: Pongs,
+        name: str,
+    ) -> None:
         self._asked = asked
         self._options = options
         self._queue = queue
         self._writer = writer
+        self._pongs = pongs
         self._name = name
         self._waiter: Waiter | None = None
         self._abandoned: str | None = None
+        self.closed: Closed | None = None
         self._close_asked_at: float | None = None
         self._read_size = SMALLEST_READ
 
@@ -70,7 +84,8 @@ class Reader:
 
     def note_close(self) -> None:
         """The application closes: its Close frame is with the writer, and close_timeout runs."""
-        self._close_asked_at = time.monotonic()
+        if self._close_asked_at is None:
+            self._close_asked_at = time.monotonic()
         self.wake()
 
     def abandon(self, why: str) -> None:
@@ -98,6 +113,8 @@ class Reader:
         finally:
             self._release(stream)
             logger.debug("%s: closed: %r", self._name, closed)
+            self.closed = closed
+            self._pongs.end()
             self._queue.put([closed])
 
     def _release(self, stream: Stream | None) -> None:
@@ -122,7 +139,7 @@ class Reader:
         logger.debug("%s: open: %s", self._name, self._asked.url.public)
         deflate = agreed.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
-        self._queue.put([OpeningRecord(agreed.protocol, agreed.extensions)])
+        self._queue.put([OpeningRecord(agreed.protocol, agreed.extensions, agreed.response)])
         self._writer.open(stream, Encoder(Deflater(deflate) if deflate else None))
         keepalive = Keepalive(self._options.ping_interval, self._options.ping_timeout, time.monotonic())
         try:
@@ -153,6 +170,8 @@ class Reader:
             for opcode, payload in decoder.controls:
                 if opcode == Opcode.PING:
                     self._writer.send_control(Opcode.PONG, payload)
+                else:
+                    self._pongs.arrived(payload)
             decoder.controls.clear()
 
     def _receive(self, stream: Stream, keepalive: Keepalive) -> bytes:
@@ -172,7 +191,9 @@ class Reader:
             try:
                 data = stream.recv(self._read_size)
             except OSError as error:
-                raise ConnectionLost(f"the connection with {self._asked.url.public} was lost: {error}") from error
+                raise ConnectionLost(
+                    f"the connection with {self._asked.url.public} was lost: {error}"
+                ) from error
             if stream.output_pending:
                 self._writer.nudge()
             if data is not None:
@@ -197,7 +218,7 @@ class Reader:
         if expires is not None and now >= expires:
             silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"
             raise _FailError(TimeoutError(f"{self._asked.url.public}: {silence}"), CloseCode.INTERNAL_ERROR)
-        close_at = self._close_deadline(stream)
+        close_at = self._close_deadline()
         if close_at is not None and now >= close_at:
             raise TimeoutError(
                 f"{self._asked.url.public} did not answer the Close frame within "
@@ -206,13 +227,11 @@ class Reader:
         times = (keepalive.next_at(writer.ping_left_at, stream.progress_at), close_at)
         return min((max(0.0, at - now) for at in times if at is not None), default=None)
 
-    def _close_deadline(self, stream: Stream) -> float | None:
-        """When the closing handshake has taken too long: counted from the Close frame's leaving, and
-        before that from the last byte that the network took of what was queued ahead of it."""
+    def _close_deadline(self) -> float | None:
+        """When the closing handshake, with all that was queued ahead of it, has taken too long."""
         if self._close_asked_at is None or self._options.close_timeout is None:
             return None
-        since = self._writer.close_left_at or max(self._close_asked_at, stream.progress_at)
-        return since + self._options.close_timeout
+        return self._close_asked_at + self._options.close_timeout
 
     def _answer_close(self, stream: Stream, close: Close) -> Closed:
         """The server's Close has come: answer it if need be, and let the server end TCP (RFC 6455 7.1.1)."""
@@ -221,7 +240,7 @@ class Reader:
             self._let_catch_up()
             self._close_asked_at = time.monotonic()
         self._writer.close(Close(close.code))
-        self._await_end(stream, lambda: self._close_deadline(stream))
+        self._await_end(stream, self._close_deadline())
         code = CloseCode.NO_STATUS if close.code is None else close.code
         return Closed(code, close.reason, was_clean=True)
 
@@ -230,7 +249,7 @@ class Reader:
         self._let_catch_up()
         self._writer.close(Close(code, _shorten(str(error))), half_close=True)
         until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
-        self._await_end(stream, lambda: until)
+        self._await_end(stream, until)
         return _failed(error)
 
     def _let_catch_up(self) -> None:
@@ -242,12 +261,12 @@ class Reader:
                 return
             self._waiter.wait(None, READ, left)
 
-    def _await_end(self, stream: Stream, deadline: Callable[[], float | None]) -> None:
-        """Discard what still comes until the server ended TCP and the writer is done, or `deadline`."""
+    def _await_end(self, stream: Stream, until: float | None) -> None:
+        """Discard what still comes until the server ended TCP and the writer is done, or time is over."""
         assert self._waiter is not None
         ended = False
         while not (ended and self._writer.finished) and self._abandoned is None:
-            until, now = deadline(), time.monotonic()
+            now = time.monotonic()
             if until is not None and now >= until:
                 return
             if not ended:

@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Any
 
 from ._engine import Engine
-from ._errors import InvalidAccessErr, InvalidStateErr, SyntaxErr
+from ._errors import InvalidStateErr
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler, MessageEvent, now
-from ._frames import Buffer, Close, CloseCode, Opcode
+from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
+from ._messages import check_close, encode_message
 from ._options import Options
 from ._queue import Closed, Opening
 from ._url import check_port, parse_url
@@ -300,40 +301,3 @@ class WebSocket(EventTarget):
 
 _HANDLERS = ("open", "message", "error", "close")
 _STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
-
-
-def encode_message(data: str | Buffer) -> tuple[int, bytes]:
-    """The opcode and the payload of a message, which no later change of `data` can reach.
-
-    Raises `SyntaxErr` for text with a lone surrogate, `TypeError` for what is neither text nor a buffer.
-    """
-    if isinstance(data, str):
-        try:
-            return Opcode.TEXT, data.encode()
-        except UnicodeEncodeError as error:
-            raise SyntaxErr(f"data: the text holds a lone surrogate at index {error.start}") from error
-    if type(data) is bytes:
-        return Opcode.BINARY, data
-    try:
-        return Opcode.BINARY, memoryview(data).tobytes()
-    except TypeError as error:
-        raise TypeError(f"data must be a str or a bytes-like object, not {type(data).__name__}") from error
-
-
-def check_close(code: int | None, reason: str) -> Close:
-    """The content of a Close frame that an application may send (WHATWG, *close*, steps 1 to 3)."""
-    if code is not None and not (
-        isinstance(code, int) and not isinstance(code, bool) and (code == 1000 or 3000 <= code <= 4999)
-    ):
-        raise InvalidAccessErr(f"code must be 1000 or from 3000 to 4999, not {code!r}")
-    if not isinstance(reason, str):
-        raise TypeError(f"reason must be a str, not {reason!r}")
-    try:
-        size = len(reason.encode())
-    except UnicodeEncodeError as error:
-        raise SyntaxErr(f"reason: the text holds a lone surrogate at index {error.start}") from error
-    if size > 123:
-        raise SyntaxErr(f"reason is {size} bytes of UTF-8, more than 123: {reason!r}")
-    if code is None and reason:
-        raise SyntaxErr(f"reason {reason!r} without a code")
-    return Close(code, reason)

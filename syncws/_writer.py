@@ -29,14 +29,13 @@ class Writer:
 
     Attributes:
         sent: bytes of application data handed to the network so far; only the writer thread changes it.
-        ping_left_at, close_left_at: when the last such frame was handed to the network; 0 before.
+        ping_left_at: when the last Ping was handed to the network; 0 before.
         finished: True when nothing more will be sent.
     """
 
     def __init__(self, max_buffered: int | None, on_finish: Callable[[], None]) -> None:
         self.sent = 0
         self.ping_left_at = 0.0
-        self.close_left_at = 0.0
         self.finished = False
         self.error: OSError | None = None
         self._max_buffered = max_buffered
@@ -46,6 +45,7 @@ class Writer:
         self._stopped = False
         self._accepting = True
         self._queued = 0
+        self._flushers = 0
         self._items: list[tuple[int, bytes]] = []
         self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
         self._close: Close | None = None
@@ -104,6 +104,23 @@ class Writer:
             self._half_close = self._half_close or half_close
             self._wake()
 
+    def wait_sent(self, timeout: float | None) -> bool:
+        """Wait until all that was queued is with the network, or the writer has ended.
+
+        False when `timeout` seconds were over first.
+        """
+        with self._condition:
+            self._flushers += 1
+            try:
+                return self._condition.wait_for(lambda: self.finished or not self.buffered, timeout)
+            finally:
+                self._flushers -= 1
+
+    @property
+    def accepting(self) -> bool:
+        """Whether a message given to `send` would be queued."""
+        return self._accepting
+
     def nudge(self) -> None:
         """Let the writer flush what the stream's lower layer has pending."""
         with self._condition:
@@ -155,15 +172,15 @@ class Writer:
         self._condition.notify_all()
 
     def _has_work(self, stream: Stream) -> bool:
-        return bool(
-            self._items or self._controls or self._close or self._stopped or stream.output_pending
-        )
+        return bool(self._items or self._controls or self._close or self._stopped or stream.output_pending)
 
     def _step(self, stream: Stream) -> bool:
         """Send all that is queued now, in as few calls as that takes; False when it was the last."""
         with self._condition:
             if not self._has_work(stream):
                 self._idle = True
+                if self._flushers:
+                    self._condition.notify_all()
                 self._condition.wait_for(lambda: self._has_work(stream))
                 self._idle = False
             if self._stopped:
@@ -182,7 +199,6 @@ class Writer:
         if close is None:
             return True
         stream.send(self._encoder.frames([(FIN | Opcode.CLOSE, close.payload)]))
-        self.close_left_at = time.monotonic()
         if self._half_close:
             stream.end_output()
         return False

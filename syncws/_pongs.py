@@ -1,0 +1,61 @@
+"""The pings that the application sends itself, and the threads that wait for their pongs.
+
+Owns: what is awaited. Runs on: `ask` and `wait` on any thread, `arrived` and `end` on the reader thread.
+Must not import: anything of the package.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+
+class Pongs:
+    """Matches pongs with pings by their payload."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition(threading.Lock())
+        self._asked: dict[bytes, float | None] = {}  # the payloads, oldest first, and when the pong came
+        self._ended = False
+
+    def ask(self) -> bytes:
+        """A fresh payload for a ping whose pong will be waited for."""
+        payload = os.urandom(8)
+        with self._condition:
+            self._asked[payload] = None
+        return payload
+
+    def wait(self, payload: bytes, timeout: float | None) -> float | None:
+        """When the pong came, on the clock of `time.monotonic`; None when the connection ended first.
+
+        Raises `TimeoutError` when it did not come within `timeout` seconds.
+        """
+        with self._condition:
+            try:
+                self._condition.wait_for(lambda: self._asked[payload] is not None or self._ended, timeout)
+                came_at = self._asked[payload]
+                if came_at is None and not self._ended:
+                    raise TimeoutError(f"no pong came within {timeout} s")
+                return came_at
+            finally:
+                del self._asked[payload]
+
+    def arrived(self, payload: bytes) -> None:
+        """A pong came; it answers its ping and all earlier ones (RFC 6455 5.5.3)."""
+        with self._condition:
+            if payload not in self._asked:
+                return
+            now = time.monotonic()
+            for earlier in self._asked:
+                if self._asked[earlier] is None:
+                    self._asked[earlier] = now
+                if earlier == payload:
+                    break
+            self._condition.notify_all()
+
+    def end(self) -> None:
+        """The connection is over: no pong will come."""
+        with self._condition:
+            self._ended = True
+            self._condition.notify_all()
