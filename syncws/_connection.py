@@ -267,15 +267,15 @@ class Connection:
     def _take(self, timeout: float | None) -> bool:
         """Take a batch off the queue; False when there was none in time."""
         batch = self._engine.queue.take(timeout)
-        for item in batch:
-            if isinstance(item, (str, bytes)):
-                self._messages.append(item)
-            elif isinstance(item, Opening):
-                self._opening = item
-            elif isinstance(item, Closed):
-                self._closed = item
+        for entry in batch:
+            if isinstance(entry, list):
+                self._messages.extend(entry)
+            elif isinstance(entry, Opening):
+                self._opening = entry
+            elif isinstance(entry, Closed):
+                self._closed = entry
             else:
-                assert isinstance(item, Closing)  # what it announces is told by the Closed that follows
+                assert isinstance(entry, Closing)  # what it announces is told by the Closed that follows
         return bool(batch)
 
     def _end(self) -> ConnectionClosed:

@@ -63,7 +63,8 @@ class MessageEvent(Event):
         self.timeStamp = now() if time_stamp is None else time_stamp
 
     def __repr__(self) -> str:
-        data = repr(self.data) if len(self.data or "") <= 60 else f"{self.data[:60]!r}…"
+        long = isinstance(self.data, (str, bytes, bytearray)) and len(self.data) > 60
+        data = f"{self.data[:60]!r}…" if long else repr(self.data)
         return f"MessageEvent({self.type!r}, data={data}, origin={self.origin!r})"
 
 

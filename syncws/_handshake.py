@@ -180,6 +180,14 @@ _SEPARATOR = re.compile(r"[ \t]*(?:,|$)")
 Parameters = list[tuple[str, str | None]]
 
 
+def _unquote(quoted: str) -> str:
+    """What a quoted string stands for (RFC 9110 5.6.4), which RFC 6455 9.1 wants to be a token."""
+    text = re.sub(r"\\(.)", r"\1", quoted)
+    if not is_token(text):
+        raise HandshakeError(f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {text!r}")
+    return text
+
+
 def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
     """The extensions of Sec-WebSocket-Extensions headers with their parameters (RFC 6455 9.1).
 
@@ -193,7 +201,8 @@ def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
                 position = name.end()
                 parameters: Parameters = []
                 while (parameter := _PARAMETER.match(value, position)) is not None:
-                    parameters.append((parameter[1], parameter[2] if parameter[3] is None else parameter[3]))
+                    quoted = parameter[3]
+                    parameters.append((parameter[1], parameter[2] if quoted is None else _unquote(quoted)))
                     position = parameter.end()
                 yield name[1], parameters
             # RFC 9110 5.6.1.2: empty elements of a list are passed over.

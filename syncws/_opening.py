@@ -6,6 +6,7 @@ threads.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,7 +72,8 @@ class Opening:
             if url.secure:
                 stream = self._start_tls(sock)
             self._doing = "waiting for the answer to the opening handshake"
-            stream.send(self._asked.request())
+            with contextlib.suppress(ConnectionError):  # an answer that came before the end is still to be read
+                stream.send(self._asked.request())
             response, rest = self._read_head(stream)
             if response.status != 101:
                 raise self._refusal(stream, response, rest)
@@ -124,7 +126,7 @@ class Opening:
                     raise ConnectionLost(f"{tried}: the server ended TCP")
         except ssl.SSLError as error:
             raise _tls.describe(error, tried) from error
-        except ConnectionResetError as error:
+        except (ConnectionResetError, BrokenPipeError) as error:
             raise ConnectionLost(f"{tried}: the server reset TCP") from error
         return stream
 

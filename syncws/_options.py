@@ -5,7 +5,7 @@ Owns: nothing at run time. Runs on: the caller's thread. Must not import: anythi
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,7 @@ def _check_seconds(name: str, value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not value > 0 or math.isinf(value):
+    if not 0 < value <= sys.float_info.max:  # neither infinite nor NaN, nor an int beyond what a float holds
         raise ValueError(f"{name} must be greater than 0 seconds, or None, not {value!r}")
 
 

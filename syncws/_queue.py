@@ -3,8 +3,9 @@
 Owns: the events that wait, and their bounds. Runs on: `put` on the reader thread, `take` on the consumer's.
 Must not import: frames, sockets; it never hears of either.
 
-An event is a message (`str` or `bytes`, as it is) or one of the records below. They move in batches: one
-lock and one wake-up for all that one read from the network brought.
+An entry is a list of messages (`str` or `bytes`, as they are), all that one read from the network brought,
+or one of the records below. The consumer takes all the entries that wait: one lock and one wake-up for each
+batch.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Closed:
     error: BaseException | None = None
 
 
-Item = str | bytes | Opening | Closing | Closed
+Message = str | bytes
+Entry = list[Message] | Opening | Closing | Closed
 
 
 class EventQueue:
@@ -49,25 +51,23 @@ class EventQueue:
     def __init__(self, limit: tuple[int | None, int | None], on_change: Callable[[], None]) -> None:
         """`limit` is (bytes, messages); `on_change` tells the producer, once it has found the queue full or
         not caught up, to look again. It is called with the lock held and must not wait."""
-        self._max_bytes, self._max_items = limit
+        self._max_bytes, self._max_messages = limit
         self._on_change = on_change
         self._condition = threading.Condition(threading.Lock())
-        self._items: list[Item] = []
-        self._bytes = 0
-        # What the consumer took last and still works on: it counts until the consumer comes back.
-        self._held_items = 0
-        self._held_bytes = 0
+        self._entries: list[Entry] = []
+        # What waits, and what the consumer took last and still works on: it counts until it comes back.
+        self._messages = self._held_messages = 0
+        self._bytes = self._held_bytes = 0
         self._idle = False
         self._watched = False
 
-    def put(self, items: list[Item], size: int = 0) -> None:
-        """Append events that hold `size` bytes; the list is the queue's from now on."""
+    def put(self, entry: Entry, size: int = 0) -> None:
+        """Append an entry that holds `size` bytes; a list is the consumer's from now on."""
         with self._condition:
-            if self._items:
-                self._items.extend(items)
-            else:
-                self._items = items
-            self._bytes += size
+            self._entries.append(entry)
+            if isinstance(entry, list):
+                self._messages += len(entry)
+                self._bytes += size
             if self._idle:
                 self._condition.notify()
 
@@ -75,7 +75,7 @@ class EventQueue:
         """Whether the producer should pause; if so, `on_change` says when to ask again."""
         with self._condition:
             self._watched = self._over(self._held_bytes + self._bytes, self._max_bytes) or self._over(
-                self._held_items + len(self._items), self._max_items
+                self._held_messages + self._messages, self._max_messages
             )
             return self._watched
 
@@ -85,29 +85,29 @@ class EventQueue:
         If not, `on_change` says when to ask again.
         """
         with self._condition:
-            self._watched = bool(self._items) or not self._idle
+            self._watched = bool(self._entries) or not self._idle
             return not self._watched
 
-    def take(self, timeout: float | None = None) -> list[Item]:
-        """All the events that wait, waiting for the first; empty when `timeout` seconds are over.
+    def take(self, timeout: float | None = None) -> list[Entry]:
+        """All the entries that wait, waiting for the first; empty when `timeout` seconds are over.
 
         To take is also to say that all that was taken before is done with.
         """
         with self._condition:
-            self._held_items = self._held_bytes = 0
-            self._idle = not self._items
+            self._held_messages = self._held_bytes = 0
+            self._idle = not self._entries
             if self._watched:
                 self._on_change()
             if self._idle:
-                self._condition.wait_for(self._has_items, timeout)
+                self._condition.wait_for(self._has_entries, timeout)
                 self._idle = False
-            items, self._items = self._items, []
-            self._held_items, self._held_bytes = len(items), self._bytes
-            self._bytes = 0
-            return items
+            entries, self._entries = self._entries, []
+            self._held_messages, self._messages = self._messages, 0
+            self._held_bytes, self._bytes = self._bytes, 0
+            return entries
 
-    def _has_items(self) -> bool:
-        return bool(self._items)
+    def _has_entries(self) -> bool:
+        return bool(self._entries)
 
     @staticmethod
     def _over(count: int, limit: int | None) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import cast
 
 from ._decoder import Decoder
 from ._deflate import Deflater, Inflater
@@ -23,7 +22,7 @@ from ._keepalive import Keepalive
 from ._opening import Opened, Opening
 from ._options import Options
 from ._pongs import Pongs
-from ._queue import Closed, EventQueue, Item
+from ._queue import Closed, EventQueue
 from ._queue import Closing as ClosingRecord
 from ._queue import Opening as OpeningRecord
 from ._stream import Stream
@@ -115,7 +114,7 @@ class Reader:
             logger.debug("%s: closed: %r", self._name, closed)
             self.closed = closed
             self._pongs.end()
-            self._queue.put([closed])
+            self._queue.put(closed)
 
     def _release(self, stream: Stream | None) -> None:
         """End the writer and free the descriptors. Only this thread does so, and only now: a number that
@@ -139,7 +138,7 @@ class Reader:
         logger.debug("%s: open: %s", self._name, self._asked.url.public)
         deflate = agreed.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
-        self._queue.put([OpeningRecord(agreed.protocol, agreed.extensions, agreed.response)])
+        self._queue.put(OpeningRecord(agreed.protocol, agreed.extensions, agreed.response))
         self._writer.open(stream, Encoder(Deflater(deflate) if deflate else None))
         keepalive = Keepalive(self._options.ping_interval, self._options.ping_timeout, time.monotonic())
         try:
@@ -165,7 +164,7 @@ class Reader:
         messages = decoder.feed(data)
         # After close() no message is dispatched, so none is kept, and nothing holds up the server's Close.
         if messages and self._close_asked_at is None:
-            self._queue.put(cast("list[Item]", messages), decoder.size)
+            self._queue.put(messages, decoder.size)
         if decoder.controls:
             for opcode, payload in decoder.controls:
                 if opcode == Opcode.PING:
@@ -235,7 +234,7 @@ class Reader:
 
     def _answer_close(self, stream: Stream, close: Close) -> Closed:
         """The server's Close has come: answer it if need be, and let the server end TCP (RFC 6455 7.1.1)."""
-        self._queue.put([ClosingRecord()])
+        self._queue.put(ClosingRecord())
         if self._close_asked_at is None:
             self._let_catch_up()
             self._close_asked_at = time.monotonic()

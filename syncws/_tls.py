@@ -12,6 +12,7 @@ send (an answer to a key update, an alert) stays in the outgoing BIO until the w
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -64,6 +65,7 @@ class TLSStream(Stream):
         # Also a condition, for the rare write that needs the other side's next bytes (renegotiation).
         self._lock = threading.Condition(threading.Lock())
         self._ended = False
+        self._error: ssl.SSLError | None = None
 
     @property
     def output_pending(self) -> bool:  # type: ignore[override]
@@ -74,13 +76,17 @@ class TLSStream(Stream):
 
         Raises `ssl.SSLError` when the handshake failed; what is then pending (an alert) is flushed.
         """
+        done = True
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
-            return False
-        finally:
-            self.flush()
-        return True
+            done = False
+        except ssl.SSLError:
+            with contextlib.suppress(OSError):  # what is wrong with the handshake is the news
+                self.flush()
+            raise
+        self.flush()
+        return done
 
     def receive_handshake(self) -> bool | None:
         """Take raw bytes in for the handshake; None when there are none yet, False at the end of TCP."""
@@ -92,6 +98,8 @@ class TLSStream(Stream):
     def recv(self, size: int) -> bytes | None:
         if self._ended:
             return b""
+        if self._error is not None:
+            raise self._error
         raw = super().recv(size)
         if raw is None:
             return None
@@ -102,7 +110,7 @@ class TLSStream(Stream):
                 self._incoming.write_eof()
             plain = self._decrypt(size)
             self._lock.notify_all()
-        if self._ended:
+        if self._ended or self._error is not None:
             self.drained = False  # the end is to be told next, at once
         # Records may hold no application data (tickets, half a record): that is not the end.
         return plain or (b"" if self._ended else None)
@@ -118,6 +126,10 @@ class TLSStream(Stream):
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
             # With or without close_notify: whether the end was orderly is told by the Close frames.
             self._ended = True
+        except ssl.SSLError as error:
+            if not parts:
+                raise
+            self._error = error  # told next: what came before it counts
         return b"".join(parts)
 
     def send(self, data: Buffer) -> None:

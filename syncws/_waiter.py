@@ -17,6 +17,9 @@ import threading
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
+# A longer wait ends early: poll() takes at most 2^31 ms, and whoever waits looks at the clock again.
+LONGEST_WAIT = 24 * 3600.0
+
 
 class Waiter:
     """Waits for one socket at a time."""
@@ -45,7 +48,7 @@ class Waiter:
         """
         self._watch(None if sock is None else (sock, events))
         ready = False
-        for key, _ in self._selector.select(timeout):
+        for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
             if key.fileobj is sock:
                 ready = True
             else:

@@ -20,7 +20,7 @@ from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
 from ._messages import check_close, encode_message
 from ._options import Options
-from ._queue import Closed, Opening
+from ._queue import Closed, Message, Opening
 from ._url import check_port, parse_url
 from ._worker import Dispatch, Worker
 
@@ -268,17 +268,19 @@ class WebSocket(EventTarget):
         self._protocol = opening.protocol
         self._fire_task(Event("open"))
 
-    def _on_message(self, data: str | bytes, time_stamp: float) -> None:
-        # WHATWG, *when a message has been received*, step 1.
-        if self._ready_state != OPEN:
-            return
-        if self._binary_type == "arraybuffer" and isinstance(data, bytes):
-            event = MessageEvent("message", bytearray(data), self._origin, time_stamp)
-        else:
-            event = MessageEvent("message", data, self._origin, time_stamp)
-        event.target = self
-        self._sent_as_seen = self._writer.sent
-        self._fire(event)
+    def _on_messages(self, messages: list[Message], time_stamp: float) -> None:
+        origin, writer, fire = self._origin, self._writer, self._fire
+        for data in messages:
+            # WHATWG, *when a message has been received*, step 1: a callback may have closed.
+            if self._ready_state != OPEN:
+                return
+            if self._binary_type == "arraybuffer" and isinstance(data, bytes):
+                event = MessageEvent("message", bytearray(data), origin, time_stamp)
+            else:
+                event = MessageEvent("message", data, origin, time_stamp)
+            event.target = self
+            self._sent_as_seen = writer.sent
+            fire(event)
 
     def _on_closing(self) -> None:
         with self._state_lock:

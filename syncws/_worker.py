@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from ._queue import Closed, Closing, EventQueue, Item, Opening
+from ._queue import Closed, Closing, Entry, EventQueue, Message, Opening
 
 logger = logging.getLogger("syncws")
 
@@ -28,7 +28,7 @@ class Target(Protocol):
     """What the worker dispatches to."""
 
     def _on_opening(self, opening: Opening) -> None: ...
-    def _on_message(self, data: str | bytes, time_stamp: float) -> None: ...
+    def _on_messages(self, messages: list[Message], time_stamp: float) -> None: ...
     def _on_closing(self) -> None: ...
     def _on_closed(self, closed: Closed) -> None: ...
 
@@ -68,7 +68,7 @@ class Worker:
             else:
                 self._hand_over(self._dispatch, batch)
 
-    def _hand_over(self, dispatch: Dispatch, batch: list[Item]) -> None:
+    def _hand_over(self, dispatch: Dispatch, batch: list[Entry]) -> None:
         done = threading.Event()
 
         def run() -> None:
@@ -84,23 +84,21 @@ class Worker:
             run()
         done.wait()
 
-    def _run_batch(self, batch: list[Item]) -> None:
+    def _run_batch(self, batch: list[Entry]) -> None:
         self.thread = threading.get_ident()
         try:
             self._context.run(self._dispatch_all, batch)
         finally:
             self.thread = None
 
-    def _dispatch_all(self, batch: list[Item]) -> None:
+    def _dispatch_all(self, batch: list[Entry]) -> None:
         target = self._target
-        on_message = target._on_message
-        time_stamp = self._now()
-        for item in batch:
-            if isinstance(item, (str, bytes)):
-                on_message(item, time_stamp)
-            elif isinstance(item, Opening):
-                target._on_opening(item)
-            elif isinstance(item, Closing):
+        for entry in batch:
+            if isinstance(entry, list):
+                target._on_messages(entry, self._now())
+            elif isinstance(entry, Opening):
+                target._on_opening(entry)
+            elif isinstance(entry, Closing):
                 target._on_closing()
             else:
-                target._on_closed(item)
+                target._on_closed(entry)
