@@ -56,8 +56,8 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
     checked = check_protocols(protocols)
     check_port(parsed)
     engine = Engine(parsed, checked, Options.from_keywords(**options))
-    engine.start()
     connection = Connection(parsed, engine)
+    engine.start(connection)
     connection._wait_open()
     return connection
 
@@ -233,6 +233,10 @@ class Connection:
         self._engine.close(Close(CloseCode.GOING_AWAY))
         if not self._engine.join_threads(_HURRIED_SECONDS):
             self._engine.abandon("the with-block was left")
+
+    def _after_fork(self) -> None:
+        self._taking = threading.Lock()
+        self._closed = self._engine.closed
 
     # The queue.
 

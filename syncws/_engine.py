@@ -1,17 +1,19 @@
 """One connection: the wiring of queue, reader and writer, and the list of those that are open.
 
-Owns: the threads' beginnings, and the `atexit` hook. Runs on: the caller's thread. Must not import: either
-face, the worker.
+Owns: the threads' beginnings, and what happens at fork and at exit. Runs on: the caller's thread. Must not
+import: either face, the worker.
 """
 
 from __future__ import annotations
 
 import atexit
 import itertools
+import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import Protocol
 
 from ._frames import Close, CloseCode
 from ._handshake import Asked, make_key
@@ -26,7 +28,18 @@ from ._writer import Writer
 EXIT_SECONDS = 1.0
 
 _numbers = itertools.count(1)
-_open_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+class Face(Protocol):
+    """What is known here of `WebSocket` and `Connection`."""
+
+    _engine: Engine
+
+    def _after_fork(self) -> None:
+        """In a forked child: take note that the connection is closed."""
+
+
+_faces: weakref.WeakSet[Face] = weakref.WeakSet()
 
 
 class Engine:
@@ -58,21 +71,22 @@ class Engine:
         self._reader = Reader(asked, options, self.queue, self.writer, self.pongs, self.name)
         self._threads: list[threading.Thread] = []
 
-    def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Start the reader and the writer, and before them the threads of a face, given as (name, body).
+    def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
+        """Start the reader and the writer, then the threads of `face`, given as (name, body).
 
-        Raises `RuntimeError` when the system gives no more threads; what was started has ended then.
+        Raises `RuntimeError` when the system gives no more threads; what was started ends by itself then.
         """
         try:
-            for name, body in (*bodies, ("writer", self.writer.run), ("reader", self._reader.run)):
+            for name, body in (("reader", self._reader.run), ("writer", self.writer.run), *bodies):
                 # Daemons: a connection that nobody closes must not keep the process from ending.
                 thread = threading.Thread(target=body, name=f"{self.name}-{name}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
         except RuntimeError:
+            self.abandon("the system gives no more threads")
             self.writer.stop()
             raise
-        _open_engines.add(self)
+        _faces.add(face)
 
     @property
     def closed(self) -> Closed | None:
@@ -101,17 +115,39 @@ class Engine:
     def _wake_reader(self) -> None:
         self._reader.wake()
 
+    def after_fork(self) -> None:
+        """In a forked child, where none of the threads is."""
+        for part in (self.queue, self.writer, self.pongs, self._reader):
+            part.after_fork()
 
-def _say_goodbye(engines: Iterable[Engine]) -> None:
-    until = time.monotonic() + EXIT_SECONDS
-    open_engines = list(engines)
-    for engine in open_engines:
-        # WHATWG, *make disappear*: the peer is told that this end goes away.
-        engine.close(Close(CloseCode.GOING_AWAY))
-    for engine in open_engines:
-        engine.writer.wait_finished(max(0.0, until - time.monotonic()))
+    def say_goodbye(self) -> None:
+        """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""
+        if self._reader.is_open:
+            self.close(Close(CloseCode.GOING_AWAY))
+        else:
+            self.abandon("the process ends")
+
+    def wait_closed(self, until: float) -> None:
+        """Wait until the reader and the writer are done, at most until `until`."""
+        for thread in self._threads[:2]:
+            thread.join(max(0.0, until - time.monotonic()))
 
 
 @atexit.register
 def _at_exit() -> None:
-    _say_goodbye(_open_engines)
+    until = time.monotonic() + EXIT_SECONDS
+    engines = [face._engine for face in _faces if face._engine.closed is None]
+    for engine in engines:
+        engine.say_goodbye()
+    for engine in engines:
+        engine.wait_closed(until)
+
+
+def _after_fork() -> None:
+    for face in list(_faces):
+        face._engine.after_fork()
+        face._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

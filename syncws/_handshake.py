@@ -42,6 +42,8 @@ def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
 
     Raises `TypeError` when they are no strings, `SyntaxErr` for one that is no token and for a duplicate.
     """
+    if not isinstance(protocols, Iterable):
+        raise TypeError(f"protocols must be a str or strs, not {protocols!r}")
     names = (protocols,) if isinstance(protocols, str) else tuple(protocols)
     seen: set[str] = set()
     for name in names:
@@ -184,7 +186,9 @@ def _unquote(quoted: str) -> str:
     """What a quoted string stands for (RFC 9110 5.6.4), which RFC 6455 9.1 wants to be a token."""
     text = re.sub(r"\\(.)", r"\1", quoted)
     if not is_token(text):
-        raise HandshakeError(f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {text!r}")
+        raise HandshakeError(
+            f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {text!r}"
+        )
     return text
 
 

@@ -53,6 +53,7 @@ class Opening:
         self._name = name
         self._doing = ""
         self.deadline: float | None = None
+        self.stream: Stream | None = None  # as soon as there is one
 
     def run(self) -> Opened:
         """Open the connection.
@@ -67,12 +68,14 @@ class Opening:
         addresses = _dial.resolve(url.hostname, url.effective_port, self, self._name)
         self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
         sock = _dial.connect(addresses, url.hostname, self)
-        stream = Stream(sock)
+        stream = self.stream = Stream(sock)
         try:
             if url.secure:
-                stream = self._start_tls(sock)
+                stream = self.stream = self._start_tls(sock)
             self._doing = "waiting for the answer to the opening handshake"
-            with contextlib.suppress(ConnectionError):  # an answer that came before the end is still to be read
+            with contextlib.suppress(
+                ConnectionError
+            ):  # an answer that came before the end is still to be read
                 stream.send(self._asked.request())
             response, rest = self._read_head(stream)
             if response.status != 101:

@@ -92,10 +92,12 @@ class Options:
 def _check_headers(headers: HeadersLike | None) -> Headers:
     if headers is None:
         return ()
+    if not isinstance(headers, Iterable):
+        raise TypeError(f"headers must be a mapping or (name, value) pairs, not {headers!r}")
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     fields = []
     for pair in pairs:
-        if isinstance(pair, str) or len(pair) != 2:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(f"headers must be a mapping or (name, value) pairs, not {pair!r}")
         name, value = check_field(*pair)
         if name.lower() in RESERVED_HEADERS:

@@ -54,6 +54,11 @@ class Pongs:
                     break
             self._condition.notify_all()
 
+    def after_fork(self) -> None:
+        """In a forked child: a fresh lock, and nothing to wait for."""
+        self._condition = threading.Condition(threading.Lock())
+        self._ended = True
+
     def end(self) -> None:
         """The connection is over: no pong will come."""
         with self._condition:

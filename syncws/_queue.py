@@ -106,6 +106,10 @@ class EventQueue:
             self._held_bytes, self._bytes = self._bytes, 0
             return entries
 
+    def after_fork(self) -> None:
+        """In a forked child: a fresh lock, since the old one may be held by a thread that is not here."""
+        self._condition = threading.Condition(threading.Lock())
+
     def _has_entries(self) -> bool:
         return bool(self._entries)
 

@@ -67,7 +67,9 @@ class Reader:
         self._pongs = pongs
         self._name = name
         self._waiter: Waiter | None = None
+        self._attempt: Opening | None = None
         self._abandoned: str | None = None
+        self._open = False
         self.closed: Closed | None = None
         self._close_asked_at: float | None = None
         self._read_size = SMALLEST_READ
@@ -92,6 +94,23 @@ class Reader:
         self._abandoned = why
         self.wake()
 
+    def after_fork(self) -> None:
+        """In a forked child: the connection is over here, and the parent's link is left alone.
+
+        The descriptors are only closed: a shutdown or a close_notify would reach the parent's peer.
+        """
+        if self.closed is None:
+            self.closed = _failed(WebSocketError("the process was forked; the connection is its parent's"))
+        if self._attempt is not None and self._attempt.stream is not None:
+            self._attempt.stream.socket.close()
+        if self._waiter is not None:
+            self._waiter.after_fork()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the opening handshake is done."""
+        return self._open
+
     # The reader thread.
 
     def run(self) -> None:
@@ -100,8 +119,10 @@ class Reader:
         closed = _failed(WebSocketError("the reader ended"))
         try:
             self._waiter = Waiter()
-            attempt = Opening(self._asked, self._options, self._waiter, self._check_abandoned, self._name)
-            opened = attempt.run()
+            self._attempt = Opening(
+                self._asked, self._options, self._waiter, self._check_abandoned, self._name
+            )
+            opened = self._attempt.run()
             stream = opened.stream
             closed = self._converse(opened)
         except (OSError, WebSocketError) as error:
@@ -136,6 +157,7 @@ class Reader:
         """Everything from the answer to the opening handshake to the end of TCP."""
         stream, agreed, data = opened.stream, opened.agreed, opened.rest
         logger.debug("%s: open: %s", self._name, self._asked.url.public)
+        self._open = True
         deflate = agreed.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
         self._queue.put(OpeningRecord(agreed.protocol, agreed.extensions, agreed.response))

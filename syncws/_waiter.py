@@ -68,6 +68,14 @@ class Waiter:
             except BlockingIOError:
                 pass  # it is full of wakes that are not taken yet: one more says nothing new
 
+    def after_fork(self) -> None:
+        """In a forked child: free this process's copies of the descriptors, the watched socket's too."""
+        self._lock = threading.Lock()
+        if not self._closed:
+            if self._watched is not None:
+                self._watched[0].close()
+            self.close()
+
     def close(self) -> None:
         """Free the descriptors."""
         with self._lock:

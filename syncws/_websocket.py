@@ -90,7 +90,7 @@ class WebSocket(EventTarget):
         self._worker = Worker(self._engine.queue, self, now, dispatch)
         for name, handler in zip(_HANDLERS, (onopen, onmessage, onerror, onclose), strict=True):
             self._set_handler(name, handler)
-        self._engine.start(("worker", self._worker.run))
+        self._engine.start(self, ("worker", self._worker.run))
 
     def __repr__(self) -> str:
         return f"<WebSocket {self._url.public} {_STATE_NAMES[self._ready_state]}>"
@@ -253,6 +253,14 @@ class WebSocket(EventTarget):
         """Close, and wait for the end."""
         self.close()
         self.join()
+
+    def _after_fork(self) -> None:
+        self._state_lock = threading.Lock()
+        self._listener_lock = threading.Lock()
+        self._worker.after_fork()
+        self._ready_state = CLOSED
+        self._over = threading.Event()
+        self._over.set()
 
     # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
 

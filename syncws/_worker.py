@@ -56,6 +56,10 @@ class Worker:
         """Let the events through: there is somebody to hear them."""
         self._gate.set()
 
+    def after_fork(self) -> None:
+        """In a forked child: a fresh gate, since the old one's lock may be held."""
+        self._gate = threading.Event()
+
     def run(self) -> None:
         """The body of the worker thread; ends after the close event."""
         self._gate.wait(FIRST_EVENT_SECONDS)

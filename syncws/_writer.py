@@ -133,6 +133,12 @@ class Writer:
             self._accepting = False
             self._wake()
 
+    def after_fork(self) -> None:
+        """In a forked child: a fresh lock, and an end without a word to the network."""
+        self._condition = threading.Condition(threading.Lock())
+        self._accepting = False
+        self.finished = True
+
     # The reader thread.
 
     def open(self, stream: Stream, encoder: Encoder) -> None:
