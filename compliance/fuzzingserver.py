@@ -11,9 +11,9 @@ import sys
 import autobahntestsuite
 
 sys.path.insert(0, os.path.dirname(autobahntestsuite.__file__))  # the suite imports its parts by bare name
-import choosereactor  # noqa: F401, E402, I001  must come before the reactor's first import
-from autobahntestsuite import fuzzing  # noqa: E402
-from twisted.internet import reactor  # noqa: E402
+import choosereactor  # noqa: F401  must come before the reactor's first import
+from autobahntestsuite import fuzzing
+from twisted.internet import reactor
 
 
 def on_loopback(listen):

@@ -36,6 +36,10 @@ class _Assembly:
             self._binary.write(data)
         else:
             self._text.write(self._utf8.decode(data))
+            pending = self._utf8.getstate()[0]
+            if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
+                # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
+                self._utf8.decode(b"", True)
 
     def finish(self) -> Message:
         if self._utf8 is None:

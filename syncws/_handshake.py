@@ -17,6 +17,7 @@ from . import _deflate
 from ._errors import HandshakeError, SyntaxErr
 from ._http import Headers, Response, format_request, get_all, get_list, is_token
 from ._url import URL
+from ._version import __version__
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -25,7 +26,6 @@ RESERVED_HEADERS = frozenset(
     {
         "connection",
         "content-length",
-        "host",
         "sec-websocket-accept",
         "sec-websocket-extensions",
         "sec-websocket-key",
@@ -87,6 +87,7 @@ class Asked:
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Key", self.key),
             ("Sec-WebSocket-Version", "13"),
+            ("User-Agent", f"syncws/{__version__}"),
         ]
         if self.origin is not None:
             fields.append(("Origin", self.origin))
@@ -94,10 +95,13 @@ class Asked:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self.protocols)))
         if self.compression:
             fields.append(("Sec-WebSocket-Extensions", _deflate.OFFER))
-        if self.url.credentials is not None and not get_all(self.headers, "Authorization"):
+        if self.url.credentials is not None:
             user_and_password = ":".join(self.url.credentials).encode()
             fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
-        return format_request(self.url.resource, [*fields, *self.headers])
+        # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
+        given = {name.lower() for name, _ in self.headers}
+        ours = [field for field in fields if field[0].lower() not in given]
+        return format_request(self.url.resource, [*ours, *self.headers])
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ class Keepalive:
         self._timeout = timeout
         self._ping_at = None if interval is None else now + interval
         self._asked_at: float | None = None  # when the oldest ping was asked for that nothing came after
+        self._left_at: float | None = None  # when that ping left; later ones must not put its deadline off
 
     def heard(self) -> None:
         """Bytes arrived, or reading is paused by ourselves: silence counts from the next ping on."""
-        self._asked_at = None
+        self._asked_at = self._left_at = None
 
     def ping_due(self, now: float) -> bool:
         """Whether a ping is to be sent now; asking counts it as sent."""
@@ -39,7 +40,9 @@ class Keepalive:
         """
         if self._asked_at is None or self._timeout is None:
             return None
-        since = left_at if left_at >= self._asked_at else max(self._asked_at, progress_at)
+        if self._left_at is None and left_at >= self._asked_at:
+            self._left_at = left_at
+        since = max(self._asked_at, progress_at) if self._left_at is None else self._left_at
         return since + self._timeout
 
     def next_at(self, left_at: float, progress_at: float) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._handshake import RESERVED_HEADERS
-from ._http import Headers, check_field
+from ._http import Headers, check_field, get_all
 
 if TYPE_CHECKING:
     import ssl
@@ -86,7 +86,10 @@ class Options:
         hostname = keywords.get("server_hostname")
         if hostname is not None and not isinstance(hostname, str):
             raise TypeError(f"server_hostname must be a str or None, not {hostname!r}")
-        return cls(headers=_check_headers(headers), **keywords)
+        fields = _check_headers(headers)
+        if keywords.get("origin") is not None and get_all(fields, "Origin"):
+            raise ValueError(f"Origin is given twice: in headers and as origin={keywords['origin']!r}")
+        return cls(headers=fields, **keywords)
 
 
 def _check_headers(headers: HeadersLike | None) -> Headers:

@@ -233,12 +233,12 @@ class Reader:
         if self._abandoned is not None:
             raise _FailError(WebSocketError(self._abandoned), CloseCode.GOING_AWAY)
         writer = self._writer
-        if keepalive.ping_due(now):
-            writer.send_control(Opcode.PING, b"%d" % (now * 1000))
         expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
         if expires is not None and now >= expires:
             silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"
             raise _FailError(TimeoutError(f"{self._asked.url.public}: {silence}"), CloseCode.INTERNAL_ERROR)
+        if keepalive.ping_due(now):
+            writer.send_control(Opcode.PING, b"%d" % (now * 1000))
         close_at = self._close_deadline()
         if close_at is not None and now >= close_at:
             raise TimeoutError(

@@ -116,9 +116,11 @@ class TLSStream(Stream):
         with self._lock:
             if raw:
                 self._incoming.write(raw)
+                plain = self._decrypt(size)
             else:
-                self._incoming.write_eof()
-            plain = self._decrypt(size)
+                # With or without close_notify: whether the end was orderly is told by the Close frames.
+                # OpenSSL is not told, since it would answer with an alert, and our close_notify be lost.
+                self._ended, plain = True, b""
             self._lock.notify_all()
         if self._ended or self._error is not None:
             self.drained = False  # the end is to be told next, at once
@@ -133,8 +135,7 @@ class TLSStream(Stream):
             self._ended = True
         except ssl.SSLWantReadError:
             pass  # all that was there is read
-        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
-            # With or without close_notify: whether the end was orderly is told by the Close frames.
+        except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
             if not parts:
@@ -155,6 +156,8 @@ class TLSStream(Stream):
             self._send_raw(ciphertext)
             if not done:
                 with self._lock:
+                    if self._down or self._ended:
+                        raise BrokenPipeError("the connection was shut down")
                     self._lock.wait(1.0)
 
     def flush(self) -> None:

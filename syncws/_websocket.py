@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from ._engine import Engine
-from ._errors import InvalidStateErr
+from ._errors import InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
@@ -27,6 +27,19 @@ from ._worker import Dispatch, Worker
 logger = logging.getLogger("syncws")
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
+
+
+class _Constant:
+    """A number that class and instances show, and that no instance can be given another value of."""
+
+    def __init__(self, value: int) -> None:
+        self._value = value
+
+    def __get__(self, instance: object, owner: type) -> int:
+        return self._value
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        raise AttributeError(f"constant {_STATE_NAMES[self._value]} cannot be set")
 
 
 class WebSocket(EventTarget):
@@ -54,10 +67,10 @@ class WebSocket(EventTarget):
     What goes wrong with the network or the server is not raised here: it comes as an error event.
     """
 
-    CONNECTING = CONNECTING
-    OPEN = OPEN
-    CLOSING = CLOSING
-    CLOSED = CLOSED
+    CONNECTING = _Constant(CONNECTING)
+    OPEN = _Constant(OPEN)
+    CLOSING = _Constant(CLOSING)
+    CLOSED = _Constant(CLOSED)
 
     def __init__(
         self,
@@ -80,6 +93,7 @@ class WebSocket(EventTarget):
         self._origin = self._url.origin
         self._state_lock = threading.Lock()
         self._ready_state = CONNECTING
+        self._abandoned = False
         self._binary_type = "blob"
         self._protocol = ""
         self._extensions = ""
@@ -88,9 +102,13 @@ class WebSocket(EventTarget):
         self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
         self._writer = self._engine.writer
         self._worker = Worker(self._engine.queue, self, now, dispatch)
-        for name, handler in zip(_HANDLERS, (onopen, onmessage, onerror, onclose), strict=True):
+        self._constructed = False
+        handlers = (onopen, onmessage, onerror, onclose)
+        for name, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(name, handler)
         self._engine.start(self, ("worker", self._worker.run))
+        self._constructed = True
+        self._worker.constructed(any(handlers))
 
     def __repr__(self) -> str:
         return f"<WebSocket {self._url.public} {_STATE_NAMES[self._ready_state]}>"
@@ -222,8 +240,9 @@ class WebSocket(EventTarget):
             if state in (CLOSING, CLOSED):
                 return
             self._ready_state = CLOSING
+            self._abandoned = state == CONNECTING
         if state == CONNECTING:
-            self._engine.abandon("close() was called before the connection was open")
+            self._engine.abandon(_ABANDONED)
         else:
             self._engine.close(close)
 
@@ -265,15 +284,16 @@ class WebSocket(EventTarget):
     # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
 
     def _listener_added(self) -> None:
-        self._worker.open_gate()
+        if self._constructed:
+            self._worker.open_gate()
 
     def _on_opening(self, opening: Opening) -> None:
         with self._state_lock:
             if self._ready_state != CONNECTING:
                 return  # close() came first
+            self._extensions = opening.extensions
+            self._protocol = opening.protocol
             self._ready_state = OPEN
-        self._extensions = opening.extensions
-        self._protocol = opening.protocol
         self._fire_task(Event("open"))
 
     def _on_messages(self, messages: list[Message], time_stamp: float) -> None:
@@ -298,6 +318,9 @@ class WebSocket(EventTarget):
     def _on_closed(self, closed: Closed) -> None:
         with self._state_lock:
             self._ready_state = CLOSED
+        if self._abandoned and closed.error is None:
+            # The server had opened and closed before close() was called, but nobody had been told of it.
+            closed = Closed(CloseCode.ABNORMAL, error=WebSocketError(_ABANDONED))
         if closed.error is not None:
             self._fire_task(ErrorEvent("error", closed.error))
         self._fire_task(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
@@ -311,3 +334,4 @@ class WebSocket(EventTarget):
 
 _HANDLERS = ("open", "message", "error", "close")
 _STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
+_ABANDONED = "close() was called before the connection was open"

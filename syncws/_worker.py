@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextvars
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,10 @@ Dispatch = Callable[[Callable[[], None]], object]
 # In a browser no event can fire before the script returns, so a script can attach its listeners first. Here
 # events wait for the first listener, and at most this long after the constructor has returned.
 FIRST_EVENT_SECONDS = 0.1
+
+# With listeners given to the constructor, events need not wait; but a listener may well use the name that the
+# new object is being assigned to, so the caller is given a moment to do that after the constructor's end.
+ASSIGNMENT_SECONDS = 0.005
 
 
 class Target(Protocol):
@@ -51,6 +56,13 @@ class Worker:
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
         self._gate = threading.Event()
+        self._not_before = 0.0
+
+    def constructed(self, heard: bool) -> None:
+        """The constructor is about to return; `heard` says that it was given listeners."""
+        if heard:
+            self._not_before = time.monotonic() + ASSIGNMENT_SECONDS
+            self._gate.set()
 
     def open_gate(self) -> None:
         """Let the events through: there is somebody to hear them."""
@@ -63,19 +75,24 @@ class Worker:
     def run(self) -> None:
         """The body of the worker thread; ends after the close event."""
         self._gate.wait(FIRST_EVENT_SECONDS)
-        ended = False
-        while not ended:
-            batch = self._queue.take()
-            ended = isinstance(batch[-1], Closed)
+        batch = self._queue.take()
+        time.sleep(max(0.0, self._not_before - time.monotonic()))
+        while True:
             if self._dispatch is None:
                 self._run_batch(batch)
             else:
                 self._hand_over(self._dispatch, batch)
+            if isinstance(batch[-1], Closed):
+                return
+            batch = self._queue.take()
 
     def _hand_over(self, dispatch: Dispatch, batch: list[Entry]) -> None:
         done = threading.Event()
+        once = threading.Lock()
 
         def run() -> None:
+            if not once.acquire(blocking=False):
+                return  # dispatch called it, or scheduled it, before it raised
             try:
                 self._run_batch(batch)
             finally:
@@ -83,7 +100,7 @@ class Worker:
 
         try:
             dispatch(run)
-        except Exception:
+        except BaseException:  # also SystemExit, as from a callback: others wait for this thread
             logger.exception("dispatch raised: %r; the events are dispatched on the worker", dispatch)
             run()
         done.wait()

@@ -45,6 +45,7 @@ class Writer:
         self._stopped = False
         self._accepting = True
         self._queued = 0
+        self._dropped = 0
         self._flushers = 0
         self._items: list[tuple[int, bytes]] = []
         self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
@@ -72,14 +73,16 @@ class Writer:
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         with self._condition:
+            if not (accept and self._accepting):
+                self._queued += len(payload)
+                self._dropped += len(payload)
+                return False
             if self._max_buffered is not None and self.buffered + len(payload) > self._max_buffered:
                 raise BufferFull(
                     f"{len(payload)} bytes do not fit: {self.buffered} bytes are waiting already, "
                     f"and max_buffered={self._max_buffered}"
                 )
             self._queued += len(payload)
-            if not (accept and self._accepting):
-                return False
             self._items.append((FIN | opcode, payload))
             if self._idle:
                 self._wake()
@@ -192,7 +195,7 @@ class Writer:
             if self._stopped:
                 return False
             items, self._items = self._items, []
-            waiting = self.buffered
+            waiting = self.buffered - self._dropped
             close = self._close
         stream.flush()
         self._send_controls(stream)
