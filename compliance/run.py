@@ -65,10 +65,12 @@ def run(suite: Path, face: str, tls: bool, cases: list[str], exclude: list[str])
         port = free_port()
         url = f"{'wss' if tls else 'ws'}://127.0.0.1:{port}"
         pem = certificate(folder) if tls else {}
-        spec = {"url": url, "outdir": str(folder / "reports"), "cases": cases, "exclude-cases": exclude}
-        spec |= {"exclude-agent-cases": {}, "key": pem.get("key"), "cert": pem.get("cert")}
+        spec: dict[str, Any] = {"url": url, "outdir": str(folder / "reports"), "cases": cases}
+        spec |= {"exclude-cases": exclude, "exclude-agent-cases": {}}
+        spec |= {"key": pem.get("key"), "cert": pem.get("cert")}
         (folder / "spec.json").write_text(json.dumps(spec))
-        command = [suite / "bin" / "python", "-W", "ignore", HERE / "fuzzingserver.py", folder / "spec.json"]
+        python, script = str(suite / "bin" / "python"), str(HERE / "fuzzingserver.py")
+        command = [python, "-W", "ignore", script, str(folder / "spec.json")]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as server:
             try:

@@ -204,8 +204,11 @@ class Decoder:
             assembly.write(piece)
         else:
             assert self._inflater is not None  # else RSV1 was refused
-            for plain in self._inflater.inflate(piece, ends):
-                self._check_size(assembly.size + len(plain))
+            room = None if self._max_size is None else self._max_size - assembly.size
+            for plain in self._inflater.inflate(piece, ends, room):
+                if self._max_size is not None and len(plain) > self._max_size - assembly.size:
+                    assembly.write(plain[: self._max_size - assembly.size])  # a bad byte in it came first
+                    self._check_size(assembly.size + 1)
                 assembly.write(plain)
         if ends:
             messages.append(assembly.finish())

@@ -91,11 +91,12 @@ class Inflater:
         self._keep_context = not agreement.server_no_context_takeover
         self._stream: zlib._Decompress | None = None
 
-    def inflate(self, payload: bytes, final: bool) -> Iterator[bytes]:
+    def inflate(self, payload: bytes, final: bool, limit: int | None = None) -> Iterator[bytes]:
         """Yield the plain bytes of a piece of a message in steps of bounded size.
 
         `final` says that the message ends with this piece. The caller counts what comes and stops asking
-        when it is too much. Raises `ProtocolError` (1007) when the data is not deflate.
+        when it is too much; after `limit` bytes only one more is made, so that it depends on the data, not on
+        its pieces, whether they are too many or broken behind the limit. Raises `ProtocolError` (1007) when the data is not deflate.
         """
         if not payload and self._stream is None:
             return  # nothing to end: the last block was marked final, or there was none
@@ -104,9 +105,12 @@ class Inflater:
             while True:
                 if self._stream is None:
                     self._stream = zlib.decompressobj(-self._window_bits)
-                plain = self._stream.decompress(pending, _STEP)
+                step = _STEP if limit is None else max(1, min(_STEP, limit + 1))
+                plain = self._stream.decompress(pending, step)
                 if plain:
                     yield plain
+                    if limit is not None:
+                        limit -= len(plain)
                 if self._stream.eof:
                     # A block marked final (BFINAL) ends the stream inside the message, which RFC 7692
                     # 7.2.3.4 allows: a new stream goes on with what is left, unless that is our tail only.
@@ -117,7 +121,7 @@ class Inflater:
                     continue
                 pending = self._stream.unconsumed_tail
                 # A full step may be one that was cut: zlib can hold output when it has taken all input.
-                if not pending and len(plain) < _STEP:
+                if not pending and len(plain) < step:
                     break
         except zlib.error as error:
             raise ProtocolError(f"compressed data is broken: {error}", CloseCode.INVALID_DATA) from error

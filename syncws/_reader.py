@@ -155,7 +155,7 @@ class Reader:
 
     def _converse(self, opened: Opened) -> Closed:
         """Everything from the answer to the opening handshake to the end of TCP."""
-        stream, agreed, data = opened.stream, opened.agreed, opened.rest
+        stream, agreed = opened.stream, opened.agreed
         logger.debug("%s: open: %s", self._name, self._asked.url.public)
         self._open = True
         deflate = agreed.deflate
@@ -164,16 +164,14 @@ class Reader:
         self._writer.open(stream, Encoder(Deflater(deflate) if deflate else None))
         keepalive = Keepalive(self._options.ping_interval, self._options.ping_timeout, time.monotonic())
         try:
-            while True:
-                if data:
-                    self._handle(decoder, data)
-                if isinstance(decoder.ended, Close):
-                    return self._answer_close(stream, decoder.ended)
-                if decoder.ended is not None:
-                    raise _FailError(decoder.ended, decoder.ended.close_code)
-                data = self._receive(stream, keepalive)
-                if not data:
-                    raise self._lost()
+            # Nothing here holds what was read while it waits for more: idle connections cost little.
+            if opened.rest:
+                self._handle(decoder, opened.rest)
+            while decoder.ended is None:
+                self._handle(decoder, self._receive(stream, keepalive))
+            if isinstance(decoder.ended, Close):
+                return self._answer_close(stream, decoder.ended)
+            raise _FailError(decoder.ended, decoder.ended.close_code)
         except _FailError as failure:
             return self._fail(stream, failure.error, failure.close_code)
 
@@ -196,7 +194,10 @@ class Reader:
             decoder.controls.clear()
 
     def _receive(self, stream: Stream, keepalive: Keepalive) -> bytes:
-        """The next bytes from the network; ``b""`` at its end. Pauses while the queue is full."""
+        """The next bytes from the network. Pauses while the queue is full.
+
+        Raises `ConnectionLost` at the end of TCP.
+        """
         assert self._waiter is not None
         while True:
             now = time.monotonic()
@@ -217,10 +218,12 @@ class Reader:
                 ) from error
             if stream.output_pending:
                 self._writer.nudge()
-            if data is not None:
+            if data:
                 keepalive.heard()
                 self._adapt_read_size(stream, len(data))
                 return data
+            if data is not None:
+                raise self._lost()
 
     def _adapt_read_size(self, stream: Stream, received: int) -> None:
         if not stream.drained:

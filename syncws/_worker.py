@@ -75,16 +75,18 @@ class Worker:
     def run(self) -> None:
         """The body of the worker thread; ends after the close event."""
         self._gate.wait(FIRST_EVENT_SECONDS)
-        batch = self._queue.take()
         time.sleep(max(0.0, self._not_before - time.monotonic()))
-        while True:
-            if self._dispatch is None:
-                self._run_batch(batch)
-            else:
-                self._hand_over(self._dispatch, batch)
-            if isinstance(batch[-1], Closed):
-                return
-            batch = self._queue.take()
+        while self._dispatch_next():
+            pass
+
+    def _dispatch_next(self) -> bool:
+        """Dispatch the next batch; False after the one that ends with the close event."""
+        batch = self._queue.take()
+        if self._dispatch is None:
+            self._run_batch(batch)
+        else:
+            self._hand_over(self._dispatch, batch)
+        return not isinstance(batch[-1], Closed)
 
     def _hand_over(self, dispatch: Dispatch, batch: list[Entry]) -> None:
         done = threading.Event()
