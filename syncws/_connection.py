@@ -1,15 +1,13 @@
 """`connect` and `Connection`: the pull face, for code that waits rather than is called.
 
-Owns: the messages taken off the queue and not yet received. Runs on: any thread. Must not import: sockets,
-frames' layout, the reader, the worker.
+Owns: nothing of its own; what was received waits in `_inbox`. Runs on: any thread. Must not import: sockets,
+the reader, the worker.
 
 It is the same engine as `WebSocket`'s; the caller's thread takes the events off the queue.
 """
 
 from __future__ import annotations
 
-import collections
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -17,12 +15,13 @@ from typing import Any, TypeVar
 
 from ._engine import Engine
 from ._errors import ConnectionClosed, WebSocketError
-from ._frames import Buffer, Close, CloseCode, Opcode
+from ._frames import FIN, Buffer, Close, CloseCode, Opcode
 from ._handshake import check_protocols
 from ._http import Response
+from ._inbox import Inbox
 from ._messages import check_close, encode_message
 from ._options import Options
-from ._queue import Closed, Closing, Opening
+from ._queue import Closed
 from ._url import URL, check_port, parse_url
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
@@ -32,6 +31,9 @@ _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_S
 
 # How long leaving a with-block by Ctrl-C or SystemExit waits for the server's Close.
 _HURRIED_SECONDS = 1.0
+
+# How much of a message that is sent in chunks may be unsent before the next chunk is asked for.
+_STREAM_WINDOW = 2**20
 
 Self = TypeVar("Self", bound="Connection")
 
@@ -55,7 +57,7 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
     parsed = parse_url(url)
     checked = check_protocols(protocols)
     check_port(parsed)
-    engine = Engine(parsed, checked, Options.from_keywords(**options))
+    engine = Engine(parsed, checked, Options.from_keywords(**options), in_parts=True)
     connection = Connection(parsed, engine)
     engine.start(connection)
     connection._wait_open()
@@ -78,12 +80,9 @@ class Connection:
         self._url = url
         self._engine = engine
         self._writer = engine.writer
-        self._opening: Opening | None = None
-        self._closed: Closed | None = None
+        self._inbox = Inbox(engine.queue, self._end)
+        self._messages = self._inbox.messages
         self._close_called = False
-        # One thread at a time takes a batch off the queue; all take messages from what it leaves here.
-        self._taking = threading.Lock()
-        self._messages: collections.deque[str | bytes] = collections.deque()
 
     def __repr__(self) -> str:
         return f"<Connection {self._url.public} {_STATE_NAMES[self.readyState]}>"
@@ -98,25 +97,25 @@ class Connection:
     @property
     def protocol(self) -> str:
         """The subprotocol that the server selected; ``""`` when none."""
-        return self._opening.protocol if self._opening else ""
+        return self._inbox.opening.protocol if self._inbox.opening else ""
 
     @property
     def extensions(self) -> str:
         """The extensions that the server selected, as its header has them."""
-        return self._opening.extensions if self._opening else ""
+        return self._inbox.opening.extensions if self._inbox.opening else ""
 
     @property
     def response(self) -> Response:
         """The head of the server's answer to the opening handshake: status, reason, headers."""
-        assert self._opening is not None  # connect() gives no connection away before it is open
-        return self._opening.response
+        assert self._inbox.opening is not None  # connect() gives no connection away before it is open
+        return self._inbox.opening.response
 
     @property
     def readyState(self) -> int:
         """`OPEN` 1, `CLOSING` 2 or `CLOSED` 3: the state of the link; messages may be left to receive."""
         if self._engine.closed is not None:
             return CLOSED
-        if self._opening is None:
+        if self._inbox.opening is None:
             return CONNECTING
         return OPEN if self._writer.accepting else CLOSING
 
@@ -140,7 +139,23 @@ class Connection:
         try:
             return self._messages.popleft()
         except IndexError:
-            return self._recv_next(timeout)
+            return self._inbox.receive(timeout)
+
+    def recv_streaming(self, timeout: float | None = None) -> Iterator[str | bytes]:
+        """The next message in parts, as they arrive: `str` for text, `bytes` for binary.
+
+        A message of any size passes in little memory; raise `max_size` for one of over 16 MiB. While a
+        message is being streamed, other threads that receive wait for its end. Leaving the iteration
+        early skips the rest of the message.
+
+        Args:
+            timeout: seconds to wait for each part; None waits until there is one or the connection is over.
+
+        Raises:
+            TimeoutError: no part came in time; the rest of the message is skipped.
+            ConnectionClosed: the connection is over; also when it ended inside the message.
+        """
+        return self._inbox.stream(timeout)
 
     def __iter__(self) -> Iterator[str | bytes]:
         """The messages until the close; ends quietly on 1000, 1001 and 1005.
@@ -156,18 +171,30 @@ class Connection:
                 raise
             yield message
 
-    def send(self, data: str | Buffer) -> None:
+    def send(self, data: str | Buffer | Iterable[str] | Iterable[Buffer]) -> None:
         """Queue a message: text for a `str`, binary for an object with the buffer protocol.
 
         Returns at once; a mutable buffer is copied before that. See `flush` and `bufferedAmount`.
 
+        An iterable of either kind is sent as one message, a fragment for each chunk, as they come: a
+        message of any size passes in little memory, since this waits while more than 1 MiB is unsent.
+        What other threads send meanwhile goes after it. When the iterable raises, the message cannot be
+        ended: the connection is failed with 1011, and the exception goes on.
+
         Raises:
             ConnectionClosed: the connection is closing or over; the message is not sent.
             SyntaxErr: the text holds a lone surrogate.
-            TypeError: neither text nor a buffer.
+            TypeError: neither text nor a buffer, nor an iterable of one of them.
+            ValueError: an iterable without a chunk.
             BufferFull: `max_buffered` would be passed.
         """
-        opcode, payload = encode_message(data)
+        if not isinstance(data, (str, bytes, bytearray, memoryview)) and isinstance(data, Iterable):
+            try:
+                memoryview(data)  # type: ignore[arg-type]
+            except TypeError:
+                self._send_chunks(iter(data))
+                return
+        opcode, payload = encode_message(data)  # type: ignore[arg-type]
         if not self._writer.send(opcode, payload):
             raise self._end()
 
@@ -235,52 +262,49 @@ class Connection:
             self._engine.abandon("the with-block was left")
 
     def _after_fork(self) -> None:
-        self._taking = threading.Lock()
-        self._closed = self._engine.closed
+        self._inbox.after_fork(self._engine.closed)
 
-    # The queue.
+    # Inside.
 
     def _wait_open(self) -> None:
         try:
-            while self._opening is None and self._closed is None:
-                self._take(None)
+            closed = self._inbox.wait_open()
         except BaseException:
             self._engine.abandon("connect() was interrupted")
             raise
-        if self._opening is None:
-            assert self._closed is not None
+        if closed is not None:
             self._engine.join_threads(None)
-            raise self._closed.error or WebSocketError("the connection ended before it was open")
+            raise closed.error or WebSocketError("the connection ended before it was open")
 
-    def _recv_next(self, timeout: float | None) -> str | bytes:
-        until = None if timeout is None else time.monotonic() + timeout
-        if not self._taking.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            raise TimeoutError(f"no message came within {timeout} s")
+    def _send_chunks(self, chunks: Iterator[str | Buffer]) -> None:
+        for chunk in chunks:
+            opcode, payload = encode_message(chunk)
+            break
+        else:
+            raise ValueError("data is an iterable without a chunk: nothing to send")
+        self._writer.begin_fragments()
         try:
-            while True:
-                if self._messages:
-                    return self._messages.popleft()
-                if self._closed is not None:
-                    raise self._end()
-                left = None if until is None else until - time.monotonic()
-                if not self._take(left) and left is not None and left <= 0:
-                    raise TimeoutError(f"no message came within {timeout} s")
+            self._send_fragment(opcode, payload)
+            for chunk in chunks:
+                kind, payload = encode_message(chunk)
+                if kind != opcode:
+                    raise TypeError("data: the iterable mixes str and bytes-like chunks")
+                self._send_fragment(Opcode.CONTINUATION, payload)
+            # The end is a fragment of its own, so that no chunk has to wait for the next one.
+            self._send_fragment(FIN | Opcode.CONTINUATION, b"")
+        except ConnectionClosed:
+            raise
+        except BaseException as error:
+            why = f"the iterable given to send() raised {error!r} inside a message"
+            self._engine.abandon(why, CloseCode.INTERNAL_ERROR)
+            raise
         finally:
-            self._taking.release()
+            self._writer.end_fragments()
 
-    def _take(self, timeout: float | None) -> bool:
-        """Take a batch off the queue; False when there was none in time."""
-        batch = self._engine.queue.take(timeout)
-        for entry in batch:
-            if isinstance(entry, list):
-                self._messages.extend(entry)
-            elif isinstance(entry, Opening):
-                self._opening = entry
-            elif isinstance(entry, Closed):
-                self._closed = entry
-            else:
-                assert isinstance(entry, Closing)  # what it announces is told by the Closed that follows
-        return bool(batch)
+    def _send_fragment(self, first: int, payload: bytes) -> None:
+        self._writer.wait_sent(None, left=_STREAM_WINDOW)
+        if not self._writer.send_fragment(first, payload):
+            raise self._end()
 
     def _end(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""

@@ -12,8 +12,7 @@ import io
 from ._deflate import Inflater
 from ._errors import ProtocolError
 from ._frames import FIN, MASKED, RSV1, RSV_BITS, Close, CloseCode, Opcode, may_travel
-
-Message = str | bytes
+from ._messages import Message, Part
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY
@@ -26,6 +25,7 @@ class _Assembly:
     def __init__(self, opcode: int, compressed: bool) -> None:
         self.compressed = compressed
         self.size = 0
+        self.in_parts = False
         self._utf8 = _make_utf8_decoder() if opcode == Opcode.TEXT else None
         self._text = io.StringIO(newline="")
         self._binary = io.BytesIO()
@@ -41,11 +41,23 @@ class _Assembly:
                 # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
                 self._utf8.decode(b"", True)
 
-    def finish(self) -> Message:
-        if self._utf8 is None:
-            return self._binary.getvalue()
-        self._text.write(self._utf8.decode(b"", True))
-        return self._text.getvalue()
+    def finish(self) -> Message | Part:
+        if self._utf8 is not None:
+            self._text.write(self._utf8.decode(b"", True))
+        data = self._collected()
+        return Part(data, final=True) if self.in_parts else data
+
+    def take_part(self) -> Part | None:
+        """What has come since the last part; None when nothing has."""
+        data = self._collected()
+        if not data:
+            return None
+        self.in_parts = True
+        self._text, self._binary = io.StringIO(newline=""), io.BytesIO()
+        return Part(data, final=False)
+
+    def _collected(self) -> Message:
+        return self._binary.getvalue() if self._utf8 is None else self._text.getvalue()
 
 
 class Decoder:
@@ -58,12 +70,16 @@ class Decoder:
         size: the bytes that the messages of the last `feed` hold, near enough for a bound.
     """
 
-    def __init__(self, max_size: int | None = None, inflater: Inflater | None = None) -> None:
+    def __init__(
+        self, max_size: int | None = None, inflater: Inflater | None = None, in_parts: bool = False
+    ) -> None:
+        """`in_parts`: `feed` returns what has come of a message that is not whole yet as a `Part`."""
         self.controls: list[tuple[int, bytes]] = []
         self.ended: Close | ProtocolError | None = None
         self.size = 0
         self._max_size = max_size
         self._inflater = inflater
+        self._in_parts = in_parts
         # The longest payload that `_parse` handles in line.
         self._plain_limit = 65535 if max_size is None else min(65535, max_size)
         self._tail = b""  # the beginning of a frame whose header, or whose control payload, is not whole
@@ -71,13 +87,13 @@ class Decoder:
         self._missing = 0  # bytes of the present data frame's payload that are still to come
         self._final = False  # whether the present data frame is its message's last
 
-    def feed(self, data: bytes) -> list[Message]:
+    def feed(self, data: bytes) -> list[Message | Part]:
         """Take the next bytes of the stream, and return the messages that they complete.
 
         Never raises for what the server sent: what was complete before a fault, or before a Close
         frame, is returned, and `ended` tells the rest.
         """
-        messages: list[Message] = []
+        messages: list[Message | Part] = []
         self.size = 0
         try:
             self._parse(data, messages)
@@ -86,9 +102,14 @@ class Decoder:
         except UnicodeDecodeError as error:
             self.ended = ProtocolError(f"text is not UTF-8: {error}", CloseCode.INVALID_DATA)
             self.ended.__cause__ = error
+        if self._in_parts and self._assembly is not None:
+            part = self._assembly.take_part()
+            if part is not None:
+                self.size += len(part.data)
+                messages.append(part)
         return messages
 
-    def _parse(self, data: bytes, messages: list[Message]) -> None:
+    def _parse(self, data: bytes, messages: list[Message | Part]) -> None:
         position = 0
         if self._missing:
             piece = data[: self._missing]
@@ -131,7 +152,7 @@ class Decoder:
                 return
         self._tail = data[position:]
 
-    def _frame(self, data: bytes, position: int, end: int, messages: list[Message]) -> int:
+    def _frame(self, data: bytes, position: int, end: int, messages: list[Message | Part]) -> int:
         """Handle the frame at `position`, and return where the next one begins.
 
         Returns -1 when more bytes are needed before anything can be done with it.
@@ -194,7 +215,7 @@ class Decoder:
             # On the header alone, before a byte of the payload is kept.
             self._check_size(self._assembly.size + length)
 
-    def _take(self, piece: bytes, messages: list[Message]) -> None:
+    def _take(self, piece: bytes, messages: list[Message | Part]) -> None:
         """Take the next bytes of the present data frame."""
         assembly = self._assembly
         assert assembly is not None
@@ -211,8 +232,9 @@ class Decoder:
                     self._check_size(assembly.size + 1)
                 assembly.write(plain)
         if ends:
-            messages.append(assembly.finish())
-            self.size += assembly.size
+            message = assembly.finish()
+            self.size += len(message.data) if isinstance(message, Part) else assembly.size
+            messages.append(message)
             self._assembly = None
 
     def _check_size(self, size: int) -> None:

@@ -95,8 +95,8 @@ class Inflater:
         """Yield the plain bytes of a piece of a message in steps of bounded size.
 
         `final` says that the message ends with this piece. The caller counts what comes and stops asking
-        when it is too much; after `limit` bytes only one more is made, so that it depends on the data, not on
-        its pieces, whether they are too many or broken behind the limit. Raises `ProtocolError` (1007) when the data is not deflate.
+        when it is too much: after `limit` bytes only one more is made, so that what is broken far behind
+        the limit is not met first. Raises `ProtocolError` (1007) when the data is not deflate.
         """
         if not payload and self._stream is None:
             return  # nothing to end: the last block was marked final, or there was none

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 
 from ._deflate import MIN_COMPRESSED, Deflater
-from ._frames import MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
+from ._frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
 
 # Payloads from this size on are masked and sent in pieces of it: bounded memory, and other threads run
 # in between. A multiple of 4, so that every piece begins with the key's first byte.
@@ -66,7 +66,15 @@ class Encoder:
                 head = b""
 
     def compress(self, first: int, payload: bytes) -> tuple[int, bytes]:
-        """A message's first byte and payload as they go out: compressed where that was agreed and gains."""
-        if self._deflater is None or len(payload) < MIN_COMPRESSED or first & 15 >= Opcode.CLOSE:
+        """A data frame's first byte and payload as they go out: compressed where that was agreed and gains.
+
+        A fragmented message is compressed in any case: how long it gets is not known when it begins.
+        """
+        if self._deflater is None:
             return first, payload
-        return first | RSV1, self._deflater.compress(payload)
+        final = bool(first & FIN)
+        begins = first & 15 != Opcode.CONTINUATION
+        if begins and final and len(payload) < MIN_COMPRESSED:
+            return first, payload
+        # RFC 7692 6: the bit is set on a message's first frame only.
+        return first | RSV1 * begins, self._deflater.compress(payload, final)

@@ -52,7 +52,10 @@ class Engine:
         pongs: the round trips that the application waits for.
     """
 
-    def __init__(self, url: URL, protocols: tuple[str, ...], options: Options) -> None:
+    def __init__(
+        self, url: URL, protocols: tuple[str, ...], options: Options, in_parts: bool = False
+    ) -> None:
+        """`in_parts`: the queue also gets what has come of a message that is not whole."""
         if url.secure:
             # Here, not in the reader: a fork must not find the import lock in the reader's hands.
             from . import _tls  # noqa: F401
@@ -68,7 +71,7 @@ class Engine:
         self.queue = EventQueue(options.max_queue, self._wake_reader)
         self.writer = Writer(options.max_buffered, self._wake_reader)
         self.pongs = Pongs()
-        self._reader = Reader(asked, options, self.queue, self.writer, self.pongs, self.name)
+        self._reader = Reader(asked, options, self.queue, self.writer, self.pongs, self.name, in_parts)
         self._threads: list[threading.Thread] = []
 
     def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
@@ -98,9 +101,9 @@ class Engine:
         self.writer.close(close)
         self._reader.note_close()
 
-    def abandon(self, why: str) -> None:
-        """Fail the connection as soon as the reader is awake."""
-        self._reader.abandon(why)
+    def abandon(self, why: str, close_code: int = CloseCode.GOING_AWAY) -> None:
+        """Fail the connection as soon as the reader is awake, telling the server `close_code`."""
+        self._reader.abandon(why, close_code)
 
     def join_threads(self, timeout: float | None) -> bool:
         """Wait until the threads are gone; False when `timeout` seconds were over first."""

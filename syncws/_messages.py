@@ -1,12 +1,24 @@
-"""What an application may send: the checks that both faces make at the call.
+"""What an application receives and may send, and the checks that both faces make at the call.
 
-Owns: nothing. Runs on: the caller's thread. Must not import: anything with I/O or threads.
+Owns: nothing. Runs on: any thread. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ._errors import InvalidAccessErr, SyntaxErr
 from ._frames import Buffer, Close, Opcode
+
+Message = str | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a message that did not arrive at once; the last piece, which may be empty, is final."""
+
+    data: Message
+    final: bool
 
 
 def encode_message(data: str | Buffer) -> tuple[int, bytes]:

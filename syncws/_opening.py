@@ -18,7 +18,7 @@ from ._handshake import Agreed, Asked, check_response
 from ._http import Response, ResponseParser, get_all
 from ._options import Options
 from ._stream import Stream
-from ._waiter import READ, Waiter
+from ._waiter import READ, WRITE, Waiter
 
 if TYPE_CHECKING:
     import socket
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # How much of a refusal's body the error carries, and how long to wait for it once the head is there.
 BODY_BYTES = 4096
 BODY_SECONDS = 1.0
+
+# Interim answers (102, 103) before the final one: more than any server has use for, and a flood must end.
+MAX_INTERIM = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Opening:
         try:
             if url.secure:
                 stream = self.stream = self._start_tls(sock)
+            # A request with large headers may have to wait for the server to take it.
+            stream.patience = lambda: self.wait(sock, WRITE)
             self._doing = "waiting for the answer to the opening handshake"
             with contextlib.suppress(
                 ConnectionError
@@ -80,6 +85,7 @@ class Opening:
             response, rest = self._read_head(stream)
             if response.status != 101:
                 raise self._refusal(stream, response, rest)
+            stream.patience = None
             return Opened(stream, check_response(self._asked, response), rest)
         except BaseException:
             stream.close()
@@ -97,13 +103,7 @@ class Opening:
         """
         until = None if limit is None else time.monotonic() + limit
         while True:
-            self._check()
-            now = time.monotonic()
-            if self.deadline is not None and now >= self.deadline:
-                raise _dial.OpenTimeoutError(
-                    f"{self._asked.url.public} was not open within "
-                    f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
-                )
+            now = self._check_time()
             if until is not None and now >= until:
                 return False
             ends = [end for end in (self.deadline, until) if end is not None]
@@ -111,6 +111,17 @@ class Opening:
                 return True
             if sock is None:
                 return False
+
+    def _check_time(self) -> float:
+        """Raise when the attempt was abandoned or its time is over; else say what time it is."""
+        self._check()
+        now = time.monotonic()
+        if self.deadline is not None and now >= self.deadline:
+            raise _dial.OpenTimeoutError(
+                f"{self._asked.url.public} was not open within "
+                f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
+            )
+        return now
 
     def _start_tls(self, sock: socket.socket) -> TLSStream:
         import ssl
@@ -134,6 +145,7 @@ class Opening:
         return stream
 
     def _receive(self, stream: Stream) -> bytes:
+        self._check_time()  # also when there is always something to read, and so nothing to wait for
         while (data := stream.recv(16 * 1024)) is None:
             self.wait(stream.socket, READ)
         return data
@@ -141,12 +153,16 @@ class Opening:
     def _read_head(self, stream: Stream) -> tuple[Response, bytes]:
         parser = ResponseParser()
         data = b""
+        interim = 0
         while True:
             if (result := parser.feed(data)) is not None:
                 response, rest = result
                 if not 100 <= response.status < 200 or response.status == 101:
                     return result
                 # RFC 9110 15.2: an interim answer, such as 103, may come before the final one.
+                interim += 1
+                if interim > MAX_INTERIM:
+                    raise HandshakeError(f"the server sent more than {MAX_INTERIM} interim answers")
                 parser, data = ResponseParser(), rest
                 continue
             try:

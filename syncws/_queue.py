@@ -3,8 +3,8 @@
 Owns: the events that wait, and their bounds. Runs on: `put` on the reader thread, `take` on the consumer's.
 Must not import: frames, sockets; it never hears of either.
 
-An entry is a list of messages (`str` or `bytes`, as they are), all that one read from the network brought,
-or one of the records below. The consumer takes all the entries that wait: one lock and one wake-up for each
+An entry is a list of messages, all that one read from the network brought, or one of the records below.
+The consumer takes all the entries that wait: one lock and one wake-up for each
 batch.
 """
 
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ._http import Response
+from ._messages import Message, Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,7 @@ class Closed:
     error: BaseException | None = None
 
 
-Message = str | bytes
-Entry = list[Message] | Opening | Closing | Closed
+Entry = list[Message | Part] | Opening | Closing | Closed
 
 
 class EventQueue:

@@ -59,16 +59,20 @@ class Reader:
         writer: Writer,
         pongs: Pongs,
         name: str,
+        in_parts: bool,
     ) -> None:
+        """`in_parts`: what has come of a message that is not whole is put on the queue as well."""
         self._asked = asked
         self._options = options
         self._queue = queue
         self._writer = writer
         self._pongs = pongs
         self._name = name
+        self._in_parts = in_parts
         self._waiter: Waiter | None = None
         self._attempt: Opening | None = None
         self._abandoned: str | None = None
+        self._abandon_code: int = CloseCode.GOING_AWAY
         self._open = False
         self.closed: Closed | None = None
         self._close_asked_at: float | None = None
@@ -89,8 +93,9 @@ class Reader:
             self._close_asked_at = time.monotonic()
         self.wake()
 
-    def abandon(self, why: str) -> None:
+    def abandon(self, why: str, close_code: int = CloseCode.GOING_AWAY) -> None:
         """Fail the connection in whatever state it is."""
+        self._abandon_code = close_code
         self._abandoned = why
         self.wake()
 
@@ -159,7 +164,7 @@ class Reader:
         logger.debug("%s: open: %s", self._name, self._asked.url.public)
         self._open = True
         deflate = agreed.deflate
-        decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
+        decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None, self._in_parts)
         self._queue.put(OpeningRecord(agreed.protocol, agreed.extensions, agreed.response))
         self._writer.open(stream, Encoder(Deflater(deflate) if deflate else None))
         keepalive = Keepalive(self._options.ping_interval, self._options.ping_timeout, time.monotonic())
@@ -234,7 +239,7 @@ class Reader:
     def _look_at_clock(self, stream: Stream, keepalive: Keepalive, now: float) -> float | None:
         """Do what is due; return the seconds until there is something to do again, None for never."""
         if self._abandoned is not None:
-            raise _FailError(WebSocketError(self._abandoned), CloseCode.GOING_AWAY)
+            raise _FailError(WebSocketError(self._abandoned), self._abandon_code)
         writer = self._writer
         expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
         if expires is not None and now >= expires:

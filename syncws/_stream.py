@@ -13,6 +13,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Callable
 
 from ._frames import Buffer
 
@@ -27,6 +28,7 @@ class Stream:
     Attributes:
         progress_at: when the network last took a byte, on the clock of `time.monotonic`.
         drained: whether the last `recv` took all that there was.
+        patience: how `send` waits for the network while the connection is being opened; it may raise.
     """
 
     #: Whether the layer below has bytes to send that only the writer may send (TLS).
@@ -36,6 +38,7 @@ class Stream:
         self.socket = sock
         self.progress_at = time.monotonic()
         self.drained = True
+        self.patience: Callable[[], object] | None = None
         self._down = False
 
     def recv(self, size: int) -> bytes | None:
@@ -111,5 +114,8 @@ class Stream:
             while True:
                 if self._down:
                     raise BrokenPipeError("the connection was shut down")
+                if self.patience is not None:
+                    self.patience()
+                    return
                 if selector.select(_SLICE):
                     return

@@ -18,9 +18,9 @@ from ._errors import InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
-from ._messages import check_close, encode_message
+from ._messages import Message, Part, check_close, encode_message
 from ._options import Options
-from ._queue import Closed, Message, Opening
+from ._queue import Closed, Opening
 from ._url import check_port, parse_url
 from ._worker import Dispatch, Worker
 
@@ -296,7 +296,7 @@ class WebSocket(EventTarget):
             self._ready_state = OPEN
         self._fire_task(Event("open"))
 
-    def _on_messages(self, messages: list[Message], time_stamp: float) -> None:
+    def _on_messages(self, messages: list[Message | Part], time_stamp: float) -> None:
         origin, writer, fire = self._origin, self._writer, self._fire
         for data in messages:
             # WHATWG, *when a message has been received*, step 1: a callback may have closed.

@@ -13,7 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from ._queue import Closed, Closing, Entry, EventQueue, Message, Opening
+from ._messages import Message, Part
+from ._queue import Closed, Closing, Entry, EventQueue, Opening
 
 logger = logging.getLogger("syncws")
 
@@ -33,7 +34,7 @@ class Target(Protocol):
     """What the worker dispatches to."""
 
     def _on_opening(self, opening: Opening) -> None: ...
-    def _on_messages(self, messages: list[Message], time_stamp: float) -> None: ...
+    def _on_messages(self, messages: list[Message | Part], time_stamp: float) -> None: ...
     def _on_closing(self) -> None: ...
     def _on_closed(self, closed: Closed) -> None: ...
 

@@ -45,9 +45,12 @@ class Writer:
         self._stopped = False
         self._accepting = True
         self._queued = 0
-        self._dropped = 0
         self._flushers = 0
         self._items: list[tuple[int, bytes]] = []
+        self._waiting = 0  # bytes in _items
+        # While one message goes out in fragments, the others wait here: RFC 6455 5.4 forbids to mix them.
+        self._fragmenting = False
+        self._deferred: list[tuple[int, bytes]] = []
         self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
         self._close: Close | None = None
         self._half_close = False
@@ -75,7 +78,6 @@ class Writer:
         with self._condition:
             if not (accept and self._accepting):
                 self._queued += len(payload)
-                self._dropped += len(payload)
                 return False
             if self._max_buffered is not None and self.buffered + len(payload) > self._max_buffered:
                 raise BufferFull(
@@ -83,10 +85,43 @@ class Writer:
                     f"and max_buffered={self._max_buffered}"
                 )
             self._queued += len(payload)
+            if self._fragmenting:
+                self._deferred.append((FIN | opcode, payload))
+                return True
             self._items.append((FIN | opcode, payload))
+            self._waiting += len(payload)
             if self._idle:
                 self._wake()
         return True
+
+    def begin_fragments(self) -> None:
+        """Let the caller send one message in fragments; waits while another one is under way."""
+        with self._condition:
+            self._condition.wait_for(lambda: self.finished or not self._fragmenting)
+            self._fragmenting = True
+
+    def send_fragment(self, first: int, payload: bytes) -> bool:
+        """Queue a fragment, given as its frame's first byte and its payload.
+
+        False when it was only counted, since the connection is closing.
+        """
+        with self._condition:
+            self._queued += len(payload)
+            if not self._accepting:
+                return False
+            self._items.append((first, payload))
+            self._waiting += len(payload)
+            self._wake()
+        return True
+
+    def end_fragments(self) -> None:
+        """The last fragment is queued: what waited for that goes next."""
+        with self._condition:
+            self._fragmenting = False
+            self._items += self._deferred
+            self._waiting += sum(len(payload) for _, payload in self._deferred)
+            self._deferred = []
+            self._wake()
 
     def send_control(self, opcode: int, payload: bytes) -> None:
         """Queue a Ping or Pong ahead of the data."""
@@ -107,15 +142,15 @@ class Writer:
             self._half_close = self._half_close or half_close
             self._wake()
 
-    def wait_sent(self, timeout: float | None) -> bool:
-        """Wait until all that was queued is with the network, or the writer has ended.
+    def wait_sent(self, timeout: float | None, left: int = 0) -> bool:
+        """Wait until all that was queued but `left` bytes is with the network, or the writer has ended.
 
         False when `timeout` seconds were over first.
         """
         with self._condition:
             self._flushers += 1
             try:
-                return self._condition.wait_for(lambda: self.finished or not self.buffered, timeout)
+                return self._condition.wait_for(lambda: self.finished or self.buffered <= left, timeout)
             finally:
                 self._flushers -= 1
 
@@ -188,21 +223,19 @@ class Writer:
         with self._condition:
             if not self._has_work(stream):
                 self._idle = True
-                if self._flushers:
-                    self._condition.notify_all()
                 self._condition.wait_for(lambda: self._has_work(stream))
                 self._idle = False
             if self._stopped:
                 return False
             items, self._items = self._items, []
-            waiting = self.buffered - self._dropped
+            waiting, self._waiting = self._waiting, 0
             close = self._close
         stream.flush()
         self._send_controls(stream)
         if waiting < PIECE and not self._encoder.compresses:
             if items:
                 stream.send(self._encoder.frames(items))
-                self.sent += waiting
+                self._count_sent(waiting)
         else:
             self._send_items(stream, items)
         if close is None:
@@ -211,6 +244,12 @@ class Writer:
         if self._half_close:
             stream.end_output()
         return False
+
+    def _count_sent(self, size: int) -> None:
+        self.sent += size
+        if self._flushers:
+            with self._condition:
+                self._condition.notify_all()
 
     def _send_controls(self, stream: Stream) -> None:
         if not self._controls:
@@ -230,7 +269,7 @@ class Writer:
             first, payload = self._encoder.compress(*item)
             if on_wire + len(payload) >= PIECE and batch:
                 stream.send(self._encoder.frames(batch))
-                self.sent += batched
+                self._count_sent(batched)
                 batch, batched, on_wire = [], 0, 0
                 self._send_controls(stream)
             if len(payload) >= PIECE:
@@ -238,8 +277,8 @@ class Writer:
                 for piece, size in self._encoder.pieces(first, payload):
                     stream.send(piece)
                     # The pieces of a compressed payload do not correspond to bytes of the message.
-                    self.sent += 0 if compressed else size
-                self.sent += len(item[1]) if compressed else 0
+                    self._count_sent(0 if compressed else size)
+                self._count_sent(len(item[1]) if compressed else 0)
                 self._send_controls(stream)
             else:
                 batch.append((first, payload))
@@ -247,4 +286,4 @@ class Writer:
                 on_wire += len(payload)
         if batch:
             stream.send(self._encoder.frames(batch))
-            self.sent += batched
+            self._count_sent(batched)

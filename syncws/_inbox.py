@@ -1,0 +1,153 @@
+"""What was taken off the event queue and not yet received, on the pull face.
+
+Owns: the messages, and the parts of one that is not whole. Runs on: any thread that receives; they take turns
+at the queue. Must not import: sockets, the protocol, the threads.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from ._messages import Message, Part
+from ._queue import Closed, Closing, EventQueue, Opening
+
+
+class Inbox:
+    """Receives from one queue.
+
+    Attributes:
+        messages: the whole messages; any thread may take one from the left at any time.
+        opening, closed: the records of the beginning and the end; None before them.
+    """
+
+    def __init__(self, queue: EventQueue, end: Callable[[], Exception]) -> None:
+        """`end` makes the exception that says that the connection is over."""
+        self.messages: collections.deque[Message] = collections.deque()
+        self.opening: Opening | None = None
+        self.closed: Closed | None = None
+        self._queue = queue
+        self._end = end
+        # One thread at a time takes a batch off the queue; all take messages from what it leaves here.
+        self._turn = threading.Lock()
+        self._taker: int | None = None
+        # What has come of a message that is not whole, to be joined when it is; or, where somebody streams
+        # it, what he has not taken yet; or nothing, where he left it early.
+        self._parts: list[Part] = []
+        self._streamed: list[Part] | None = None
+        self._skipping = False
+
+    def after_fork(self, closed: Closed | None) -> None:
+        """In a forked child: a fresh lock, and the end."""
+        self._turn = threading.Lock()
+        self._taker = None
+        self.closed = closed
+
+    def wait_open(self) -> Closed | None:
+        """Wait for the record of the beginning; returns that of the end when there was no beginning."""
+        while self.opening is None and self.closed is None:
+            self._take(None)
+        return None if self.opening else self.closed
+
+    def stream(self, timeout: float | None) -> Iterator[Message]:
+        """The next message in parts; see `Connection.recv_streaming`."""
+        with self._taking_turns(timeout):
+            while not self._parts:
+                try:
+                    yield self.messages.popleft()
+                    return
+                except IndexError:
+                    self._take_more(timeout)
+            pieces, self._parts = self._parts, []
+            self._streamed = pieces
+            try:
+                while True:
+                    while pieces:
+                        part = pieces.pop(0)
+                        if part.data:
+                            yield part.data
+                        if part.final:
+                            return
+                    self._take_more(timeout)
+            finally:
+                if self._streamed is pieces:  # its end has not come
+                    self._streamed = None
+                    self._skipping = True
+
+    @contextlib.contextmanager
+    def _taking_turns(self, timeout: float | None) -> Iterator[None]:
+        """Let one thread at a time take from the queue; raises `TimeoutError` when its turn does not come."""
+        if self._taker == threading.get_ident():
+            raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
+        if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise TimeoutError(f"no message came within {timeout} s")
+        self._taker = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._taker = None
+            self._turn.release()
+
+    def receive(self, timeout: float | None) -> Message:
+        """The next message; raises `TimeoutError`, or what `end` makes when the connection is over."""
+        until = None if timeout is None else time.monotonic() + timeout
+        with self._taking_turns(timeout):
+            while True:
+                try:
+                    return self.messages.popleft()
+                except IndexError:
+                    self._take_more(timeout, until)
+
+    def _take_more(self, timeout: float | None, until: float | None = None) -> None:
+        """Wait for the next batch; raises when the connection is over, or after `timeout` seconds.
+
+        `until` is when that is, where several waits share one `timeout`.
+        """
+        if self.closed is not None:
+            raise self._end()
+        if not self._take(timeout if until is None else until - time.monotonic()):
+            raise TimeoutError(f"no message came within {timeout} s")
+
+    def _take(self, timeout: float | None) -> bool:
+        """Take a batch off the queue; False when there was none in time."""
+        batch = self._queue.take(timeout)
+        for entry in batch:
+            if isinstance(entry, list):
+                self._store(entry)
+            elif isinstance(entry, Opening):
+                self.opening = entry
+            elif isinstance(entry, Closed):
+                self.closed = entry
+            else:
+                assert isinstance(entry, Closing)  # what it announces is told by the Closed that follows
+        return bool(batch)
+
+    def _store(self, messages: list[Message | Part]) -> None:
+        # Only the first and the last can be parts: what lies between arrived at once.
+        if not isinstance(messages[0], Part) and not isinstance(messages[-1], Part):
+            self.messages.extend(messages)  # type: ignore[arg-type]
+            return
+        for message in messages:
+            if not isinstance(message, Part):
+                self.messages.append(message)
+            elif self._skipping:
+                self._skipping = not message.final
+            elif self._streamed is not None:
+                self._streamed.append(message)
+                if message.final:
+                    self._streamed = None
+            else:
+                self._parts.append(message)
+                if message.final:
+                    self.messages.append(_join(self._parts))
+                    self._parts = []
+
+
+def _join(parts: list[Part]) -> Message:
+    """The whole message."""
+    if isinstance(parts[0].data, str):
+        return "".join(part.data for part in parts)  # type: ignore[misc]
+    return b"".join(part.data for part in parts)  # type: ignore[misc]
