@@ -20,6 +20,9 @@ from ._errors import (
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
 from ._http import Response
 from ._options import Options
+from ._reconnect import Reconnecting, reconnect
+from ._reconnecting import LossEvent, ReconnectingWebSocket
+from ._retry import Loss, default_policy
 from ._version import __version__
 from ._websocket import WebSocket
 
@@ -36,9 +39,13 @@ __all__ = [
     "HandshakeError",
     "InvalidAccessErr",
     "InvalidStateErr",
+    "Loss",
+    "LossEvent",
     "MessageEvent",
     "Options",
     "ProtocolError",
+    "Reconnecting",
+    "ReconnectingWebSocket",
     "Response",
     "SecurityErr",
     "SyntaxErr",
@@ -46,6 +53,8 @@ __all__ = [
     "WebSocketError",
     "__version__",
     "connect",
+    "default_policy",
+    "reconnect",
 ]
 
 for _name in __all__:

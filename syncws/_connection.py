@@ -54,13 +54,19 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
         HandshakeError: the server refused, or its answer is not valid.
         ConnectionLost: the server ended TCP before it answered.
     """
+    connection = begin(url, protocols, options)
+    connection._wait_open()
+    return connection
+
+
+def begin(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
+    """A connection that is being opened; `Connection._wait_open` waits until it is."""
     parsed = parse_url(url)
     checked = check_protocols(protocols)
     check_port(parsed)
     engine = Engine(parsed, checked, Options.from_keywords(**options), in_parts=True)
     connection = Connection(parsed, engine)
     engine.start(connection)
-    connection._wait_open()
     return connection
 
 
@@ -256,15 +262,20 @@ class Connection:
         if error is None or isinstance(error, Exception):
             self.close()
             return
-        self._close_called = True
-        self._engine.close(Close(CloseCode.GOING_AWAY))
-        if not self._engine.join_threads(_HURRIED_SECONDS):
-            self._engine.abandon("the with-block was left")
+        self._close_in_a_hurry("the with-block was left")
 
     def _after_fork(self) -> None:
         self._inbox.after_fork(self._engine.closed)
 
     # Inside.
+
+    def _close_in_a_hurry(self, why: str) -> None:
+        self._close_called = True
+        if self._inbox.opening is not None:
+            self._engine.close(Close(CloseCode.GOING_AWAY))
+            if self._engine.join_threads(_HURRIED_SECONDS):
+                return
+        self._engine.abandon(why)
 
     def _wait_open(self) -> None:
         try:

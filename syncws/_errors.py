@@ -25,6 +25,12 @@ operating system or the TLS library reports keeps its own class (`ConnectionRefu
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """The server's words for use in an error's text, with their control characters escaped: none of them
+    may reach a terminal, or begin a line of its own in a log."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 class DOMException(Exception):
     """An error that the interface itself raises, with the name and code of the Web IDL standard.
 
@@ -126,7 +132,7 @@ class ConnectionClosed(WebSocketError):
     """
 
     def __init__(self, code: int, reason: str, was_clean: bool) -> None:
-        said = f"{code} {reason}".rstrip()
+        said = printable(f"{code} {reason}".rstrip())
         super().__init__(f"connection closed: {said}" if was_clean else f"connection failed: {said}")
         self.code = code
         self.reason = reason

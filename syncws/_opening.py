@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _dial
-from ._errors import ConnectionLost, HandshakeError
+from ._errors import ConnectionLost, HandshakeError, printable
 from ._handshake import Agreed, Asked, check_response
 from ._http import Response, ResponseParser, get_all
 from ._options import Options
@@ -181,6 +181,7 @@ class Opening:
         location = get_all(response.headers, "Location")
         if location and 300 <= response.status < 400:
             message += f" (redirects are not followed) to {location[0]}"
+        message = printable(message)
         if body:
             message += f": {body[:200]!r}"
         return HandshakeError(message, response.status, response.headers, body)

@@ -278,13 +278,15 @@ class Reader:
         self._let_catch_up()
         self._writer.close(Close(code, _shorten(str(error))), half_close=True)
         until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
-        self._await_end(stream, until)
+        deadline = self._close_deadline()
+        self._await_end(stream, until if deadline is None else min(until, deadline))
         return _failed(error)
 
     def _let_catch_up(self) -> None:
         assert self._waiter is not None
         until = time.monotonic() + CATCH_UP_SECONDS
-        while not self._queue.is_caught_up() and self._abandoned is None:
+        # Not once the application closes: what it has not sent by then, it will not send.
+        while self._close_asked_at is None and self._abandoned is None and not self._queue.is_caught_up():
             left = until - time.monotonic()
             if left <= 0:
                 return

@@ -1,0 +1,147 @@
+"""`reconnect`: the pull face's connection that comes back after a loss.
+
+Owns: the present connection, and the wait for the next. Runs on: the iterating thread; `stop` on any. Must
+not import: sockets, the reader, the worker.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from ._connection import Connection, begin
+from ._errors import ConnectionClosed
+from ._options import HeadersLike
+from ._retry import History, Policy, default_policy
+
+
+def reconnect(
+    url: str,
+    protocols: str | Iterable[str] = (),
+    *,
+    policy: Policy = default_policy,
+    headers: HeadersLike | Callable[[], HeadersLike] | None = None,
+    **options: Any,
+) -> Reconnecting:
+    """Connections to one server, one after the other: each is given when the one before is over.
+
+        for connection in syncws.reconnect("wss://feed.example.com/"):
+            try:
+                for message in connection:
+                    ...
+            except syncws.ConnectionClosed:
+                pass  # the next one comes after a pause
+
+    Args:
+        url, protocols, options: as for `syncws.connect`.
+        policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
+        headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
+
+    The iteration raises what went wrong when the policy says to stop, and ends quietly when the server closed
+    with 1000 or `stop` was called.
+    """
+    return Reconnecting(url, protocols, policy, headers, options)
+
+
+class Reconnecting:
+    """An iterator over connections; made by `syncws.reconnect`.
+
+    With ``with``, the end of the block stops it. A connection that the loop's body leaves open is closed
+    before the next one is made.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        protocols: str | Iterable[str],
+        policy: Policy,
+        headers: HeadersLike | Callable[[], HeadersLike] | None,
+        options: dict[str, Any],
+    ) -> None:
+        self._url = url
+        self._protocols = protocols if isinstance(protocols, str) else tuple(protocols)
+        self._history = History(policy)
+        self._headers = headers
+        self._options = options
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._opened_at = 0.0
+
+    def __iter__(self) -> Reconnecting:
+        return self
+
+    def __next__(self) -> Connection:
+        """Wait until there is an open connection, and return it.
+
+        Raises what went wrong when the policy says to stop.
+        """
+        self._leave()
+        while not self._stopped.is_set():
+            try:
+                headers = self._headers() if callable(self._headers) else self._headers
+                return self._open(begin(self._url, self._protocols, {"headers": headers, **self._options}))
+            except Exception as error:
+                self._pause(error, 0.0)
+        raise StopIteration
+
+    def stop(self) -> None:
+        """End the iteration: close the present connection, or end the attempt, or the wait for the next.
+
+        May be called from any thread. It gives the server a second to answer the Close frame.
+        """
+        self._stopped.set()
+        with self._lock:
+            connection = self._connection
+        if connection is not None:
+            connection._close_in_a_hurry("stop() was called")
+
+    def __enter__(self) -> Reconnecting:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _open(self, connection: Connection) -> Connection:
+        with self._lock:
+            self._connection = connection  # from here on stop() can reach it
+            stopped = self._stopped.is_set()
+        try:
+            if stopped:
+                connection._close_in_a_hurry("stop() was called")
+            connection._wait_open()
+        except BaseException:
+            with self._lock:
+                self._connection = None
+            raise
+        self._opened_at = time.monotonic()
+        return connection
+
+    def _leave(self) -> None:
+        """Be done with the present connection, and wait as long as the policy wants."""
+        connection = self._connection
+        if connection is None:
+            return
+        left_open = connection.readyState == connection.OPEN
+        connection.close()
+        with self._lock:
+            self._connection = None
+        if left_open or self._stopped.is_set():
+            return  # the body wants the next one, or none
+        self._pause(connection._end(), time.monotonic() - self._opened_at)
+
+    def _pause(self, error: Exception, open_seconds: float) -> None:
+        if self._stopped.is_set():
+            return
+        delay = self._history.decide(error, open_seconds)
+        if delay is not None:
+            self._stopped.wait(delay)
+        elif isinstance(error, ConnectionClosed) and error.code == 1000:
+            self._stopped.set()
+        else:
+            raise error

@@ -1,0 +1,298 @@
+"""`ReconnectingWebSocket`: the event face's connection that comes back after a loss.
+
+Owns: one thread that makes a `WebSocket` after the other. Runs on: that thread, the callbacks of the present
+`WebSocket`, and any caller's. Must not import: sockets, the reader.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
+from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler
+from ._frames import Buffer, CloseCode
+from ._messages import check_close
+from ._options import HeadersLike
+from ._retry import History, Policy, default_policy
+from ._websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocket
+
+logger = logging.getLogger("syncws")
+
+_HANDLERS = ("open", "message", "error", "close")
+_numbers = itertools.count(1)
+
+
+class LossEvent(CloseEvent):
+    """A `CloseEvent` that also says what comes next.
+
+    Attributes:
+        retry_in: seconds until the next attempt; None when there is none, and this event is the last.
+        unsent: bytes that were given to `send` and not handed to the network: they are lost.
+    """
+
+    def __init__(self, close: CloseEvent, retry_in: float | None, unsent: int) -> None:
+        super().__init__(close.type, close.code, close.reason, close.wasClean)
+        self.retry_in = retry_in
+        self.unsent = unsent
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, retry_in={self.retry_in}, unsent={self.unsent})"
+
+
+class ReconnectingWebSocket(EventTarget):
+    """A `WebSocket` that makes its connection anew after a loss.
+
+    It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
+    at each attempt that fails. Its close events are `LossEvent`s; after one whose ``retry_in`` is None
+    nothing comes. Between a loss and the next open event `readyState` is `CONNECTING` and `send` raises
+    `InvalidStateErr`: what would be lost is never taken.
+
+    Args:
+        url, protocols, onopen, onmessage, onerror, onclose, options: as for `syncws.WebSocket`.
+        policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
+        headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
+    """
+
+    CONNECTING = CONNECTING
+    OPEN = OPEN
+    CLOSING = CLOSING
+    CLOSED = CLOSED
+
+    def __init__(
+        self,
+        url: str,
+        protocols: str | Iterable[str] = (),
+        *,
+        onopen: Handler | None = None,
+        onmessage: Handler | None = None,
+        onerror: Handler | None = None,
+        onclose: Handler | None = None,
+        policy: Policy = default_policy,
+        headers: HeadersLike | Callable[[], HeadersLike] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self._history = History(policy)
+        self._headers = headers
+        self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols))
+        self._options = options
+        self._stopped = threading.Event()
+        self._over = False
+        self._retry_in: float | None = None
+        self._attempt: _Attempt | None = None
+        handlers = (onopen, onmessage, onerror, onclose)
+        for name, handler in zip(_HANDLERS, handlers, strict=True):
+            self._set_handler(name, handler)
+        # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
+        self._attempt = self._begin()
+        name = f"syncws-reconnecting-{next(_numbers)}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+        self._attempt._worker.constructed(any(handlers))
+
+    def __repr__(self) -> str:
+        return f"<ReconnectingWebSocket {self._present._url.public}>"
+
+    @property
+    def _present(self) -> _Attempt:
+        assert self._attempt is not None  # but for a moment in the constructor
+        return self._attempt
+
+    # Attributes.
+
+    @property
+    def url(self) -> str:
+        """The absolute URL, serialised as the URL standard does it."""
+        return self._present.url
+
+    @property
+    def readyState(self) -> int:
+        """As `WebSocket.readyState`, but `CONNECTING` from a loss to the next open event."""
+        if self._over:
+            return CLOSED
+        state = self._present.readyState
+        if state == CLOSED:
+            return CLOSING if self._stopped.is_set() else CONNECTING
+        return state
+
+    @property
+    def bufferedAmount(self) -> int:
+        """As `WebSocket.bufferedAmount`, of the present connection."""
+        return self._present.bufferedAmount
+
+    @property
+    def extensions(self) -> str:
+        """The extensions that the server selected for the present connection."""
+        return self._present.extensions
+
+    @property
+    def protocol(self) -> str:
+        """The subprotocol that the server selected for the present connection."""
+        return self._present.protocol
+
+    @property
+    def binaryType(self) -> str:
+        """As `WebSocket.binaryType`; kept from one connection to the next."""
+        return self._present.binaryType
+
+    @binaryType.setter
+    def binaryType(self, value: str) -> None:
+        self._present.binaryType = value
+
+    @property
+    def onopen(self) -> Handler | None:
+        """Called with an `Event` at each return."""
+        return self._get_handler("open")
+
+    @onopen.setter
+    def onopen(self, handler: Handler | None) -> None:
+        self._set_handler("open", handler)
+
+    @property
+    def onmessage(self) -> Handler | None:
+        """Called with a `MessageEvent` for each message."""
+        return self._get_handler("message")
+
+    @onmessage.setter
+    def onmessage(self, handler: Handler | None) -> None:
+        self._set_handler("message", handler)
+
+    @property
+    def onerror(self) -> Handler | None:
+        """Called with an `ErrorEvent` at each failure."""
+        return self._get_handler("error")
+
+    @onerror.setter
+    def onerror(self, handler: Handler | None) -> None:
+        self._set_handler("error", handler)
+
+    @property
+    def onclose(self) -> Handler | None:
+        """Called with a `LossEvent` at each loss, and at the end."""
+        return self._get_handler("close")
+
+    @onclose.setter
+    def onclose(self, handler: Handler | None) -> None:
+        self._set_handler("close", handler)
+
+    # Methods.
+
+    def send(self, data: str | Buffer) -> None:
+        """As `WebSocket.send`; raises `InvalidStateErr` from a loss to the next open event."""
+        if self.readyState == CONNECTING:
+            raise InvalidStateErr("send() while there is no connection: readyState is CONNECTING")
+        self._present.send(data)
+
+    def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
+        """As `WebSocket.close`, and for good: no connection is made after this. Returns at once."""
+        check_close(code, reason)
+        self._stopped.set()
+        self._present.close(code, reason)
+
+    def join(self, timeout: float | None = None) -> None:
+        """As `WebSocket.join`: waits until it is closed for good."""
+        if (
+            self._present._worker.thread == threading.get_ident()
+            or threading.current_thread() is self._thread
+        ):
+            raise RuntimeError("join() was called from a callback, which it would wait for")
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            raise TimeoutError(f"{self!r} did not close within {timeout} s")
+
+    def __enter__(self) -> ReconnectingWebSocket:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close for good, and wait for the end."""
+        self.close()
+        self.join()
+
+    # Inside.
+
+    def _listener_added(self) -> None:
+        if self._attempt is not None:
+            self._attempt._worker.open_gate()
+
+    def _begin(self) -> _Attempt:
+        headers = self._headers() if callable(self._headers) else self._headers
+        return _Attempt(self, *self._arguments, headers=headers, **self._options)
+
+    def _run(self) -> None:
+        """The body of the thread: one attempt after the other."""
+        while True:
+            self._present.join()
+            if self._retry_in is None:
+                self._over = True
+                return
+            if self._stopped.wait(self._retry_in):
+                self._lose(WebSocketError("close() was called before the connection was open"))
+                continue
+            try:
+                attempt = self._begin()
+            except Exception as error:
+                self._lose(error)
+                continue
+            attempt.binaryType = self._present.binaryType
+            self._attempt = attempt
+            attempt._worker.open_gate()
+            if self._stopped.is_set():  # close() came while it was being made, and has not seen it
+                attempt.close()
+
+    def _lose(self, error: Exception) -> None:
+        """There was no attempt: tell of that as of one that failed."""
+        self._retry_in = self._decide(error, 0.0)
+        self._tell(ErrorEvent("error", error))
+        self._tell(LossEvent(CloseEvent("close", CloseCode.ABNORMAL), self._retry_in, 0))
+
+    def _decide(self, error: Exception, open_seconds: float) -> float | None:
+        if self._stopped.is_set():
+            return None
+        try:
+            return self._history.decide(error, open_seconds)
+        except Exception:
+            logger.exception("the policy raised; no further attempt is made")
+            return None
+
+    def _lost(self, attempt: _Attempt, close: CloseEvent) -> LossEvent:
+        """An attempt is over: decide what comes next."""
+        error = attempt.failure
+        seconds = 0.0
+        if attempt.opened_at is not None:
+            seconds = time.monotonic() - attempt.opened_at
+            error, cause = ConnectionClosed(close.code, close.reason, close.wasClean), error
+            error.__cause__ = cause
+        assert error is not None  # what was never open has failed
+        self._retry_in = self._decide(error, seconds)
+        return LossEvent(close, self._retry_in, attempt.bufferedAmount)
+
+    def _tell(self, event: Event) -> None:
+        event.target = self
+        self._fire(event)
+
+
+class _Attempt(WebSocket):
+    """One connection, whose events go to its owner's listeners."""
+
+    def __init__(self, owner: ReconnectingWebSocket, *arguments: Any, **options: Any) -> None:
+        self._owner = owner
+        self.opened_at: float | None = None
+        self.failure: Exception | None = None
+        super().__init__(*arguments, **options)
+
+    def _fire(self, event: Event) -> None:
+        if event.type == "open":
+            self.opened_at = time.monotonic()
+        elif isinstance(event, ErrorEvent):
+            self.failure = event.error if isinstance(event.error, Exception) else None
+        elif isinstance(event, CloseEvent):
+            event = self._owner._lost(self, event)
+        self._owner._tell(event)

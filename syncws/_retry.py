@@ -1,0 +1,113 @@
+"""When to try again after a connection could not be made, or was lost (RFC 6455 7.2.3).
+
+Owns: the default policy. Runs on: whichever thread reconnects. Must not import: sockets, threads, either face.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ._errors import ConnectionClosed, HandshakeError
+from ._http import Headers, get_all
+
+FIRST_SECONDS = 5.0
+LONGEST_SECONDS = 60.0
+STABLE_SECONDS = 60.0
+# A server may ask for more patience than ours, but not for ever.
+LONGEST_RETRY_AFTER = 3600.0
+
+# A refusal for now, not for good.
+_TEMPORARY_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What went wrong, for a policy to decide upon.
+
+    Attributes:
+        error: what `connect` raised, or a `ConnectionClosed` for a connection that was open, or what the
+            callable given as `headers` raised.
+        failures: how many times in a row it went wrong, this one counted; a connection that stayed open
+            for 60 s begins anew.
+        open_seconds: how long the connection was open; 0 when it could not be made.
+    """
+
+    error: Exception
+    failures: int
+    open_seconds: float = 0.0
+
+
+#: Decides after each loss: seconds to wait before the next attempt, or None to stop.
+Policy = Callable[[Loss], "float | None"]
+
+
+def default_policy(loss: Loss) -> float | None:
+    """Seconds to wait before the next attempt, or None where trying again would not help.
+
+    Retried: failures of DNS and of the network, time-outs, 408, 425, 429 and 5xx answers (after
+    `Retry-After`, if given), links that were lost, servers that went away. Not retried: other refusals
+    and answers that are no WebSocket's, certificates that do not verify, closes with 1000, 1008 and 4000
+    to 4999, which are an application's own, and any error of the caller.
+
+    The first wait is a random time up to 5 s, so that the clients of a server that restarts do not all
+    come back at once; later ones double up to 60 s, less a random part of up to a half.
+    """
+    if not _may_help(loss.error):
+        return None
+    if loss.failures <= 1:
+        delay = random.uniform(0, FIRST_SECONDS)
+    else:
+        longest = min(LONGEST_SECONDS, FIRST_SECONDS * 2.0 ** min(loss.failures - 1, 16))
+        delay = random.uniform(longest / 2, longest)
+    if isinstance(loss.error, HandshakeError):
+        delay = max(delay, _retry_after(loss.error.headers))
+    return delay
+
+
+def _may_help(error: Exception) -> bool:
+    if isinstance(error, HandshakeError):
+        return error.status in _TEMPORARY_STATUSES
+    if isinstance(error, ConnectionClosed):
+        return error.code not in (1000, 1008) and not 4000 <= error.code <= 4999
+    # By name, so that nothing here needs ssl: a certificate will not verify the next time either.
+    if any(kind.__name__ == "SSLCertVerificationError" for kind in type(error).__mro__):
+        return False
+    return isinstance(error, OSError)
+
+
+def _retry_after(headers: Headers) -> float:
+    """The seconds of a Retry-After header (RFC 9110 10.2.3): a number, or a date; 0 without one."""
+    values = get_all(headers, "Retry-After")
+    if not values:
+        return 0.0
+    if values[0].isdecimal():
+        return min(float(values[0]), LONGEST_RETRY_AFTER)
+    # Here, since the email package is large and refusals with a date are rare.
+    import datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        date = parsedate_to_datetime(values[0])
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=datetime.timezone.utc)
+    seconds = (date - datetime.datetime.now(datetime.timezone.utc)).total_seconds()
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
+
+
+class History:
+    """Counts what went wrong in a row."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._failures = 0
+
+    def decide(self, error: Exception, open_seconds: float) -> float | None:
+        """Ask the policy; returns the seconds to wait, or None to stop."""
+        if open_seconds >= STABLE_SECONDS:
+            self._failures = 0
+        self._failures += 1
+        return self._policy(Loss(error, self._failures, open_seconds))
