@@ -28,7 +28,7 @@ class Opcode(enum.IntEnum):
     PONG = 10
 
 
-class CloseCode(enum.IntEnum):
+class CloseCode:
     """The codes that this package itself sends or shows (RFC 6455 7.4.1)."""
 
     NORMAL = 1000

@@ -1,6 +1,7 @@
 """When to try again after a connection could not be made, or was lost (RFC 6455 7.2.3).
 
-Owns: the default policy. Runs on: whichever thread reconnects. Must not import: sockets, threads, either face.
+Owns: the default policy. Runs on: whichever thread reconnects. Must not import: sockets, threads, either
+face.
 """
 
 from __future__ import annotations
