@@ -16,6 +16,9 @@ from ._messages import Message, Part
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY
+# What compressed messages may inflate to before `feed` leaves the rest for later: one read from the network
+# can hold many, each within max_size, and together a thousand times their size.
+ENOUGH_INFLATED = 1024 * 1024
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -68,6 +71,7 @@ class Decoder:
         ended: None while the stream goes on; then the server's `Close`, or the `ProtocolError` that it
             committed. Nothing may be fed after that.
         size: the bytes that the messages of the last `feed` hold, near enough for a bound.
+        has_more: whether the last `feed` left frames for later; ``feed(b"")`` goes on with them.
     """
 
     def __init__(
@@ -77,6 +81,8 @@ class Decoder:
         self.controls: list[tuple[int, bytes]] = []
         self.ended: Close | ProtocolError | None = None
         self.size = 0
+        self.has_more = False
+        self._inflated = 0  # what the last `feed` has made of whole compressed messages
         self._max_size = max_size
         self._inflater = inflater
         self._in_parts = in_parts
@@ -94,7 +100,8 @@ class Decoder:
         frame, is returned, and `ended` tells the rest.
         """
         messages: list[Message | Part] = []
-        self.size = 0
+        self.size = self._inflated = 0
+        self.has_more = False
         try:
             self._parse(data, messages)
         except ProtocolError as error:
@@ -150,6 +157,9 @@ class Decoder:
             position = after
             if self.ended is not None:
                 return
+            if self._inflated >= ENOUGH_INFLATED and position < end:
+                self.has_more = True
+                break
         self._tail = data[position:]
 
     def _frame(self, data: bytes, position: int, end: int, messages: list[Message | Part]) -> int:
@@ -234,6 +244,7 @@ class Decoder:
         if ends:
             message = assembly.finish()
             self.size += len(message.data) if isinstance(message, Part) else assembly.size
+            self._inflated += assembly.size if assembly.compressed else 0
             messages.append(message)
             self._assembly = None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _dial
-from ._errors import ConnectionLost, HandshakeError, printable
+from ._errors import ConnectionLost, HandshakeError, WebSocketError, printable
 from ._handshake import Agreed, Asked, check_response
 from ._http import Response, ResponseParser, get_all
 from ._options import Options
@@ -140,6 +140,8 @@ class Opening:
                     raise ConnectionLost(f"{tried}: the server ended TCP")
         except ssl.SSLError as error:
             raise _tls.describe(error, tried) from error
+        except ValueError as error:  # the context does not go with the name
+            raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:
             raise ConnectionLost(f"{tried}: the server reset TCP") from error
         return stream

@@ -173,7 +173,7 @@ class Reader:
             if opened.rest:
                 self._handle(decoder, opened.rest)
             while decoder.ended is None:
-                self._handle(decoder, self._receive(stream, keepalive))
+                self._handle(decoder, self._receive(stream, keepalive, decoder.has_more))
             if isinstance(decoder.ended, Close):
                 return self._answer_close(stream, decoder.ended)
             raise _FailError(decoder.ended, decoder.ended.close_code)
@@ -198,8 +198,8 @@ class Reader:
                     self._pongs.arrived(payload)
             decoder.controls.clear()
 
-    def _receive(self, stream: Stream, keepalive: Keepalive) -> bytes:
-        """The next bytes from the network. Pauses while the queue is full.
+    def _receive(self, stream: Stream, keepalive: Keepalive, has_more: bool) -> bytes:
+        """The next bytes from the network; none when the decoder has more. Pauses while the queue is full.
 
         Raises `ConnectionLost` at the end of TCP.
         """
@@ -211,10 +211,12 @@ class Reader:
             if paused:
                 # Our own pause must not count against the pong, which may lie unread behind it.
                 keepalive.heard()
-            if paused or stream.drained:
+            if paused or (stream.drained and not has_more):
                 self._waiter.wait(None if paused else stream.socket, READ, timeout)
             if paused:
                 continue
+            if has_more:
+                return b""
             try:
                 data = stream.recv(self._read_size)
             except OSError as error:

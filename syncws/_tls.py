@@ -144,17 +144,17 @@ class TLSStream(Stream):
         return b"".join(parts)
 
     def send(self, data: Buffer) -> None:
-        done = False
-        while not done:
+        left = memoryview(data)
+        while left:
+            stalled = False
             with self._lock:
                 try:
-                    self._tls.write(data)
-                    done = True
+                    left = left[self._tls.write(left) :]
                 except ssl.SSLWantReadError:
-                    pass  # a renegotiation: its bytes go out now, and the reader brings the answer
+                    stalled = True  # a renegotiation: its bytes go out now, and the reader brings the answer
                 ciphertext = self._outgoing.read()
             self._send_raw(ciphertext)
-            if not done:
+            if stalled:
                 with self._lock:
                     if self._down or self._ended:
                         raise BrokenPipeError("the connection was shut down")
