@@ -79,8 +79,7 @@ class Deflater:
             return packed
         if not self._keep_context:
             self._stream = None
-        # RFC 7692 7.2.3.6: an empty message is one empty block, a single zero byte.
-        return packed[: -len(_TAIL)] or b"\x00"
+        return packed[: -len(_TAIL)]
 
 
 class Inflater:
@@ -90,6 +89,7 @@ class Inflater:
         self._window_bits = agreement.server_max_window_bits
         self._keep_context = not agreement.server_no_context_takeover
         self._stream: zlib._Decompress | None = None
+        self._begun = False  # whether the present message has had a byte
 
     def inflate(self, payload: bytes, final: bool, limit: int | None = None) -> Iterator[bytes]:
         """Yield the plain bytes of a piece of a message in steps of bounded size.
@@ -98,8 +98,10 @@ class Inflater:
         when it is too much: after `limit` bytes only one more is made, so that what is broken far behind
         the limit is not met first. Raises `ProtocolError` (1007) when the data is not deflate.
         """
-        if not payload and self._stream is None:
-            return  # nothing to end: the last block was marked final, or there was none
+        begun = self._begun or bool(payload)
+        self._begun = begun and not final
+        if not payload and (self._stream is None or not begun):
+            return  # nothing to end: there was no block, or the last one was marked final
         pending = payload + _TAIL if final else payload
         try:
             while True:

@@ -100,7 +100,7 @@ class ErrorEvent(Event):
     def __init__(self, type: str, error: BaseException | None = None, message: str = "") -> None:
         super().__init__(type)
         self.error = error
-        self.message = message or str(error or "") or error.__class__.__name__
+        self.message = message or ("" if error is None else str(error) or error.__class__.__name__)
 
     def __repr__(self) -> str:
         return f"ErrorEvent({self.type!r}, message={self.message!r}, error={self.error!r})"
