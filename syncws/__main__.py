@@ -69,8 +69,8 @@ def converse(url: str) -> int:
         ready.set()
 
     with WebSocket(url, onopen=on_open, onmessage=on_message, onerror=on_error, onclose=on_close) as ws:
-        ready.wait()
         try:
+            ready.wait()
             for line in sys.stdin:
                 if over.is_set():
                     break

@@ -9,7 +9,7 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the events off
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -190,11 +190,12 @@ class Connection:
         Raises:
             ConnectionClosed: the connection is closing or over; the message is not sent.
             SyntaxErr: the text holds a lone surrogate.
-            TypeError: neither text nor a buffer, nor an iterable of one of them.
+            TypeError: neither text nor a buffer, nor an iterable of one of them; also a mapping, whose keys
+                are hardly meant.
             ValueError: an iterable without a chunk.
             BufferFull: `max_buffered` would be passed.
         """
-        if not isinstance(data, (str, bytes, bytearray, memoryview)) and isinstance(data, Iterable):
+        if not isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) and isinstance(data, Iterable):
             try:
                 memoryview(data)  # type: ignore[arg-type]
             except TypeError:
@@ -213,7 +214,7 @@ class Connection:
         """
         if not self._writer.wait_sent(timeout):
             raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout} s")
-        if self.bufferedAmount:
+        if self._writer.finished and self.bufferedAmount:
             raise self._end()
 
     def ping(self, timeout: float | None = None) -> float:
@@ -313,7 +314,7 @@ class Connection:
             self._writer.end_fragments()
 
     def _send_fragment(self, first: int, payload: bytes) -> None:
-        self._writer.wait_sent(None, left=_STREAM_WINDOW)
+        self._writer.wait_for_room(_STREAM_WINDOW)
         if not self._writer.send_fragment(first, payload):
             raise self._end()
 

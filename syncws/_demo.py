@@ -45,9 +45,10 @@ def _converse(url: str, context: ssl.SSLContext | None) -> int:
     def tell(what: str, carried: str, ws: WebSocket) -> None:
         thread = threading.current_thread().name
         state = f"{ws.readyState} {_STATES[ws.readyState]}"
-        print(
+        # In one write, since two threads tell.
+        sys.stdout.write(
             f"{time.monotonic() - started:8.4f} s  {thread:<16}  {what:<8}  {carried:<44}  "
-            f"readyState={state:<12}  bufferedAmount={ws.bufferedAmount}"
+            f"readyState={state:<12}  bufferedAmount={ws.bufferedAmount}\n"
         )
 
     def send(ws: WebSocket, data: str | bytes) -> None:

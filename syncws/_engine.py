@@ -73,6 +73,7 @@ class Engine:
         self.pongs = Pongs()
         self._reader = Reader(asked, options, self.queue, self.writer, self.pongs, self.name, in_parts)
         self._threads: list[threading.Thread] = []
+        self._overs: list[threading.Event] = []
 
     def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
         """Start the reader and the writer, then the threads of `face`, given as (name, body).
@@ -81,10 +82,14 @@ class Engine:
         """
         try:
             for name, body in (("reader", self._reader.run), ("writer", self.writer.run), *bodies):
+                over = threading.Event()
                 # Daemons: a connection that nobody closes must not keep the process from ending.
-                thread = threading.Thread(target=body, name=f"{self.name}-{name}", daemon=True)
+                thread = threading.Thread(
+                    target=_run, args=(body, over), name=f"{self.name}-{name}", daemon=True
+                )
                 thread.start()
                 self._threads.append(thread)
+                self._overs.append(over)
         except RuntimeError:
             self.abandon("the system gives no more threads")
             self.writer.stop()
@@ -108,9 +113,13 @@ class Engine:
     def join_threads(self, timeout: float | None) -> bool:
         """Wait until the threads are gone; False when `timeout` seconds were over first."""
         until = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(None if until is None else max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        for thread, over in zip(self._threads, self._overs, strict=True):
+            # The event first: until Python 3.13 a Thread.join() that Ctrl-C interrupts takes the thread for
+            # ended, and does not wait for it the next time.
+            if not over.wait(None if until is None else max(0.0, until - time.monotonic())):
+                return False
+            thread.join()
+        return True
 
     def is_own_thread(self) -> bool:
         return threading.current_thread() in self._threads
@@ -120,6 +129,7 @@ class Engine:
 
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
+        self._threads, self._overs = [], []
         for part in (self.queue, self.writer, self.pongs, self._reader):
             part.after_fork()
 
@@ -132,8 +142,15 @@ class Engine:
 
     def wait_closed(self, until: float) -> None:
         """Wait until the reader and the writer are done, at most until `until`."""
-        for thread in self._threads[:2]:
-            thread.join(max(0.0, until - time.monotonic()))
+        for over in self._overs[:2]:
+            over.wait(max(0.0, until - time.monotonic()))
+
+
+def _run(body: Callable[[], None], over: threading.Event) -> None:
+    try:
+        body()
+    finally:
+        over.set()
 
 
 @atexit.register

@@ -41,9 +41,12 @@ class Inbox:
         self._skipping = False
 
     def after_fork(self, closed: Closed | None) -> None:
-        """In a forked child: a fresh lock, and the end."""
+        """In a forked child: a fresh lock, and the end; what had come is the parent's to receive."""
         self._turn = threading.Lock()
         self._taker = None
+        self._queue.taken = []
+        self.messages.clear()
+        self._parts = []
         self.closed = closed
 
     def wait_open(self) -> Closed | None:
@@ -55,12 +58,16 @@ class Inbox:
     def stream(self, timeout: float | None) -> Iterator[Message]:
         """The next message in parts; see `Connection.recv_streaming`."""
         with self._taking_turns(timeout):
-            while not self._parts:
+            while True:
                 try:
-                    yield self.messages.popleft()
-                    return
+                    message = self.messages.popleft()
                 except IndexError:
+                    if self._parts:
+                        break
                     self._take_more(timeout)
+                else:
+                    yield message
+                    return
             pieces, self._parts = self._parts, []
             self._streamed = pieces
             try:
@@ -79,9 +86,8 @@ class Inbox:
 
     @contextlib.contextmanager
     def _taking_turns(self, timeout: float | None) -> Iterator[None]:
-        """Let one thread at a time take from the queue; raises `TimeoutError` when its turn does not come."""
-        if self._taker == threading.get_ident():
-            raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
+        """Let one thread at a time stream; raises `TimeoutError` when its turn does not come."""
+        self._check_not_streaming()
         if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise TimeoutError(f"no message came within {timeout} s")
         self._taker = threading.get_ident()
@@ -91,15 +97,33 @@ class Inbox:
             self._taker = None
             self._turn.release()
 
+    def _check_not_streaming(self) -> None:
+        if self._taker == threading.get_ident():
+            raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
+
     def receive(self, timeout: float | None) -> Message:
         """The next message; raises `TimeoutError`, or what `end` makes when the connection is over."""
+        self._check_not_streaming()
         until = None if timeout is None else time.monotonic() + timeout
-        with self._taking_turns(timeout):
-            while True:
+        while True:
+            # A message in hand is lost when Ctrl-C comes, so it is taken last of all. And a lock in a
+            # with-statement is the only one that Ctrl-C cannot leave locked.
+            if until is None:
+                with self._turn:
+                    if not self.messages:
+                        self._take_more(None)
+            else:
+                if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
+                    raise TimeoutError(f"no message came within {timeout} s")
                 try:
-                    return self.messages.popleft()
-                except IndexError:
-                    self._take_more(timeout, until)
+                    if not self.messages:
+                        self._take_more(timeout, until)
+                finally:
+                    self._turn.release()
+            try:
+                return self.messages.popleft()
+            except IndexError:
+                continue  # another thread was quicker, or what came was no whole message
 
     def _take_more(self, timeout: float | None, until: float | None = None) -> None:
         """Wait for the next batch; raises when the connection is over, or after `timeout` seconds.
@@ -113,37 +137,55 @@ class Inbox:
 
     def _take(self, timeout: float | None) -> bool:
         """Take a batch off the queue; False when there was none in time."""
-        batch = self._queue.take(timeout)
-        for entry in batch:
+        if not self._queue.taken:  # else Ctrl-C came before it was stored
+            self._queue.take(timeout)
+        taken = self._queue.taken
+        came = bool(taken)
+        while taken:
+            entry = taken[0]
             if isinstance(entry, list):
-                self._store(entry)
+                while entry:
+                    self._store(entry)
             elif isinstance(entry, Opening):
                 self.opening = entry
             elif isinstance(entry, Closed):
                 self.closed = entry
             else:
                 assert isinstance(entry, Closing)  # what it announces is told by the Closed that follows
-        return bool(batch)
+            del taken[0]
+        return came
 
-    def _store(self, messages: list[Message | Part]) -> None:
-        # Only the first and the last can be parts: what lies between arrived at once.
-        if not isinstance(messages[0], Part) and not isinstance(messages[-1], Part):
-            self.messages.extend(messages)  # type: ignore[arg-type]
-            return
-        for message in messages:
-            if not isinstance(message, Part):
-                self.messages.append(message)
-            elif self._skipping:
-                self._skipping = not message.final
-            elif self._streamed is not None:
-                self._streamed.append(message)
-                if message.final:
-                    self._streamed = None
-            else:
-                self._parts.append(message)
-                if message.final:
-                    self.messages.append(_join(self._parts))
-                    self._parts = []
+    def _store(self, entry: list[Message | Part]) -> None:
+        """Store the beginning of `entry`, and remove it there.
+
+        Ctrl-C comes after a call or a jump, never after an operator: between storing and removing there are
+        only these, so that nothing is lost or doubled.
+        """
+        part = entry[0]
+        if not isinstance(part, Part):
+            # Only the first and the last can be parts: what lies between arrived at once.
+            count = len(entry) - isinstance(entry[-1], Part)
+            messages = self.messages
+            messages += entry[:count]  # type: ignore[arg-type]
+            del entry[:count]
+        elif self._skipping:
+            self._skipping = not part.final
+            del entry[0]
+        elif self._streamed is not None:
+            streamed = self._streamed
+            left = None if part.final else streamed
+            streamed += [part]
+            self._streamed = left
+            del entry[0]
+        elif part.final:
+            messages = self.messages
+            whole = [_join([*self._parts, part])]
+            messages += whole
+            self._parts = []
+            del entry[0]
+        else:
+            self._parts += [part]
+            del entry[0]
 
 
 def _join(parts: list[Part]) -> Message:

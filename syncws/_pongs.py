@@ -15,14 +15,16 @@ class Pongs:
     """Matches pongs with pings by their payload."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition(threading.Lock())
+        # Taken itself, not through the condition: of the two only a lock cannot be left locked by Ctrl-C.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._asked: dict[bytes, float | None] = {}  # the payloads, oldest first, and when the pong came
         self._ended = False
 
     def ask(self) -> bytes:
         """A fresh payload for a ping whose pong will be waited for."""
         payload = os.urandom(8)
-        with self._condition:
+        with self._lock:
             self._asked[payload] = None
         return payload
 
@@ -31,7 +33,7 @@ class Pongs:
 
         Raises `TimeoutError` when it did not come within `timeout` seconds.
         """
-        with self._condition:
+        with self._lock:
             try:
                 self._condition.wait_for(lambda: self._asked[payload] is not None or self._ended, timeout)
                 came_at = self._asked[payload]
@@ -43,7 +45,7 @@ class Pongs:
 
     def arrived(self, payload: bytes) -> None:
         """A pong came; it answers its ping and all earlier ones (RFC 6455 5.5.3)."""
-        with self._condition:
+        with self._lock:
             if payload not in self._asked:
                 return
             now = time.monotonic()
@@ -56,11 +58,12 @@ class Pongs:
 
     def after_fork(self) -> None:
         """In a forked child: a fresh lock, and nothing to wait for."""
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._ended = True
 
     def end(self) -> None:
         """The connection is over: no pong will come."""
-        with self._condition:
+        with self._lock:
             self._ended = True
             self._condition.notify_all()

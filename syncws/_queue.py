@@ -46,14 +46,22 @@ Entry = list[Message | Part] | Opening | Closing | Closed
 
 
 class EventQueue:
-    """A bounded queue with one producer."""
+    """A bounded queue with one producer.
+
+    Attributes:
+        taken: what the last `take` returned. A consumer that Ctrl-C may interrupt at any moment finds here
+            what it has not dealt with; it removes what it has.
+    """
 
     def __init__(self, limit: tuple[int | None, int | None], on_change: Callable[[], None]) -> None:
         """`limit` is (bytes, messages); `on_change` tells the producer, once it has found the queue full or
         not caught up, to look again. It is called with the lock held and must not wait."""
         self._max_bytes, self._max_messages = limit
         self._on_change = on_change
-        self._condition = threading.Condition(threading.Lock())
+        # Taken itself, not through the condition: of the two only a lock cannot be left locked by Ctrl-C.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
+        self.taken: list[Entry] = []
         self._entries: list[Entry] = []
         # What waits, and what the consumer took last and still works on: it counts until it comes back.
         self._messages = self._held_messages = 0
@@ -63,7 +71,7 @@ class EventQueue:
 
     def put(self, entry: Entry, size: int = 0) -> None:
         """Append an entry that holds `size` bytes; a list is the consumer's from now on."""
-        with self._condition:
+        with self._lock:
             self._entries.append(entry)
             if isinstance(entry, list):
                 self._messages += len(entry)
@@ -73,7 +81,7 @@ class EventQueue:
 
     def is_full(self) -> bool:
         """Whether the producer should pause; if so, `on_change` says when to ask again."""
-        with self._condition:
+        with self._lock:
             self._watched = self._over(self._held_bytes + self._bytes, self._max_bytes) or self._over(
                 self._held_messages + self._messages, self._max_messages
             )
@@ -84,7 +92,7 @@ class EventQueue:
 
         If not, `on_change` says when to ask again.
         """
-        with self._condition:
+        with self._lock:
             self._watched = bool(self._entries) or not self._idle
             return not self._watched
 
@@ -93,7 +101,8 @@ class EventQueue:
 
         To take is also to say that all that was taken before is done with.
         """
-        with self._condition:
+        with self._lock:
+            self.taken = []
             self._held_messages = self._held_bytes = 0
             self._idle = not self._entries
             if self._watched:
@@ -101,14 +110,15 @@ class EventQueue:
             if self._idle:
                 self._condition.wait_for(self._has_entries, timeout)
                 self._idle = False
-            entries, self._entries = self._entries, []
+            self.taken, self._entries = self._entries, []
             self._held_messages, self._messages = self._messages, 0
             self._held_bytes, self._bytes = self._bytes, 0
-            return entries
+            return self.taken
 
     def after_fork(self) -> None:
         """In a forked child: a fresh lock, since the old one may be held by a thread that is not here."""
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
 
     def _has_entries(self) -> bool:
         return bool(self._entries)

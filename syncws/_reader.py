@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from ._decoder import Decoder
 from ._deflate import Deflater, Inflater
@@ -271,7 +272,7 @@ class Reader:
             self._let_catch_up()
             self._close_asked_at = time.monotonic()
         self._writer.close(Close(close.code))
-        self._await_end(stream, self._close_deadline())
+        self._await_end(stream, self._close_deadline(), lambda: self._abandoned is not None)
         code = CloseCode.NO_STATUS if close.code is None else close.code
         return Closed(code, close.reason, was_clean=True)
 
@@ -281,7 +282,7 @@ class Reader:
         self._writer.close(Close(code, _shorten(str(error))), half_close=True)
         until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
         deadline = self._close_deadline()
-        self._await_end(stream, until if deadline is None else min(until, deadline))
+        self._await_end(stream, until if deadline is None else min(until, deadline), lambda: False)
         return _failed(error)
 
     def _let_catch_up(self) -> None:
@@ -294,11 +295,11 @@ class Reader:
                 return
             self._waiter.wait(None, READ, left)
 
-    def _await_end(self, stream: Stream, until: float | None) -> None:
+    def _await_end(self, stream: Stream, until: float | None, give_up: Callable[[], bool]) -> None:
         """Discard what still comes until the server ended TCP and the writer is done, or time is over."""
         assert self._waiter is not None
         ended = False
-        while not (ended and self._writer.finished) and self._abandoned is None:
+        while not (ended and self._writer.finished) and not give_up():
             now = time.monotonic()
             if until is not None and now >= until:
                 return

@@ -222,6 +222,11 @@ class ReconnectingWebSocket(EventTarget):
         if self._attempt is not None:
             self._attempt._worker.open_gate()
 
+    def _after_fork(self) -> None:
+        """In a forked child, where the thread is not: closed, for good."""
+        self._listener_lock = threading.Lock()
+        self._over = True
+
     def _begin(self) -> _Attempt:
         headers = self._headers() if callable(self._headers) else self._headers
         return _Attempt(self, *self._arguments, headers=headers, **self._options)
@@ -229,7 +234,7 @@ class ReconnectingWebSocket(EventTarget):
     def _run(self) -> None:
         """The body of the thread: one attempt after the other."""
         while True:
-            self._present.join()
+            self._present._wait_over()  # not join(), which would let the first events through
             if self._retry_in is None:
                 self._over = True
                 return
@@ -287,6 +292,10 @@ class _Attempt(WebSocket):
         self.opened_at: float | None = None
         self.failure: Exception | None = None
         super().__init__(*arguments, **options)
+
+    def _after_fork(self) -> None:
+        super()._after_fork()
+        self._owner._after_fork()
 
     def _fire(self, event: Event) -> None:
         if event.type == "open":

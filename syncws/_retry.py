@@ -91,7 +91,7 @@ def _retry_after(headers: Headers) -> float:
 
     try:
         date = parsedate_to_datetime(values[0])
-    except ValueError:
+    except (ValueError, OverflowError):  # a date with a number too large for it is no date
         return 0.0
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.timezone.utc)

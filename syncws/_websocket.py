@@ -256,11 +256,7 @@ class WebSocket(EventTarget):
         if self._worker.thread == threading.get_ident() or self._engine.is_own_thread():
             raise RuntimeError("join() was called from a callback, which it would wait for")
         self._worker.open_gate()
-        until = None if timeout is None else time.monotonic() + timeout
-        over = self._over.wait(timeout)
-        if over:
-            over = self._engine.join_threads(None if until is None else max(0.0, until - time.monotonic()))
-        if not over:
+        if not self._wait_over(timeout):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
 
     def __enter__(self) -> WebSocket:
@@ -272,6 +268,13 @@ class WebSocket(EventTarget):
         """Close, and wait for the end."""
         self.close()
         self.join()
+
+    def _wait_over(self, timeout: float | None = None) -> bool:
+        """Wait until the close event was dispatched and the threads are gone; False when not in time."""
+        until = None if timeout is None else time.monotonic() + timeout
+        if not self._over.wait(timeout):
+            return False
+        return self._engine.join_threads(None if until is None else max(0.0, until - time.monotonic()))
 
     def _after_fork(self) -> None:
         self._state_lock = threading.Lock()

@@ -40,7 +40,9 @@ class Writer:
         self.error: OSError | None = None
         self._max_buffered = max_buffered
         self._on_finish = on_finish
-        self._condition = threading.Condition(threading.Lock())
+        # Taken itself, not through the condition: of the two only a lock cannot be left locked by Ctrl-C.
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._idle = False
         self._stopped = False
         self._accepting = True
@@ -51,6 +53,7 @@ class Writer:
         # While one message goes out in fragments, the others wait here: RFC 6455 5.4 forbids to mix them.
         self._fragmenting = False
         self._deferred: list[tuple[int, bytes]] = []
+        self._deferred_bytes = 0
         self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
         self._close: Close | None = None
         self._half_close = False
@@ -75,28 +78,33 @@ class Writer:
 
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
-        with self._condition:
+        size = len(payload)
+        with self._lock:
             if not (accept and self._accepting):
-                self._queued += len(payload)
+                self._queued += size
                 return False
-            if self._max_buffered is not None and self.buffered + len(payload) > self._max_buffered:
+            if self._max_buffered is not None and self.buffered + size > self._max_buffered:
                 raise BufferFull(
-                    f"{len(payload)} bytes do not fit: {self.buffered} bytes are waiting already, "
+                    f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
                     f"and max_buffered={self._max_buffered}"
                 )
-            self._queued += len(payload)
+            # Ctrl-C comes after a call or a jump, never after an operator: it finds all done or nothing.
+            item = [(FIN | opcode, payload)]
             if self._fragmenting:
-                self._deferred.append((FIN | opcode, payload))
+                self._queued += size
+                self._deferred_bytes += size
+                self._deferred += item
                 return True
-            self._items.append((FIN | opcode, payload))
-            self._waiting += len(payload)
+            self._queued += size
+            self._waiting += size
+            self._items += item
             if self._idle:
                 self._wake()
         return True
 
     def begin_fragments(self) -> None:
         """Let the caller send one message in fragments; waits while another one is under way."""
-        with self._condition:
+        with self._lock:
             self._condition.wait_for(lambda: self.finished or not self._fragmenting)
             self._fragmenting = True
 
@@ -105,27 +113,29 @@ class Writer:
 
         False when it was only counted, since the connection is closing.
         """
-        with self._condition:
-            self._queued += len(payload)
+        size = len(payload)
+        with self._lock:
             if not self._accepting:
+                self._queued += size
                 return False
-            self._items.append((first, payload))
-            self._waiting += len(payload)
+            self._queued += size
+            self._waiting += size
+            self._items += [(first, payload)]
             self._wake()
         return True
 
     def end_fragments(self) -> None:
         """The last fragment is queued: what waited for that goes next."""
-        with self._condition:
+        with self._lock:
             self._fragmenting = False
             self._items += self._deferred
-            self._waiting += sum(len(payload) for _, payload in self._deferred)
-            self._deferred = []
+            self._waiting += self._deferred_bytes
+            self._deferred, self._deferred_bytes = [], 0
             self._wake()
 
     def send_control(self, opcode: int, payload: bytes) -> None:
         """Queue a Ping or Pong ahead of the data."""
-        with self._condition:
+        with self._lock:
             self._controls.append((FIN | opcode, payload))
             if self._idle:
                 self._wake()
@@ -135,22 +145,33 @@ class Writer:
 
         `half_close` ends the output right after it, as a failing connection does.
         """
-        with self._condition:
+        with self._lock:
             self._accepting = False
             if self._close is None:
                 self._close = close
             self._half_close = self._half_close or half_close
             self._wake()
 
-    def wait_sent(self, timeout: float | None, left: int = 0) -> bool:
-        """Wait until all that was queued but `left` bytes is with the network, or the writer has ended.
+    def wait_sent(self, timeout: float | None) -> bool:
+        """Wait until all that was queued is with the network, or the writer has ended.
 
         False when `timeout` seconds were over first.
         """
-        with self._condition:
+        return self._wait_flushed(lambda: self.finished or self.buffered <= 0, timeout)
+
+    def wait_for_room(self, left: int) -> None:
+        """Wait until at most `left` bytes are queued, or the writer has ended.
+
+        Without the messages that wait for the end of the one in fragments: that could be waiting here.
+        """
+        self._wait_flushed(lambda: self.finished or self.buffered - self._deferred_bytes <= left, None)
+
+    def _wait_flushed(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        with self._lock:
+            self._wake()  # a send() that Ctrl-C cut short may not have come to that
             self._flushers += 1
             try:
-                return self._condition.wait_for(lambda: self.finished or self.buffered <= left, timeout)
+                return self._condition.wait_for(done, timeout)
             finally:
                 self._flushers -= 1
 
@@ -161,19 +182,20 @@ class Writer:
 
     def nudge(self) -> None:
         """Let the writer flush what the stream's lower layer has pending."""
-        with self._condition:
+        with self._lock:
             self._wake()
 
     def stop(self) -> None:
         """End the writer; a send under way ends when the stream is shut down."""
-        with self._condition:
+        with self._lock:
             self._stopped = True
             self._accepting = False
             self._wake()
 
     def after_fork(self) -> None:
         """In a forked child: a fresh lock, and an end without a word to the network."""
-        self._condition = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._accepting = False
         self.finished = True
 
@@ -181,14 +203,14 @@ class Writer:
 
     def open(self, stream: Stream, encoder: Encoder) -> None:
         """Hand the stream's write side over to the writer thread."""
-        with self._condition:
+        with self._lock:
             self._encoder = encoder
             self._stream = stream
             self._wake()
 
     def wait_finished(self, timeout: float | None = None) -> bool:
         """Wait until the writer thread is out of the stream; False when `timeout` seconds were over first."""
-        with self._condition:
+        with self._lock:
             return self._condition.wait_for(lambda: self.finished, timeout)
 
     # The writer thread.
@@ -196,7 +218,7 @@ class Writer:
     def run(self) -> None:
         """The body of the writer thread."""
         try:
-            with self._condition:
+            with self._lock:
                 self._condition.wait_for(lambda: self._stream is not None or self._stopped)
                 stream = self._stream
             if stream is not None:
@@ -205,7 +227,7 @@ class Writer:
         except OSError as error:
             self.error = error  # the reader learns of the loss by itself, and tells it
         finally:
-            with self._condition:
+            with self._lock:
                 self._accepting = False
                 self.finished = True
                 self._condition.notify_all()
@@ -220,7 +242,7 @@ class Writer:
 
     def _step(self, stream: Stream) -> bool:
         """Send all that is queued now, in as few calls as that takes; False when it was the last."""
-        with self._condition:
+        with self._lock:
             if not self._has_work(stream):
                 self._idle = True
                 self._condition.wait_for(lambda: self._has_work(stream))
@@ -248,13 +270,13 @@ class Writer:
     def _count_sent(self, size: int) -> None:
         self.sent += size
         if self._flushers:
-            with self._condition:
+            with self._lock:
                 self._condition.notify_all()
 
     def _send_controls(self, stream: Stream) -> None:
         if not self._controls:
             return
-        with self._condition:
+        with self._lock:
             controls = list(self._controls)
             self._controls.clear()
         stream.send(self._encoder.frames(controls))

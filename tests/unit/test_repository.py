@@ -107,6 +107,18 @@ def test_addresses_in_documents_are_loopback_or_examples(document: Path) -> None
         assert re.fullmatch(r"127\.0\.0\.1|::1|localhost|h|host.*|(.+\.)?example(\.com|\.org)?", host), url
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_in_documents_lead_to_a_file_or_a_heading(document: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text("utf-8")):
+        path, _, heading = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+            assert heading in anchors, link
+
+
 def test_tracked_files_name_no_place_of_one_machine() -> None:
     homes = "|".join(["work", "root", "home", "Users"])  # joined here, so that this file passes
     machine = re.compile(rf"(?<![\w.:/\-])/(?:{homes})/[\w.]|\.pyenv[/\\]|[A-Z]:\\Users\\")
