@@ -116,6 +116,10 @@ Handler = Callable[[Any], object]
 Listener = Handler | EventListener
 
 
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
 class _Registration:
     """One entry of a listener list. ``removed`` is read by dispatches that are under way."""
 
@@ -146,6 +150,7 @@ class EventTarget:
         self._registrations = {}
         self._handlers: dict[str, _Registration] = {}
         self._listener_lock = threading.Lock()
+        self._interrupt: KeyboardInterrupt | None = None
 
     def addEventListener(self, type: str, callback: Listener | None, *, once: bool = False) -> None:
         """Call `callback` with each event of this type, after the listeners that are there already.
@@ -190,6 +195,7 @@ class EventTarget:
             raise _errors.InvalidStateErr(f"{event!r} is being dispatched already")
         event.target = self
         self._fire(event)
+        self._raise_interrupt()
         return True
 
     def _fire(self, event: Event) -> None:
@@ -208,10 +214,19 @@ class EventTarget:
                     self._drop(event.type, entry)
             try:
                 entry.call(event)
-            except BaseException:
+            except BaseException as error:
                 # Also SystemExit: a callback must not be able to end the thread that others wait for.
+                if isinstance(error, KeyboardInterrupt) and _in_main_thread():
+                    self._interrupt = error  # Ctrl-C is for the program; but no event may be lost by it
+                    continue
                 logger.exception("a listener of %r raised: %r", event.type, entry.callback)
         event.currentTarget = None
+
+    def _raise_interrupt(self) -> None:
+        """Let a Ctrl-C go on that came while listeners ran in this thread, which is the main one."""
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
 
     def _drop(self, type: str, entry: _Registration) -> None:
         entry.removed = True

@@ -6,6 +6,7 @@ Owns: one thread that makes a `WebSocket` after the other. Runs on: that thread,
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import logging
 import threading
@@ -84,6 +85,9 @@ class ReconnectingWebSocket(EventTarget):
         self._options = options
         self._stopped = threading.Event()
         self._over = False
+        self._ended = threading.Event()
+        # What is sent is either reported as unsent at the loss, or refused after it.
+        self._sending = threading.Lock()
         self._retry_in: float | None = None
         self._attempt: _Attempt | None = None
         handlers = (onopen, onmessage, onerror, onclose)
@@ -92,7 +96,9 @@ class ReconnectingWebSocket(EventTarget):
         # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
         self._attempt = self._begin()
         name = f"syncws-reconnecting-{next(_numbers)}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        # Callbacks see the context variables of the constructor's caller, also after the first loss.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
         self._thread.start()
         self._attempt._worker.constructed(any(handlers))
 
@@ -185,9 +191,10 @@ class ReconnectingWebSocket(EventTarget):
 
     def send(self, data: str | Buffer) -> None:
         """As `WebSocket.send`; raises `InvalidStateErr` from a loss to the next open event."""
-        if self.readyState == CONNECTING:
-            raise InvalidStateErr("send() while there is no connection: readyState is CONNECTING")
-        self._present.send(data)
+        with self._sending:
+            if self.readyState == CONNECTING:
+                raise InvalidStateErr("send() while there is no connection: readyState is CONNECTING")
+            self._present.send(data)
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """As `WebSocket.close`, and for good: no connection is made after this. Returns at once."""
@@ -202,9 +209,10 @@ class ReconnectingWebSocket(EventTarget):
             or threading.current_thread() is self._thread
         ):
             raise RuntimeError("join() was called from a callback, which it would wait for")
-        self._thread.join(timeout)
-        if self._thread.is_alive():
+        # Not Thread.join() alone: until Python 3.13 one that Ctrl-C interrupts takes the thread for ended.
+        if not self._ended.wait(timeout):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
+        self._thread.join()
 
     def __enter__(self) -> ReconnectingWebSocket:
         return self
@@ -225,6 +233,10 @@ class ReconnectingWebSocket(EventTarget):
     def _after_fork(self) -> None:
         """In a forked child, where the thread is not: closed, for good."""
         self._listener_lock = threading.Lock()
+        self._sending = threading.Lock()
+        self._stopped, self._ended = threading.Event(), threading.Event()
+        self._stopped.set()
+        self._ended.set()
         self._over = True
 
     def _begin(self) -> _Attempt:
@@ -233,10 +245,16 @@ class ReconnectingWebSocket(EventTarget):
 
     def _run(self) -> None:
         """The body of the thread: one attempt after the other."""
+        try:
+            self._make_attempts()
+        finally:
+            self._over = True
+            self._ended.set()
+
+    def _make_attempts(self) -> None:
         while True:
             self._present._wait_over()  # not join(), which would let the first events through
             if self._retry_in is None:
-                self._over = True
                 return
             if self._stopped.wait(self._retry_in):
                 self._lose(WebSocketError("close() was called before the connection was open"))
@@ -246,16 +264,23 @@ class ReconnectingWebSocket(EventTarget):
             except Exception as error:
                 self._lose(error)
                 continue
-            attempt.binaryType = self._present.binaryType
-            self._attempt = attempt
+            self._take_over(attempt)
             attempt._worker.open_gate()
             if self._stopped.is_set():  # close() came while it was being made, and has not seen it
                 attempt.close()
+
+    def _take_over(self, attempt: _Attempt) -> None:
+        """`attempt` is the present one from now on; at the latest when its first event is told."""
+        if self._attempt is not attempt:
+            if self._attempt is not None:
+                attempt.binaryType = self._attempt.binaryType
+            self._attempt = attempt
 
     def _lose(self, error: Exception) -> None:
         """There was no attempt: tell of that as of one that failed."""
         self._retry_in = self._decide(error, 0.0)
         self._tell(ErrorEvent("error", error))
+        self._over = self._retry_in is None
         self._tell(LossEvent(CloseEvent("close", CloseCode.ABNORMAL), self._retry_in, 0))
 
     def _decide(self, error: Exception, open_seconds: float) -> float | None:
@@ -277,7 +302,9 @@ class ReconnectingWebSocket(EventTarget):
             error.__cause__ = cause
         assert error is not None  # what was never open has failed
         self._retry_in = self._decide(error, seconds)
-        return LossEvent(close, self._retry_in, attempt.bufferedAmount)
+        with self._sending:
+            self._over = self._retry_in is None
+            return LossEvent(close, self._retry_in, attempt.bufferedAmount)
 
     def _tell(self, event: Event) -> None:
         event.target = self
@@ -298,6 +325,7 @@ class _Attempt(WebSocket):
         self._owner._after_fork()
 
     def _fire(self, event: Event) -> None:
+        self._owner._take_over(self)
         if event.type == "open":
             self.opened_at = time.monotonic()
         elif isinstance(event, ErrorEvent):

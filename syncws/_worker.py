@@ -37,6 +37,7 @@ class Target(Protocol):
     def _on_messages(self, messages: list[Message | Part], time_stamp: float) -> None: ...
     def _on_closing(self) -> None: ...
     def _on_closed(self, closed: Closed) -> None: ...
+    def _raise_interrupt(self) -> None: ...
 
 
 class Worker:
@@ -114,6 +115,7 @@ class Worker:
             self._context.run(self._dispatch_all, batch)
         finally:
             self.thread = None
+        self._target._raise_interrupt()
 
     def _dispatch_all(self, batch: list[Entry]) -> None:
         target = self._target

@@ -286,7 +286,7 @@ def test_subclass_is_told_of_each_listener_and_handler(log: Log) -> None:
     assert log.target.added == 2
 
 
-@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("as_handler", [True, False])
 def test_exception_is_logged_with_its_traceback_and_the_next_listener_runs(
     log: Log, caplog: pytest.LogCaptureFixture, kind: type[BaseException], as_handler: bool
@@ -311,6 +311,23 @@ def test_exception_is_logged_with_its_traceback_and_the_next_listener_runs(
     assert "broken" in record.getMessage()
     assert "what went wrong" in caplog.text
     assert 'raise kind("what went wrong")' in caplog.text
+
+
+def test_ctrl_c_in_a_listener_goes_on_after_the_other_listeners_have_run(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    log.add("a")
+    log.target.addEventListener("ping", interrupt)
+    log.add("b")
+    with pytest.raises(KeyboardInterrupt):
+        log.target.dispatchEvent(Event("ping"))
+    assert log.calls == ["a", "b"]
+    assert not caplog.records
+    log.target.removeEventListener("ping", interrupt)
+    assert log.fire() == "ab"  # it is told once
 
 
 def test_dispatch_runs_the_listeners_in_the_calling_thread_before_it_returns(log: Log) -> None:

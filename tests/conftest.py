@@ -1,0 +1,100 @@
+"""What holds for every test: nothing outlives it, nothing leaves this machine, certificates are fresh."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+# A thread that has said its last word may still be on its last instructions.
+LEFTOVER_SECONDS = 5.0
+
+DESCRIPTORS = Path("/proc/self/fd")
+
+
+def _is_loopback(host: object) -> bool:
+    text = os.fsdecode(host) if isinstance(host, (str, bytes)) else ""
+    if text == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(text).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_network(event: str, arguments: tuple[object, ...]) -> None:
+    """Let every test see a machine whose only interface is loopback."""
+    if event == "socket.connect":
+        address = arguments[1]
+        if isinstance(address, tuple) and not _is_loopback(address[0]):
+            raise OSError(f"tests connect to loopback only, not to {address!r}")
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+        if isinstance(host, (str, bytes)) and not _is_numeric(host) and not _is_loopback(host):
+            raise socket.gaierror(socket.EAI_NONAME, "tests look up localhost only")
+
+
+def _is_numeric(host: str | bytes) -> bool:
+    with suppress(ValueError):
+        ipaddress.ip_address(os.fsdecode(host))
+        return True
+    return False
+
+
+sys.addaudithook(_without_network)
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    if DESCRIPTORS.is_dir():
+        for number in os.listdir(DESCRIPTORS):
+            with suppress(OSError):  # the listing's own descriptor, and what another thread closes just now
+                found[number] = os.readlink(DESCRIPTORS / number)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_the_test() -> Iterator[None]:
+    threads, descriptors = set(threading.enumerate()), _descriptors()
+
+    def left() -> list[str]:
+        names = [t.name for t in threading.enumerate() if t not in threads and t.name.startswith("syncws")]
+        return names + [f"{n} {to}" for n, to in _descriptors().items() if descriptors.get(n) != to]
+
+    yield
+    until = time.monotonic() + LEFTOVER_SECONDS
+    while (leftover := left()) and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    assert not leftover
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """The certificate authority of this run."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_ssl_context(authority: trustme.CA) -> ssl.SSLContext:
+    """For servers: a certificate for localhost."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_ssl_context(authority: trustme.CA) -> ssl.SSLContext:
+    """For clients: trusts the authority of this run, and nothing else."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
