@@ -1,0 +1,129 @@
+"""Header injection by the caller: refused at the call, before any network traffic, or made harmless."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import syncws
+from syncws._loopback import LoopbackServer, Peer, Request
+from tests.hostile.arena import PATIENCE
+
+ENDINGS = ["\r\n", "\n", "\r", "\0", "\r\n\r\n", "\n "]
+RESERVED = [
+    "Upgrade", "Connection", "connection", "Sec-WebSocket-Key", "SEC-WEBSOCKET-VERSION",
+    "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Content-Length", "Transfer-Encoding",
+]  # fmt: skip
+
+
+def refused(face: str, error: type[Exception], url: str = "{}", protocols: Any = (), **options: Any) -> str:
+    """What the call raises, at a server that nothing may reach."""
+    open_ = syncws.WebSocket if face == "events" else syncws.connect
+    with LoopbackServer() as server, pytest.raises(error) as told:
+        open_(url.format(server.url("")), protocols, **options)
+    assert server.connections == 0
+    return str(told.value)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("shape", ["{}Evil: yes", "good{}Evil: yes", "good{}", "{}"])
+@pytest.mark.parametrize("as_pairs", [True, False], ids=["pairs", "mapping"])
+def test_a_header_value_that_could_end_its_line_is_a_value_error_that_names_it(
+    as_pairs: bool, shape: str, ending: str, face: str
+) -> None:
+    value = shape.format(ending)
+    said = refused(face, ValueError, headers=[("X-Good", value)] if as_pairs else {"X-Good": value})
+    assert "X-Good" in said
+
+
+@pytest.mark.parametrize(
+    "name", ["X: y\r\nEvil", "X\r\n", "X\n", "X\0", "X:", "X Y", " X", "X ", "", "Ä", "X(", "X\tY", "\x7f"]
+)
+def test_a_header_name_that_is_no_token_is_a_value_error(name: str, face: str) -> None:
+    assert repr(name) in refused(face, ValueError, headers={name: "value"})
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_header_of_the_handshake_itself_is_a_value_error(name: str, face: str) -> None:
+    assert repr(name) in refused(face, ValueError, headers={name: "value"})
+
+
+@pytest.mark.parametrize("value", ["☃", "\ud800"])
+def test_a_header_value_that_cannot_be_sent_is_a_value_error(value: str, face: str) -> None:
+    assert "'X'" in refused(face, ValueError, headers={"X": value})
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_origin_that_could_end_its_line_is_a_value_error_that_names_it(ending: str, face: str) -> None:
+    assert "Origin" in refused(face, ValueError, origin=f"https://good.example{ending}Evil: yes")
+
+
+@pytest.mark.parametrize(
+    "protocol", ["chat\r\nEvil: yes", "chat\n", "chat\0", "chat, evil", "chat;q=1", "", " ", "chät", '"chat"']
+)
+def test_a_subprotocol_that_is_no_token_is_a_syntax_error(protocol: str, face: str) -> None:
+    for protocols in (protocol, [protocol], ["good", protocol]):
+        assert repr(protocol) in refused(face, syncws.SyntaxErr, protocols=protocols)
+
+
+@pytest.mark.parametrize(
+    "url", ["{}/#a", "{}/#", "ws://good.example\0/", "ws://a b/", "ws://[::1\r\n", "//x/", "ws://a:b@:80/"]
+)
+def test_a_url_that_cannot_be_right_is_a_syntax_error(url: str, face: str) -> None:
+    refused(face, syncws.SyntaxErr, url=url)
+
+
+def first_request(face: str, path: str, user: str = "", **options: Any) -> Request:
+    """The request that a server gets."""
+    asked: list[Request] = []
+
+    def script(peer: Peer) -> None:
+        asked.append(peer.read_request())
+        peer.refuse()
+        peer.wait_eof(PATIENCE)
+
+    with LoopbackServer(script) as server:
+        url = server.url(path).replace("//", f"//{user}", 1)
+        if face == "events":
+            syncws.WebSocket(url, **options).join(PATIENCE)
+        else:
+            with pytest.raises(syncws.HandshakeError):
+                syncws.connect(url, **options)
+    (request,) = asked
+    return request
+
+
+def names(request: Request) -> list[str]:
+    return [name for name, _ in request.headers]
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        ("/a\r\nEvil: yes", "/aEvil:%20yes"),  # the URL standard drops the newlines
+        ("/a HTTP/1.1\r\nEvil: yes\r\n\r\n", "/a%20HTTP/1.1Evil:%20yes"),
+        ("/?a\nb", "/?ab"),
+        ("/?a b\0c", "/?a%20b%00c"),
+        ("/\tä", "/%C3%A4"),
+        ("/%0d%0aEvil:%20yes", "/%0d%0aEvil:%20yes"),  # stays escaped
+        ("\r\n", "/"),
+    ],
+)
+def test_a_url_cannot_add_a_line_to_the_request(path: str, target: str, face: str) -> None:
+    request = first_request(face, path)
+    assert (request.method, request.target, request.version) == ("GET", target, "HTTP/1.1")
+    assert names(request) == names(first_request(face, "/plain"))
+
+
+def test_credentials_in_a_url_cannot_add_a_line_to_the_request(face: str) -> None:
+    request = first_request(face, "/", user="us%0D%0AEvil:p%0Aw@")
+    assert names(request) == names(first_request(face, "/", user="plain:plain@"))
+    assert "Authorization" in names(request)
+
+
+def test_headers_that_are_lawful_arrive_as_they_are(face: str) -> None:
+    given = [("X-A", "1, 2"), ("X-A", ""), ("X-B", "\xe4\tz")]
+    request = first_request(face, "/", headers=given, origin="https://o.example")
+    assert [pair for pair in request.headers if pair[0].startswith("X-")] == given
+    assert request.header("Origin") == "https://o.example"

@@ -1,0 +1,193 @@
+"""Servers that do not close as they should: every close ends within close_timeout, and tells how it went."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+
+import pytest
+
+import syncws._reader
+from syncws import ProtocolError
+from syncws._frames import Opcode
+from syncws._loopback import Peer, frame_bytes
+from tests.hostile.arena import (
+    PATIENCE,
+    Arena,
+    Case,
+    Session,
+    answer,
+    case_id,
+    keep_sending,
+    sparing,
+    until_gone,
+)
+
+SOON = {"close_timeout": 0.2}
+LATER = {"close_timeout": 0.6}  # for servers that have something to say before
+LATE = ("close_timeout=0.2",)
+CLOSE = frame_bytes(Opcode.CLOSE, struct.pack(">H", 1000))
+TEXT = frame_bytes(Opcode.TEXT, b"late")
+
+
+def close(session: Session) -> None:
+    session.close(3001, "done")
+
+
+def after_close(then: Callable[[Peer], object]) -> Callable[[Peer], None]:
+    """A server that waits for the client's Close frame, and does this instead of what it should."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        frame = peer.read_frame()
+        assert (frame.opcode, frame.payload) == (Opcode.CLOSE, struct.pack(">H", 3001) + b"done")
+        then(peer)
+
+    return script
+
+
+def say(data: bytes, then: Callable[[Peer], object] = until_gone) -> Callable[[Peer], None]:
+    def part(peer: Peer) -> None:
+        peer.send_bytes(data)
+        then(peer)
+
+    return after_close(part)
+
+
+def leave(peer: Peer) -> None:
+    """End TCP, as every script does at its end."""
+
+
+NEVER = [
+    Case("says nothing", after_close(until_gone)),
+    Case("says something else", say(TEXT * 3)),
+    Case("drips pings", after_close(lambda peer: keep_sending(peer, frame_bytes(Opcode.PING), 0.02))),
+    Case("floods messages", after_close(lambda peer: keep_sending(peer, TEXT * 1000))),
+    Case("begins a Close frame", say(CLOSE[:3])),
+    Case("begins a message", say(b"\x82\x7f" + (2**20).to_bytes(8, "big"))),
+]
+
+
+@pytest.mark.parametrize(("scheme", "case"), sparing(NEVER))
+def test_a_close_that_is_never_answered_fails_after_close_timeout(case: Case, arena: Arena) -> None:
+    arena.check(Case(case.name, case.script, TimeoutError, LATE, options=SOON, act=close))
+
+
+# The Close frame has come: whatever is wrong after it, this was an orderly close.
+HELD = [
+    Case("and holds TCP open", say(CLOSE), options=LATER),
+    Case("and floods", say(CLOSE, lambda peer: keep_sending(peer, TEXT * 1000)), options=LATER),
+    Case("and drips", say(CLOSE, lambda peer: keep_sending(peer, b"x", 0.02)), options=LATER),
+]
+ANSWERED = [
+    Case("and ends TCP", say(CLOSE, leave)),
+    Case("after messages", say(TEXT * 3 + CLOSE, leave)),
+    Case("and sends messages", say(CLOSE + TEXT * 3, leave)),
+    Case("and sends garbage", say(CLOSE + b"\xff" * 100, leave)),
+    Case("twice", say(CLOSE * 2, leave)),
+    Case("twice in two segments", say(CLOSE, lambda peer: peer.send_bytes(CLOSE))),
+    Case("with another Close", say(CLOSE + frame_bytes(Opcode.CLOSE, struct.pack(">H", 4999)), leave)),
+    Case("and resets", say(CLOSE, Peer.reset)),
+    Case("and cuts", say(CLOSE, Peer.half_close)),
+    Case("with another code", say(frame_bytes(Opcode.CLOSE, struct.pack(">H", 4000) + b"no"), leave),
+         close=(4000, "no")),
+    Case("without a code", say(frame_bytes(Opcode.CLOSE), leave), close=(1005, "")),
+    Case("in the middle of a message", say(frame_bytes(Opcode.TEXT, b"part", fin=False) + CLOSE, leave)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("scheme", "case"), sparing(HELD))
+def test_a_close_that_was_answered_ends_after_close_timeout_where_the_server_holds_tcp_open(
+    case: Case, arena: Arena
+) -> None:
+    arena.check(Case(case.name, case.script, close=case.close, options=case.options, act=close))
+
+
+@pytest.mark.parametrize("case", ANSWERED, ids=case_id)
+def test_a_close_that_was_answered_is_orderly_whatever_follows(case: Case, arena: Arena) -> None:
+    arena.check(Case(case.name, case.script, close=case.close, act=close))
+
+
+@pytest.mark.parametrize("scheme", ["ws"])
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (frame_bytes(Opcode.CLOSE, b"\x03"), "one byte"),
+        (frame_bytes(3), "opcode 3"),
+        (frame_bytes(Opcode.TEXT, b"\xff"), "UTF-8"),
+    ],
+)
+def test_a_wrong_answer_to_a_close_frame_is_a_failure_that_names_it(
+    bad: bytes, says: str, arena: Arena
+) -> None:
+    arena.check(Case("bad answer", say(bad), ProtocolError, (says,), options=LATER, act=close))
+
+
+@pytest.mark.parametrize("scheme", ["ws"])
+def test_a_failure_during_a_close_does_not_wait_for_the_application_to_receive(
+    arena: Arena, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(syncws._reader, "CATCH_UP_SECONDS", 2 * PATIENCE)
+    began = time.monotonic()
+    case = Case("bad answer", say(frame_bytes(3)), ProtocolError, ("opcode 3",), options=LATER, act=close)
+    arena.check(case)
+    assert time.monotonic() - began < PATIENCE
+
+
+def test_a_close_in_the_segment_of_the_101_comes_after_open_and_the_messages(arena: Arena) -> None:
+    case = Case(
+        "at once", lambda peer: peer.accept(glued=TEXT * 3 + CLOSE), sent=1000, messages=("late",) * 3
+    )
+    arena.check(case)
+
+
+SERVER_CLOSES: dict[str, Callable[[Peer], object]] = {
+    "holds TCP open": until_gone,
+    "floods": lambda peer: keep_sending(peer, TEXT * 1000),
+    "closes twice": lambda peer: peer.send_bytes(CLOSE),
+    "resets": Peer.reset,
+    "cuts": Peer.half_close,
+}
+
+
+@pytest.mark.parametrize("name", SERVER_CLOSES)
+def test_a_server_that_closes_first_is_an_orderly_close_whatever_follows(name: str, arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(glued=TEXT)
+        assert peer.read_message() == "got 'late'"  # else a reset could overtake the Close frame
+        peer.send_bytes(CLOSE)
+        SERVER_CLOSES[name](peer)
+
+    arena.check(Case(name, script, messages=("late",), options=SOON, reply=answer))
+
+
+def test_what_was_sent_before_close_goes_out_before_the_close_frame(arena: Arena) -> None:
+    def act(session: Session) -> None:
+        for number in range(500):
+            session.send(f"{number}")
+        session.close()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for number in range(500):
+            assert peer.read_message() == f"{number}"
+        peer.send_bytes(CLOSE)
+
+    arena.check(Case("in order", script, sent=1000, act=act))
+
+
+def test_a_server_that_ends_tcp_half_way_still_reads_the_answer_to_its_close(arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(glued=CLOSE)
+        peer.half_close()
+
+    arena.check(Case("half", script, sent=1000))
+
+
+def test_a_client_that_has_failed_does_not_wait_for_a_server_that_stays(arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept(glued=frame_bytes(3))
+        peer.closing.wait(PATIENCE)  # neither reads nor ends
+
+    arena.check(Case("stays", script, ProtocolError, ("opcode 3",), options=SOON))

@@ -1,0 +1,167 @@
+"""Floods: of pings, of messages, of fragments. What is asked for is done, in order, and nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import zlib
+
+import pytest
+
+from syncws import ConnectionLost
+from syncws._frames import Opcode
+from syncws._loopback import Peer, frame_bytes
+from tests.hostile.arena import PATIENCE, Arena, Case, Session
+
+CLOSE = frame_bytes(Opcode.CLOSE, b"\x03\xe8")
+DEFLATE = "permessage-deflate"
+
+
+def test_each_ping_of_a_flood_is_answered_with_its_payload_in_order(arena: Arena) -> None:
+    payloads = [b"", bytes(125), *(b"%d" % number for number in range(2000))]
+
+    def script(peer: Peer) -> None:
+        peer.accept(glued=b"".join(frame_bytes(Opcode.PING, payload) for payload in payloads))
+        for payload in payloads:
+            frame = peer.read_frame()
+            assert (frame.opcode, frame.payload) == (Opcode.PONG, payload)
+        peer.send_bytes(CLOSE)
+
+    arena.check(Case("pings", script, sent=1000))
+
+
+def test_pings_between_and_inside_messages_are_answered(arena: Arena) -> None:
+    data = b"".join(
+        frame_bytes(Opcode.PING, b"%d a" % number)
+        + frame_bytes(Opcode.TEXT, b"x", fin=False)
+        + frame_bytes(Opcode.PING, b"%d b" % number)
+        + frame_bytes(Opcode.PONG, b"unasked")
+        + frame_bytes(Opcode.CONTINUATION, b"y")
+        for number in range(200)
+    )
+
+    def script(peer: Peer) -> None:
+        peer.accept(glued=data)
+        for number in range(200):
+            assert peer.read_frame().payload == b"%d a" % number
+            assert peer.read_frame().payload == b"%d b" % number
+        peer.send_bytes(CLOSE)
+
+    arena.check(Case("pings", script, sent=1000, messages=("xy",) * 200))
+
+
+def test_a_ping_flood_whose_answers_the_server_does_not_read_at_first_ends_with_the_newest_pong(
+    arena: Arena,
+) -> None:
+    count = 40_000  # their pongs are more than the buffers of the system hold
+    flooded = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.accept()
+        for start in range(0, count, 1000):
+            batch = range(start, start + 1000)
+            peer.send_bytes(b"".join(frame_bytes(Opcode.PING, b"%0125d" % number) for number in batch))
+        peer.send_text("flooded")
+        assert flooded.wait(PATIENCE)
+        pongs: list[int] = []
+        while not pongs or pongs[-1] < count - 1:
+            frame = peer.read_frame()
+            if frame.opcode == Opcode.PONG:
+                pongs.append(int(frame.payload))
+        assert pongs == sorted(set(pongs))  # each but once and in order, even where some are left out
+        peer.send_bytes(CLOSE)
+
+    def on_flooded(session: Session, data: object) -> None:
+        flooded.set()
+
+    arena.check(Case("unread", script, sent=1000, messages=("flooded",), reply=on_flooded))
+
+
+@pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
+def test_65536_tiny_fragments_are_one_message(opcode: int, arena: Arena) -> None:
+    count = 65536
+    fragment = frame_bytes(Opcode.CONTINUATION, b"x", fin=False)
+    data = frame_bytes(opcode, fin=False) + fragment * (count - 1) + frame_bytes(0, b"x")
+    message = "x" * count if opcode == Opcode.TEXT else b"x" * count
+    arena.check(Case("tiny", lambda peer: peer.accept(glued=data + CLOSE), sent=1000, messages=(message,)))
+
+
+def test_65536_compressed_fragments_of_one_byte_are_one_message(arena: Arena) -> None:
+    stream = zlib.compressobj(level=0, wbits=-15)  # stored: as many bytes as there are characters
+    packed = (stream.compress(b"x" * 65536) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    data = frame_bytes(Opcode.TEXT, packed[:1], fin=False, rsv=4) + b"".join(
+        frame_bytes(0, packed[at : at + 1], fin=at == len(packed) - 1) for at in range(1, len(packed))
+    )
+
+    def script(peer: Peer) -> None:
+        peer.accept(extensions=DEFLATE, glued=data + CLOSE)
+
+    arena.check(Case("tiny", script, sent=1000, messages=("x" * 65536,)))
+
+
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
+def test_a_flood_of_empty_fragments_that_ends_in_a_close_is_an_orderly_close(
+    compressed: bool, arena: Arena
+) -> None:
+    start = frame_bytes(Opcode.TEXT, fin=False, rsv=4 if compressed else 0)
+    data = start + frame_bytes(Opcode.CONTINUATION, fin=False) * 30_000 + CLOSE
+
+    def script(peer: Peer) -> None:
+        peer.accept(extensions=DEFLATE)
+        peer.send_bytes(data)
+
+    arena.check(Case("empty", script, sent=1000))
+
+
+def test_a_flood_of_empty_messages_is_delivered(arena: Arena) -> None:
+    data = frame_bytes(Opcode.TEXT) * 5000 + frame_bytes(Opcode.BINARY) * 5000 + CLOSE
+    case = Case(
+        "empty", lambda peer: peer.accept(glued=data), sent=1000, messages=("",) * 5000 + (b"",) * 5000
+    )
+    arena.check(case)
+
+
+def test_a_flood_of_tiny_messages_with_a_slow_consumer_is_delivered_in_order(arena: Arena) -> None:
+    texts = tuple(f"{number}" for number in range(20_000))
+    gone_out = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_bytes(b"".join(frame_bytes(Opcode.TEXT, text.encode()) for text in texts))
+        gone_out.set()
+        peer.send_bytes(CLOSE)
+
+    def act(session: Session) -> None:
+        assert gone_out.wait(PATIENCE)  # in onopen, or before the first recv()
+
+    options = {"max_queue": (1000, 10), "ping_interval": 0.05, "ping_timeout": 1}
+    arena.check(Case("tiny", script, sent=1000, messages=texts, options=options, act=act))
+
+
+@pytest.mark.parametrize("scheme", ["ws"])
+def test_a_server_that_floods_a_consumer_that_stands_still_is_slowed_by_tcp(arena: Arena) -> None:
+    stalled, total = threading.Event(), 0
+    frame = frame_bytes(Opcode.BINARY, bytes(50_000))
+
+    def script(peer: Peer) -> None:
+        nonlocal total
+        peer.accept()
+        peer.socket.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while total < 2000:  # 100 MB; the system's buffers hold a few
+                peer.send_bytes(frame)
+                total += 1
+        stalled.set()
+        peer.socket.settimeout(None)
+
+    def act(session: Session) -> None:
+        assert stalled.wait(PATIENCE)
+        session.close()
+
+    # A pause of our own is no silence of the server's.
+    options = {"max_queue": 100_000, "ping_interval": 0.05, "ping_timeout": 0.5, "close_timeout": 0.2}
+    outcome = arena.play(Case("still", script, act=act, options=options))
+    assert total < 2000
+    assert isinstance(outcome.error, ConnectionLost)  # the server leaves: no word of ping_timeout

@@ -1,0 +1,232 @@
+"""What a server says or sends cannot make the client's memory swell; measured in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from syncws._frames import Opcode
+from syncws._loopback import LoopbackServer, Peer, frame_bytes
+from tests.hostile import memory_client
+from tests.hostile.arena import PATIENCE, UNSEEN, read_to_end
+
+ROOT = Path(__file__).resolve().parents[2]
+GIB = 2**30
+
+# Above idle, with max_size at its default of 16 MiB.
+LIMIT_KB = 60 * 1024
+
+pytestmark = pytest.mark.skipif(not memory_client.STATUS.exists(), reason="needs the /proc of Linux")
+
+
+def bomb(block: bytes, count: int, first: bytes = b"") -> bytes:
+    """Compressed data that inflates to `first` and `count` times the block."""
+    stream = zlib.compressobj(9, wbits=-15)
+    head = stream.compress(first) + stream.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush nothing refers to what came before, so that the block's data may be repeated.
+    return head + (stream.compress(block) + stream.flush(zlib.Z_FULL_FLUSH)) * count
+
+
+ZEROS = bomb(bytes(2**24), 64)
+SLICE = bomb(bytes(2**20), 1)
+
+
+def huge(opcode: int, length: int) -> bytes:
+    return bytes((0x80 | opcode, 127)) + length.to_bytes(8, "big")
+
+
+def sends(*parts: bytes) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        for part in parts:
+            peer.send_bytes(part)
+
+    return script
+
+
+def again(part: bytes, count: int) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        for _ in range(count):
+            peer.send_bytes(part)
+
+    return script
+
+
+def fragmented_bomb(peer: Peer) -> None:
+    peer.send_frame(Opcode.BINARY, SLICE, fin=False, rsv=4)
+    again(frame_bytes(0, SLICE, fin=False), 1023)(peer)
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What is sent once the client is idle, what its error then says, and the Close code that it sends."""
+
+    script: Callable[[Peer], object]
+    says: str
+    sent: int | str | None = 1009
+    options: str = "{}"
+
+
+ATTACKS: dict[str, Attack] = {
+    "a frame that inflates to a gibibyte": Attack(
+        sends(frame_bytes(Opcode.BINARY, ZEROS, rsv=4)), "max_size=16777216"
+    ),
+    "a text that inflates to a gibibyte": Attack(
+        sends(frame_bytes(Opcode.TEXT, bomb(b"x" * 2**24, 64), rsv=4)), "max_size=16777216"
+    ),
+    "a text that inflates to a gibibyte of wide characters": Attack(
+        sends(frame_bytes(Opcode.TEXT, bomb("ä".encode() * 2**23, 64), rsv=4)), "max_size=16777216"
+    ),
+    "fragments that inflate to a gibibyte": Attack(fragmented_bomb, "max_size=16777216"),
+    "10 GiB announced": Attack(sends(huge(Opcode.BINARY, 10 * GIB)), "max_size=16777216"),
+    "10 GiB announced and begun": Attack(
+        sends(huge(Opcode.TEXT, 10 * GIB), bytes(2**24)), "max_size=16777216"
+    ),
+    "10 GiB announced without a limit": Attack(
+        sends(huge(Opcode.BINARY, 10 * GIB), bytes(2**20)), "ended TCP", UNSEEN, '{"max_size": null}'
+    ),
+    "2^63 - 1 announced without a limit": Attack(
+        sends(huge(Opcode.TEXT, 2**63 - 1), b"x"), "ended TCP", UNSEEN, '{"max_size": null}'
+    ),
+    "endless empty fragments": Attack(
+        sends(
+            frame_bytes(Opcode.TEXT, fin=False),
+            frame_bytes(0, fin=False) * 300_000,
+            frame_bytes(Opcode.CLOSE),
+        ),
+        "",
+        None,
+    ),
+    "tiny fragments up to the limit": Attack(
+        again(frame_bytes(Opcode.BINARY, b"x", fin=False) + frame_bytes(0, b"x", fin=False) * 10**5, 1),
+        "max_size=100000",
+        1009,
+        '{"max_size": 100000}',
+    ),
+}
+
+
+def run_client(face: str, url: str, options: str, *flags: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.hostile.memory_client", face, url, options, *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def greet(peer: Peer) -> None:
+    """What goes before each attack: the client is open, warm, and has noted its memory."""
+    peer.accept(extensions="permessage-deflate")
+    peer.send_text("hello")
+    assert peer.read_message() == "begin"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_message_makes_memory_swell(name: str, face: str) -> None:
+    attack = ATTACKS[name]
+    codes: list[int | None] = []
+
+    def script(peer: Peer) -> None:
+        greet(peer)
+        with contextlib.suppress(ConnectionError):
+            attack.script(peer)
+        if attack.sent != UNSEEN:
+            closes = [
+                frame.payload for frame in read_to_end(peer, 4 * PATIENCE) if frame.opcode == Opcode.CLOSE
+            ]
+            codes.extend(int.from_bytes(payload[:2], "big") if payload else None for payload in closes)
+
+    with LoopbackServer(script) as server, run_client(face, server.url(), attack.options) as client:
+        said, complaint = client.communicate(timeout=4 * PATIENCE)
+    assert not complaint
+    result = json.loads(said)
+    assert result["messages"] == 0
+    assert attack.says in result["error"]
+    assert result["rise"] < LIMIT_KB
+    assert codes == ([] if attack.sent == UNSEEN else [attack.sent])
+
+
+def until_stalled(peer: Peer, data: bytes, limit: int) -> int:
+    """Send the same again and again until the client takes no more; how often it went out whole."""
+    sent = 0
+    peer.socket.settimeout(0.4)
+    with contextlib.suppress(TimeoutError):
+        while sent < limit:
+            sent += peer.socket.send(data[sent % len(data) :])
+    peer.socket.settimeout(None)
+    return sent // len(data)
+
+
+def test_a_ping_flood_whose_answers_are_not_read_does_not_make_memory_swell(face: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        greet(peer)
+        for _ in range(200):
+            peer.send_bytes(frame_bytes(Opcode.PING, bytes(125)) * 1000)
+        peer.send_close()
+        read_to_end(peer, 4 * PATIENCE)
+
+    with LoopbackServer(script) as server, run_client(face, server.url(), "{}") as client:
+        said, complaint = client.communicate(timeout=4 * PATIENCE)
+    assert not complaint
+    result = json.loads(said)
+    assert result["error"] == ""
+    assert result["rise"] < LIMIT_KB
+
+
+def test_small_messages_that_each_inflate_to_max_size_come_one_after_the_other(face: str) -> None:
+    size, count = 2**23, 32
+    small = zlib.compress(bytes(size), 9)[2:-4]  # one final block and more, which RFC 7692 7.2.3.4 allows
+
+    def script(peer: Peer) -> None:
+        greet(peer)
+        peer.send_bytes(frame_bytes(Opcode.BINARY, small, rsv=4) * count)  # few reads of the client's
+        peer.send_close()
+        read_to_end(peer, 4 * PATIENCE)
+
+    options = json.dumps({"max_size": size})
+    with LoopbackServer(script) as server, run_client(face, server.url(), options) as client:
+        said, complaint = client.communicate(timeout=4 * PATIENCE)
+    assert not complaint
+    result = json.loads(said)
+    assert (result["error"], result["messages"]) == ("", count)
+    assert result["rise"] < LIMIT_KB
+
+
+# A block of frames, and how many messages it is.
+FLOODS = {
+    "tiny messages": (frame_bytes(Opcode.BINARY, bytes(20)) * 2000, 2000),
+    "long messages": (frame_bytes(Opcode.BINARY, bytes(60_000)), 1),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_a_flood_of_messages_before_a_consumer_that_stands_still_is_held_up_and_then_delivered(
+    name: str, face: str
+) -> None:
+    block, count = FLOODS[name]
+    limit = 10**8  # far more than the buffers of the system hold
+    stalled = threading.Event()
+    blocks = []
+
+    def script(peer: Peer) -> None:
+        greet(peer)
+        blocks.append(until_stalled(peer, block, limit))
+        stalled.set()
+
+    with LoopbackServer(script) as server, run_client(face, server.url(), "{}", "wait") as client:
+        said, complaint = client.communicate("go\n" if stalled.wait(PATIENCE) else "", timeout=4 * PATIENCE)
+    assert not complaint
+    result = json.loads(said)
+    assert 0 < blocks[0] < limit // len(block)
+    assert "ended TCP" in result["error"]
+    assert 0 <= result["messages"] - blocks[0] * count < count
+    assert result["rise"] < LIMIT_KB

@@ -1,0 +1,177 @@
+"""Servers that refuse: the error carries status, headers and the beginning of the body, whatever its form."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syncws import HandshakeError
+from syncws._loopback import Headers, Peer
+from tests.hostile.arena import Arena, Case, keep_sending, until_gone
+
+REASONS = {
+    200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
+    307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized",
+    403: "Forbidden", 404: "Not Found", 407: "Proxy Authentication Required", 426: "Upgrade Required",
+    429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
+    599: "", 999: "Denied",
+}  # fmt: skip
+
+# What belongs to a status, and is what the user wants to see.
+FIELDS: dict[int, Headers] = {
+    301: [("Location", "wss://elsewhere.example/new")],
+    302: [("Location", "/login?next=%2Fws")],
+    401: [("WWW-Authenticate", 'Basic realm="x"'), ("WWW-Authenticate", "Bearer")],
+    426: [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")],
+    429: [("Retry-After", "120")],
+    503: [("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT")],
+}
+
+BODY = b"You may not, because of reasons."
+CHUNKED = b"20\r\n" + BODY + b"\r\n0\r\n\r\n"
+
+# A body's form: what is said of it, what is sent of it, and what the client has of it at the end.
+FORMS: dict[str, tuple[Headers, bytes, bytes]] = {
+    "with its length": ([("Content-Length", str(len(BODY)))], BODY, BODY),
+    "without its length": ([], BODY, BODY),
+    "of length 0": ([("Content-Length", "0")], b"", b""),
+    "chunked": ([("Transfer-Encoding", "chunked")], CHUNKED, BODY),
+    "cut short": ([("Content-Length", "1000")], BODY, BODY),
+    "with a length that is none": ([("Content-Length", "many")], BODY, BODY),
+    "with a negative length": ([("Content-Length", "-5")], BODY, BODY),
+    "with a length of 4000 digits": ([("Content-Length", "9" * 4000)], BODY, BODY),
+}
+
+
+def refuse(arena: Arena, case: Case) -> HandshakeError:
+    error = arena.check(replace(case, error=HandshakeError, opens=False)).error
+    assert isinstance(error, HandshakeError)
+    return error
+
+
+def head(status: int, fields: Headers = ()) -> bytes:
+    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in fields), "", ""]
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("status", REASONS)
+def test_every_status_but_101_is_refused_and_the_error_has_status_headers_and_body(
+    status: int, arena: Arena
+) -> None:
+    fields = (*FIELDS.get(status, ()), ("Content-Length", str(len(BODY))))
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(head(status, fields) + BODY)
+        until_gone(peer)
+
+    error = refuse(arena, Case("status", script, says=(str(status), REASONS[status])))
+    assert (error.status, error.body) == (status, BODY)
+    assert error.headers == fields
+
+
+@pytest.mark.parametrize("status", [301, 302])
+def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(status: int, arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.refuse(status, REASONS[status], headers=FIELDS[status])
+        until_gone(peer)
+
+    location = dict(FIELDS[status])["Location"]
+    refuse(arena, Case("redirect", script, says=(location, "not followed")))
+    assert arena.server.connections == 1
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name != "chunked"])
+@pytest.mark.parametrize("glued", [True, False], ids=["one segment", "two segments"])
+def test_the_body_is_told_whatever_is_said_of_its_length(name: str, glued: bool, arena: Arena) -> None:
+    fields, sent, got = FORMS[name]
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        if glued:
+            peer.send_bytes(head(403, fields) + sent)
+        else:
+            peer.send_bytes(head(403, fields))
+            peer.closing.wait(0.01)
+            peer.send_bytes(sent)
+
+    error = refuse(arena, Case(name, script, says=("403 Forbidden", got.decode())))
+    assert (error.status, error.body) == (403, got)
+
+
+def test_a_chunked_body_is_told_as_far_as_it_came(arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(head(403, FORMS["chunked"][0]) + CHUNKED)
+
+    error = refuse(arena, Case("chunked", script, says=("403 Forbidden",)))
+    assert BODY in error.body
+
+
+# What takes its time and goes the same way under TLS.
+ws_only = pytest.mark.parametrize("scheme", ["ws"])
+
+
+@ws_only
+@pytest.mark.parametrize("data", [b"x" * 1000, b"1\r\nx\r\n"], ids=["plain", "chunked"])
+@pytest.mark.parametrize("pause", [0, 0.05], ids=["flood", "drip"])
+def test_an_endless_body_is_told_in_its_beginning(data: bytes, pause: float, arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        chunked = [("Transfer-Encoding", "chunked")] if data.startswith(b"1") else []
+        peer.send_bytes(head(500, chunked))
+        keep_sending(peer, data, pause)
+
+    error = refuse(arena, Case("endless", script, says=("500 Internal",)))
+    assert error.body.startswith(data)
+    assert len(error.body) <= 4096
+
+
+@ws_only
+def test_a_body_that_does_not_come_is_not_waited_for_longer_than_open_timeout(arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(head(503, [("Content-Length", "100")]) + b"wait")
+        until_gone(peer)
+
+    case = Case("no body", script, says=("503", "wait"), options={"open_timeout": 0.7})
+    assert refuse(arena, case).status == 503
+
+
+def test_a_refusal_that_ends_with_a_reset_is_still_the_refusal(arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(head(400, [("Content-Length", "1000")]) + BODY)
+        peer.reset()
+
+    error = refuse(arena, Case("reset", script, says=("400 Bad Request",)))
+    assert error.status == 400
+
+
+def test_control_characters_of_the_body_do_not_reach_the_terminal_raw(arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.refuse(403, body=b"\x1b[2Jgone\0\x07")
+
+    error = refuse(arena, Case("escape", script, says=("403",)))
+    assert error.body == b"\x1b[2Jgone\0\x07"
+    assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("reason", ["\x1b[2J", "\x07", "\x9b2J"])
+def test_control_characters_of_the_reason_phrase_do_not_reach_the_terminal_raw(
+    reason: str, arena: Arena
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.refuse(403, reason)
+
+    assert str(refuse(arena, Case("escape", script))).isprintable()
+
+
+@pytest.mark.parametrize("field", ["X-A\0: b", "X-A : b", "X-A: b\r\n c", "X-A: \0", "no colon", ": b"])
+def test_a_refusal_with_a_broken_header_still_tells_its_status(field: str, arena: Arena) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(b"HTTP/1.1 404 Not Found\r\n" + field.encode() + b"\r\n\r\n")
+
+    assert refuse(arena, Case("broken", script, says=("header line",))).status == 404

@@ -1,0 +1,294 @@
+"""The end of the process, with connections that nobody closed."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from tests.client import DEADLINE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# From the end of the main program to the end of the process. Goodbyes take at most a second; the rest is
+# for a busy machine, and far below close_timeout, which would show that something waits for the network.
+EXIT_SECONDS = 5.0
+
+# Every program begins so, and says when its own part is over.
+HEAD = """
+    import os, sys, threading, time
+    import syncws
+
+    url = sys.argv[1]
+
+    def over():
+        print("over", flush=True)
+
+    def connect(**options):
+        opened = threading.Event()
+        ws = syncws.WebSocket(url, onopen=lambda event: opened.set(), **options)
+        assert opened.wait(20)
+        return ws
+"""
+
+
+def run(program: str, url: str, status: int = 0) -> str:
+    """Run a program to its end, which must come soon after its "over"; what it wrote to stderr."""
+    text = textwrap.dedent(HEAD) + textwrap.dedent(program)
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", text, url],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            said = process.stdout.readline()
+            since = time.monotonic()
+            process.wait(DEADLINE)
+            seconds = time.monotonic() - since
+        finally:
+            process.kill()
+        assert process.returncode == status, process.stderr.read()
+        assert said == "over\n"
+        assert seconds < EXIT_SECONDS
+        return process.stderr.read()
+
+
+class Ends(LoopbackServer):
+    """A server that keeps what each connection received, and how it ended."""
+
+    def __init__(self) -> None:
+        self._ends: queue.SimpleQueue[tuple[list[str | bytes], object]] = queue.SimpleQueue()
+        super().__init__(self._script)
+
+    def _script(self, peer: Peer) -> None:
+        received: list[str | bytes] = []
+        peer.accept()
+        try:
+            while True:
+                received.append(peer.read_message())
+        except PeerClosed as closed:
+            self._ends.put((received, closed.code))
+            raise
+        except (EOFError, ConnectionError) as error:
+            self._ends.put((received, type(error)))
+
+    def next(self) -> tuple[list[str | bytes], object]:
+        return self._ends.get(timeout=DEADLINE)
+
+
+@pytest.fixture
+def server() -> Iterator[Ends]:
+    server = Ends()
+    with server:
+        yield server
+
+
+ENDINGS = {
+    "the script ends without close": """
+        ws = connect()
+        over()
+    """,
+    "nothing refers to the connection any more": """
+        connect()
+        over()
+    """,
+    "a callback is blocked": """
+        blocked = threading.Event()
+
+        def block(event):
+            blocked.set()
+            threading.Event().wait()
+
+        ws = syncws.WebSocket(url, onopen=block)
+        assert blocked.wait(20)
+        over()
+    """,
+    "sys.exit in a thread": """
+        thread = threading.Thread(target=lambda: (connect(), sys.exit(3)))
+        thread.start()
+        thread.join()
+        over()
+    """,
+    "sys.exit in main": """
+        ws = connect()
+        over()
+        sys.exit()
+    """,
+    "another thread, no daemon, outlives main": """
+        ws = connect()
+        thread = threading.Thread(target=lambda: (threading.main_thread().join(), over()))
+        thread.start()
+    """,
+}
+
+
+@pytest.mark.parametrize("program", ENDINGS.values(), ids=ENDINGS.keys())
+def test_the_server_is_told_1001_and_nothing_is_printed(program: str, server: Ends) -> None:
+    assert run(program, server.url()) == ""
+    assert server.next() == ([], 1001)
+
+
+def test_what_was_sent_before_the_end_goes_ahead_of_1001(server: Ends) -> None:
+    program = """
+        ws = connect()
+        for number in range(1000):
+            ws.send(str(number))
+        over()
+    """
+    assert run(program, server.url()) == ""
+    assert server.next() == ([str(number) for number in range(1000)], 1001)
+
+
+def test_a_close_that_is_not_joined_still_goes_out_with_its_code(server: Ends) -> None:
+    program = """
+        ws = connect()
+        ws.send("last words")
+        ws.close(3001, "bye")
+        over()
+    """
+    assert run(program, server.url()) == ""
+    assert server.next() == (["last words"], 3001)
+
+
+def test_every_one_of_many_connections_says_goodbye(server: Ends) -> None:
+    program = """
+        connections = [connect() for _ in range(20)]
+        over()
+    """
+    assert run(program, server.url()) == ""
+    assert [server.next() for _ in range(20)] == [([], 1001)] * 20
+
+
+def test_an_uncaught_exception_is_printed_alone(server: Ends) -> None:
+    program = """
+        ws = connect()
+        over()
+        raise ValueError("mine")
+    """
+    lines = run(program, server.url(), status=1).splitlines()
+    assert lines[0].startswith("Traceback")
+    assert lines[-1] == "ValueError: mine"
+    assert "syncws" not in "".join(lines)
+    assert server.next() == ([], 1001)
+
+
+def test_data_that_the_server_does_not_read_holds_up_nothing() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.closing.wait(DEADLINE)
+
+    program = """
+        ws = connect()
+        for _ in range(50):
+            ws.send(bytes(2**20))
+        over()
+    """
+    with LoopbackServer(script, receive_buffer=65536) as server:
+        assert run(program, server.url()) == ""
+
+
+def test_messages_that_no_callback_takes_hold_up_nothing() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for _ in range(50):
+            peer.send_binary(bytes(2**20))
+        peer.wait_eof(DEADLINE)
+
+    program = """
+        came = threading.Event()
+
+        def block(event):
+            came.set()
+            threading.Event().wait()
+
+        ws = connect(onmessage=block)
+        assert came.wait(20)
+        over()
+    """
+    with LoopbackServer(script) as server:
+        assert run(program, server.url()) == ""
+
+
+@pytest.mark.parametrize("accepted", [True, False], ids=["before the answer", "before the request"])
+def test_a_connection_that_is_not_open_yet_is_given_up(accepted: bool) -> None:
+    def script(peer: Peer) -> None:
+        if accepted:
+            peer.read_request()
+        peer.wait_eof(DEADLINE)
+
+    program = """
+        ws = syncws.WebSocket(url)
+        over()
+    """
+    with LoopbackServer(script) as server:
+        assert run(program, server.url()) == ""
+
+
+def test_a_connection_that_is_made_anew_at_every_close_ends_too(server: Ends) -> None:
+    program = """
+        def again(event=None):
+            connections.append(syncws.WebSocket(url, onopen=lambda event: opened.set(), onclose=again))
+
+        opened, connections = threading.Event(), []
+        again()
+        assert opened.wait(20)
+        over()
+    """
+    printed = run(program, server.url())
+    # Python 3.12 starts no thread at that time, so there the callback raises, and that is logged.
+    assert printed == "" or "can't create new thread at interpreter shutdown" in printed
+    assert server.next() == ([], 1001)
+
+
+def test_a_join_in_another_thread_holds_up_nothing(server: Ends) -> None:
+    program = """
+        ws = connect()
+        threading.Thread(target=ws.join, daemon=True).start()
+        over()
+    """
+    assert run(program, server.url()) == ""
+    assert server.next() == ([], 1001)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_where_python_no_longer_runs_the_server_sees_the_end_of_tcp(server: Ends) -> None:
+    program = """
+        import signal
+
+        ws = connect()
+        over()
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    assert run(program, server.url(), status=-signal.SIGKILL) == ""
+    received, end = server.next()
+    assert end in (EOFError, ConnectionResetError)
+
+
+def test_ctrl_c_in_join_ends_the_process_with_a_goodbye(server: Ends) -> None:
+    program = """
+        import signal
+
+        def interrupt(event):
+            over()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        ws = syncws.WebSocket(url, onopen=interrupt)
+        try:
+            ws.join()
+        except KeyboardInterrupt:
+            sys.exit(7)
+    """
+    assert run(program, server.url(), status=7) == ""
+    assert server.next() == ([], 1001)

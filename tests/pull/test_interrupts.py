@@ -1,0 +1,386 @@
+"""Ctrl-C, or any exception from a signal handler: each blocking call returns at once, and nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+import syncws
+from syncws import Connection, ConnectionClosed
+from syncws._loopback import LoopbackServer, Peer, PeerClosed, echo
+from tests.pull.support import (
+    AT_ONCE,
+    SECONDS,
+    Task,
+    closed_by,
+    finish,
+    hold,
+    opened,
+    unanswering,
+    wait_for,
+    wait_until,
+)
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
+
+PACKAGE = str(Path(syncws.__file__).parent)
+
+
+class Interrupted(BaseException):
+    """What the signal handler of a test raises, as the one of Ctrl-C raises KeyboardInterrupt."""
+
+
+@contextlib.contextmanager
+def alarms(first: float, again: float, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """A signal after `first` seconds, and then each `again` seconds."""
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, first, again)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def interrupt(call: Callable[[], object]) -> None:
+    """Interrupt a call of the main thread that does not end by itself; it must return at once."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        raise Interrupted
+
+    began = time.monotonic()
+    with pytest.raises(Interrupted), alarms(0.1, 0, handler):
+        call()
+    assert time.monotonic() - began < AT_ONCE
+
+
+def test_recv_returns_at_once_and_loses_nothing() -> None:
+    with opened() as connection:
+        for number in range(5):
+            interrupt(connection.recv if number % 2 else lambda: connection.recv(SECONDS * 10))
+            connection.send(str(number))
+            connection.send("more")
+            assert connection.recv(SECONDS) == str(number)
+            assert connection.recv() == "more"
+
+
+def test_recv_inside_a_message_returns_at_once_and_loses_none_of_it() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_frame(2, b"first ", fin=False)
+        wait_for(interrupted)
+        peer.send_frame(0, b"last")
+        peer.send_text("next")
+        finish(peer)
+
+    interrupted = threading.Event()
+    with opened(script) as connection:
+        interrupt(connection.recv)
+        interrupted.set()
+        assert connection.recv(SECONDS) == b"first last"
+        assert connection.recv(SECONDS) == "next"
+
+
+def test_recv_streaming_returns_at_once_and_the_next_message_is_whole() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_frame(2, b"first ", fin=False)
+        wait_for(interrupted)
+        peer.send_frame(0, b"last")
+        peer.send_text("next")
+        finish(peer)
+
+    interrupted = threading.Event()
+    with opened(script) as connection:
+        interrupt(lambda: list(connection.recv_streaming()))
+        interrupted.set()
+        assert connection.recv(SECONDS) == "next"
+
+
+def test_iteration_returns_at_once_and_can_be_taken_up_again() -> None:
+    with opened() as connection:
+        interrupt(lambda: list(connection))
+        connection.send("after")
+        assert next(iter(connection)) == "after"
+
+
+def test_recv_that_waits_for_its_turn_returns_at_once() -> None:
+    with opened() as connection:
+        other = Task(connection.recv)
+        interrupt(connection.recv)
+        interrupt(lambda: connection.recv(SECONDS * 10))
+        connection.send("a")
+        assert other.result() == "a"
+        connection.send("b")
+        assert connection.recv(SECONDS) == "b"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_connect_returns_at_once_and_leaves_nothing_behind(accepted: bool) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.wait_eof(SECONDS)
+
+    if accepted:
+        with LoopbackServer(script) as server:
+            interrupt(lambda: syncws.connect(server.url(), open_timeout=SECONDS * 3))
+    else:
+        with unanswering() as url:
+            interrupt(lambda: syncws.connect(url, open_timeout=SECONDS * 3))
+
+
+def test_flush_returns_at_once_and_what_waits_is_sent_later() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        wait_for(interrupted)
+        peer.echo()
+
+    interrupted = threading.Event()
+    data = bytes(8 * 2**20)
+    with opened(script, receive_buffer=65536, compression=None) as connection:
+        connection.send(data)
+        interrupt(connection.flush)
+        interrupt(lambda: connection.flush(SECONDS * 10))
+        interrupted.set()
+        assert connection.recv(SECONDS) == data
+        connection.flush(SECONDS)
+
+
+def test_ping_returns_at_once_and_the_next_one_is_answered() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.read_frame()
+        wait_for(interrupted)
+        peer.echo()
+
+    interrupted = threading.Event()
+    with opened(script) as connection:
+        interrupt(connection.ping)
+        interrupted.set()
+        assert connection.ping(SECONDS) >= 0
+        assert connection._engine.pongs._asked == {}
+
+
+def test_close_returns_at_once_and_the_connection_still_ends_as_close_began_it() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with pytest.raises(PeerClosed) as closed:
+            peer.read_message()
+        wait_for(interrupted)
+        raise closed.value
+
+    interrupted = threading.Event()
+    with opened(script, close_timeout=SECONDS * 3) as connection:
+        threads = list(connection._engine._threads)
+        interrupt(lambda: connection.close(3000, "mine"))
+        assert connection.readyState == connection.CLOSING
+        assert all(thread.is_alive() for thread in threads)
+        interrupted.set()
+        end = closed_by(connection)
+        assert (end.code, end.reason, end.wasClean) == (3000, "mine", True)
+
+
+def test_join_returns_at_once_and_the_next_one_waits_again() -> None:
+    with LoopbackServer() as server:
+        ws = syncws.WebSocket(server.url())
+        interrupt(ws.join)
+        interrupt(lambda: ws.join(SECONDS * 10))
+        with pytest.raises(TimeoutError):
+            ws.join(0.05)
+        ws.close()
+        ws.join(SECONDS)
+        assert ws.readyState == ws.CLOSED
+
+
+def test_join_interrupted_after_the_close_event_waits_for_the_threads_the_next_time() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with pytest.raises(PeerClosed) as closed:
+            peer.read_message()
+        wait_for(interrupted)
+        raise closed.value
+
+    interrupted = threading.Event()
+    with LoopbackServer(script) as server:
+        connection = syncws.connect(server.url())
+        engine = connection._engine
+        interrupt(connection.close)
+        # Until Python 3.13 a Thread.join() that was interrupted takes the thread for ended.
+        assert not engine.join_threads(0.05)
+        interrupt(lambda: engine.join_threads(None))
+        assert not engine.join_threads(0.05)
+        interrupted.set()
+        assert engine.join_threads(SECONDS)
+
+
+def test_join_of_a_reconnecting_websocket_returns_at_once_and_the_next_one_waits_again() -> None:
+    with LoopbackServer() as server:
+        ws = syncws.ReconnectingWebSocket(server.url())
+        interrupt(ws.join)
+        with pytest.raises(TimeoutError):
+            ws.join(0.05)
+        ws.close()
+        ws.join(SECONDS)
+        assert ws.readyState == ws.CLOSED
+
+
+def test_the_pause_of_reconnect_returns_at_once() -> None:
+    def script(peer: Peer) -> None:
+        peer.refuse(503)
+
+    def policy(loss: syncws.Loss) -> float:
+        return SECONDS * 3
+
+    with LoopbackServer(script) as server, syncws.reconnect(server.url(), policy=policy) as connections:
+        interrupt(lambda: next(connections))
+
+
+def test_send_of_an_iterable_that_waits_for_the_network_returns_at_once() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        hold(peer)
+
+    def chunks() -> Iterator[bytes]:
+        while True:
+            yield bytes(2**18)
+
+    with opened(script, receive_buffer=65536, compression=None, close_timeout=0.5) as connection:
+        interrupt(lambda: connection.send(chunks()))
+        with pytest.raises(ConnectionClosed):  # its message cannot be ended any more
+            connection.recv()
+
+
+def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with pytest.raises(PeerClosed) as closed:
+            peer.read_message()
+        codes.append(closed.value.code)
+        raise closed.value
+
+    codes: list[int | None] = []
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with LoopbackServer(script) as server:
+            with pytest.raises(KeyboardInterrupt), syncws.connect(server.url()) as connection:
+                timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+                timer.start()
+                connection.recv()
+            timer.join(SECONDS)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert codes == [1001]
+
+
+# At any moment, not only while waiting. The handler raises only where the package could lose something: a
+# message that recv() has in its hand already, on its way to the caller, is lost like any result would be.
+
+
+def may_lose(frame: FrameType | None) -> bool:
+    if frame is not None and frame.f_code.co_name in ("recv", "receive"):
+        return False
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(PACKAGE):
+            return True
+        frame = frame.f_back
+    return False
+
+
+class Storm:
+    """Signals at random moments; each one that meets the package raises."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._random = random.Random(sys.version)
+
+    def _strike(self, number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, self._random.uniform(0.0001, 0.002))
+        if may_lose(frame):
+            self.count += 1
+            raise Interrupted
+
+    def over(self) -> contextlib.AbstractContextManager[None]:
+        return alarms(0.001, 0, self._strike)
+
+
+@pytest.mark.parametrize("timeout", [None, SECONDS])
+def test_interrupts_at_any_moment_of_recv_lose_no_message_and_double_none(timeout: float | None) -> None:
+    count = 20_000
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for number in range(0, count, 10):
+            for each in range(number, number + 9):
+                peer.send_text(str(each))
+            peer.send_frame(1, str(number + 9)[:1].encode(), fin=False)
+            peer.send_frame(0, str(number + 9)[1:].encode())
+        finish(peer)
+
+    storm = Storm()
+    received: list[str | bytes] = []
+    with opened(script) as connection, storm.over():
+        while len(received) < count:
+            with contextlib.suppress(Interrupted):
+                received.append(connection.recv(timeout))
+    assert received == [str(number) for number in range(count)]
+    assert storm.count > 0
+
+
+def test_interrupts_at_any_moment_of_send_leave_the_connection_whole() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        while (message := peer.read_message()) != "end":
+            received.append(message)
+        peer.send_text("end")
+        finish(peer)
+
+    storm = Storm()
+    received: list[str | bytes] = []
+    returned = 0
+    with opened(script, compression=None) as connection:
+        with storm.over():
+            for number in range(20_000):
+                with contextlib.suppress(Interrupted):
+                    connection.send(str(number))
+                    returned += 1
+        connection.send("end")
+        assert connection.recv(SECONDS) == "end"
+        connection.flush(SECONDS)
+        assert connection.bufferedAmount == 0
+    assert storm.count > 0
+    numbers = [int(message) for message in received]
+    assert numbers == sorted(set(numbers))  # none doubled, and in order
+    assert len(numbers) >= returned  # where it was interrupted it may have been sent, or not
+
+
+def test_interrupts_at_any_moment_of_flush_and_ping_leave_the_connection_whole() -> None:
+    def call(connection: Connection) -> None:
+        connection.send("x")
+        connection.flush()
+        connection.ping()
+        connection.recv()
+
+    storm = Storm()
+    with opened(echo) as connection:
+        with storm.over():
+            until = time.monotonic() + 0.7
+            while time.monotonic() < until:
+                with contextlib.suppress(Interrupted):
+                    call(connection)
+        assert storm.count > 0
+        connection.send("end")
+        connection.flush(SECONDS)
+        connection.ping(SECONDS)
+        while connection.recv(SECONDS) != "end":
+            pass
+        wait_until(lambda: connection.bufferedAmount == 0)
