@@ -69,7 +69,9 @@ def measure(count: int, url: str, size: int, **options: Any) -> tuple[float, flo
     return idle / count / 1024, used / count / 1024
 
 
-def in_child(function: Callable[..., tuple[float, float]], *arguments: Any, **options: Any) -> tuple[float, float]:
+def in_child(
+    function: Callable[..., tuple[float, float]], *arguments: Any, **options: Any
+) -> tuple[float, float]:
     """Each measurement in a fresh process, so that none finds memory that another one left."""
     ours, theirs = multiprocessing.Pipe()
 
@@ -84,7 +86,9 @@ def in_child(function: Callable[..., tuple[float, float]], *arguments: Any, **op
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--connections", type=int, default=200)
     count = parser.parse_args().connections
     ours, theirs = multiprocessing.Pipe()
@@ -97,7 +101,8 @@ def main() -> None:
     for options in ({"compression": "deflate"}, {"compression": None}):
         for size in (50, 5_000, 500_000):
             idle, used = in_child(measure, count, url, size, **options)
-            print(f"| `compression={options['compression']!r}` | {size:,} characters | {idle:.0f} | {used:.0f} |")
+            option = f"`compression={options['compression']!r}`"
+            print(f"| {option} | {size:,} characters | {idle:.0f} | {used:.0f} |")
     ours.send("end")
     server.join()
 
