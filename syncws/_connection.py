@@ -32,6 +32,10 @@ _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_S
 # How long leaving a with-block by Ctrl-C or SystemExit waits for the server's Close.
 _HURRIED_SECONDS = 1.0
 
+# How long `flush` waits, once the writer has ended, for the record of how the connection ended. It comes at
+# once, unless the reader is held up by messages that nobody receives.
+_RECORD_SECONDS = 1.0
+
 # How much of a message that is sent in chunks may be unsent before the next chunk is asked for.
 _STREAM_WINDOW = 2**20
 
@@ -215,6 +219,8 @@ class Connection:
         if not self._writer.wait_sent(timeout):
             raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout} s")
         if self._writer.finished and self.bufferedAmount:
+            # The writer may be the first to notice; how the connection ended is for the reader to say.
+            self._engine.wait_closed(time.monotonic() + _RECORD_SECONDS)
             raise self._end()
 
     def ping(self, timeout: float | None = None) -> float:
@@ -320,7 +326,11 @@ class Connection:
 
     def _end(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""
-        closed = self._engine.closed or Closed(CloseCode.NO_STATUS, "closing", True)
+        closed = self._engine.closed
+        if closed is None and self._writer.error is not None:
+            closed = Closed(CloseCode.ABNORMAL, error=self._writer.error)
+        elif closed is None:
+            closed = Closed(CloseCode.NO_STATUS, "closing", True)
         error = ConnectionClosed(closed.code, closed.reason, closed.was_clean)
         error.__cause__ = closed.error
         return error

@@ -40,6 +40,7 @@ class Face(Protocol):
 
 
 _faces: weakref.WeakSet[Face] = weakref.WeakSet()
+_faces_lock = threading.Lock()
 
 
 class Engine:
@@ -94,7 +95,8 @@ class Engine:
             self.abandon("the system gives no more threads")
             self.writer.stop()
             raise
-        _faces.add(face)
+        with _faces_lock:
+            _faces.add(face)
 
     @property
     def closed(self) -> Closed | None:
@@ -156,7 +158,9 @@ def _run(body: Callable[[], None], over: threading.Event) -> None:
 @atexit.register
 def _at_exit() -> None:
     until = time.monotonic() + EXIT_SECONDS
-    engines = [face._engine for face in _faces if face._engine.closed is None]
+    with _faces_lock:
+        faces = list(_faces)
+    engines = [face._engine for face in faces if face._engine.closed is None]
     for engine in engines:
         engine.say_goodbye()
     for engine in engines:
@@ -164,6 +168,8 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
+    global _faces_lock
+    _faces_lock = threading.Lock()
     for face in list(_faces):
         face._engine.after_fork()
         face._after_fork()
