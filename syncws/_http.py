@@ -106,7 +106,7 @@ class ResponseParser:
                 # The first bytes tell a server of another protocol, which may never end its line.
                 if not self._lines and not b"HTTP/".startswith(self._received[:5]):
                     # A TLS record (RFC 8446 5.1): an alert or a handshake message of version 3.x.
-                    tls = self._received[:2] in (b"\x15\x03", b"\x16\x03")
+                    tls = bytes(self._received[:2]) in (b"\x15\x03", b"\x16\x03")
                     hint = " but TLS (should the URL be wss: ?)" if tls else ""
                     raise self._malformed(f"the answer is not HTTP{hint}", bytes(self._received))
                 return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
 
-from syncws import ConnectionLost
+from syncws import ConnectionClosed, ConnectionLost
 from syncws._frames import Opcode
 from syncws._loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case, Outcome, answer, until_gone
+from tests.hostile.arena import Arena, Case, Outcome, Session, answer, until_gone
 
 # What the server has begun to say when the link breaks.
 CUTS: dict[str, bytes] = {
@@ -90,11 +91,12 @@ def test_a_link_that_breaks_while_the_client_sends_is_lost(ending: str, arena: A
         peer.receive_bytes(1000)
         ENDS[ending](peer)
 
-    data = bytes(1_000_000)
-    case = Case(
-        "sending", script, ConnectionLost, act=lambda session: [session.send(data) for _ in range(20)]
-    )
-    arena.check(case)
+    def act(session: Session) -> None:
+        with contextlib.suppress(ConnectionClosed):  # the pull face may know of the end already
+            for _ in range(20):
+                session.send(bytes(1_000_000))
+
+    arena.check(Case("sending", script, ConnectionLost, act=act))
 
 
 def test_a_reset_during_the_closing_handshake_is_a_loss(arena: Arena) -> None:

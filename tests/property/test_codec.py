@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
@@ -32,6 +33,9 @@ from tests.property.model_peer import (
     client_frames,
     server_frame,
 )
+
+# Where a test fails, hypothesis warns of long messages; as an error that would hide the failure itself.
+pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
 
 controls = st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125))
 

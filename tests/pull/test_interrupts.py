@@ -268,17 +268,9 @@ def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> No
         raise closed.value
 
     codes: list[int | None] = []
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with LoopbackServer(script) as server:
-            with pytest.raises(KeyboardInterrupt), syncws.connect(server.url()) as connection:
-                timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
-                timer.start()
-                connection.recv()
-            timer.join(SECONDS)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with LoopbackServer(script) as server, alarms(0.1, 0, signal.default_int_handler):
+        with pytest.raises(KeyboardInterrupt), syncws.connect(server.url()) as connection:
+            connection.recv()
     assert codes == [1001]
 
 
