@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 from . import _errors
 
@@ -257,3 +257,23 @@ class EventTarget:
             else:
                 entry.replace(callback)
         self._listener_added()
+
+
+class EventHandler:
+    """An event handler attribute, ``on<type>``: None, or a callable of one argument."""
+
+    def __init__(self, doc: str) -> None:
+        self.__doc__ = doc
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._type = name.removeprefix("on")
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> EventHandler: ...
+    @overload
+    def __get__(self, instance: EventTarget, owner: type) -> Handler | None: ...
+    def __get__(self, instance: EventTarget | None, owner: type) -> EventHandler | Handler | None:
+        return self if instance is None else instance._get_handler(self._type)
+
+    def __set__(self, instance: EventTarget, handler: Handler | None) -> None:
+        instance._set_handler(self._type, handler)

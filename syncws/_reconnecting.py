@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
-from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler
+from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
 from ._frames import Buffer, CloseCode
 from ._messages import check_close
 from ._options import HeadersLike
@@ -151,41 +151,10 @@ class ReconnectingWebSocket(EventTarget):
     def binaryType(self, value: str) -> None:
         self._present.binaryType = value
 
-    @property
-    def onopen(self) -> Handler | None:
-        """Called with an `Event` at each return."""
-        return self._get_handler("open")
-
-    @onopen.setter
-    def onopen(self, handler: Handler | None) -> None:
-        self._set_handler("open", handler)
-
-    @property
-    def onmessage(self) -> Handler | None:
-        """Called with a `MessageEvent` for each message."""
-        return self._get_handler("message")
-
-    @onmessage.setter
-    def onmessage(self, handler: Handler | None) -> None:
-        self._set_handler("message", handler)
-
-    @property
-    def onerror(self) -> Handler | None:
-        """Called with an `ErrorEvent` at each failure."""
-        return self._get_handler("error")
-
-    @onerror.setter
-    def onerror(self, handler: Handler | None) -> None:
-        self._set_handler("error", handler)
-
-    @property
-    def onclose(self) -> Handler | None:
-        """Called with a `LossEvent` at each loss, and at the end."""
-        return self._get_handler("close")
-
-    @onclose.setter
-    def onclose(self, handler: Handler | None) -> None:
-        self._set_handler("close", handler)
+    onopen = EventHandler("Called with an `Event` at each return.")
+    onmessage = EventHandler("Called with a `MessageEvent` for each message.")
+    onerror = EventHandler("Called with an `ErrorEvent` at each failure.")
+    onclose = EventHandler("Called with a `LossEvent` at each loss, and at the end.")
 
     # Methods.
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from ._engine import Engine
 from ._errors import InvalidStateErr, WebSocketError
-from ._events import CloseEvent, ErrorEvent, Event, EventTarget, Handler, MessageEvent, now
+from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
 from ._messages import Message, Part, check_close, encode_message
@@ -164,41 +164,10 @@ class WebSocket(EventTarget):
         else:
             logger.warning("binaryType must be 'blob' or 'arraybuffer'; %r is ignored", value)
 
-    @property
-    def onopen(self) -> Handler | None:
-        """Called with an `Event` when the connection is open."""
-        return self._get_handler("open")
-
-    @onopen.setter
-    def onopen(self, handler: Handler | None) -> None:
-        self._set_handler("open", handler)
-
-    @property
-    def onmessage(self) -> Handler | None:
-        """Called with a `MessageEvent` for each message."""
-        return self._get_handler("message")
-
-    @onmessage.setter
-    def onmessage(self, handler: Handler | None) -> None:
-        self._set_handler("message", handler)
-
-    @property
-    def onerror(self) -> Handler | None:
-        """Called with an `ErrorEvent` when the connection failed; a close event follows."""
-        return self._get_handler("error")
-
-    @onerror.setter
-    def onerror(self, handler: Handler | None) -> None:
-        self._set_handler("error", handler)
-
-    @property
-    def onclose(self) -> Handler | None:
-        """Called with a `CloseEvent` once, last."""
-        return self._get_handler("close")
-
-    @onclose.setter
-    def onclose(self, handler: Handler | None) -> None:
-        self._set_handler("close", handler)
+    onopen = EventHandler("Called with an `Event` when the connection is open.")
+    onmessage = EventHandler("Called with a `MessageEvent` for each message.")
+    onerror = EventHandler("Called with an `ErrorEvent` when the connection failed; a close event follows.")
+    onclose = EventHandler("Called with a `CloseEvent` once, last.")
 
     # Methods.
 
