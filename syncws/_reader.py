@@ -282,6 +282,8 @@ class Reader:
         self._writer.close(Close(code, _shorten(str(error))), half_close=True)
         until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
         deadline = self._close_deadline()
+        if self._abandoned is not None and self._close_asked_at is not None:
+            deadline = 0.0  # the server had its time for the Close frame that close() sent
         self._await_end(stream, until if deadline is None else min(until, deadline), lambda: False)
         return _failed(error)
 
