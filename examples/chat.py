@@ -15,6 +15,8 @@ def show(connection):
 
 
 with syncws.connect(sys.argv[1]) as connection:
-    threading.Thread(target=show, args=(connection,), daemon=True).start()
+    printer = threading.Thread(target=show, args=(connection,))
+    printer.start()
     for line in sys.stdin:
         connection.send(line.rstrip("\n"))
+printer.join()

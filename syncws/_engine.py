@@ -143,8 +143,8 @@ class Engine:
             self.abandon("the process ends")
 
     def wait_closed(self, until: float) -> None:
-        """Wait until the reader and the writer are done, at most until `until`."""
-        for over in self._overs[:2]:
+        """Wait until the threads are done, at most until `until`."""
+        for over in self._overs:
             over.wait(max(0.0, until - time.monotonic()))
 
 
@@ -160,9 +160,11 @@ def _at_exit() -> None:
     until = time.monotonic() + EXIT_SECONDS
     with _faces_lock:
         faces = list(_faces)
-    engines = [face._engine for face in faces if face._engine.closed is None]
+    engines = [face._engine for face in faces]
     for engine in engines:
-        engine.say_goodbye()
+        if engine.closed is None:
+            engine.say_goodbye()
+    # For the workers too: the interpreter aborts when a thread is printing while it goes away.
     for engine in engines:
         engine.wait_closed(until)
 

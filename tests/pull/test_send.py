@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -199,6 +200,8 @@ def test_flush_is_not_misled_by_what_other_threads_send_meanwhile() -> None:
     def send() -> None:
         while not over.is_set():
             connection.send("x")
+            while connection.bufferedAmount and not over.is_set():
+                time.sleep(0)  # let the others run: a flush must find 0 now and then
 
     over = threading.Event()
 
@@ -208,7 +211,8 @@ def test_flush_is_not_misled_by_what_other_threads_send_meanwhile() -> None:
 
     with switching_all_the_time(), opened(script, close_timeout=0.2) as connection:
         tasks = [Task(send) for _ in range(3)]
-        for _ in range(300):
+        for _ in range(1000):
+            connection.send("y")
             connection.flush(SECONDS)
         over.set()
         for task in tasks:
