@@ -137,9 +137,9 @@ class Reader:
             logger.exception("%s: a fault of syncws itself", self._name)
             closed = _failed(error)
         finally:
+            self.closed = closed  # first: who finds the writer stopped must find the reason too
             self._release(stream)
             logger.debug("%s: closed: %r", self._name, closed)
-            self.closed = closed
             self._pongs.end()
             self._queue.put(closed)
 

@@ -243,10 +243,10 @@ class Writer:
     def _step(self, stream: Stream) -> bool:
         """Send all that is queued now, in as few calls as that takes; False when it was the last."""
         with self._lock:
-            if not self._has_work(stream):
-                self._idle = True
-                self._condition.wait_for(lambda: self._has_work(stream))
-                self._idle = False
+            while not self._has_work(stream):
+                self._idle = True  # anew each time: whoever wakes the writer takes it back
+                self._condition.wait()
+            self._idle = False
             if self._stopped:
                 return False
             items, self._items = self._items, []

@@ -189,6 +189,15 @@ def test_flush_tells_how_the_connection_ended_not_only_that_the_writer_did() -> 
         assert isinstance(closed.__cause__, TimeoutError)
 
 
+def test_send_after_a_flush_that_had_nothing_to_wait_for_is_sent() -> None:
+    with opened() as connection:
+        for number in range(20):
+            connection.flush(SECONDS)
+            wait_until(lambda: connection._writer._idle)  # it was woken for nothing, and sleeps again
+            connection.send(str(number))
+            assert connection.recv(SECONDS) == str(number)
+
+
 def test_flush_of_a_closed_connection_that_sent_all_returns() -> None:
     with opened() as connection:
         connection.send("all of it")
