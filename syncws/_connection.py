@@ -235,9 +235,8 @@ class Connection:
         """
         if not self._writer.accepting:
             raise self._end()
-        payload = self._engine.pongs.ask()
         asked_at = time.monotonic()
-        self._writer.send_control(Opcode.PING, payload)
+        payload = self._engine.pongs.ask(lambda payload: self._writer.send_control(Opcode.PING, payload))
         came_at = self._engine.pongs.wait(payload, timeout)
         if came_at is None:
             raise self._end()

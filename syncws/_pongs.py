@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 
 
 class Pongs:
@@ -21,11 +22,12 @@ class Pongs:
         self._asked: dict[bytes, float | None] = {}  # the payloads, oldest first, and when the pong came
         self._ended = False
 
-    def ask(self) -> bytes:
-        """A fresh payload for a ping whose pong will be waited for."""
+    def ask(self, send: Callable[[bytes], None]) -> bytes:
+        """Have `send` queue a ping with a fresh payload, and return that; its pong will be waited for."""
         payload = os.urandom(8)
-        with self._lock:
+        with self._lock:  # else a ping that leaves later could stand before it, and be answered by its pong
             self._asked[payload] = None
+            send(payload)
         return payload
 
     def wait(self, payload: bytes, timeout: float | None) -> float | None:

@@ -23,7 +23,8 @@ MESSAGES = 2000
 def switching(request: pytest.FixtureRequest) -> Iterator[None]:
     """How often Python changes from thread to thread."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(request.param)
+    if sys.gettrace() is None:  # under coverage's tracer each switch costs so much that nothing gets done
+        sys.setswitchinterval(request.param)
     yield
     sys.setswitchinterval(before)
 

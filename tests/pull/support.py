@@ -91,7 +91,8 @@ def opened(
 def switching_all_the_time() -> Iterator[None]:
     """Let Python change from thread to thread as often as it can."""
     before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
+    if sys.gettrace() is None:  # under coverage's tracer each switch costs so much that nothing gets done
+        sys.setswitchinterval(1e-6)
     try:
         yield
     finally:
