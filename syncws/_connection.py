@@ -325,7 +325,7 @@ class Connection:
 
     def _end(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""
-        closed = self._engine.closed
+        closed = self._engine.ending
         if closed is None and self._writer.error is not None:
             closed = Closed(CloseCode.ABNORMAL, error=self._writer.error)
         elif closed is None:

@@ -103,6 +103,11 @@ class Engine:
         """How the connection ended; None before that."""
         return self._reader.closed
 
+    @property
+    def ending(self) -> Closed | None:
+        """How the connection ended, or is about to end; None while that is open."""
+        return self._reader.closed or self._reader.ending
+
     def close(self, close: Close) -> None:
         """Begin the closing handshake: `close` goes out behind all that is queued."""
         self.writer.close(close)

@@ -50,6 +50,7 @@ class Reader:
 
     Attributes:
         closed: how it ended; None before that.
+        ending: how it will end, as soon as that is known; None before that.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Reader:
         self._abandon_code: int = CloseCode.GOING_AWAY
         self._open = False
         self.closed: Closed | None = None
+        self.ending: Closed | None = None
         self._close_asked_at: float | None = None
         self._read_size = SMALLEST_READ
 
@@ -267,17 +269,19 @@ class Reader:
 
     def _answer_close(self, stream: Stream, close: Close) -> Closed:
         """The server's Close has come: answer it if need be, and let the server end TCP (RFC 6455 7.1.1)."""
+        code = CloseCode.NO_STATUS if close.code is None else close.code
+        self.ending = Closed(code, close.reason, was_clean=True)
         self._queue.put(ClosingRecord())
         if self._close_asked_at is None:
             self._let_catch_up()
             self._close_asked_at = time.monotonic()
         self._writer.close(Close(close.code))
         self._await_end(stream, self._close_deadline(), lambda: self._abandoned is not None)
-        code = CloseCode.NO_STATUS if close.code is None else close.code
-        return Closed(code, close.reason, was_clean=True)
+        return self.ending
 
     def _fail(self, stream: Stream, error: Exception, code: int) -> Closed:
         """Fail the connection (RFC 6455 7.1.7): send a Close frame, then take nothing more in."""
+        self.ending = _failed(error)
         self._let_catch_up()
         self._writer.close(Close(code, _shorten(str(error))), half_close=True)
         until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
@@ -285,7 +289,7 @@ class Reader:
         if self._abandoned is not None and self._close_asked_at is not None:
             deadline = 0.0  # the server had its time for the Close frame that close() sent
         self._await_end(stream, until if deadline is None else min(until, deadline), lambda: False)
-        return _failed(error)
+        return self.ending
 
     def _let_catch_up(self) -> None:
         assert self._waiter is not None
