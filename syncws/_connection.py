@@ -21,7 +21,6 @@ from ._http import Response
 from ._inbox import Inbox
 from ._messages import check_close, encode_message
 from ._options import Options
-from ._queue import Closed
 from ._url import URL, check_port, parse_url
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
@@ -35,9 +34,6 @@ _HURRIED_SECONDS = 1.0
 # How long `flush` waits, once the writer has ended, for the record of how the connection ended. It comes at
 # once, unless the reader is held up by messages that nobody receives.
 _RECORD_SECONDS = 1.0
-
-# How much of a message that is sent in chunks may be unsent before the next chunk is asked for.
-_STREAM_WINDOW = 2**20
 
 Self = TypeVar("Self", bound="Connection")
 
@@ -90,7 +86,7 @@ class Connection:
         self._url = url
         self._engine = engine
         self._writer = engine.writer
-        self._inbox = Inbox(engine.queue, self._end)
+        self._inbox = Inbox(engine.queue, engine.connection_closed)
         self._messages = self._inbox.messages
         self._close_called = False
 
@@ -186,10 +182,11 @@ class Connection:
 
         Returns at once; a mutable buffer is copied before that. See `flush` and `bufferedAmount`.
 
-        An iterable of either kind is sent as one message, a fragment for each chunk, as they come: a
-        message of any size passes in little memory, since this waits while more than 1 MiB is unsent.
-        What other threads send meanwhile goes after it. When the iterable raises, the message cannot be
-        ended: the connection is failed with 1011, and the exception goes on.
+        An iterable of either kind is sent as one message, in fragments, as its chunks come: a message of any
+        size passes in little memory, since this waits while 1 MiB, or `max_buffered` where that is less, is
+        unsent. What other threads send meanwhile goes after it. `close()` cuts it short, and this raises
+        `ConnectionClosed`, unless such messages wait for its end. When the iterable raises, the message
+        cannot be ended: the connection is failed with 1011, and the exception goes on.
 
         Raises:
             ConnectionClosed: the connection is closing or over; the message is not sent.
@@ -197,6 +194,7 @@ class Connection:
             TypeError: neither text nor a buffer, nor an iterable of one of them; also a mapping, whose keys
                 are hardly meant.
             ValueError: an iterable without a chunk.
+            RuntimeError: an iterable, from inside one that is being sent: it would wait for itself.
             BufferFull: `max_buffered` would be passed.
         """
         if not isinstance(data, (str, bytes, bytearray, memoryview, Mapping)) and isinstance(data, Iterable):
@@ -207,7 +205,7 @@ class Connection:
                 return
         opcode, payload = encode_message(data)  # type: ignore[arg-type]
         if not self._writer.send(opcode, payload):
-            raise self._end()
+            raise self._engine.connection_closed()
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until `bufferedAmount` is 0: all that was sent is with the network.
@@ -221,7 +219,7 @@ class Connection:
         if self._writer.finished and self.bufferedAmount:
             # The writer may be the first to notice; how the connection ended is for the reader to say.
             self._engine.wait_closed(time.monotonic() + _RECORD_SECONDS)
-            raise self._end()
+            raise self._engine.connection_closed()
 
     def ping(self, timeout: float | None = None) -> float:
         """Send a ping, wait for its pong, and return the round-trip time in seconds.
@@ -234,12 +232,12 @@ class Connection:
             ConnectionClosed: the connection ended first.
         """
         if not self._writer.accepting:
-            raise self._end()
+            raise self._engine.connection_closed()
         asked_at = time.monotonic()
         payload = self._engine.pongs.ask(lambda payload: self._writer.send_control(Opcode.PING, payload))
         came_at = self._engine.pongs.wait(payload, timeout)
         if came_at is None:
-            raise self._end()
+            raise self._engine.connection_closed()
         return came_at - asked_at
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
@@ -255,7 +253,7 @@ class Connection:
         close = check_close(code, reason)
         if not self._close_called:
             self._close_called = True
-            self._engine.close(close)
+            self._engine.close(close, finish=True)
             self._engine.join_threads(None)
 
     def __enter__(self: Self) -> Self:
@@ -299,7 +297,8 @@ class Connection:
             break
         else:
             raise ValueError("data is an iterable without a chunk: nothing to send")
-        self._writer.begin_fragments()
+        if not self._writer.begin_fragments():
+            raise self._engine.connection_closed()
         try:
             self._send_fragment(opcode, payload)
             for chunk in chunks:
@@ -319,20 +318,13 @@ class Connection:
             self._writer.end_fragments()
 
     def _send_fragment(self, first: int, payload: bytes) -> None:
-        self._writer.wait_for_room(_STREAM_WINDOW)
-        if not self._writer.send_fragment(first, payload):
-            raise self._end()
-
-    def _end(self) -> ConnectionClosed:
-        """The exception that says that the connection is over, or about to be."""
-        closed = self._engine.ending
-        if closed is None and self._writer.error is not None:
-            closed = Closed(CloseCode.ABNORMAL, error=self._writer.error)
-        elif closed is None:
-            closed = Closed(CloseCode.NO_STATUS, "closing", True)
-        error = ConnectionClosed(closed.code, closed.reason, closed.was_clean)
-        error.__cause__ = closed.error
-        return error
+        window = self._writer.window
+        for start in range(0, len(payload) or 1, window):
+            piece = payload[start : start + window]
+            self._writer.wait_for_room(len(piece))
+            if not self._writer.send_fragment(first, piece):
+                raise self._engine.connection_closed()
+            first = Opcode.CONTINUATION
 
 
 _STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")

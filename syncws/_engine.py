@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from ._errors import ConnectionClosed, WebSocketError
 from ._frames import Close, CloseCode
 from ._handshake import Asked, make_key
 from ._options import Options
@@ -22,6 +23,7 @@ from ._pongs import Pongs
 from ._queue import Closed, EventQueue
 from ._reader import Reader
 from ._url import URL
+from ._uwsgi import check_threads
 from ._writer import Writer
 
 # How long the end of the process waits for all connections together to say goodbye.
@@ -57,6 +59,7 @@ class Engine:
         self, url: URL, protocols: tuple[str, ...], options: Options, in_parts: bool = False
     ) -> None:
         """`in_parts`: the queue also gets what has come of a message that is not whole."""
+        check_threads()
         if url.secure:
             # Here, not in the reader: a fork must not find the import lock in the reader's hands.
             from . import _tls  # noqa: F401
@@ -108,10 +111,33 @@ class Engine:
         """How the connection ended, or is about to end; None while that is open."""
         return self._reader.closed or self._reader.ending
 
-    def close(self, close: Close) -> None:
-        """Begin the closing handshake: `close` goes out behind all that is queued."""
-        self.writer.close(close)
+    @property
+    def open_seconds(self) -> float:
+        """How long the connection was open, once it has ended."""
+        return self._reader.open_seconds
+
+    def close(self, close: Close, finish: bool = False) -> None:
+        """Begin the closing handshake: `close` goes out behind all that is queued; with `finish` also behind
+        what waits for the end of a message in fragments."""
+        self.writer.close(close, finish=finish)
         self._reader.note_close()
+
+    def release(self) -> None:
+        """Close the connection that nobody holds any more. Takes no lock, since the garbage collector runs
+        anywhere."""
+        self._reader.release()
+
+    def connection_closed(self) -> ConnectionClosed:
+        """The exception that says that the connection is over, or about to be."""
+        closed = self.ending
+        if closed is None and self.writer.error is not None:
+            closed = Closed(CloseCode.ABNORMAL, error=self.writer.error)
+        elif closed is None:
+            waiting = WebSocketError("close() was called, and the server has not answered yet")
+            closed = Closed(CloseCode.NO_STATUS, error=waiting)
+        error = ConnectionClosed(closed.code, closed.reason, closed.was_clean)
+        error.__cause__ = closed.error
+        return error
 
     def abandon(self, why: str, close_code: int = CloseCode.GOING_AWAY) -> None:
         """Fail the connection as soon as the reader is awake, telling the server `close_code`."""
@@ -137,8 +163,9 @@ class Engine:
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
         self._threads, self._overs = [], []
-        for part in (self.queue, self.writer, self.pongs, self._reader):
-            part.after_fork()
+        self.queue.after_fork(self._reader.after_fork())
+        self.writer.after_fork()
+        self.pongs.after_fork()
 
     def say_goodbye(self) -> None:
         """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""

@@ -88,14 +88,15 @@ class Inbox:
     def _taking_turns(self, timeout: float | None) -> Iterator[None]:
         """Let one thread at a time stream; raises `TimeoutError` when its turn does not come."""
         self._check_not_streaming()
-        if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        turn = self._turn
+        if not turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise TimeoutError(f"no message came within {timeout} s")
         self._taker = threading.get_ident()
         try:
             yield
         finally:
             self._taker = None
-            self._turn.release()
+            turn.release()
 
     def _check_not_streaming(self) -> None:
         if self._taker == threading.get_ident():
@@ -113,13 +114,14 @@ class Inbox:
                     if not self.messages:
                         self._take_more(None)
             else:
-                if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
+                turn = self._turn  # a fork out of a signal handler puts another one in its place
+                if not turn.acquire(timeout=max(0.0, until - time.monotonic())):
                     raise TimeoutError(f"no message came within {timeout} s")
                 try:
                     if not self.messages:
                         self._take_more(timeout, until)
                 finally:
-                    self._turn.release()
+                    turn.release()
             try:
                 return self.messages.popleft()
             except IndexError:

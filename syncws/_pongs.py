@@ -1,24 +1,24 @@
 """The pings that the application sends itself, and the threads that wait for their pongs.
 
 Owns: what is awaited. Runs on: `ask` and `wait` on any thread, `arrived` and `end` on the reader thread.
-Must not import: anything of the package.
+Must not import: sockets, the protocol.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable
+
+from ._condition import Condition
 
 
 class Pongs:
     """Matches pongs with pings by their payload."""
 
     def __init__(self) -> None:
-        # Taken itself, not through the condition: of the two only a lock cannot be left locked by Ctrl-C.
-        self._lock = threading.Lock()
-        self._condition = threading.Condition(self._lock)
+        self._condition = Condition()
+        self._lock = self._condition.lock
         self._asked: dict[bytes, float | None] = {}  # the payloads, oldest first, and when the pong came
         self._ended = False
 
@@ -35,15 +35,17 @@ class Pongs:
 
         Raises `TimeoutError` when it did not come within `timeout` seconds.
         """
-        with self._lock:
-            try:
-                self._condition.wait_for(lambda: self._asked[payload] is not None or self._ended, timeout)
-                came_at = self._asked[payload]
-                if came_at is None and not self._ended:
-                    raise TimeoutError(f"no pong came within {timeout} s")
-                return came_at
-            finally:
+        try:
+            ended = self._condition.wait_until(
+                lambda: self._asked[payload] is not None or self._ended, timeout
+            )
+            came_at = self._asked[payload]
+        finally:
+            with self._lock:
                 del self._asked[payload]
+        if came_at is None and not ended:
+            raise TimeoutError(f"no pong came within {timeout} s")
+        return came_at
 
     def arrived(self, payload: bytes) -> None:
         """A pong came; it answers its ping and all earlier ones (RFC 6455 5.5.3)."""
@@ -56,16 +58,16 @@ class Pongs:
                     self._asked[earlier] = now
                 if earlier == payload:
                     break
-            self._condition.notify_all()
+            self._condition.notify()
 
     def after_fork(self) -> None:
-        """In a forked child: a fresh lock, and nothing to wait for."""
-        self._lock = threading.Lock()
-        self._condition = threading.Condition(self._lock)
+        """In a forked child: nothing to wait for."""
         self._ended = True
+        self._condition.after_fork()
+        self._lock = self._condition.lock
 
     def end(self) -> None:
         """The connection is over: no pong will come."""
         with self._lock:
             self._ended = True
-            self._condition.notify_all()
+            self._condition.notify()

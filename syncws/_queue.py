@@ -10,10 +10,10 @@ batch.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ._condition import Condition
 from ._http import Response
 from ._messages import Message, Part
 
@@ -58,9 +58,8 @@ class EventQueue:
         not caught up, to look again. It is called with the lock held and must not wait."""
         self._max_bytes, self._max_messages = limit
         self._on_change = on_change
-        # Taken itself, not through the condition: of the two only a lock cannot be left locked by Ctrl-C.
-        self._lock = threading.Lock()
-        self._condition = threading.Condition(self._lock)
+        self._condition = Condition()
+        self._lock = self._condition.lock
         self.taken: list[Entry] = []
         self._entries: list[Entry] = []
         # What waits, and what the consumer took last and still works on: it counts until it comes back.
@@ -101,27 +100,25 @@ class EventQueue:
 
         To take is also to say that all that was taken before is done with.
         """
-        with self._lock:
-            self.taken = []
-            self._held_messages = self._held_bytes = 0
-            self._idle = not self._entries
-            if self._watched:
-                self._on_change()
-            if self._idle:
-                self._condition.wait_for(self._has_entries, timeout)
-                self._idle = False
+        return self._condition.wait_until(self._take_all, timeout)
+
+    def _take_all(self) -> list[Entry]:
+        self.taken = []
+        self._held_messages = self._held_bytes = 0
+        self._idle = not self._entries
+        if self._watched:
+            self._on_change()
+        if not self._idle:
             self.taken, self._entries = self._entries, []
             self._held_messages, self._messages = self._messages, 0
             self._held_bytes, self._bytes = self._bytes, 0
-            return self.taken
+        return self.taken
 
-    def after_fork(self) -> None:
-        """In a forked child: a fresh lock, since the old one may be held by a thread that is not here."""
-        self._lock = threading.Lock()
-        self._condition = threading.Condition(self._lock)
-
-    def _has_entries(self) -> bool:
-        return bool(self._entries)
+    def after_fork(self, closed: Closed) -> None:
+        """In a forked child: what came is the parent's; here there is only the end."""
+        self._entries = [closed]
+        self._condition.after_fork()
+        self._lock = self._condition.lock
 
     @staticmethod
     def _over(count: int, limit: int | None) -> bool:

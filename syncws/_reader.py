@@ -50,6 +50,7 @@ class Reader:
 
     Attributes:
         closed: how it ended; None before that.
+        open_seconds: how long it was open, once it has ended.
         ending: how it will end, as soon as that is known; None before that.
     """
 
@@ -75,10 +76,12 @@ class Reader:
         self._attempt: Opening | None = None
         self._abandoned: str | None = None
         self._abandon_code: int = CloseCode.GOING_AWAY
-        self._open = False
+        self._opened_at: float | None = None
         self.closed: Closed | None = None
         self.ending: Closed | None = None
+        self.open_seconds = 0.0
         self._close_asked_at: float | None = None
+        self._released = False
         self._read_size = SMALLEST_READ
 
     # Any thread. Each is a note that is left once and never taken back; the reader looks at them after
@@ -102,10 +105,18 @@ class Reader:
         self._abandoned = why
         self.wake()
 
-    def after_fork(self) -> None:
+    def release(self) -> None:
+        """Close the connection, which nobody holds any more; as `note_close`, but with nothing queued yet.
+
+        Takes no lock but the waiter's, which the same thread may hold: the garbage collector runs anywhere.
+        """
+        self._released = True
+        self.note_close()
+
+    def after_fork(self) -> Closed:
         """In a forked child: the connection is over here, and the parent's link is left alone.
 
-        The descriptors are only closed: a shutdown or a close_notify would reach the parent's peer.
+        Returns how it ended. The descriptors are only closed: a shutdown or a close_notify would reach the parent's peer.
         """
         if self.closed is None:
             self.closed = _failed(WebSocketError("the process was forked; the connection is its parent's"))
@@ -113,11 +124,12 @@ class Reader:
             self._attempt.stream.socket.close()
         if self._waiter is not None:
             self._waiter.after_fork()
+        return self.closed
 
     @property
     def is_open(self) -> bool:
         """Whether the opening handshake is done."""
-        return self._open
+        return self._opened_at is not None
 
     # The reader thread.
 
@@ -139,6 +151,8 @@ class Reader:
             logger.exception("%s: a fault of syncws itself", self._name)
             closed = _failed(error)
         finally:
+            if self._opened_at is not None:
+                self.open_seconds = time.monotonic() - self._opened_at
             self.closed = closed  # first: who finds the writer stopped must find the reason too
             self._release(stream)
             logger.debug("%s: closed: %r", self._name, closed)
@@ -160,12 +174,14 @@ class Reader:
     def _check_abandoned(self) -> None:
         if self._abandoned is not None:
             raise WebSocketError(self._abandoned)
+        if self._released:
+            raise WebSocketError("nobody held the connection any more")
 
     def _converse(self, opened: Opened) -> Closed:
         """Everything from the answer to the opening handshake to the end of TCP."""
         stream, agreed = opened.stream, opened.agreed
         logger.debug("%s: open: %s", self._name, self._asked.url.public)
-        self._open = True
+        self._opened_at = time.monotonic()
         deflate = agreed.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None, self._in_parts)
         self._queue.put(OpeningRecord(agreed.protocol, agreed.extensions, agreed.response))
@@ -246,6 +262,9 @@ class Reader:
         if self._abandoned is not None:
             raise _FailError(WebSocketError(self._abandoned), self._abandon_code)
         writer = self._writer
+        if self._released:
+            # Without a code: WHATWG, *garbage collection*. Again and again is as good as once.
+            writer.close(Close(None))
         expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
         if expires is not None and now >= expires:
             silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"

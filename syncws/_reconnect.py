@@ -7,7 +7,6 @@ not import: sockets, the reader, the worker.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
@@ -69,7 +68,6 @@ class Reconnecting:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._opened_at = 0.0
 
     def __iter__(self) -> Reconnecting:
         return self
@@ -83,7 +81,12 @@ class Reconnecting:
         while not self._stopped.is_set():
             try:
                 headers = self._headers() if callable(self._headers) else self._headers
-                return self._open(begin(self._url, self._protocols, {"headers": headers, **self._options}))
+                connection = self._open(
+                    begin(self._url, self._protocols, {"headers": headers, **self._options})
+                )
+                if not self._stopped.is_set():
+                    return connection
+                connection._close_in_a_hurry("stop() was called")
             except Exception as error:
                 self._pause(error, 0.0)
         raise StopIteration
@@ -119,7 +122,6 @@ class Reconnecting:
             with self._lock:
                 self._connection = None
             raise
-        self._opened_at = time.monotonic()
         return connection
 
     def _leave(self) -> None:
@@ -133,7 +135,8 @@ class Reconnecting:
             self._connection = None
         if left_open or self._stopped.is_set():
             return  # the body wants the next one, or none
-        self._pause(connection._end(), time.monotonic() - self._opened_at)
+        engine = connection._engine
+        self._pause(engine.connection_closed(), engine.open_seconds)
 
     def _pause(self, error: Exception, open_seconds: float) -> None:
         if self._stopped.is_set():

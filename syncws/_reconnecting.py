@@ -10,7 +10,6 @@ import contextvars
 import itertools
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
@@ -22,6 +21,7 @@ from ._messages import check_close
 from ._options import HeadersLike
 from ._retry import History, Policy, default_policy
 from ._websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocket
+from ._worker import Dispatch, hand_over
 
 logger = logging.getLogger("syncws")
 
@@ -55,7 +55,7 @@ class ReconnectingWebSocket(EventTarget):
     `InvalidStateErr`: what would be lost is never taken.
 
     Args:
-        url, protocols, onopen, onmessage, onerror, onclose, options: as for `syncws.WebSocket`.
+        url, protocols, onopen, onmessage, onerror, onclose, dispatch, options: as for `syncws.WebSocket`.
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
         headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
     """
@@ -74,6 +74,7 @@ class ReconnectingWebSocket(EventTarget):
         onmessage: Handler | None = None,
         onerror: Handler | None = None,
         onclose: Handler | None = None,
+        dispatch: Dispatch | None = None,
         policy: Policy = default_policy,
         headers: HeadersLike | Callable[[], HeadersLike] | None = None,
         **options: Any,
@@ -82,6 +83,7 @@ class ReconnectingWebSocket(EventTarget):
         self._history = History(policy)
         self._headers = headers
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols))
+        self._dispatch = dispatch
         self._options = options
         self._stopped = threading.Event()
         self._over = False
@@ -89,6 +91,7 @@ class ReconnectingWebSocket(EventTarget):
         # What is sent is either reported as unsent at the loss, or refused after it.
         self._sending = threading.Lock()
         self._retry_in: float | None = None
+        self._telling: int | None = None  # the thread in which events without a connection are told
         self._attempt: _Attempt | None = None
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
@@ -173,10 +176,7 @@ class ReconnectingWebSocket(EventTarget):
 
     def join(self, timeout: float | None = None) -> None:
         """As `WebSocket.join`: waits until it is closed for good."""
-        if (
-            self._present._worker.thread == threading.get_ident()
-            or threading.current_thread() is self._thread
-        ):
+        if threading.get_ident() in (self._present._worker.thread, self._telling):
             raise RuntimeError("join() was called from a callback, which it would wait for")
         # Not Thread.join() alone: until Python 3.13 one that Ctrl-C interrupts takes the thread for ended.
         if not self._ended.wait(timeout):
@@ -210,7 +210,7 @@ class ReconnectingWebSocket(EventTarget):
 
     def _begin(self) -> _Attempt:
         headers = self._headers() if callable(self._headers) else self._headers
-        return _Attempt(self, *self._arguments, headers=headers, **self._options)
+        return _Attempt(self, *self._arguments, headers=headers, dispatch=self._dispatch, **self._options)
 
     def _run(self) -> None:
         """The body of the thread: one attempt after the other."""
@@ -247,10 +247,27 @@ class ReconnectingWebSocket(EventTarget):
 
     def _lose(self, error: Exception) -> None:
         """There was no attempt: tell of that as of one that failed."""
-        self._retry_in = self._decide(error, 0.0)
+        self._settle(error, 0.0)
+        # A copy, since this thread is inside its own context already.
+        context = contextvars.copy_context()
+        if self._dispatch is None:
+            self._tell_of_none(error)
+        else:
+            hand_over(self._dispatch, lambda: context.run(self._tell_of_none, error))
+
+    def _tell_of_none(self, error: Exception) -> None:
+        self._telling = threading.get_ident()
         self._tell(ErrorEvent("error", error))
-        self._over = self._retry_in is None
         self._tell(LossEvent(CloseEvent("close", CloseCode.ABNORMAL), self._retry_in, 0))
+        self._telling = None
+        self._raise_interrupt()
+
+    def _settle(self, error: Exception, open_seconds: float) -> None:
+        """Decide what comes after a loss, before anybody is told of it."""
+        retry_in = self._decide(error, open_seconds)
+        with self._sending:
+            self._retry_in = retry_in
+            self._over = retry_in is None
 
     def _decide(self, error: Exception, open_seconds: float) -> float | None:
         if self._stopped.is_set():
@@ -261,18 +278,17 @@ class ReconnectingWebSocket(EventTarget):
             logger.exception("the policy raised; no further attempt is made")
             return None
 
-    def _lost(self, attempt: _Attempt, close: CloseEvent) -> LossEvent:
+    def _lost(self, attempt: _Attempt, close: CloseEvent) -> None:
         """An attempt is over: decide what comes next."""
         error = attempt.failure
-        seconds = 0.0
-        if attempt.opened_at is not None:
-            seconds = time.monotonic() - attempt.opened_at
+        if attempt.was_open:
             error, cause = ConnectionClosed(close.code, close.reason, close.wasClean), error
             error.__cause__ = cause
         assert error is not None  # what was never open has failed
-        self._retry_in = self._decide(error, seconds)
+        self._settle(error, attempt._engine.open_seconds)
+
+    def _loss_event(self, attempt: _Attempt, close: CloseEvent) -> LossEvent:
         with self._sending:
-            self._over = self._retry_in is None
             return LossEvent(close, self._retry_in, attempt.bufferedAmount)
 
     def _tell(self, event: Event) -> None:
@@ -285,7 +301,7 @@ class _Attempt(WebSocket):
 
     def __init__(self, owner: ReconnectingWebSocket, *arguments: Any, **options: Any) -> None:
         self._owner = owner
-        self.opened_at: float | None = None
+        self.was_open = False
         self.failure: Exception | None = None
         super().__init__(*arguments, **options)
 
@@ -296,9 +312,13 @@ class _Attempt(WebSocket):
     def _fire(self, event: Event) -> None:
         self._owner._take_over(self)
         if event.type == "open":
-            self.opened_at = time.monotonic()
+            self.was_open = True
         elif isinstance(event, ErrorEvent):
-            self.failure = event.error if isinstance(event.error, Exception) else None
+            error = event.error
+            self.failure = error if isinstance(error, Exception) else WebSocketError(event.message)
+            self._owner._lost(self, CloseEvent("close", CloseCode.ABNORMAL))
         elif isinstance(event, CloseEvent):
-            event = self._owner._lost(self, event)
+            if self.failure is None:
+                self._owner._lost(self, event)
+            event = self._owner._loss_event(self, event)
         self._owner._tell(event)

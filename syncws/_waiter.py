@@ -27,7 +27,8 @@ class Waiter:
     def __init__(self) -> None:
         # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
-        self._lock = threading.Lock()
+        # Reentrant, since the garbage collector may let a connection go, and wake its reader, inside `wake`.
+        self._lock = threading.RLock()
         self._closed = False
         self._watched: tuple[socket.socket, int] | None = None
         self._eventfd = -1
@@ -46,13 +47,19 @@ class Waiter:
 
         `sock` None waits without a socket. True when the socket is ready.
         """
-        self._watch(None if sock is None else (sock, events))
+        if not self._closed:
+            self._watch(None if sock is None else (sock, events))
         ready = False
         for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
             if key.fileobj is sock:
                 ready = True
             else:
                 self._consume()
+        if self._closed:
+            # Only `after_fork` closes it under a wait, and only a greenlet is still there to notice. It stays
+            # here for good: nothing is left to do, and gevent prints a traceback when a thread that was
+            # started before the fork ends in the child.
+            threading.Event().wait()
         return ready
 
     def wake(self) -> None:
@@ -70,7 +77,7 @@ class Waiter:
 
     def after_fork(self) -> None:
         """In a forked child: free this process's copies of the descriptors, the watched socket's too."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         if not self._closed:
             if self._watched is not None:
                 self._watched[0].close()
@@ -79,6 +86,8 @@ class Waiter:
     def close(self) -> None:
         """Free the descriptors."""
         with self._lock:
+            if self._closed:
+                return  # in a forked child, and the numbers may be others' by now
             self._closed = True
             self._selector.close()
             if self._pair is None:

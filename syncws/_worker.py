@@ -40,6 +40,27 @@ class Target(Protocol):
     def _raise_interrupt(self) -> None: ...
 
 
+def hand_over(dispatch: Dispatch, task: Callable[[], None]) -> None:
+    """Have `dispatch` schedule `task`, and wait until it is done."""
+    done = threading.Event()
+    once = threading.Lock()
+
+    def run() -> None:
+        if not once.acquire(blocking=False):
+            return  # dispatch called it, or scheduled it, before it raised
+        try:
+            task()
+        finally:
+            done.set()
+
+    try:
+        dispatch(run)
+    except BaseException:  # also SystemExit, as from a callback: others wait for this thread
+        logger.exception("dispatch raised: %r; the events are dispatched on the worker", dispatch)
+        run()
+    done.wait()
+
+
 class Worker:
     """Dispatches the events of one connection, one after the other.
 
@@ -87,27 +108,8 @@ class Worker:
         if self._dispatch is None:
             self._run_batch(batch)
         else:
-            self._hand_over(self._dispatch, batch)
+            hand_over(self._dispatch, lambda: self._run_batch(batch))
         return not isinstance(batch[-1], Closed)
-
-    def _hand_over(self, dispatch: Dispatch, batch: list[Entry]) -> None:
-        done = threading.Event()
-        once = threading.Lock()
-
-        def run() -> None:
-            if not once.acquire(blocking=False):
-                return  # dispatch called it, or scheduled it, before it raised
-            try:
-                self._run_batch(batch)
-            finally:
-                done.set()
-
-        try:
-            dispatch(run)
-        except BaseException:  # also SystemExit, as from a callback: others wait for this thread
-            logger.exception("dispatch raised: %r; the events are dispatched on the worker", dispatch)
-            run()
-        done.wait()
 
     def _run_batch(self, batch: list[Entry]) -> None:
         self.thread = threading.get_ident()

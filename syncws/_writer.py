@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from ._condition import Condition
 from ._encoder import PIECE, Encoder
 from ._errors import BufferFull
 from ._frames import FIN, Close, Opcode
@@ -22,6 +23,12 @@ from ._stream import Stream
 
 # Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
 MAX_CONTROLS = 4096
+
+# How much of a message that is sent in fragments may be unsent, where `max_buffered` is not less.
+STREAM_WINDOW = 2**20
+
+# What a step of the writer sends: the messages, their bytes, and the Close frame behind them.
+_Work = tuple[list[tuple[int, bytes]], int, "Close | None"]
 
 
 class Writer:
@@ -31,6 +38,7 @@ class Writer:
         sent: bytes of application data handed to the network so far; only the writer thread changes it.
         ping_left_at: when the last Ping was handed to the network; 0 before.
         finished: True when nothing more will be sent.
+        window: how many bytes of a message in fragments may be queued.
     """
 
     def __init__(self, max_buffered: int | None, on_finish: Callable[[], None]) -> None:
@@ -39,10 +47,10 @@ class Writer:
         self.finished = False
         self.error: OSError | None = None
         self._max_buffered = max_buffered
+        self.window = STREAM_WINDOW if max_buffered is None else max(1, min(STREAM_WINDOW, max_buffered))
         self._on_finish = on_finish
-        # Taken itself, not through the condition: of the two only a lock cannot be left locked by Ctrl-C.
-        self._lock = threading.Lock()
-        self._condition = threading.Condition(self._lock)
+        self._condition = Condition()
+        self._lock = self._condition.lock
         self._idle = False
         self._stopped = False
         self._accepting = True
@@ -51,11 +59,12 @@ class Writer:
         self._items: list[tuple[int, bytes]] = []
         self._waiting = 0  # bytes in _items
         # While one message goes out in fragments, the others wait here: RFC 6455 5.4 forbids to mix them.
-        self._fragmenting = False
+        self._fragmenter: int | None = None  # the thread that sends it
         self._deferred: list[tuple[int, bytes]] = []
         self._deferred_bytes = 0
         self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
         self._close: Close | None = None
+        self._finishing = False  # the Close waits for the end of the message in fragments
         self._half_close = False
         self._stream: Stream | None = None
         self._encoder = Encoder()
@@ -90,7 +99,7 @@ class Writer:
                 )
             # Ctrl-C comes after a call or a jump, never after an operator: it finds all done or nothing.
             item = [(FIN | opcode, payload)]
-            if self._fragmenting:
+            if self._fragmenter is not None:
                 self._queued += size
                 self._deferred_bytes += size
                 self._deferred += item
@@ -102,11 +111,22 @@ class Writer:
                 self._wake()
         return True
 
-    def begin_fragments(self) -> None:
-        """Let the caller send one message in fragments; waits while another one is under way."""
-        with self._lock:
-            self._condition.wait_for(lambda: self.finished or not self._fragmenting)
-            self._fragmenting = True
+    def begin_fragments(self) -> bool:
+        """Let the calling thread send one message in fragments; waits while another one does.
+
+        False when the connection is closing. Raises `RuntimeError` when the thread would wait for itself.
+        """
+        return self._condition.wait_until(self._try_to_begin) == "begun"
+
+    def _try_to_begin(self) -> str:
+        if not self._accepting:
+            return "closing"
+        if self._fragmenter is None:
+            self._fragmenter = threading.get_ident()
+            return "begun"
+        if self._fragmenter == threading.get_ident():
+            raise RuntimeError("send() of an iterable from inside one, on the same connection (RFC 6455 5.4)")
+        return ""
 
     def send_fragment(self, first: int, payload: bytes) -> bool:
         """Queue a fragment, given as its frame's first byte and its payload.
@@ -115,10 +135,9 @@ class Writer:
         """
         size = len(payload)
         with self._lock:
-            if not self._accepting:
-                self._queued += size
-                return False
             self._queued += size
+            if not (self._accepting or self._finishing):
+                return False
             self._waiting += size
             self._items += [(first, payload)]
             self._wake()
@@ -127,7 +146,8 @@ class Writer:
     def end_fragments(self) -> None:
         """The last fragment is queued: what waited for that goes next."""
         with self._lock:
-            self._fragmenting = False
+            self._fragmenter = None
+            self._finishing = False
             self._items += self._deferred
             self._waiting += self._deferred_bytes
             self._deferred, self._deferred_bytes = [], 0
@@ -140,15 +160,18 @@ class Writer:
             if self._idle:
                 self._wake()
 
-    def close(self, close: Close, half_close: bool = False) -> None:
+    def close(self, close: Close, half_close: bool = False, finish: bool = False) -> None:
         """Queue a Close frame behind the data, unless there is one already; nothing is accepted after it.
 
-        `half_close` ends the output right after it, as a failing connection does.
+        `half_close` ends the output right after it, as a failing connection does. With `finish`, messages that
+        wait for the end of another thread's in fragments go out first, and that end before them.
         """
         with self._lock:
             self._accepting = False
             if self._close is None:
                 self._close = close
+            # Their senders have been told that they are queued; who sends in fragments can still be told.
+            self._finishing = finish and bool(self._deferred) and self._fragmenter != threading.get_ident()
             self._half_close = self._half_close or half_close
             self._wake()
 
@@ -159,20 +182,22 @@ class Writer:
         """
         return self._wait_flushed(lambda: self.finished or self.buffered <= 0, timeout)
 
-    def wait_for_room(self, left: int) -> None:
-        """Wait until at most `left` bytes are queued, or the writer has ended.
+    def wait_for_room(self, size: int) -> None:
+        """Wait until `size` more bytes of a message in fragments fit the window, or the writer has ended.
 
-        Without the messages that wait for the end of the one in fragments: that could be waiting here.
+        Without the messages that wait for the end of that one: it could be waiting here.
         """
+        left = self.window - size
         self._wait_flushed(lambda: self.finished or self.buffered - self._deferred_bytes <= left, None)
 
     def _wait_flushed(self, done: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:
             self._wake()  # a send() that Ctrl-C cut short may not have come to that
             self._flushers += 1
-            try:
-                return self._condition.wait_for(done, timeout)
-            finally:
+        try:
+            return self._condition.wait_until(done, timeout)
+        finally:
+            with self._lock:
                 self._flushers -= 1
 
     @property
@@ -189,15 +214,15 @@ class Writer:
         """End the writer; a send under way ends when the stream is shut down."""
         with self._lock:
             self._stopped = True
-            self._accepting = False
+            self._accepting = self._finishing = False
             self._wake()
 
     def after_fork(self) -> None:
-        """In a forked child: a fresh lock, and an end without a word to the network."""
-        self._lock = threading.Lock()
-        self._condition = threading.Condition(self._lock)
-        self._accepting = False
+        """In a forked child: an end without a word to the network."""
+        self._accepting = self._finishing = False
         self.finished = True
+        self._condition.after_fork()
+        self._lock = self._condition.lock
 
     # The reader thread.
 
@@ -210,48 +235,48 @@ class Writer:
 
     def wait_finished(self, timeout: float | None = None) -> bool:
         """Wait until the writer thread is out of the stream; False when `timeout` seconds were over first."""
-        with self._lock:
-            return self._condition.wait_for(lambda: self.finished, timeout)
+        return self._condition.wait_until(lambda: self.finished, timeout)
 
     # The writer thread.
 
     def run(self) -> None:
         """The body of the writer thread."""
         try:
-            with self._lock:
-                self._condition.wait_for(lambda: self._stream is not None or self._stopped)
-                stream = self._stream
-            if stream is not None:
-                while self._step(stream):
+            self._condition.wait_until(lambda: self._stream is not None or self._stopped)
+            if self._stream is not None:
+                while self._step(self._stream):
                     pass
         except OSError as error:
             self.error = error  # the reader learns of the loss by itself, and tells it
         finally:
             with self._lock:
-                self._accepting = False
+                self._accepting = self._finishing = False
                 self.finished = True
-                self._condition.notify_all()
+                self._condition.notify()
             self._on_finish()
 
     def _wake(self) -> None:
         self._idle = False
-        self._condition.notify_all()
+        self._condition.notify()
 
-    def _has_work(self, stream: Stream) -> bool:
-        return bool(self._items or self._controls or self._close or self._stopped or stream.output_pending)
+    def _take_work(self) -> _Work | None:
+        """All that is queued now; None, with a note that the writer is to be woken, while nothing is."""
+        close = None if self._finishing else self._close
+        pending = self._stream is not None and self._stream.output_pending
+        self._idle = not (self._items or self._controls or close or self._stopped or pending)
+        if self._idle:
+            return None
+        items, self._items = self._items, []
+        waiting, self._waiting = self._waiting, 0
+        return items, waiting, close
 
     def _step(self, stream: Stream) -> bool:
         """Send all that is queued now, in as few calls as that takes; False when it was the last."""
-        with self._lock:
-            while not self._has_work(stream):
-                self._idle = True  # anew each time: whoever wakes the writer takes it back
-                self._condition.wait()
-            self._idle = False
-            if self._stopped:
-                return False
-            items, self._items = self._items, []
-            waiting, self._waiting = self._waiting, 0
-            close = self._close
+        work = self._condition.wait_until(self._take_work)
+        assert work is not None  # nothing else ends the wait
+        if self._stopped:
+            return False
+        items, waiting, close = work
         stream.flush()
         self._send_controls(stream)
         if waiting < PIECE and not self._encoder.compresses:
@@ -271,7 +296,7 @@ class Writer:
         self.sent += size
         if self._flushers:
             with self._lock:
-                self._condition.notify_all()
+                self._condition.notify()
 
     def _send_controls(self, stream: Stream) -> None:
         if not self._controls:

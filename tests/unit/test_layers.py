@@ -40,21 +40,23 @@ ALLOWED: dict[str, str] = {
     "_tls": "_errors _frames _stream",
     "_opening": "_errors _url _http _handshake _options _waiter _dial _stream _tls",
     # 3: threads
-    "_queue": "_http _messages",
-    "_pongs": "",
-    "_writer": "_errors _frames _encoder _stream",
+    "_condition": "",
+    "_queue": "_http _messages _condition",
+    "_pongs": "_condition",
+    "_writer": "_condition _errors _frames _encoder _stream",
     "_reader": (
         "_errors _url _frames _deflate _handshake _decoder _encoder _keepalive _options _waiter _stream "
         "_opening _queue _pongs _writer"
     ),
     "_worker": "_messages _queue",
     "_inbox": "_messages _queue",
-    "_engine": "_errors _url _frames _handshake _options _tls _queue _pongs _writer _reader",
+    "_uwsgi": "",
+    "_engine": "_uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _writer _reader",
     # 4: faces
     "_websocket": "_errors _events _url _frames _handshake _options _messages _queue _worker _engine",
     "_connection": "_errors _url _http _frames _handshake _options _messages _queue _inbox _engine",
     "_reconnect": "_errors _options _retry _connection",
-    "_reconnecting": "_errors _events _frames _messages _options _retry _websocket",
+    "_reconnecting": "_errors _events _frames _messages _options _retry _worker _websocket",
     "__init__": (
         "_version _errors _events _http _options _retry _websocket _connection _reconnect _reconnecting"
     ),

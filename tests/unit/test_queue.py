@@ -183,20 +183,20 @@ def test_producer_that_waits_for_the_consumer_is_woken() -> None:
     assert done.is_set()
 
 
-def test_lock_is_a_fresh_one_after_a_fork() -> None:
+def test_after_a_fork_there_is_a_fresh_lock_and_only_the_end() -> None:
     queue, _ = make()
     queue.put(["a"])
     held, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with queue._condition:
+        with queue._condition.lock:
             held.set()
             let_go.wait(DEADLINE)
 
     thread = started(hold)
     assert held.wait(DEADLINE)
-    queue.after_fork()
-    assert queue.take(0) == [["a"]]  # it would block for ever
+    queue.after_fork(Closed(1006))
+    assert queue.take(0) == [Closed(1006)]  # with the old lock it would wait for ever
     let_go.set()
     assert ended(thread)
 
