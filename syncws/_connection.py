@@ -9,7 +9,8 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the events off
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -74,7 +75,8 @@ class Connection:
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
-    threads in `recv` each gets whole messages.
+    threads in `recv` each gets whole messages. One that is collected while it is open is closed, with a
+    `ResourceWarning`.
     """
 
     CONNECTING = CONNECTING
@@ -161,7 +163,8 @@ class Connection:
             TimeoutError: no part came in time; the rest of the message is skipped.
             ConnectionClosed: the connection is over; also when it ended inside the message.
         """
-        return self._inbox.stream(timeout)
+        # Not a plain return: the connection must not be collected while only this is held.
+        yield from self._inbox.stream(timeout)
 
     def __iter__(self) -> Iterator[str | bytes]:
         """The messages until the close; ends quietly on 1000, 1001 and 1005.
@@ -268,6 +271,13 @@ class Connection:
             return
         self._close_in_a_hurry("the with-block was left")
 
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        # Takes no lock: the garbage collector may run anywhere, also where this thread holds one.
+        if not self._close_called and self._engine.closed is None and self._writer.accepting:
+            message = f"unclosed {self!r}"
+            self._engine.release()
+            warn(message, ResourceWarning, source=self)
+
     def _after_fork(self) -> None:
         self._inbox.after_fork(self._engine.closed)
 
@@ -285,6 +295,7 @@ class Connection:
         try:
             closed = self._inbox.wait_open()
         except BaseException:
+            self._close_called = True
             self._engine.abandon("connect() was interrupted")
             raise
         if closed is not None:

@@ -41,13 +41,12 @@ def resolve(host: str, port: int, patience: Patience, name: str = "") -> list[Ad
 
     Raises `socket.gaierror` naming the host.
     """
-    numeric = _look_up(host, port, socket.AI_NUMERICHOST)
-    if isinstance(numeric, list):
-        return numeric
+    if (numeric := _numeric(host, port)) is not None:
+        return [numeric]
     answers: list[list[Address] | OSError] = []
 
     def run() -> None:
-        answers.append(_look_up(host, port, 0))
+        answers.append(_look_up(host, port))
         patience.wake()
 
     threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
@@ -60,11 +59,26 @@ def resolve(host: str, port: int, patience: Patience, name: str = "") -> list[Ad
     raise type(answer)(answer.errno, text) from answer
 
 
-def _look_up(host: str, port: int, flags: int) -> list[Address] | OSError:
+def _numeric(host: str, port: int) -> Address | None:
+    """The address that `host` is; None when it is a name.
+
+    Not from `getaddrinfo`, since gevent has a pool of threads for that, where an address would wait behind
+    the names of others, and no deadline be kept.
+    """
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, (host, port, *rest)
+    return None
+
+
+def _look_up(host: str, port: int) -> list[Address] | OSError:
     try:
         # Bytes, since a str would be sent through the idna codec, whose import on this thread could be cut
         # in two by a fork. The URL's host is ASCII already.
-        found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM, 0, flags)
+        found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
     except OSError as error:
         return error
     except UnicodeError as error:

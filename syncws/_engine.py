@@ -53,6 +53,7 @@ class Engine:
         queue: where the events come out.
         writer: the outbox, and its counts.
         pongs: the round trips that the application waits for.
+        log_fields: what log records about the connection carry.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Engine:
             # Here, not in the reader: a fork must not find the import lock in the reader's hands.
             from . import _tls  # noqa: F401
         self.name = f"syncws-{next(_numbers)}"
+        self.log_fields = {"connection": self.name, "url": url.public}
         asked = Asked(
             url=url,
             key=make_key(),
@@ -75,7 +77,16 @@ class Engine:
         self.queue = EventQueue(options.max_queue, self._wake_reader)
         self.writer = Writer(options.max_buffered, self._wake_reader)
         self.pongs = Pongs()
-        self._reader = Reader(asked, options, self.queue, self.writer, self.pongs, self.name, in_parts)
+        self._reader = Reader(
+            asked,
+            options,
+            self.queue,
+            self.writer,
+            self.pongs,
+            name=self.name,
+            log_fields=self.log_fields,
+            in_parts=in_parts,
+        )
         self._threads: list[threading.Thread] = []
         self._overs: list[threading.Event] = []
 

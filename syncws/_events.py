@@ -6,15 +6,13 @@ they are called in the thread that dispatches. Must not import: anything with so
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol, overload
 
 from . import _errors
-
-logger = logging.getLogger("syncws")
+from ._log import Fields, log_exception
 
 _TIME_ORIGIN = time.perf_counter()
 
@@ -145,6 +143,7 @@ class EventTarget:
     # Lists are replaced, never changed: a dispatch runs over the tuple that it found, so that a listener
     # added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone").
     _registrations: dict[str, tuple[_Registration, ...]]
+    _log_fields: Fields = {}
 
     def __init__(self) -> None:
         self._registrations = {}
@@ -174,6 +173,7 @@ class EventTarget:
                 entry.callback == callback and entry is not self._handlers.get(type) for entry in present
             ):
                 self._registrations[type] = (*present, _Registration(callback, once))
+            self._listeners_changed()
         self._listener_added()
 
     def removeEventListener(self, type: str, callback: Listener | None) -> None:
@@ -219,7 +219,8 @@ class EventTarget:
                 if isinstance(error, KeyboardInterrupt) and _in_main_thread():
                     self._interrupt = error  # Ctrl-C is for the program; but no event may be lost by it
                     continue
-                logger.exception("a listener of %r raised: %r", event.type, entry.callback)
+                fields = {**self._log_fields, "event_type": event.type}
+                log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
         event.currentTarget = None
 
     def _raise_interrupt(self) -> None:
@@ -231,9 +232,13 @@ class EventTarget:
     def _drop(self, type: str, entry: _Registration) -> None:
         entry.removed = True
         self._registrations[type] = tuple(e for e in self._registrations[type] if e is not entry)
+        self._listeners_changed()
 
     def _listener_added(self) -> None:
         """Called after a listener or handler was set; for subclasses."""
+
+    def _listeners_changed(self) -> None:
+        """Called with `_listener_lock` held after a listener was set or taken off; for subclasses."""
 
     def _get_handler(self, type: str) -> Handler | None:
         entry = self._handlers.get(type)
@@ -254,6 +259,7 @@ class EventTarget:
             if entry is None:
                 entry = self._handlers[type] = _Registration(callback, once=False)
                 self._registrations[type] = (*self._registrations.get(type, ()), entry)
+                self._listeners_changed()
             else:
                 entry.replace(callback)
         self._listener_added()

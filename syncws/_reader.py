@@ -9,7 +9,6 @@ The reader never writes once the connection is open: a pong or a Close is queued
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 
@@ -20,6 +19,7 @@ from ._errors import ConnectionLost, WebSocketError
 from ._frames import Close, CloseCode, Opcode
 from ._handshake import Asked
 from ._keepalive import Keepalive
+from ._log import Fields, log_exception, logger
 from ._opening import Opened, Opening
 from ._options import Options
 from ._pongs import Pongs
@@ -29,8 +29,6 @@ from ._queue import Opening as OpeningRecord
 from ._stream import Stream
 from ._waiter import READ, Waiter
 from ._writer import Writer
-
-logger = logging.getLogger("syncws")
 
 # A read begins small, so that an idle connection costs little, and doubles while the network fills it.
 SMALLEST_READ = 4 * 1024
@@ -62,6 +60,7 @@ class Reader:
         writer: Writer,
         pongs: Pongs,
         name: str,
+        log_fields: Fields,
         in_parts: bool,
     ) -> None:
         """`in_parts`: what has come of a message that is not whole is put on the queue as well."""
@@ -71,6 +70,7 @@ class Reader:
         self._writer = writer
         self._pongs = pongs
         self._name = name
+        self._log_fields = log_fields
         self._in_parts = in_parts
         self._waiter: Waiter | None = None
         self._attempt: Opening | None = None
@@ -116,7 +116,8 @@ class Reader:
     def after_fork(self) -> Closed:
         """In a forked child: the connection is over here, and the parent's link is left alone.
 
-        Returns how it ended. The descriptors are only closed: a shutdown or a close_notify would reach the parent's peer.
+        Returns how it ended. The descriptors are only closed: a shutdown or a close_notify would reach the
+        parent's peer.
         """
         if self.closed is None:
             self.closed = _failed(WebSocketError("the process was forked; the connection is its parent's"))
@@ -148,14 +149,15 @@ class Reader:
         except (OSError, WebSocketError) as error:
             closed = _failed(error)
         except BaseException as error:
-            logger.exception("%s: a fault of syncws itself", self._name)
+            log_exception(self._log_fields, "%s: a fault of syncws itself", self._name)
             closed = _failed(error)
         finally:
             if self._opened_at is not None:
                 self.open_seconds = time.monotonic() - self._opened_at
             self.closed = closed  # first: who finds the writer stopped must find the reason too
             self._release(stream)
-            logger.debug("%s: closed: %r", self._name, closed)
+            fields = {"code": closed.code, "reason": closed.reason, "was_clean": closed.was_clean}
+            logger.debug("%s: closed: %r", self._name, closed, extra={**self._log_fields, **fields})
             self._pongs.end()
             self._queue.put(closed)
 
@@ -180,7 +182,7 @@ class Reader:
     def _converse(self, opened: Opened) -> Closed:
         """Everything from the answer to the opening handshake to the end of TCP."""
         stream, agreed = opened.stream, opened.agreed
-        logger.debug("%s: open: %s", self._name, self._asked.url.public)
+        logger.debug("%s: open: %s", self._name, self._asked.url.public, extra=self._log_fields)
         self._opened_at = time.monotonic()
         deflate = agreed.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None, self._in_parts)
@@ -263,8 +265,8 @@ class Reader:
             raise _FailError(WebSocketError(self._abandoned), self._abandon_code)
         writer = self._writer
         if self._released:
-            # Without a code: WHATWG, *garbage collection*. Again and again is as good as once.
-            writer.close(Close(None))
+            # WHATWG 5 wants no code in this Close; browsers say 1001, as at the end of a page, and so do we.
+            writer.close(Close(CloseCode.GOING_AWAY))
         expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
         if expires is not None and now >= expires:
             silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -17,13 +16,12 @@ from typing import Any
 from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
 from ._frames import Buffer, CloseCode
+from ._log import log_exception
 from ._messages import check_close
 from ._options import HeadersLike
 from ._retry import History, Policy, default_policy
 from ._websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocket
 from ._worker import Dispatch, hand_over
-
-logger = logging.getLogger("syncws")
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
@@ -99,6 +97,7 @@ class ReconnectingWebSocket(EventTarget):
         # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
         self._attempt = self._begin()
         name = f"syncws-reconnecting-{next(_numbers)}"
+        self._log_fields = {"connection": name, "url": self._attempt._url.public}
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
@@ -253,7 +252,7 @@ class ReconnectingWebSocket(EventTarget):
         if self._dispatch is None:
             self._tell_of_none(error)
         else:
-            hand_over(self._dispatch, lambda: context.run(self._tell_of_none, error))
+            hand_over(self._dispatch, lambda: context.run(self._tell_of_none, error), self._log_fields)
 
     def _tell_of_none(self, error: Exception) -> None:
         self._telling = threading.get_ident()
@@ -275,7 +274,7 @@ class ReconnectingWebSocket(EventTarget):
         try:
             return self._history.decide(error, open_seconds)
         except Exception:
-            logger.exception("the policy raised; no further attempt is made")
+            log_exception(self._log_fields, "the policy raised; no further attempt is made")
             return None
 
     def _lost(self, attempt: _Attempt, close: CloseEvent) -> None:

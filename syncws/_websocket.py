@@ -6,10 +6,10 @@ that begin with ``_on_`` where the callbacks run. Must not import: sockets, fram
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -18,13 +18,12 @@ from ._errors import InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
+from ._log import logger
 from ._messages import Message, Part, check_close, encode_message
 from ._options import Options
 from ._queue import Closed, Opening
 from ._url import check_port, parse_url
 from ._worker import Dispatch, Worker
-
-logger = logging.getLogger("syncws")
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
@@ -49,6 +48,9 @@ class WebSocket(EventTarget):
     one after the other on a thread of their own. Every method may be called from any thread, also from
     inside callbacks, and none but `join` waits.
 
+    While it has listeners, it lives on, also when the program holds it no more. One without is closed when
+    it is collected, as in browsers (WHATWG 5), with a `ResourceWarning` if it was open.
+
     Args:
         url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
@@ -71,6 +73,8 @@ class WebSocket(EventTarget):
     OPEN = _Constant(OPEN)
     CLOSING = _Constant(CLOSING)
     CLOSED = _Constant(CLOSED)
+
+    _constructed = False
 
     def __init__(
         self,
@@ -101,13 +105,14 @@ class WebSocket(EventTarget):
         self._over = threading.Event()
         self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
         self._writer = self._engine.writer
-        self._worker = Worker(self._engine.queue, self, now, dispatch)
-        self._constructed = False
+        self._log_fields = self._engine.log_fields
+        self._worker = Worker(self._engine.queue, self, now, dispatch, self._log_fields)
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(name, handler)
         self._engine.start(self, ("worker", self._worker.run))
         self._constructed = True
+        self._hold_or_let_go()
         self._worker.constructed(any(handlers))
 
     def __repr__(self) -> str:
@@ -162,7 +167,8 @@ class WebSocket(EventTarget):
         if value in ("blob", "arraybuffer"):
             self._binary_type = value
         else:
-            logger.warning("binaryType must be 'blob' or 'arraybuffer'; %r is ignored", value)
+            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
+            logger.warning(message, value, extra=self._log_fields)
 
     onopen = EventHandler("Called with an `Event` when the connection is open.")
     onmessage = EventHandler("Called with a `MessageEvent` for each message.")
@@ -210,6 +216,7 @@ class WebSocket(EventTarget):
                 return
             self._ready_state = CLOSING
             self._abandoned = state == CONNECTING
+        self._hold_or_let_go()
         if state == CONNECTING:
             self._engine.abandon(_ABANDONED)
         else:
@@ -253,6 +260,24 @@ class WebSocket(EventTarget):
         self._over = threading.Event()
         self._over.set()
 
+    # What keeps it alive (WHATWG 5, *garbage collection*).
+
+    def _listeners_changed(self) -> None:
+        if self._constructed:
+            awaited = _AWAITED[self._ready_state]
+            self._worker.held = self if any(self._registrations.get(type) for type in awaited) else None
+
+    def _hold_or_let_go(self) -> None:
+        with self._listener_lock:
+            self._listeners_changed()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        # Takes no lock: the garbage collector may run anywhere, also where this thread holds one.
+        if self._constructed and self._ready_state in (CONNECTING, OPEN) and self._writer.accepting:
+            message = f"unclosed {self!r}"
+            self._engine.release()
+            warn(message, ResourceWarning, source=self)
+
     # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
 
     def _listener_added(self) -> None:
@@ -266,6 +291,7 @@ class WebSocket(EventTarget):
             self._extensions = opening.extensions
             self._protocol = opening.protocol
             self._ready_state = OPEN
+        self._hold_or_let_go()
         self._fire_task(Event("open"))
 
     def _on_messages(self, messages: list[Message | Part], time_stamp: float) -> None:
@@ -286,6 +312,7 @@ class WebSocket(EventTarget):
         with self._state_lock:
             if self._ready_state == OPEN:
                 self._ready_state = CLOSING
+        self._hold_or_let_go()
 
     def _on_closed(self, closed: Closed) -> None:
         with self._state_lock:
@@ -296,6 +323,7 @@ class WebSocket(EventTarget):
         if closed.error is not None:
             self._fire_task(ErrorEvent("error", closed.error))
         self._fire_task(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
+        self._hold_or_let_go()
         self._over.set()
 
     def _fire_task(self, event: Event) -> None:
@@ -305,5 +333,8 @@ class WebSocket(EventTarget):
 
 
 _HANDLERS = ("open", "message", "error", "close")
+
+# By ready state, the events of which a listener may still hear.
+_AWAITED = (_HANDLERS, _HANDLERS[1:], _HANDLERS[2:], ())
 _STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
 _ABANDONED = "close() was called before the connection was open"

@@ -7,16 +7,15 @@ wherever that schedules them, and the worker only hands over. Must not import: s
 from __future__ import annotations
 
 import contextvars
-import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from ._log import Fields, log_exception
 from ._messages import Message, Part
 from ._queue import Closed, Closing, Entry, EventQueue, Opening
-
-logger = logging.getLogger("syncws")
 
 #: Schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]
@@ -40,7 +39,7 @@ class Target(Protocol):
     def _raise_interrupt(self) -> None: ...
 
 
-def hand_over(dispatch: Dispatch, task: Callable[[], None]) -> None:
+def hand_over(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) -> None:
     """Have `dispatch` schedule `task`, and wait until it is done."""
     done = threading.Event()
     once = threading.Lock()
@@ -56,7 +55,7 @@ def hand_over(dispatch: Dispatch, task: Callable[[], None]) -> None:
     try:
         dispatch(run)
     except BaseException:  # also SystemExit, as from a callback: others wait for this thread
-        logger.exception("dispatch raised: %r; the events are dispatched on the worker", dispatch)
+        log_exception(log_fields, "dispatch raised: %r; events are dispatched on the worker", dispatch)
         run()
     done.wait()
 
@@ -66,14 +65,22 @@ class Worker:
 
     Attributes:
         thread: the identifier of the thread that callbacks run in right now; None between batches.
+        held: the target, while it must not be collected though nobody else holds it; None otherwise.
     """
 
     def __init__(
-        self, queue: EventQueue, target: Target, now: Callable[[], float], dispatch: Dispatch | None
+        self,
+        queue: EventQueue,
+        target: Target,
+        now: Callable[[], float],
+        dispatch: Dispatch | None,
+        log_fields: Fields,
     ) -> None:
         self.thread: int | None = None
+        self.held: Target | None = None
         self._queue = queue
-        self._target = target
+        self._target = weakref.ref(target)
+        self._log_fields = log_fields
         self._now = now
         self._dispatch = dispatch
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
@@ -108,19 +115,21 @@ class Worker:
         if self._dispatch is None:
             self._run_batch(batch)
         else:
-            hand_over(self._dispatch, lambda: self._run_batch(batch))
+            hand_over(self._dispatch, lambda: self._run_batch(batch), self._log_fields)
         return not isinstance(batch[-1], Closed)
 
     def _run_batch(self, batch: list[Entry]) -> None:
+        target = self._target()
+        if target is None:
+            return  # collected: there is nobody to tell
         self.thread = threading.get_ident()
         try:
-            self._context.run(self._dispatch_all, batch)
+            self._context.run(self._dispatch_all, target, batch)
         finally:
             self.thread = None
-        self._target._raise_interrupt()
+        target._raise_interrupt()
 
-    def _dispatch_all(self, batch: list[Entry]) -> None:
-        target = self._target
+    def _dispatch_all(self, target: Target, batch: list[Entry]) -> None:
         for entry in batch:
             if isinstance(entry, list):
                 target._on_messages(entry, self._now())

@@ -163,8 +163,8 @@ class Writer:
     def close(self, close: Close, half_close: bool = False, finish: bool = False) -> None:
         """Queue a Close frame behind the data, unless there is one already; nothing is accepted after it.
 
-        `half_close` ends the output right after it, as a failing connection does. With `finish`, messages that
-        wait for the end of another thread's in fragments go out first, and that end before them.
+        `half_close` ends the output right after it, as a failing connection does. With `finish`, messages
+        that wait for the end of another thread's in fragments go out first, and that end before them.
         """
         with self._lock:
             self._accepting = False

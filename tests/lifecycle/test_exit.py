@@ -35,6 +35,7 @@ HEAD = """
     def connect(**options):
         opened = threading.Event()
         ws = syncws.WebSocket(url, onopen=lambda event: opened.set(), **options)
+        ws.addEventListener("close", lambda event: None)  # so that it lives on
         assert opened.wait(20)
         return ws
 """

@@ -19,7 +19,8 @@ ALLOWED: dict[str, str] = {
     # 0: words
     "_version": "",
     "_errors": "",
-    "_events": "_errors",
+    "_log": "",
+    "_events": "_errors _log",
     # 1: protocol, pure
     "_host": "",
     "_url": "_errors _host",
@@ -46,17 +47,17 @@ ALLOWED: dict[str, str] = {
     "_writer": "_condition _errors _frames _encoder _stream",
     "_reader": (
         "_errors _url _frames _deflate _handshake _decoder _encoder _keepalive _options _waiter _stream "
-        "_opening _queue _pongs _writer"
+        "_opening _queue _pongs _writer _log"
     ),
-    "_worker": "_messages _queue",
+    "_worker": "_log _messages _queue",
     "_inbox": "_messages _queue",
     "_uwsgi": "",
     "_engine": "_uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _writer _reader",
     # 4: faces
-    "_websocket": "_errors _events _url _frames _handshake _options _messages _queue _worker _engine",
+    "_websocket": "_log _errors _events _url _frames _handshake _options _messages _queue _worker _engine",
     "_connection": "_errors _url _http _frames _handshake _options _messages _queue _inbox _engine",
     "_reconnect": "_errors _options _retry _connection",
-    "_reconnecting": "_errors _events _frames _messages _options _retry _worker _websocket",
+    "_reconnecting": "_log _errors _events _frames _messages _options _retry _worker _websocket",
     "__init__": (
         "_version _errors _events _http _options _retry _websocket _connection _reconnect _reconnecting"
     ),
