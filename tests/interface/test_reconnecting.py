@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -93,13 +95,13 @@ def test_what_was_not_sent_at_the_loss_is_reported() -> None:
 def sent_by_attempt(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What each connection's writer had handed to the network when its close event was told."""
     sent: list[int] = []
-    lost = ReconnectingWebSocket._lost
+    loss_event = ReconnectingWebSocket._loss_event
 
     def noting(self: Any, attempt: Any, close: Any) -> LossEvent:
         sent.append(attempt._writer.sent)
-        return lost(self, attempt, close)
+        return loss_event(self, attempt, close)
 
-    monkeypatch.setattr(ReconnectingWebSocket, "_lost", noting)
+    monkeypatch.setattr(ReconnectingWebSocket, "_loss_event", noting)
     return sent
 
 
@@ -224,6 +226,45 @@ def test_headers_given_as_a_callable_are_asked_for_afresh_before_each_attempt() 
     assert tokens[:3] == ["1", "3", "4"]
     assert story.words[2:6] == ["error", "close 1006", "error", "close 1006"]
     assert str(story.errors[1]) == "the token server is away"
+
+
+def test_dispatch_schedules_all_events_also_those_of_attempts_that_could_not_be_made() -> None:
+    def headers() -> dict[str, str]:
+        asked.append(None)
+        if len(asked) > 1:
+            raise OSError("the token server is away")
+        return {}
+
+    def schedule(task: Callable[[], None]) -> None:
+        tasks.put(task)
+
+    asked: list[None] = []
+    tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+    story = Story()
+    threads: set[int] = set()
+    joined: list[str] = []
+
+    def note(event: Event) -> None:
+        threads.add(threading.get_ident())
+        story.note(event)
+        with pytest.raises(RuntimeError, match="callback"):
+            socket.join(SECONDS)
+        joined.append(event.type)
+
+    def policy(loss: Loss) -> float | None:
+        return 0.0 if loss.failures < 3 else None
+
+    with LoopbackServer(greet_and_end) as server:
+        socket = ReconnectingWebSocket(
+            server.url(), policy=policy, headers=headers, dispatch=schedule, onerror=note, onclose=note
+        )
+        while story.words[-1:] != ["close 1006 for good"]:
+            tasks.get(timeout=SECONDS)()
+        socket.join(SECONDS)
+    assert threads == {threading.get_ident()}
+    assert story.words == ["error", "close 1006"] * 2 + ["error", "close 1006 for good"]
+    assert joined == ["error", "close"] * 3
+    assert [state for _, state in story.states] == [CONNECTING] * 4 + [CLOSED] * 2
 
 
 def test_a_policy_that_raises_is_logged_and_ends_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -193,6 +193,27 @@ PROGRAMS = {
         round_trip(connection)
         connection.close()
     """,
+    "a signal handler forks out of recv": """
+        def fork(number, frame):
+            nonlocals["child"] = os.fork()
+
+        nonlocals = {"child": None}
+        connection = syncws.connect(url, **options)
+        parent = os.getpid()
+        for receive in (connection.recv, lambda: connection.recv(20)):
+            signal.signal(signal.SIGALRM, fork)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            if os.getpid() == parent:
+                threading.Timer(0.2, lambda: connection.send("for the parent")).start()
+            try:
+                assert receive() == "for the parent"
+            except syncws.ConnectionClosed as closed:
+                assert nonlocals["child"] == 0 and closed.code == 1006
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(nonlocals["child"], 0)[1]) == 7
+        round_trip(connection)
+        connection.close()
+    """,
     "a reconnecting connection": """
         lost = []
         opened = threading.Event()

@@ -55,6 +55,18 @@ def test_each_connection_is_given_when_the_one_before_is_over() -> None:
     assert policy.losses[2].open_seconds == 0 < policy.losses[0].open_seconds < SECONDS
 
 
+def test_the_time_that_the_body_takes_after_the_loss_does_not_count_as_open() -> None:
+    policy = Recorded(None)
+    with LoopbackServer(greet_and_end) as server:
+        with pytest.raises(ConnectionClosed):
+            for connection in syncws.reconnect(server.url(), policy=policy):
+                assert connection.recv(SECONDS) == "hello"
+                wait_until(lambda connection=connection: connection.readyState == connection.CLOSED)  # type: ignore[misc]
+                lost_at = time.monotonic()
+                wait_until(lambda lost_at=lost_at: time.monotonic() > lost_at + 1.0)  # type: ignore[misc]
+    assert 0 < policy.losses[0].open_seconds < 1.0
+
+
 def test_iteration_ends_quietly_when_the_server_closed_with_1000() -> None:
     with LoopbackServer(greet_and_close(1000)) as server:
         messages = [list(connection) for connection in syncws.reconnect(server.url())]

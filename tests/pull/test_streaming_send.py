@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from syncws import Connection, ConnectionClosed, WebSocketError
 from syncws._frames import Opcode
 from syncws._loopback import Peer, PeerClosed
 from tests.pull.support import (
+    AT_ONCE,
     SECONDS,
     Task,
     closed_by,
@@ -335,3 +337,111 @@ def test_the_end_of_the_connection_frees_a_sending_that_waits_for_room() -> None
         connection.close()
         for task in tasks:
             task.closed()
+
+
+def test_what_waits_for_the_end_of_a_message_is_still_sent_when_close_comes_meanwhile() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with pytest.raises(PeerClosed) as closed:
+            while True:
+                received.append(peer.read_message())
+        codes.append(closed.value.code)
+        peer.send_close(3000)
+
+    def chunks() -> Iterator[str]:
+        yield "begun, "
+        begun.set()
+        wait_for(closing)
+        yield "ended"
+
+    received: list[str | bytes] = []
+    codes: list[int | None] = []
+    begun, closing = threading.Event(), threading.Event()
+    with opened(script, compression=None) as connection:
+        streaming = Task(lambda: connection.send(chunks()))
+        wait_for(begun)
+        for number in range(3):
+            connection.send(str(number))
+        closed = Task(lambda: connection.close(3000))
+        wait_until(lambda: connection.readyState == connection.CLOSING)
+        with pytest.raises(ConnectionClosed):
+            connection.send("too late")
+        with pytest.raises(ConnectionClosed):
+            connection.send(["too", "late"])
+        closing.set()
+        streaming.result()
+        closed.result()
+    assert received == ["begun, ended", "0", "1", "2"]
+    assert codes == [3000]
+
+
+def test_close_cuts_a_message_short_that_nothing_waits_for() -> None:
+    def chunks() -> Iterator[str]:
+        while True:
+            begun.set()
+            yield "more"
+
+    begun = threading.Event()
+    with opened(finish_politely, compression=None) as connection:
+        streaming = Task(lambda: connection.send(chunks()))
+        wait_for(begun)
+        began = time.monotonic()
+        connection.close()
+        assert time.monotonic() - began < AT_ONCE
+        streaming.closed()
+
+
+def finish_politely(peer: Peer) -> None:
+    peer.accept()
+    while peer.read_frame().opcode != Opcode.CLOSE:
+        pass
+    peer.send_close(1000)
+
+
+def test_a_message_that_never_ends_holds_close_up_for_close_timeout_at_most() -> None:
+    def chunks() -> Iterator[str]:
+        while not over.is_set():
+            begun.set()
+            yield "more"
+
+    begun, over = threading.Event(), threading.Event()
+    with opened(finish_politely, compression=None, close_timeout=0.5) as connection:
+        streaming = Task(lambda: connection.send(chunks()))
+        wait_for(begun)
+        connection.send("waits for the end")
+        connection.close()
+        streaming.closed()
+        assert closed_by(connection).code == 1006
+        assert connection.bufferedAmount >= len("waits for the end")
+
+
+def test_an_iterable_that_sends_an_iterable_itself_is_told_that_it_would_wait_for_itself() -> None:
+    def chunks() -> Iterator[str]:
+        yield "outer"
+        connection.send(["inner"])
+
+    with opened(finish_politely) as connection:
+        with pytest.raises(RuntimeError, match="inside"):
+            connection.send(chunks())
+        assert closed_by(connection).code == 1006
+
+
+@pytest.mark.parametrize("limit", [1, 1000, 2**21])
+def test_max_buffered_bounds_what_is_unsent_of_a_message_in_chunks(limit: int) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        received.append(peer.read_message())
+        finish(peer)
+
+    def chunks() -> Iterator[bytes]:
+        for size in (1, 999, 2, 5000, 0, 3):
+            amounts.append(connection.bufferedAmount)
+            yield bytes([size % 256]) * size
+
+    received: list[str | bytes] = []
+    amounts: list[int] = []
+    with opened(script, compression=None, max_buffered=limit) as connection:
+        connection.send(chunks())
+        connection.flush(SECONDS)
+    assert received == [b"".join(bytes([size % 256]) * size for size in (1, 999, 2, 5000, 0, 3))]
+    assert max(amounts) <= limit
