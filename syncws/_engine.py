@@ -89,24 +89,26 @@ class Engine:
         )
         self._threads: list[threading.Thread] = []
         self._overs: list[threading.Event] = []
+        self._forked = False
 
     def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Start the reader and the writer, then the threads of `face`, given as (name, body).
+        """Start the writer and the reader, then the threads of `face`, given as (name, body).
 
         Raises `RuntimeError` when the system gives no more threads; what was started ends by itself then.
         """
         try:
-            for name, body in (("reader", self._reader.run), ("writer", self.writer.run), *bodies):
+            # The reader waits for the writer's end, so there must be a writer first.
+            for name, body in (("writer", self.writer.run), ("reader", self._reader.run), *bodies):
                 over = threading.Event()
                 # Daemons: a connection that nobody closes must not keep the process from ending.
                 thread = threading.Thread(
-                    target=_run, args=(body, over), name=f"{self.name}-{name}", daemon=True
+                    target=self._run, args=(body, over), name=f"{self.name}-{name}", daemon=True
                 )
                 thread.start()
                 self._threads.append(thread)
                 self._overs.append(over)
-        except RuntimeError:
-            self.abandon("the system gives no more threads")
+        except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
+            self.abandon(f"the threads could not be started: {error!r}")
             self.writer.stop()
             raise
         with _faces_lock:
@@ -171,8 +173,20 @@ class Engine:
     def _wake_reader(self) -> None:
         self._reader.wake()
 
+    def _run(self, body: Callable[[], None], over: threading.Event) -> None:
+        """The whole of a thread."""
+        try:
+            body()
+        finally:
+            over.set()
+            if self._forked:
+                # A greenlet, which a fork takes along. gevent prints a traceback when a thread that was
+                # started before the fork ends in the child, so it stays.
+                threading.Event().wait()
+
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
+        self._forked = True
         self._threads, self._overs = [], []
         self.queue.after_fork(self._reader.after_fork())
         self.writer.after_fork()
@@ -189,13 +203,6 @@ class Engine:
         """Wait until the threads are done, at most until `until`."""
         for over in self._overs:
             over.wait(max(0.0, until - time.monotonic()))
-
-
-def _run(body: Callable[[], None], over: threading.Event) -> None:
-    try:
-        body()
-    finally:
-        over.set()
 
 
 @atexit.register

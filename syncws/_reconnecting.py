@@ -224,7 +224,10 @@ class ReconnectingWebSocket(EventTarget):
             self._present._wait_over()  # not join(), which would let the first events through
             if self._retry_in is None:
                 return
-            if self._stopped.wait(self._retry_in):
+            stopped = self._stopped.wait(self._retry_in)
+            if self._over:
+                threading.Event().wait()  # a greenlet, which a fork took along: in the child there is no more
+            if stopped:
                 self._lose(WebSocketError("close() was called before the connection was open"))
                 continue
             try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -117,5 +118,10 @@ class Stream:
                 if self.patience is not None:
                     self.patience()
                     return
-                if selector.select(_SLICE):
+                ready = selector.select(_SLICE)
+                if self.socket.fileno() < 0:
+                    # Only a fork closes it under a send, and only a greenlet is still there in the child. It
+                    # stays here, for the reasons given in `Waiter.wait`.
+                    threading.Event().wait()
+                if ready:
                     return

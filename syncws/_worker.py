@@ -87,6 +87,7 @@ class Worker:
         self._context = contextvars.copy_context()
         self._gate = threading.Event()
         self._not_before = 0.0
+        self._forked = False
 
     def constructed(self, heard: bool) -> None:
         """The constructor is about to return; `heard` says that it was given listeners."""
@@ -99,7 +100,8 @@ class Worker:
         self._gate.set()
 
     def after_fork(self) -> None:
-        """In a forked child: a fresh gate, since the old one's lock may be held."""
+        """In a forked child: no handler runs; and a fresh gate, since the old one's lock may be held."""
+        self._forked = True
         self._gate = threading.Event()
 
     def run(self) -> None:
@@ -112,6 +114,8 @@ class Worker:
     def _dispatch_next(self) -> bool:
         """Dispatch the next batch; False after the one that ends with the close event."""
         batch = self._queue.take()
+        if self._forked:  # a greenlet, which a fork takes along
+            return False
         if self._dispatch is None:
             self._run_batch(batch)
         else:

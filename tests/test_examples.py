@@ -133,7 +133,9 @@ def test_readme_script_streams_5_mb_over_wss(aiohttp_url: str, ca_file: str, tmp
 
 
 def test_every_example_has_a_test() -> None:
-    tests = Path(__file__).read_text("utf-8")
+    # Those that need more than the package alone are tested in tests/embedding.
+    files = [Path(__file__), *(ROOT / "tests" / "embedding").rglob("*.py")]
+    tests = "".join(path.read_text("utf-8") for path in files)
     assert [name for name in EXAMPLES if f'"examples.{name}"' not in tests] == []
 
 
@@ -182,6 +184,19 @@ def test_chat_prints_what_arrives_and_sends_what_is_typed() -> None:
         finally:
             process.kill()
     assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_asyncio_bridge_hears_the_echo_in_the_event_loop() -> None:
+    with LoopbackServer() as server:
+        out, err = run("-m", "examples.asyncio_bridge", server.url())
+    lines = [f"received message {number} in the thread of the event loop\n" for number in range(3)]
+    assert (out, err) == ("".join(lines), "")
+
+
+def test_asyncio_bridge_raises_what_went_wrong() -> None:
+    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
+        _, err = run("-m", "examples.asyncio_bridge", server.url(), status=1)
+    assert err.endswith(f"syncws.HandshakeError: {server.url()} answered 403 Forbidden\n")
 
 
 def test_market_data_comes_back_after_each_loss() -> None:

@@ -134,6 +134,13 @@ def test_tracked_files_hold_no_certificate_or_key() -> None:
         assert not begin.search(path.read_text("utf-8", errors="replace")), name(path)
 
 
+def test_all_folders_of_tests_are_run_by_default_but_the_one_for_programs_of_others() -> None:
+    chosen = re.search(r"^testpaths = \[(.*?)\]", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S)
+    assert chosen is not None
+    here = {path.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {f"tests/{part}" for part in here - {"embedding"}} == set(re.findall(r'"(.*?)"', chosen[1]))
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=name)
 def test_module_opens_with_a_docstring(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))

@@ -1,0 +1,16 @@
+"""The example for gevent runs as it is."""
+
+from __future__ import annotations
+
+from syncws._loopback import LoopbackServer
+from tests.embedding.greenlets.programs import skip_without
+from tests.test_examples import run
+
+
+def test_gevent_clients_talk_at_once() -> None:
+    skip_without("gevent")
+    with LoopbackServer() as server:
+        out, err = run("-m", "examples.gevent_clients", server.url())
+        assert server.connections == 50
+    assert out == "50 of 50 clients heard their own words\nother greenlets ran meanwhile\n"
+    assert err == ""
