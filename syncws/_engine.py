@@ -41,8 +41,9 @@ class Face(Protocol):
         """In a forked child: take note that the connection is closed."""
 
 
-_faces: weakref.WeakSet[Face] = weakref.WeakSet()
-_faces_lock = threading.Lock()
+# Of those that are alive. No lock: each use is one operation of the set, which is whole on every build, and
+# the garbage collector, which calls `discard`, may interrupt a thread that held one.
+_faces: set[weakref.ref[Face]] = set()
 
 
 class Engine:
@@ -111,8 +112,7 @@ class Engine:
             self.abandon(f"the threads could not be started: {error!r}")
             self.writer.stop()
             raise
-        with _faces_lock:
-            _faces.add(face)
+        _faces.add(weakref.ref(face, _faces.discard))
 
     @property
     def closed(self) -> Closed | None:
@@ -208,9 +208,7 @@ class Engine:
 @atexit.register
 def _at_exit() -> None:
     until = time.monotonic() + EXIT_SECONDS
-    with _faces_lock:
-        faces = list(_faces)
-    engines = [face._engine for face in faces]
+    engines = [face._engine for face in _living()]
     for engine in engines:
         if engine.closed is None:
             engine.say_goodbye()
@@ -219,10 +217,12 @@ def _at_exit() -> None:
         engine.wait_closed(until)
 
 
+def _living() -> list[Face]:
+    return [face for ref in list(_faces) if (face := ref()) is not None]
+
+
 def _after_fork() -> None:
-    global _faces_lock
-    _faces_lock = threading.Lock()
-    for face in list(_faces):
+    for face in _living():
         face._engine.after_fork()
         face._after_fork()
 

@@ -79,7 +79,8 @@ class TLSStream(Stream):
 
     @property
     def output_pending(self) -> bool:  # type: ignore[override]
-        return self._outgoing.pending > 0
+        with self._lock:
+            return self._outgoing.pending > 0
 
     def handshake_step(self) -> bool:
         """Go as far as the bytes at hand allow; True when done, False when more must be received.
