@@ -22,9 +22,8 @@ from ._http import Response
 from ._inbox import Inbox
 from ._messages import check_close, encode_message
 from ._options import Options
+from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
 from ._url import URL, check_port, parse_url
-
-CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
@@ -71,18 +70,13 @@ def begin(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> 
     return connection
 
 
-class Connection:
+class Connection(ReadyStates):
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
     threads in `recv` each gets whole messages. One that is collected while it is open is closed, with a
     `ResourceWarning`.
     """
-
-    CONNECTING = CONNECTING
-    OPEN = OPEN
-    CLOSING = CLOSING
-    CLOSED = CLOSED
 
     def __init__(self, url: URL, engine: Engine) -> None:
         self._url = url
@@ -93,7 +87,7 @@ class Connection:
         self._close_called = False
 
     def __repr__(self) -> str:
-        return f"<Connection {self._url.public} {_STATE_NAMES[self.readyState]}>"
+        return f"<Connection {self._url.public} {STATE_NAMES[self.readyState]}>"
 
     # Attributes.
 
@@ -336,6 +330,3 @@ class Connection:
             if not self._writer.send_fragment(first, piece):
                 raise self._engine.connection_closed()
             first = Opcode.CONTINUATION
-
-
-_STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._loopback import LoopbackServer
+from ._ready_state import STATE_NAMES
 from ._websocket import WebSocket
 
-_STATES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
 _SECONDS = 20
 
 
@@ -44,7 +44,7 @@ def _converse(url: str, context: ssl.SSLContext | None) -> int:
 
     def tell(what: str, carried: str, ws: WebSocket) -> None:
         thread = threading.current_thread().name
-        state = f"{ws.readyState} {_STATES[ws.readyState]}"
+        state = f"{ws.readyState} {STATE_NAMES[ws.readyState]}"
         # In one write, since two threads tell.
         sys.stdout.write(
             f"{time.monotonic() - started:8.4f} s  {thread:<16}  {what:<8}  {carried:<44}  "

@@ -19,8 +19,9 @@ from ._frames import Buffer, CloseCode
 from ._log import log_exception
 from ._messages import check_close
 from ._options import HeadersLike
+from ._ready_state import CLOSED, CLOSING, CONNECTING, ReadyStates
 from ._retry import History, Policy, default_policy
-from ._websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocket
+from ._websocket import WebSocket
 from ._worker import Dispatch, hand_over
 
 _HANDLERS = ("open", "message", "error", "close")
@@ -44,7 +45,7 @@ class LossEvent(CloseEvent):
         return f"{super().__repr__()[:-1]}, retry_in={self.retry_in}, unsent={self.unsent})"
 
 
-class ReconnectingWebSocket(EventTarget):
+class ReconnectingWebSocket(ReadyStates, EventTarget):
     """A `WebSocket` that makes its connection anew after a loss.
 
     It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
@@ -57,11 +58,6 @@ class ReconnectingWebSocket(EventTarget):
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
         headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
     """
-
-    CONNECTING = CONNECTING
-    OPEN = OPEN
-    CLOSING = CLOSING
-    CLOSED = CLOSED
 
     def __init__(
         self,

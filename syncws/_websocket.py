@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
 from ._engine import Engine
 from ._errors import InvalidStateErr, WebSocketError
@@ -22,26 +22,12 @@ from ._log import logger
 from ._messages import Message, Part, check_close, encode_message
 from ._options import Options
 from ._queue import Closed, Opening
+from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
 from ._url import check_port, parse_url
 from ._worker import Dispatch, Worker
 
-CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
-
-class _Constant:
-    """A number that class and instances show, and that no instance can be given another value of."""
-
-    def __init__(self, value: int) -> None:
-        self._value = value
-
-    def __get__(self, instance: object, owner: type) -> int:
-        return self._value
-
-    def __set__(self, instance: object, value: object) -> NoReturn:
-        raise AttributeError(f"constant {_STATE_NAMES[self._value]} cannot be set")
-
-
-class WebSocket(EventTarget):
+class WebSocket(ReadyStates, EventTarget):
     """A WebSocket connection, as in a browser, for code that does not use asyncio.
 
     The constructor returns at once; the connection is made in the background, and events are dispatched
@@ -68,11 +54,6 @@ class WebSocket(EventTarget):
 
     What goes wrong with the network or the server is not raised here: it comes as an error event.
     """
-
-    CONNECTING = _Constant(CONNECTING)
-    OPEN = _Constant(OPEN)
-    CLOSING = _Constant(CLOSING)
-    CLOSED = _Constant(CLOSED)
 
     _constructed = False
 
@@ -116,7 +97,7 @@ class WebSocket(EventTarget):
         self._worker.constructed(any(handlers))
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self._url.public} {_STATE_NAMES[self._ready_state]}>"
+        return f"<WebSocket {self._url.public} {STATE_NAMES[self._ready_state]}>"
 
     # Attributes.
 
@@ -336,5 +317,4 @@ _HANDLERS = ("open", "message", "error", "close")
 
 # By ready state, the events of which a listener may still hear.
 _AWAITED = (_HANDLERS, _HANDLERS[1:], _HANDLERS[2:], ())
-_STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
 _ABANDONED = "close() was called before the connection was open"

@@ -181,7 +181,7 @@ def list_until_closed(connection: syncws.Connection) -> tuple[list[str | bytes],
 def test_connections_have_no_worker_thread() -> None:
     with opened() as connection:
         threads = [thread.name for thread in connection._engine._threads]
-        assert [name.rpartition("-")[2] for name in threads] == ["reader", "writer"]
+        assert [name.rpartition("-")[2] for name in threads] == ["writer", "reader"]
 
 
 def test_connect_gives_up_at_once_when_the_answer_is_a_refusal_without_an_end() -> None:

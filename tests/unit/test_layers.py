@@ -20,6 +20,7 @@ ALLOWED: dict[str, str] = {
     "_version": "",
     "_errors": "",
     "_log": "",
+    "_ready_state": "",
     "_events": "_errors _log",
     # 1: protocol, pure
     "_host": "",
@@ -54,16 +55,20 @@ ALLOWED: dict[str, str] = {
     "_uwsgi": "",
     "_engine": "_uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _writer _reader",
     # 4: faces
-    "_websocket": "_log _errors _events _url _frames _handshake _options _messages _queue _worker _engine",
-    "_connection": "_errors _url _http _frames _handshake _options _messages _queue _inbox _engine",
+    "_websocket": (
+        "_ready_state _log _errors _events _url _frames _handshake _options _messages _queue _worker _engine"
+    ),
+    "_connection": (
+        "_ready_state _errors _url _http _frames _handshake _options _messages _queue _inbox _engine"
+    ),
     "_reconnect": "_errors _options _retry _connection",
-    "_reconnecting": "_log _errors _events _frames _messages _options _retry _worker _websocket",
+    "_reconnecting": "_ready_state _log _errors _events _frames _messages _options _retry _worker _websocket",
     "__init__": (
         "_version _errors _events _http _options _retry _websocket _connection _reconnect _reconnecting"
     ),
     # beside: the server, which shares only the frames' layout with the client, and the command line
     "_loopback": "_frames",
-    "_demo": "_errors _events _websocket _connection _loopback",
+    "_demo": "_ready_state _errors _events _websocket _connection _loopback",
     "__main__": "_version _errors _events _options _websocket _connection _loopback _demo __init__",
 }
 
