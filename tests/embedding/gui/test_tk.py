@@ -90,7 +90,7 @@ def test_what_is_typed_is_sent_and_what_arrives_is_shown(screen: str) -> None:
             for number in range(100):
                 peer.send_text(f"line {number}")
             while True:
-                peer.send_text(f"you said {peer.read_message()}")
+                peer.send_text(f"you said {peer.read_message()!s}")
         except PeerClosed as closed:
             codes.append(closed.code)
             raise
