@@ -25,6 +25,8 @@ class Condition:
             locked.
     """
 
+    __slots__ = ("_waiters", "lock")
+
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self._waiters: list[threading.Lock] = []

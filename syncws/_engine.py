@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from ._condition import Condition
 from ._errors import ConnectionClosed, WebSocketError
 from ._frames import Close, CloseCode
 from ._handshake import Asked, make_key
@@ -89,7 +90,8 @@ class Engine:
             in_parts=in_parts,
         )
         self._threads: list[threading.Thread] = []
-        self._overs: list[threading.Event] = []
+        self._running: set[str] = set()  # the names of those that have not come to their end
+        self._over = Condition()
         self._forked = False
 
     def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
@@ -100,14 +102,13 @@ class Engine:
         try:
             # The reader waits for the writer's end, so there must be a writer first.
             for name, body in (("writer", self.writer.run), ("reader", self._reader.run), *bodies):
-                over = threading.Event()
                 # Daemons: a connection that nobody closes must not keep the process from ending.
                 thread = threading.Thread(
-                    target=self._run, args=(body, over), name=f"{self.name}-{name}", daemon=True
+                    target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
                 )
+                self._running.add(name)
                 thread.start()
                 self._threads.append(thread)
-                self._overs.append(over)
         except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
             self.abandon(f"the threads could not be started: {error!r}")
             self.writer.stop()
@@ -158,14 +159,16 @@ class Engine:
 
     def join_threads(self, timeout: float | None) -> bool:
         """Wait until the threads are gone; False when `timeout` seconds were over first."""
-        until = None if timeout is None else time.monotonic() + timeout
-        for thread, over in zip(self._threads, self._overs, strict=True):
-            # The event first: until Python 3.13 a Thread.join() that Ctrl-C interrupts takes the thread for
-            # ended, and does not wait for it the next time.
-            if not over.wait(None if until is None else max(0.0, until - time.monotonic())):
-                return False
+        # This first: until Python 3.13 a Thread.join() that Ctrl-C interrupts takes the thread for ended, and
+        # does not wait for it the next time.
+        if not self._over.wait_until(self._all_over, timeout):
+            return False
+        for thread in self._threads:
             thread.join()
         return True
+
+    def _all_over(self) -> bool:
+        return not self._running
 
     def is_own_thread(self) -> bool:
         return threading.current_thread() in self._threads
@@ -173,12 +176,14 @@ class Engine:
     def _wake_reader(self) -> None:
         self._reader.wake()
 
-    def _run(self, body: Callable[[], None], over: threading.Event) -> None:
+    def _run(self, name: str, body: Callable[[], None]) -> None:
         """The whole of a thread."""
         try:
             body()
         finally:
-            over.set()
+            with self._over.lock:
+                self._running.discard(name)
+                self._over.notify()
             if self._forked:
                 # A greenlet, which a fork takes along. gevent prints a traceback when a thread that was
                 # started before the fork ends in the child, so it stays.
@@ -187,7 +192,8 @@ class Engine:
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
         self._forked = True
-        self._threads, self._overs = [], []
+        self._threads, self._running = [], set()
+        self._over.after_fork()
         self.queue.after_fork(self._reader.after_fork())
         self.writer.after_fork()
         self.pongs.after_fork()
@@ -201,8 +207,7 @@ class Engine:
 
     def wait_closed(self, until: float) -> None:
         """Wait until the threads are done, at most until `until`."""
-        for over in self._overs:
-            over.wait(max(0.0, until - time.monotonic()))
+        self._over.wait_until(self._all_over, until - time.monotonic())
 
 
 @atexit.register

@@ -217,7 +217,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     def _make_attempts(self) -> None:
         while True:
-            self._present._wait_over()  # not join(), which would let the first events through
+            self._present._engine.join_threads(None)  # not join(), which would let the first events through
             if self._retry_in is None:
                 return
             stopped = self._stopped.wait(self._retry_in)

@@ -7,7 +7,6 @@ that begin with ``_on_`` where the callbacks run. Must not import: sockets, fram
 from __future__ import annotations
 
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -83,7 +82,6 @@ class WebSocket(ReadyStates, EventTarget):
         self._protocol = ""
         self._extensions = ""
         self._sent_as_seen = 0
-        self._over = threading.Event()
         self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
         self._writer = self._engine.writer
         self._log_fields = self._engine.log_fields
@@ -213,7 +211,7 @@ class WebSocket(ReadyStates, EventTarget):
         if self._worker.thread == threading.get_ident() or self._engine.is_own_thread():
             raise RuntimeError("join() was called from a callback, which it would wait for")
         self._worker.open_gate()
-        if not self._wait_over(timeout):
+        if not self._engine.join_threads(timeout):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
 
     def __enter__(self) -> WebSocket:
@@ -226,20 +224,11 @@ class WebSocket(ReadyStates, EventTarget):
         self.close()
         self.join()
 
-    def _wait_over(self, timeout: float | None = None) -> bool:
-        """Wait until the close event was dispatched and the threads are gone; False when not in time."""
-        until = None if timeout is None else time.monotonic() + timeout
-        if not self._over.wait(timeout):
-            return False
-        return self._engine.join_threads(None if until is None else max(0.0, until - time.monotonic()))
-
     def _after_fork(self) -> None:
         self._state_lock = threading.Lock()
         self._listener_lock = threading.Lock()
         self._worker.after_fork()
         self._ready_state = CLOSED
-        self._over = threading.Event()
-        self._over.set()
 
     # What keeps it alive (WHATWG 5, *garbage collection*).
 
@@ -305,7 +294,6 @@ class WebSocket(ReadyStates, EventTarget):
             self._fire_task(ErrorEvent("error", closed.error))
         self._fire_task(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
         self._hold_or_let_go()
-        self._over.set()
 
     def _fire_task(self, event: Event) -> None:
         event.target = self

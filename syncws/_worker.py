@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from ._condition import Condition
 from ._log import Fields, log_exception
 from ._messages import Message, Part
 from ._queue import Closed, Closing, Entry, EventQueue, Opening
@@ -85,7 +86,8 @@ class Worker:
         self._dispatch = dispatch
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
-        self._gate = threading.Event()
+        self._gate = Condition()
+        self._gate_open = False
         self._not_before = 0.0
         self._forked = False
 
@@ -93,27 +95,32 @@ class Worker:
         """The constructor is about to return; `heard` says that it was given listeners."""
         if heard:
             self._not_before = time.monotonic() + ASSIGNMENT_SECONDS
-            self._gate.set()
+            self.open_gate()
 
     def open_gate(self) -> None:
         """Let the events through: there is somebody to hear them."""
-        self._gate.set()
+        if not self._gate_open:
+            with self._gate.lock:
+                self._gate_open = True
+                self._gate.notify()
 
     def after_fork(self) -> None:
         """In a forked child: no handler runs; and a fresh gate, since the old one's lock may be held."""
         self._forked = True
-        self._gate = threading.Event()
+        self._gate.after_fork()
 
     def run(self) -> None:
         """The body of the worker thread; ends after the close event."""
-        self._gate.wait(FIRST_EVENT_SECONDS)
-        time.sleep(max(0.0, self._not_before - time.monotonic()))
-        while self._dispatch_next():
-            pass
-
-    def _dispatch_next(self) -> bool:
-        """Dispatch the next batch; False after the one that ends with the close event."""
+        until = time.monotonic() + FIRST_EVENT_SECONDS
         batch = self._queue.take()
+        self._gate.wait_until(lambda: self._gate_open, until - time.monotonic())
+        time.sleep(max(0.0, self._not_before - time.monotonic()))
+        while self._dispatch_batch(batch):
+            batch = []  # held no longer than need be
+            batch = self._queue.take()
+
+    def _dispatch_batch(self, batch: list[Entry]) -> bool:
+        """Dispatch a batch; False after the one that ends with the close event."""
         if self._forked:  # a greenlet, which a fork takes along
             return False
         if self._dispatch is None:

@@ -10,7 +10,6 @@ writer. What could not be sent stays counted.
 
 from __future__ import annotations
 
-import collections
 import threading
 import time
 from collections.abc import Callable
@@ -62,7 +61,7 @@ class Writer:
         self._fragmenter: int | None = None  # the thread that sends it
         self._deferred: list[tuple[int, bytes]] = []
         self._deferred_bytes = 0
-        self._controls: collections.deque[tuple[int, bytes]] = collections.deque(maxlen=MAX_CONTROLS)
+        self._controls: list[tuple[int, bytes]] = []
         self._close: Close | None = None
         self._finishing = False  # the Close waits for the end of the message in fragments
         self._half_close = False
@@ -157,6 +156,7 @@ class Writer:
         """Queue a Ping or Pong ahead of the data."""
         with self._lock:
             self._controls.append((FIN | opcode, payload))
+            del self._controls[:-MAX_CONTROLS]
             if self._idle:
                 self._wake()
 
@@ -302,8 +302,7 @@ class Writer:
         if not self._controls:
             return
         with self._lock:
-            controls = list(self._controls)
-            self._controls.clear()
+            controls, self._controls = self._controls, []
         stream.send(self._encoder.frames(controls))
         if any(first == FIN | Opcode.PING for first, _ in controls):
             self.ping_left_at = time.monotonic()

@@ -184,7 +184,7 @@ def test_close_returns_at_once_and_the_connection_still_ends_as_close_began_it()
 
     interrupted = threading.Event()
     with opened(script, close_timeout=SECONDS * 3) as connection:
-        reader = connection._engine._threads[0]
+        reader = next(thread for thread in connection._engine._threads if thread.name.endswith("reader"))
         interrupt(lambda: connection.close(3000, "mine"))
         assert connection.readyState == connection.CLOSING
         assert reader.is_alive()

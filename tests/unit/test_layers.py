@@ -50,10 +50,12 @@ ALLOWED: dict[str, str] = {
         "_errors _url _frames _deflate _handshake _decoder _encoder _keepalive _options _waiter _stream "
         "_opening _queue _pongs _writer _log"
     ),
-    "_worker": "_log _messages _queue",
+    "_worker": "_condition _log _messages _queue",
     "_inbox": "_messages _queue",
     "_uwsgi": "",
-    "_engine": "_uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _writer _reader",
+    "_engine": (
+        "_condition _uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _writer _reader"
+    ),
     # 4: faces
     "_websocket": (
         "_ready_state _log _errors _events _url _frames _handshake _options _messages _queue _worker _engine"
