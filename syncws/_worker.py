@@ -27,7 +27,7 @@ FIRST_EVENT_SECONDS = 0.1
 
 # With listeners given to the constructor, events need not wait; but a listener may well use the name that the
 # new object is being assigned to, so the caller is given a moment to do that after the constructor's end.
-ASSIGNMENT_SECONDS = 0.001
+ASSIGNMENT_SECONDS = 0.0002
 
 
 class Target(Protocol):
