@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import itertools
 import os
+import sys
 import threading
 import time
 import weakref
@@ -45,6 +46,9 @@ class Face(Protocol):
 # Of those that are alive. No lock: each use is one operation of the set, which is whole on every build, and
 # the garbage collector, which calls `discard`, may interrupt a thread that held one.
 _faces: set[weakref.ref[Face]] = set()
+
+# The process that was last looked at, and told of its end if it is a child of `multiprocessing`.
+_child_noted = 0
 
 
 class Engine:
@@ -114,6 +118,7 @@ class Engine:
             self.writer.stop()
             raise
         _faces.add(weakref.ref(face, _faces.discard))
+        _note_end_of_child()
 
     @property
     def closed(self) -> Closed | None:
@@ -208,6 +213,18 @@ class Engine:
     def wait_closed(self, until: float) -> None:
         """Wait until the threads are done, at most until `until`."""
         self._over.wait_until(self._all_over, until - time.monotonic())
+
+
+def _note_end_of_child() -> None:
+    """Have the goodbye said in a child of `multiprocessing` too: those that were forked end by `os._exit`,
+    after finalizers of their own."""
+    global _child_noted
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or _child_noted == os.getpid():
+        return
+    _child_noted = os.getpid()
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=0)
 
 
 @atexit.register

@@ -213,6 +213,54 @@ POOL = """
 """
 
 
+# Children that end without closing anything.
+CHILD = """
+    import sys, threading
+    from multiprocessing import get_context
+    import syncws
+
+    kept = []
+
+    def work():
+        opened = threading.Event()
+        connection = syncws.connect(sys.argv[1])
+        ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set())
+        kept.extend([connection, ws])
+        assert opened.wait(15)
+        connection.send("last words")
+
+    if __name__ == "__main__":
+        kept.append(syncws.connect(sys.argv[1]))
+        children = [get_context(sys.argv[2]).Process(target=work) for _ in range(3)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(20)
+        kept[0].send("all over")
+        assert kept[0].recv(20) == "all over"
+        kept[0].close(3000)
+        print([child.exitcode for child in children])
+"""
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(textwrap.dedent(CHILD))
+    server = Echo()
+    with server:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::DeprecationWarning", str(program), server.url(), method],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=55,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 0, 0]\n", "")
+    assert sorted(map(str, server.ends)) == ["1001"] * 6 + ["3000"]
+
+
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"  # spawn and forkserver import it
