@@ -54,4 +54,6 @@ async def main(url):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     asyncio.run(main(sys.argv[1]))

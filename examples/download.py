@@ -8,6 +8,8 @@ import sys
 
 import syncws
 
+if len(sys.argv) != 3:
+    raise SystemExit(__doc__)
 url, path = sys.argv[1:]
 unfinished = path + ".part"
 size = 0

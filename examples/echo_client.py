@@ -11,5 +11,7 @@ def on_message(event):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     ws = WebSocket(sys.argv[1], onopen=lambda event: event.target.send("hello"), onmessage=on_message)
     ws.join()

@@ -30,6 +30,8 @@ def tick():
         gevent.sleep(0.001)
 
 
+if len(sys.argv) != 2:
+    raise SystemExit(__doc__)
 ticks = []
 ticker = gevent.spawn(tick)  # it goes on while the others wait for the network
 clients = [gevent.spawn(talk, number) for number in range(50)]

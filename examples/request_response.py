@@ -41,6 +41,8 @@ class Client:
                     answer.set_exception(closed)
 
 
+if len(sys.argv) != 2:
+    raise SystemExit(__doc__)
 with syncws.connect(sys.argv[1]) as connection, ThreadPoolExecutor(8) as threads:
     questions = [f"question {number}" for number in range(100)]
     answers = list(threads.map(Client(connection).ask, questions))  # an echo server's are the questions

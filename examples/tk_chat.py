@@ -47,6 +47,8 @@ class Chat:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
     window = tkinter.Tk()
     window.title("chat")
     Chat(window, sys.argv[1])

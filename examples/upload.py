@@ -24,6 +24,8 @@ def chunks(file, size, connection):
         show(file.tell() - connection.bufferedAmount, size)  # read, but for what still waits here
 
 
+if len(sys.argv) != 3:
+    raise SystemExit(__doc__)
 url, path = sys.argv[1:]
 with syncws.connect(url) as connection, open(path, "rb") as file:
     size = os.fstat(file.fileno()).st_size

@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "target",
         metavar="demo | URL",
-        help="'demo' talks to an echo server of its own; a URL is sent stdin line by line, "
+        help="'demo' talks to an echo server of its own; to a URL each line of standard input is sent, "
         "and what arrives is printed",
     )
     target = parser.parse_args(arguments).target

@@ -46,7 +46,8 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
     Args:
         url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
-        options: see `syncws.Options`.
+        options: headers, origin, ssl_context, server_hostname, compression, open_timeout, close_timeout,
+            ping_interval, ping_timeout, max_size, max_queue, max_buffered; see `syncws.Options`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`.
@@ -141,7 +142,8 @@ class Connection(ReadyStates):
         try:
             return self._messages.popleft()
         except IndexError:
-            return self._inbox.receive(timeout)
+            pass  # and what is raised below has no cause in this
+        return self._inbox.receive(timeout)
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[str | bytes]:
         """The next message in parts, as they arrive: `str` for text, `bytes` for binary.

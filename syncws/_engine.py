@@ -47,6 +47,9 @@ class Face(Protocol):
 # the garbage collector, which calls `discard`, may interrupt a thread that held one.
 _faces: set[weakref.ref[Face]] = set()
 
+# Set when the process says goodbye: what fails from then on is nobody's news.
+_ending = False
+
 # The process that was last looked at, and told of its end if it is a child of `multiprocessing`.
 _child_noted = 0
 
@@ -229,6 +232,8 @@ def _note_end_of_child() -> None:
 
 @atexit.register
 def _at_exit() -> None:
+    global _ending
+    _ending = True
     until = time.monotonic() + EXIT_SECONDS
     engines = [face._engine for face in _living()]
     for engine in engines:
@@ -237,6 +242,11 @@ def _at_exit() -> None:
     # For the workers too: the interpreter aborts when a thread is printing while it goes away.
     for engine in engines:
         engine.wait_closed(until)
+
+
+def is_process_ending() -> bool:
+    """Whether the goodbyes of the process's end have begun."""
+    return _ending
 
 
 def _living() -> list[Face]:

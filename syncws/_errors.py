@@ -137,3 +137,6 @@ class ConnectionClosed(WebSocketError):
         self.code = code
         self.reason = reason
         self.wasClean = was_clean
+
+    def __str__(self) -> str:
+        return super().__str__() + (f": {self.__cause__}" if self.__cause__ is not None else "")

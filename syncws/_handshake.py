@@ -10,7 +10,7 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from . import _deflate
@@ -42,7 +42,7 @@ def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
 
     Raises `TypeError` when they are no strings, `SyntaxErr` for one that is no token and for a duplicate.
     """
-    if not isinstance(protocols, Iterable):
+    if not isinstance(protocols, Iterable) or isinstance(protocols, Mapping):
         raise TypeError(f"protocols must be a str or strs, not {protocols!r}")
     names = (protocols,) if isinstance(protocols, str) else tuple(protocols)
     seen: set[str] = set()

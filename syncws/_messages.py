@@ -36,7 +36,9 @@ def encode_message(data: str | Buffer) -> tuple[int, bytes]:
     try:
         return Opcode.BINARY, memoryview(data).tobytes()
     except TypeError as error:
-        raise TypeError(f"data must be a str or a bytes-like object, not {type(data).__name__}") from error
+        hint = " (json.dumps makes a str of it)" if isinstance(data, (dict, list)) else ""
+        kind = type(data).__name__
+        raise TypeError(f"data must be a str or a bytes-like object, not {kind}{hint}") from error
 
 
 def check_close(code: int | None, reason: str) -> Close:

@@ -129,13 +129,15 @@ class Opening:
         from . import _tls  # imported already, by the caller's thread; see `_engine`
 
         url, options = self._asked.url, self._options
-        tried = self._doing = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
+        tried = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
+        self._doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
         context = options.ssl_context or _tls.default_context()
         try:
             stream = _tls.TLSStream(sock, context, options.server_hostname or url.hostname.rstrip("."))
             while not stream.handshake_step():
                 while (received := stream.receive_handshake()) is None:
                     self.wait(sock, READ)
+                self._doing = tried
                 if not received:
                     raise ConnectionLost(f"{tried}: the server ended TCP")
         except ssl.SSLError as error:
@@ -172,10 +174,18 @@ class Opening:
             except OSError as error:
                 if isinstance(error, _dial.OpenTimeoutError):
                     raise
-                raise ConnectionLost(f"the connection was lost while {self._doing}: {error}") from error
+                text = f"the connection was lost while {self._doing}: {error}"
+                raise ConnectionLost(self._lost(text, parser.received)) from error
             if not data:
-                so_far = f" after {parser.received[:100]!r}" if parser.received else ""
-                raise ConnectionLost(f"the server ended TCP while {self._doing}{so_far}")
+                raise ConnectionLost(self._lost(f"the server ended TCP while {self._doing}", parser.received))
+
+    def _lost(self, text: str, received: bytes) -> str:
+        url = self._asked.url
+        if received:
+            text += f" after {received[:100]!r}"
+        elif not url.secure:
+            text += " (does the server expect wss: on this port?)"
+        return f"{url.public}: {text}"
 
     def _refusal(self, stream: Stream, response: Response, rest: bytes) -> HandshakeError:
         body = self._read_body(stream, response, rest)

@@ -26,10 +26,12 @@ DEFAULT_QUEUE = (4 * 2**20, 16384)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller may choose; built once, by `from_keywords`, for both faces.
+    """What a caller may choose. Each is a keyword of `WebSocket`, `connect` and their reconnecting kin, as in
+    ``connect(url, max_size=2**20)``; this record is what they make of them.
 
     Attributes:
-        headers: further fields of the request head.
+        headers: further fields of the request head, a mapping or (name, value) pairs. Raises `ValueError` for
+            CR, LF or NUL, and for a field that the handshake sets itself.
         origin: the Origin field; a browser's page has one, a program has none by default.
         ssl_context: for ``wss``; None verifies against the system's trust store.
         server_hostname: the name to send (SNI) and to verify; None takes the URL's host.
@@ -43,8 +45,12 @@ class Options:
             stalls for less often comes back.
         max_size: bytes of one message after decompression. 16 MiB: what fits a worker's memory several
             times over; a hostile server cannot make the process swell.
-        max_queue: (bytes, messages) waiting to be dispatched before reading pauses.
-        max_buffered: bytes that `send` may have waiting. None: `bufferedAmount` is for the caller to watch.
+        max_queue: (bytes, messages) waiting to be dispatched before reading pauses; an int is bytes. 4 MiB
+            and 16384: a burst is taken in large reads, and a consumer that stands still costs a few MiB.
+        max_buffered: bytes that `send` may have waiting, else it raises `BufferFull`. None: `bufferedAmount`
+            is for the caller to watch.
+
+    None turns a time-out, the pings or a limit off.
     """
 
     headers: Headers = ()
@@ -69,7 +75,7 @@ class Options:
         """
         unknown = keywords.keys() - cls.__slots__
         if unknown:
-            raise TypeError(f"unknown option: {', '.join(sorted(unknown))}")
+            raise TypeError(f"unknown option: {', '.join(_explain(name) for name in sorted(unknown))}")
         for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):
             _check_seconds(name, keywords.get(name))
         for name in ("max_size", "max_buffered"):
@@ -79,6 +85,8 @@ class Options:
         if keywords.get("compression", "deflate") not in ("deflate", None):
             raise ValueError(f"compression must be 'deflate' or None, not {keywords['compression']!r}")
         if keywords.get("origin") is not None:
+            if not isinstance(keywords["origin"], str):
+                raise TypeError(f"origin must be a str or None, not {keywords['origin']!r}")
             check_field("Origin", keywords["origin"])
         context = keywords.get("ssl_context")
         if context is not None and not hasattr(context, "wrap_bio"):
@@ -92,10 +100,19 @@ class Options:
         return cls(headers=fields, **keywords)
 
 
+def _explain(unknown: str) -> str:
+    if unknown.startswith("on") and len(unknown) > 2:
+        return f"{unknown} (handlers are onopen, onmessage, onerror and onclose, of WebSocket alone)"
+    import difflib  # here, since it takes longer to import than all of the above
+
+    close = difflib.get_close_matches(unknown, Options.__slots__)
+    return f"{unknown} (did you mean {' or '.join(sorted(close))}?)" if close else unknown
+
+
 def _check_headers(headers: HeadersLike | None) -> Headers:
     if headers is None:
         return ()
-    if not isinstance(headers, Iterable):
+    if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes)):
         raise TypeError(f"headers must be a mapping or (name, value) pairs, not {headers!r}")
     pairs = headers.items() if isinstance(headers, Mapping) else headers
     fields = []
@@ -132,5 +149,7 @@ def _queue_limit(value: QueueLimit) -> tuple[int | None, int | None]:
     if len(pair) != 2:
         raise TypeError(f"max_queue must be bytes, (bytes, messages) or None, not {value!r}")
     for part in pair:
+        if part is not None and (not isinstance(part, int) or isinstance(part, bool)):
+            raise TypeError(f"max_queue must be bytes, (bytes, messages) or None, not {value!r}")
         _check_count("max_queue", part)
     return pair

@@ -12,9 +12,13 @@ from types import TracebackType
 from typing import Any
 
 from ._connection import Connection, begin
+from ._engine import is_process_ending
 from ._errors import ConnectionClosed
-from ._options import HeadersLike
+from ._handshake import check_protocols
+from ._log import logger
+from ._options import HeadersLike, Options
 from ._retry import History, Policy, default_policy
+from ._url import check_port, parse_url
 
 
 def reconnect(
@@ -37,8 +41,13 @@ def reconnect(
     Args:
         url, protocols, options: as for `syncws.connect`.
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
+            It is given a `Loss` and returns seconds, or None.
         headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
 
+    Raises:
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call.
+
+    An attempt that fails and is followed by another is logged as a warning.
     The iteration raises what went wrong when the policy says to stop, and ends quietly when the server closed
     with 1000 or `stop` was called.
     """
@@ -60,8 +69,15 @@ class Reconnecting:
         headers: HeadersLike | Callable[[], HeadersLike] | None,
         options: dict[str, Any],
     ) -> None:
+        if not callable(policy):
+            raise TypeError(f"policy must be callable, not {policy!r}")
+        # The caller's mistakes raise here; each attempt makes what it needs of them anew.
+        parsed = parse_url(url)
+        self._protocols = check_protocols(protocols)
+        check_port(parsed)
+        Options.from_keywords(**options, headers=None if callable(headers) else headers)
         self._url = url
-        self._protocols = protocols if isinstance(protocols, str) else tuple(protocols)
+        self._log_fields = {"url": parsed.public}
         self._history = History(policy)
         self._headers = headers
         self._options = options
@@ -143,6 +159,9 @@ class Reconnecting:
             return
         delay = self._history.decide(error, open_seconds)
         if delay is not None:
+            # What ended an open connection has been told to the body of the loop.
+            if not open_seconds and not is_process_ending():
+                logger.warning("%s; next attempt in %.1f s", error, delay, extra=self._log_fields)
             self._stopped.wait(delay)
         elif isinstance(error, ConnectionClosed) and error.code == 1000:
             self._stopped.set()

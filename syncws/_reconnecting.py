@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from ._engine import is_process_ending
 from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
 from ._frames import Buffer, CloseCode
-from ._log import log_exception
+from ._log import log_exception, logger
 from ._messages import check_close
 from ._options import HeadersLike
-from ._ready_state import CLOSED, CLOSING, CONNECTING, ReadyStates
+from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, Policy, default_policy
 from ._websocket import WebSocket
 from ._worker import Dispatch, hand_over
@@ -56,7 +57,12 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     Args:
         url, protocols, onopen, onmessage, onerror, onclose, dispatch, options: as for `syncws.WebSocket`.
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
+            It is given a `Loss` and returns seconds, or None.
         headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
+
+    Raises:
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; and what `headers` raises
+            when it is asked for the first time.
     """
 
     def __init__(
@@ -74,6 +80,8 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         **options: Any,
     ) -> None:
         super().__init__()
+        if not callable(policy):
+            raise TypeError(f"policy must be callable, not {policy!r}")
         self._history = History(policy)
         self._headers = headers
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols))
@@ -101,7 +109,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._attempt._worker.constructed(any(handlers))
 
     def __repr__(self) -> str:
-        return f"<ReconnectingWebSocket {self._present._url.public}>"
+        return f"<ReconnectingWebSocket {self._present._url.public} {STATE_NAMES[self.readyState]}>"
 
     @property
     def _present(self) -> _Attempt:
@@ -266,6 +274,10 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         with self._sending:
             self._retry_in = retry_in
             self._over = retry_in is None
+        unheard = not (self._registrations.get("error") or self._registrations.get("close"))
+        if unheard and not self._stopped.is_set() and not is_process_ending():
+            then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
+            logger.warning("%s; %s", error, then, extra=self._log_fields)
 
     def _decide(self, error: Exception, open_seconds: float) -> float | None:
         if self._stopped.is_set():
@@ -306,6 +318,9 @@ class _Attempt(WebSocket):
     def _after_fork(self) -> None:
         super()._after_fork()
         self._owner._after_fork()
+
+    def _tell_console(self, error: BaseException) -> None:
+        """The owner tells it, with what comes next."""
 
     def _fire(self, event: Event) -> None:
         self._owner._take_over(self)

@@ -135,10 +135,13 @@ def parse_url(url: str) -> URL:
 
     match = _SCHEME.match(text)
     if not match:
-        raise _error(url, "it is not absolute: it has no scheme")
+        raise _error(url, "it is not absolute: it has no scheme, such as ws:// or wss://")
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
-        raise _error(url, f"its scheme must be ws, wss, http or https, not {quote(match[1].lower())}")
+        raise _error(
+            url,
+            f"its scheme must be ws, wss, http or https, not {quote(match[1].lower())} (ws://host:port/path)",
+        )
     # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. In no
     # state after the scheme is "#" anything but the start of the fragment (4.4).
     if "#" in text:

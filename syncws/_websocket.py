@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from ._engine import Engine
+from ._engine import Engine, is_process_ending
 from ._errors import InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
@@ -41,9 +41,10 @@ class WebSocket(ReadyStates, EventTarget):
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
         onopen, onmessage, onerror, onclose: handlers, set before the first event can come.
         dispatch: a callable that is given a callable of no arguments for each batch of callbacks, and
-            schedules it on the thread of your choice (Tk's ``after_idle``,
-            ``loop.call_soon_threadsafe``), instead of our worker.
-        options: see `syncws.Options`.
+            schedules it on the thread of your choice (``loop.call_soon_threadsafe``, the ``put`` of a queue
+            that Tk's main loop empties), instead of our worker.
+        options: headers, origin, ssl_context, server_hostname, compression, open_timeout, close_timeout,
+            ping_interval, ping_timeout, max_size, max_queue, max_buffered; see `syncws.Options`.
 
     Raises:
         SyntaxErr: the URL cannot be parsed, is relative, has a fragment or another scheme; a subprotocol
@@ -170,7 +171,10 @@ class WebSocket(ReadyStates, EventTarget):
         """
         state = self._ready_state
         if state == CONNECTING:
-            raise InvalidStateErr("send() before the open event: readyState is still CONNECTING")
+            raise InvalidStateErr(
+                "send() before the open event: readyState is still CONNECTING "
+                "(send in onopen, or use syncws.connect())"
+            )
         opcode, payload = encode_message(data)
         self._writer.send(opcode, payload, accept=state == OPEN)
 
@@ -286,14 +290,22 @@ class WebSocket(ReadyStates, EventTarget):
 
     def _on_closed(self, closed: Closed) -> None:
         with self._state_lock:
+            was_open_or_opening = self._ready_state in (CONNECTING, OPEN)
             self._ready_state = CLOSED
         if self._abandoned and closed.error is None:
             # The server had opened and closed before close() was called, but nobody had been told of it.
             closed = Closed(CloseCode.ABNORMAL, error=WebSocketError(_ABANDONED))
         if closed.error is not None:
+            if was_open_or_opening and not is_process_ending():
+                self._tell_console(closed.error)
             self._fire_task(ErrorEvent("error", closed.error))
         self._fire_task(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
         self._hold_or_let_go()
+
+    def _tell_console(self, error: BaseException) -> None:
+        """A failure that no listener will hear of is logged, as browsers print it to their console."""
+        if not self._registrations.get("error"):
+            logger.warning("%s failed: %s", self._url.public, error, extra=self._log_fields)
 
     def _fire_task(self, event: Event) -> None:
         event.target = self

@@ -17,7 +17,7 @@ from celery.signals import worker_process_shutdown
 import syncws
 
 FOLDER = Path(os.environ.get("CELERY_FOLDER", "celery-data")).resolve()
-URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8767/")
+URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8768/")
 
 for name in ("messages", "control", "results"):
     (FOLDER / name).mkdir(parents=True, exist_ok=True)

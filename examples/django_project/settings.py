@@ -16,6 +16,6 @@ DATABASES = {
     }
 }
 
-FEED_URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8767/")
+FEED_URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8768/")
 # Below the server's own limit for a request (gunicorn: --timeout, 30 s), which ends the whole worker.
 FEED_PATIENCE = 10

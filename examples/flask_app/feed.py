@@ -7,7 +7,7 @@ from concurrent import futures
 
 import syncws
 
-URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8767/")
+URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8768/")
 
 # Below the server's own limit for a request (gunicorn: --timeout, 30 s), which ends the whole worker.
 PATIENCE = float(os.environ.get("FEED_PATIENCE", "10"))

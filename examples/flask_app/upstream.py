@@ -29,7 +29,7 @@ def serve(peer):
 
 
 if __name__ == "__main__":
-    with LoopbackServer(serve, port=int(sys.argv[1]) if len(sys.argv) > 1 else 8767) as server:
+    with LoopbackServer(serve, port=int(sys.argv[1]) if len(sys.argv) > 1 else 8768) as server:
         print(f"acknowledging on {server.url()}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import syncws
 from syncws import Event, WebSocket
-from syncws._loopback import LoopbackServer
+from syncws._loopback import LoopbackServer, Peer
 from tests.interface.recorder import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,55 @@ def test_an_orderly_connection_is_not_heard_of_by_default() -> None:
         command = [sys.executable, "-c", program, server.url()]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_failure_that_no_error_listener_hears_of_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
+        WebSocket(server.url(), onclose=lambda event: None).join(SECONDS)
+        WebSocket(server.url(), onerror=lambda event: None).join(SECONDS)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "failed" in caplog.text and "403 Forbidden" in caplog.text
+
+
+def test_a_failure_after_our_own_close_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
+        ws = WebSocket(server.url())
+        ws.close()
+        ws.join(SECONDS)
+    assert caplog.records == []
+
+
+def test_a_process_that_ends_while_it_connects_prints_nothing() -> None:
+    program = (
+        "import sys, syncws; ws = syncws.WebSocket(sys.argv[1]); syncws.ReconnectingWebSocket(sys.argv[1])"
+    )
+    with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
+        command = [sys.executable, "-c", program, server.url()]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_attempts_that_fail_say_when_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(peer: Peer) -> None:
+        peer.refuse(503, "Away")
+
+    def policy(loss: syncws.Loss) -> float | None:
+        return 0.04 if loss.failures < 3 else None
+
+    with LoopbackServer(refuse) as server:
+        with pytest.raises(syncws.HandshakeError):
+            next(syncws.reconnect(server.url(), policy=policy))
+        by_waiting = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        syncws.ReconnectingWebSocket(server.url(), policy=policy).join(SECONDS)
+        by_events = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        syncws.ReconnectingWebSocket(server.url(), policy=policy, onerror=lambda event: None).join(SECONDS)
+    failed = f"{server.url()} answered 503 Away"
+    again = [f"{failed}; next attempt in 0.0 s"] * 2
+    assert by_waiting == again
+    assert by_events == [*again, f"{failed}; no further attempt"]
+    assert caplog.records == []
 
 
 def test_what_cannot_be_logged_goes_to_the_hook_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:

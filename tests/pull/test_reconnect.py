@@ -106,15 +106,24 @@ MISTAKES: list[tuple[str, dict[str, Any], type[Exception]]] = [
     ("ws://127.0.0.1:25/", {}, syncws.SecurityErr),
     ("ws://127.0.0.1/", {"protocols": "no token"}, syncws.SyntaxErr),
     ("ws://127.0.0.1/", {"headers": {"X": "a\nb"}}, ValueError),
-    ("ws://127.0.0.1/", {"headers": lambda: {"X": "a\nb"}}, ValueError),
     ("ws://127.0.0.1/", {"no_such_option": 1}, TypeError),
+    ("ws://127.0.0.1/", {"onmessage": print}, TypeError),
+    ("ws://127.0.0.1/", {"policy": 3}, TypeError),
 ]
 
 
 @pytest.mark.parametrize(("url", "arguments", "kind"), MISTAKES)
-def test_the_callers_mistakes_are_raised(url: str, arguments: dict[str, Any], kind: type[Exception]) -> None:
+def test_the_callers_mistakes_raise_at_the_call(
+    url: str, arguments: dict[str, Any], kind: type[Exception]
+) -> None:
     with pytest.raises(kind):
-        next(syncws.reconnect(url, **arguments))
+        syncws.reconnect(url, **arguments)
+
+
+def test_bad_headers_from_a_callable_are_raised() -> None:
+    connections = syncws.reconnect("ws://127.0.0.1/", headers=lambda: {"X": "a\nb"})
+    with pytest.raises(ValueError, match="X"):
+        next(connections)
 
 
 def test_the_default_policy_waits_longer_from_failure_to_failure() -> None:
