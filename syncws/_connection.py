@@ -252,8 +252,13 @@ class Connection(ReadyStates):
         close = check_close(code, reason)
         if not self._close_called:
             self._close_called = True
-            self._engine.close(close, finish=True)
-            self._engine.join_threads(None)
+            try:
+                self._engine.close(close, finish=True)
+            except BaseException:  # Ctrl-C: the call can be made again
+                self._close_called = False
+                raise
+            if not self._engine.is_own_thread():  # a finalizer of the program's may run on any
+                self._engine.join_threads(None)
 
     def __enter__(self: Self) -> Self:
         return self
@@ -280,12 +285,13 @@ class Connection(ReadyStates):
     # Inside.
 
     def _close_in_a_hurry(self, why: str) -> None:
-        self._close_called = True
         if self._inbox.opening is not None:
             self._engine.close(Close(CloseCode.GOING_AWAY))
+            self._close_called = True
             if self._engine.join_threads(_HURRIED_SECONDS):
                 return
         self._engine.abandon(why)
+        self._close_called = True
 
     def _wait_open(self) -> None:
         try:
@@ -304,8 +310,19 @@ class Connection(ReadyStates):
             break
         else:
             raise ValueError("data is an iterable without a chunk: nothing to send")
-        if not self._writer.begin_fragments():
-            raise self._engine.connection_closed()
+        turn = object()
+        try:
+            if not self._writer.begin_fragments(turn):
+                raise self._engine.connection_closed()
+            self._send_fragments(opcode, payload, chunks)
+        finally:
+            try:
+                self._writer.end_fragments(turn)
+            except BaseException:  # Ctrl-C; but who comes next must not wait for this for ever
+                self._writer.end_fragments(turn)
+                raise
+
+    def _send_fragments(self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer]) -> None:
         try:
             self._send_fragment(opcode, payload)
             for chunk in chunks:
@@ -321,8 +338,6 @@ class Connection(ReadyStates):
             why = f"the iterable given to send() raised {error!r} inside a message"
             self._engine.abandon(why, CloseCode.INTERNAL_ERROR)
             raise
-        finally:
-            self._writer.end_fragments()
 
     def _send_fragment(self, first: int, payload: bytes) -> None:
         window = self._writer.window

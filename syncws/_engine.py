@@ -37,15 +37,14 @@ _numbers = itertools.count(1)
 class Face(Protocol):
     """What is known here of `WebSocket` and `Connection`."""
 
-    _engine: Engine
-
     def _after_fork(self) -> None:
         """In a forked child: take note that the connection is closed."""
 
 
-# Of those that are alive. No lock: each use is one operation of the set, which is whole on every build, and
-# the garbage collector, which calls `discard`, may interrupt a thread that held one.
-_faces: set[weakref.ref[Face]] = set()
+# Of those that are alive, as one is while its threads run, also when its face was collected. No lock: each
+# use is one operation of the set, which is whole on every build, and the garbage collector, which calls
+# `discard`, may interrupt a thread that held one.
+_engines: set[weakref.ref[Engine]] = set()
 
 # Set when the process says goodbye: what fails from then on is nobody's news.
 _ending = False
@@ -100,12 +99,15 @@ class Engine:
         self._running: set[str] = set()  # the names of those that have not come to their end
         self._over = Condition()
         self._forked = False
+        self._face: weakref.ref[Face] | None = None
 
     def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
         """Start the writer and the reader, then the threads of `face`, given as (name, body).
 
         Raises `RuntimeError` when the system gives no more threads; what was started ends by itself then.
         """
+        self._face = weakref.ref(face)
+        _engines.add(weakref.ref(self, _engines.discard))
         try:
             # The reader waits for the writer's end, so there must be a writer first.
             for name, body in (("writer", self.writer.run), ("reader", self._reader.run), *bodies):
@@ -120,7 +122,6 @@ class Engine:
             self.abandon(f"the threads could not be started: {error!r}")
             self.writer.stop()
             raise
-        _faces.add(weakref.ref(face, _faces.discard))
         _note_end_of_child()
 
     @property
@@ -205,6 +206,9 @@ class Engine:
         self.queue.after_fork(self._reader.after_fork())
         self.writer.after_fork()
         self.pongs.after_fork()
+        face = None if self._face is None else self._face()
+        if face is not None:
+            face._after_fork()
 
     def say_goodbye(self) -> None:
         """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""
@@ -235,7 +239,7 @@ def _at_exit() -> None:
     global _ending
     _ending = True
     until = time.monotonic() + EXIT_SECONDS
-    engines = [face._engine for face in _living()]
+    engines = _living()
     for engine in engines:
         if engine.closed is None:
             engine.say_goodbye()
@@ -249,14 +253,13 @@ def is_process_ending() -> bool:
     return _ending
 
 
-def _living() -> list[Face]:
-    return [face for ref in list(_faces) if (face := ref()) is not None]
+def _living() -> list[Engine]:
+    return [engine for ref in list(_engines) if (engine := ref()) is not None]
 
 
 def _after_fork() -> None:
-    for face in _living():
-        face._engine.after_fork()
-        face._after_fork()
+    for engine in _living():
+        engine.after_fork()
 
 
 if hasattr(os, "register_at_fork"):

@@ -148,7 +148,7 @@ class EventTarget:
     def __init__(self) -> None:
         self._registrations = {}
         self._handlers: dict[str, _Registration] = {}
-        self._listener_lock = threading.Lock()
+        self._listener_lock = threading.RLock()  # reentrant, as `_condition` says
         self._interrupt: KeyboardInterrupt | None = None
 
     def addEventListener(self, type: str, callback: Listener | None, *, once: bool = False) -> None:
@@ -204,29 +204,33 @@ class EventTarget:
         if registrations is None:
             return
         event.currentTarget = self
-        for entry in registrations:
-            if entry.removed:
-                continue
-            if entry.once:
-                with self._listener_lock:
+        # An iterator goes on where it was, also where Ctrl-C came between two listeners.
+        remaining = iter(registrations)
+        while True:
+            try:
+                for entry in remaining:
                     if entry.removed:
                         continue
-                    self._drop(event.type, entry)
-            try:
-                entry.call(event)
+                    if entry.once:
+                        with self._listener_lock:
+                            if entry.removed:
+                                continue
+                            self._drop(event.type, entry)
+                    entry.call(event)
+                break
             except BaseException as error:
                 # Also SystemExit: a callback must not be able to end the thread that others wait for.
                 if isinstance(error, KeyboardInterrupt) and _in_main_thread():
                     self._interrupt = error  # Ctrl-C is for the program; but no event may be lost by it
-                    continue
-                fields = {**self._log_fields, "event_type": event.type}
-                log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
+                else:
+                    fields = {**self._log_fields, "event_type": event.type}
+                    log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
         event.currentTarget = None
 
     def _raise_interrupt(self) -> None:
-        """Let a Ctrl-C go on that came while listeners ran in this thread, which is the main one."""
-        interrupt, self._interrupt = self._interrupt, None
-        if interrupt is not None:
+        """Let a Ctrl-C go on that came while listeners ran in this thread, if it is the main one."""
+        if self._interrupt is not None and _in_main_thread():
+            interrupt, self._interrupt = self._interrupt, None
             raise interrupt
 
     def _drop(self, type: str, entry: _Registration) -> None:

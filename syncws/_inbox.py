@@ -89,7 +89,7 @@ class Inbox:
         """Let one thread at a time stream; raises `TimeoutError` when its turn does not come."""
         self._check_not_streaming()
         turn = self._turn
-        if not turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+        if not turn.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
             raise TimeoutError(f"no message came within {timeout} s")
         self._taker = threading.get_ident()
         try:
@@ -115,7 +115,7 @@ class Inbox:
                         self._take_more(None)
             else:
                 turn = self._turn  # a fork out of a signal handler puts another one in its place
-                if not turn.acquire(timeout=max(0.0, until - time.monotonic())):
+                if not turn.acquire(timeout=min(max(0.0, until - time.monotonic()), threading.TIMEOUT_MAX)):
                     raise TimeoutError(f"no message came within {timeout} s")
                 try:
                     if not self.messages:

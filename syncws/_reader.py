@@ -156,10 +156,11 @@ class Reader:
                 self.open_seconds = time.monotonic() - self._opened_at
             self.closed = closed  # first: who finds the writer stopped must find the reason too
             self._release(stream)
-            fields = {"code": closed.code, "reason": closed.reason, "was_clean": closed.was_clean}
-            logger.debug("%s: closed: %r", self._name, closed, extra={**self._log_fields, **fields})
             self._pongs.end()
             self._queue.put(closed)
+            # Last, since a filter of the program's may raise.
+            fields = {"code": closed.code, "reason": closed.reason, "was_clean": closed.was_clean}
+            logger.debug("%s: closed: %r", self._name, closed, extra={**self._log_fields, **fields})
 
     def _release(self, stream: Stream | None) -> None:
         """End the writer and free the descriptors. Only this thread does so, and only now: a number that

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from ._condition import Flag
 from ._connection import Connection, begin
 from ._engine import is_process_ending
 from ._errors import ConnectionClosed
@@ -81,8 +82,8 @@ class Reconnecting:
         self._history = History(policy)
         self._headers = headers
         self._options = options
-        self._stopped = threading.Event()
-        self._lock = threading.Lock()
+        self._stopped = Flag()
+        self._lock = threading.RLock()
         self._connection: Connection | None = None
 
     def __iter__(self) -> Reconnecting:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from ._condition import Flag
 from ._engine import is_process_ending
 from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
@@ -87,11 +88,11 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols))
         self._dispatch = dispatch
         self._options = options
-        self._stopped = threading.Event()
+        self._stopped = Flag()
         self._over = False
-        self._ended = threading.Event()
+        self._ended = Flag()
         # What is sent is either reported as unsent at the loss, or refused after it.
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()
         self._retry_in: float | None = None
         self._telling: int | None = None  # the thread in which events without a connection are told
         self._attempt: _Attempt | None = None
@@ -204,9 +205,9 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     def _after_fork(self) -> None:
         """In a forked child, where the thread is not: closed, for good."""
-        self._listener_lock = threading.Lock()
-        self._sending = threading.Lock()
-        self._stopped, self._ended = threading.Event(), threading.Event()
+        self._listener_lock = threading.RLock()
+        self._sending = threading.RLock()
+        self._stopped, self._ended = Flag(), Flag()
         self._stopped.set()
         self._ended.set()
         self._over = True
@@ -236,8 +237,8 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
                 continue
             try:
                 attempt = self._begin()
-            except Exception as error:
-                self._lose(error)
+            except BaseException as error:  # also SystemExit, as from a callback: others wait for this thread
+                self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
             self._take_over(attempt)
             attempt._worker.open_gate()
@@ -284,7 +285,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             return None
         try:
             return self._history.decide(error, open_seconds)
-        except Exception:
+        except BaseException:
             log_exception(self._log_fields, "the policy raised; no further attempt is made")
             return None
 
@@ -321,6 +322,9 @@ class _Attempt(WebSocket):
 
     def _tell_console(self, error: BaseException) -> None:
         """The owner tells it, with what comes next."""
+
+    def _raise_interrupt(self) -> None:
+        self._owner._raise_interrupt()
 
     def _fire(self, event: Event) -> None:
         self._owner._take_over(self)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -76,13 +76,14 @@ class WebSocket(ReadyStates, EventTarget):
         checked_protocols = check_protocols(protocols)
         check_port(self._url)
         self._origin = self._url.origin
-        self._state_lock = threading.Lock()
+        self._state_lock = threading.RLock()  # reentrant, as `_condition` says
         self._ready_state = CONNECTING
         self._abandoned = False
         self._binary_type = "blob"
         self._protocol = ""
         self._extensions = ""
         self._sent_as_seen = 0
+        self._last_events: list[Event] | None = None  # those that are still to be told
         self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
         self._writer = self._engine.writer
         self._log_fields = self._engine.log_fields
@@ -197,13 +198,14 @@ class WebSocket(ReadyStates, EventTarget):
             state = self._ready_state
             if state in (CLOSING, CLOSED):
                 return
+            # The state last: a call that Ctrl-C cut short can be made again.
+            if state == CONNECTING:
+                self._abandoned = True
+                self._engine.abandon(_ABANDONED)
+            else:
+                self._engine.close(close)
             self._ready_state = CLOSING
-            self._abandoned = state == CONNECTING
         self._hold_or_let_go()
-        if state == CONNECTING:
-            self._engine.abandon(_ABANDONED)
-        else:
-            self._engine.close(close)
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until the connection is closed, the close event was dispatched and the threads are gone.
@@ -229,8 +231,8 @@ class WebSocket(ReadyStates, EventTarget):
         self.join()
 
     def _after_fork(self) -> None:
-        self._state_lock = threading.Lock()
-        self._listener_lock = threading.Lock()
+        self._state_lock = threading.RLock()
+        self._listener_lock = threading.RLock()
         self._worker.after_fork()
         self._ready_state = CLOSED
 
@@ -260,7 +262,7 @@ class WebSocket(ReadyStates, EventTarget):
 
     def _on_opening(self, opening: Opening) -> None:
         with self._state_lock:
-            if self._ready_state != CONNECTING:
+            if self._ready_state not in (CONNECTING, OPEN):
                 return  # close() came first
             self._extensions = opening.extensions
             self._protocol = opening.protocol
@@ -268,19 +270,23 @@ class WebSocket(ReadyStates, EventTarget):
         self._hold_or_let_go()
         self._fire_task(Event("open"))
 
-    def _on_messages(self, messages: list[Message | Part], time_stamp: float) -> None:
+    def _on_messages(self, messages: Iterator[Message | Part], time_stamp: float) -> None:
         origin, writer, fire = self._origin, self._writer, self._fire
         for data in messages:
             # WHATWG, *when a message has been received*, step 1: a callback may have closed.
             if self._ready_state != OPEN:
                 return
-            if self._binary_type == "arraybuffer" and isinstance(data, bytes):
-                event = MessageEvent("message", bytearray(data), origin, time_stamp)
-            else:
-                event = MessageEvent("message", data, origin, time_stamp)
-            event.target = self
-            self._sent_as_seen = writer.sent
-            fire(event)
+            try:
+                if self._binary_type == "arraybuffer" and isinstance(data, bytes):
+                    event = MessageEvent("message", bytearray(data), origin, time_stamp)
+                else:
+                    event = MessageEvent("message", data, origin, time_stamp)
+                event.target = self
+                self._sent_as_seen = writer.sent
+                fire(event)
+            except KeyboardInterrupt as error:  # Ctrl-C, before any listener was called
+                self._interrupt = error
+                self._on_messages(iter([data]), time_stamp)
 
     def _on_closing(self) -> None:
         with self._state_lock:
@@ -295,11 +301,15 @@ class WebSocket(ReadyStates, EventTarget):
         if self._abandoned and closed.error is None:
             # The server had opened and closed before close() was called, but nobody had been told of it.
             closed = Closed(CloseCode.ABNORMAL, error=WebSocketError(_ABANDONED))
-        if closed.error is not None:
-            if was_open_or_opening and not is_process_ending():
+        if self._last_events is None:
+            events: list[Event] = [] if closed.error is None else [ErrorEvent("error", closed.error)]
+            events.append(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
+            self._last_events = events
+            if closed.error is not None and was_open_or_opening and not is_process_ending():
                 self._tell_console(closed.error)
-            self._fire_task(ErrorEvent("error", closed.error))
-        self._fire_task(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
+        while self._last_events:
+            self._fire_task(self._last_events[0])
+            del self._last_events[0]
         self._hold_or_let_go()
 
     def _tell_console(self, error: BaseException) -> None:

@@ -10,7 +10,7 @@ import contextvars
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from ._condition import Condition
@@ -30,11 +30,15 @@ FIRST_EVENT_SECONDS = 0.1
 ASSIGNMENT_SECONDS = 0.0002
 
 
+# An entry of the queue, its messages as an iterator, which knows how far it is.
+_Entry = Iterator["Message | Part"] | Opening | Closing | Closed
+
+
 class Target(Protocol):
-    """What the worker dispatches to."""
+    """What the worker dispatches to. Each call can be repeated when Ctrl-C has cut it short."""
 
     def _on_opening(self, opening: Opening) -> None: ...
-    def _on_messages(self, messages: list[Message | Part], time_stamp: float) -> None: ...
+    def _on_messages(self, messages: Iterator[Message | Part], time_stamp: float) -> None: ...
     def _on_closing(self) -> None: ...
     def _on_closed(self, closed: Closed) -> None: ...
     def _raise_interrupt(self) -> None: ...
@@ -46,12 +50,14 @@ def hand_over(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) 
     once = threading.Lock()
 
     def run() -> None:
-        if not once.acquire(blocking=False):
-            return  # dispatch called it, or scheduled it, before it raised
+        mine = False
         try:
-            task()
+            mine = once.acquire(blocking=False)
+            if mine:  # else dispatch called it, or scheduled it, before it raised
+                task()
         finally:
-            done.set()
+            if mine:
+                done.set()
 
     try:
         dispatch(run)
@@ -86,6 +92,7 @@ class Worker:
         self._dispatch = dispatch
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
+        self._entries: list[_Entry] = []  # of the present batch, those not dealt with
         self._gate = Condition()
         self._gate_open = False
         self._not_before = 0.0
@@ -123,30 +130,38 @@ class Worker:
         """Dispatch a batch; False after the one that ends with the close event."""
         if self._forked:  # a greenlet, which a fork takes along
             return False
-        if self._dispatch is None:
-            self._run_batch(batch)
-        else:
-            hand_over(self._dispatch, lambda: self._run_batch(batch), self._log_fields)
-        return not isinstance(batch[-1], Closed)
+        last = batch[-1]
+        self._entries = [iter(entry) if isinstance(entry, list) else entry for entry in batch]
+        while self._entries:  # more than once where Ctrl-C came between two listeners
+            if self._dispatch is None:
+                self._run_batch()
+            else:
+                hand_over(self._dispatch, self._run_batch, self._log_fields)
+        return not isinstance(last, Closed)
 
-    def _run_batch(self, batch: list[Entry]) -> None:
+    def _run_batch(self) -> None:
         target = self._target()
         if target is None:
-            return  # collected: there is nobody to tell
+            self._entries = []  # collected: there is nobody to tell
+            return
         self.thread = threading.get_ident()
         try:
-            self._context.run(self._dispatch_all, target, batch)
+            self._context.run(self._dispatch_all, target)
         finally:
             self.thread = None
         target._raise_interrupt()
 
-    def _dispatch_all(self, target: Target, batch: list[Entry]) -> None:
-        for entry in batch:
-            if isinstance(entry, list):
-                target._on_messages(entry, self._now())
-            elif isinstance(entry, Opening):
+    def _dispatch_all(self, target: Target) -> None:
+        """Dispatch the entries, and remove what is done: after a Ctrl-C the next call goes on there."""
+        entries = self._entries
+        while entries:
+            entry = entries[0]
+            if isinstance(entry, Opening):
                 target._on_opening(entry)
             elif isinstance(entry, Closing):
                 target._on_closing()
-            else:
+            elif isinstance(entry, Closed):
                 target._on_closed(entry)
+            else:
+                target._on_messages(entry, self._now())
+            del entries[0]

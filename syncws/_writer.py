@@ -54,11 +54,14 @@ class Writer:
         self._stopped = False
         self._accepting = True
         self._queued = 0
+        self._dropped = 0  # of these, the bytes that will not be sent
         self._flushers = 0
         self._items: list[tuple[int, bytes]] = []
         self._waiting = 0  # bytes in _items
         # While one message goes out in fragments, the others wait here: RFC 6455 5.4 forbids to mix them.
-        self._fragmenter: int | None = None  # the thread that sends it
+        self._fragmenter: object = None  # the turn of the call that sends it
+        self._fragmenting_thread = 0
+        self._unfinished = False  # it has begun, and its last fragment is not queued
         self._deferred: list[tuple[int, bytes]] = []
         self._deferred_bytes = 0
         self._controls: list[tuple[int, bytes]] = []
@@ -89,7 +92,7 @@ class Writer:
         size = len(payload)
         with self._lock:
             if not (accept and self._accepting):
-                self._queued += size
+                self._drop(size)
                 return False
             if self._max_buffered is not None and self.buffered + size > self._max_buffered:
                 raise BufferFull(
@@ -110,22 +113,24 @@ class Writer:
                 self._wake()
         return True
 
-    def begin_fragments(self) -> bool:
-        """Let the calling thread send one message in fragments; waits while another one does.
+    def begin_fragments(self, turn: object) -> bool:
+        """Let the caller send one message in fragments; waits while another call does. `turn` is the caller's
+        alone.
 
         False when the connection is closing. Raises `RuntimeError` when the thread would wait for itself.
         """
-        return self._condition.wait_until(self._try_to_begin) == "begun"
+        return self._condition.wait_until(lambda: self._try_to_begin(turn)) is turn
 
-    def _try_to_begin(self) -> str:
+    def _try_to_begin(self, turn: object) -> object:
         if not self._accepting:
             return "closing"
         if self._fragmenter is None:
-            self._fragmenter = threading.get_ident()
-            return "begun"
-        if self._fragmenter == threading.get_ident():
+            self._fragmenting_thread = threading.get_ident()
+            self._fragmenter = turn
+            return turn
+        if self._fragmenting_thread == threading.get_ident():
             raise RuntimeError("send() of an iterable from inside one, on the same connection (RFC 6455 5.4)")
-        return ""
+        return None
 
     def send_fragment(self, first: int, payload: bytes) -> bool:
         """Queue a fragment, given as its frame's first byte and its payload.
@@ -134,23 +139,35 @@ class Writer:
         """
         size = len(payload)
         with self._lock:
-            self._queued += size
             if not (self._accepting or self._finishing):
+                self._drop(size)
                 return False
+            self._queued += size
             self._waiting += size
             self._items += [(first, payload)]
+            self._unfinished = not first & FIN
             self._wake()
         return True
 
-    def end_fragments(self) -> None:
-        """The last fragment is queued: what waited for that goes next."""
+    def end_fragments(self, turn: object) -> None:
+        """No fragment comes any more: what waited for that goes next. Where the message is not whole, nothing
+        may follow it but a Close (RFC 6455 5.4). Does nothing when it is not the caller's `turn`."""
         with self._lock:
+            if self._fragmenter is not turn:
+                return
+            if self._unfinished:
+                self._accepting = self._finishing = False
+            else:
+                self._items += self._deferred
+                self._waiting += self._deferred_bytes
+                self._deferred, self._deferred_bytes = [], 0
+                self._finishing = False
             self._fragmenter = None
-            self._finishing = False
-            self._items += self._deferred
-            self._waiting += self._deferred_bytes
-            self._deferred, self._deferred_bytes = [], 0
             self._wake()
+
+    def _drop(self, size: int) -> None:
+        self._queued += size
+        self._dropped += size
 
     def send_control(self, opcode: int, payload: bytes) -> None:
         """Queue a Ping or Pong ahead of the data."""
@@ -171,7 +188,8 @@ class Writer:
             if self._close is None:
                 self._close = close
             # Their senders have been told that they are queued; who sends in fragments can still be told.
-            self._finishing = finish and bool(self._deferred) and self._fragmenter != threading.get_ident()
+            mine = self._fragmenting_thread == threading.get_ident()
+            self._finishing = finish and bool(self._deferred) and not mine
             self._half_close = self._half_close or half_close
             self._wake()
 
@@ -185,10 +203,13 @@ class Writer:
     def wait_for_room(self, size: int) -> None:
         """Wait until `size` more bytes of a message in fragments fit the window, or the writer has ended.
 
-        Without the messages that wait for the end of that one: it could be waiting here.
+        Without the messages that wait for the end of that one: it could be waiting here. And without what
+        was dropped, which stays counted.
         """
-        left = self.window - size
-        self._wait_flushed(lambda: self.finished or self.buffered - self._deferred_bytes <= left, None)
+        self._wait_flushed(lambda: self.finished or self._undelivered() + size <= self.window, None)
+
+    def _undelivered(self) -> int:
+        return self.buffered - self._dropped - self._deferred_bytes
 
     def _wait_flushed(self, done: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:
@@ -256,8 +277,8 @@ class Writer:
             self._on_finish()
 
     def _wake(self) -> None:
-        self._idle = False
         self._condition.notify()
+        self._idle = False  # last: who comes after a Ctrl-C in here wakes the writer again
 
     def _take_work(self) -> _Work | None:
         """All that is queued now; None, with a note that the writer is to be woken, while nothing is."""

@@ -286,7 +286,8 @@ def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> No
 def may_lose(frame: FrameType | None) -> bool:
     assert frame is not None
     code = frame.f_code
-    return code.co_filename.startswith(PACKAGE) and code.co_name not in ("recv", "receive")
+    # What a finalizer raises Python ignores, and pytest reports.
+    return code.co_filename.startswith(PACKAGE) and code.co_name not in ("recv", "receive", "__del__")
 
 
 class Storm:

@@ -63,9 +63,10 @@ ALLOWED: dict[str, str] = {
     "_connection": (
         "_ready_state _errors _url _http _frames _handshake _options _messages _queue _inbox _engine"
     ),
-    "_reconnect": "_log _errors _url _handshake _options _retry _engine _connection",
+    "_reconnect": "_condition _log _errors _url _handshake _options _retry _engine _connection",
     "_reconnecting": (
-        "_ready_state _log _errors _events _frames _messages _options _retry _worker _engine _websocket"
+        "_condition _ready_state _log _errors _events _frames _messages _options _retry _worker _engine "
+        "_websocket"
     ),
     "__init__": (
         "_version _errors _events _http _options _retry _websocket _connection _reconnect _reconnecting"
