@@ -14,20 +14,25 @@ import sys
 import threading
 from collections.abc import Mapping
 
-logger = logging.getLogger("syncws")
+_logger = logging.getLogger("syncws")
 
 #: What a record carries besides its message: `extra` of the logging module.
 Fields = Mapping[str, object]
 
 
-def log_exception(fields: Fields, message: str, *arguments: object) -> None:
-    """Log the exception that is being handled, with its traceback.
+def log(level: int, fields: Fields, message: str, *arguments: object, exc_info: bool = False) -> None:
+    """Log a message.
 
-    Where logging itself fails, `threading.excepthook` is told of both; the thread goes on, as others wait
-    for it.
+    Where logging itself fails, as a filter of the program's may, `threading.excepthook` is told of that, and
+    of the exception that was to be logged; the thread goes on, as others wait for it.
     """
     try:
-        logger.exception(message, *arguments, extra=fields)
+        _logger.log(level, message, *arguments, extra=fields, exc_info=exc_info)
     except Exception:
         hook = threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
         threading.excepthook(hook)
+
+
+def log_exception(fields: Fields, message: str, *arguments: object) -> None:
+    """Log the exception that is being handled, with its traceback."""
+    log(logging.ERROR, fields, message, *arguments, exc_info=True)

@@ -9,6 +9,7 @@ The reader never writes once the connection is open: a pong or a Close is queued
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -19,7 +20,7 @@ from ._errors import ConnectionLost, WebSocketError
 from ._frames import Close, CloseCode, Opcode
 from ._handshake import Asked
 from ._keepalive import Keepalive
-from ._log import Fields, log_exception, logger
+from ._log import Fields, log, log_exception
 from ._opening import Opened, Opening
 from ._options import Options
 from ._pongs import Pongs
@@ -158,9 +159,8 @@ class Reader:
             self._release(stream)
             self._pongs.end()
             self._queue.put(closed)
-            # Last, since a filter of the program's may raise.
             fields = {"code": closed.code, "reason": closed.reason, "was_clean": closed.was_clean}
-            logger.debug("%s: closed: %r", self._name, closed, extra={**self._log_fields, **fields})
+            log(logging.DEBUG, {**self._log_fields, **fields}, "%s: closed: %r", self._name, closed)
 
     def _release(self, stream: Stream | None) -> None:
         """End the writer and free the descriptors. Only this thread does so, and only now: a number that
@@ -183,7 +183,7 @@ class Reader:
     def _converse(self, opened: Opened) -> Closed:
         """Everything from the answer to the opening handshake to the end of TCP."""
         stream, agreed = opened.stream, opened.agreed
-        logger.debug("%s: open: %s", self._name, self._asked.url.public, extra=self._log_fields)
+        log(logging.DEBUG, self._log_fields, "%s: open: %s", self._name, self._asked.url.public)
         self._opened_at = time.monotonic()
         deflate = agreed.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None, self._in_parts)

@@ -6,6 +6,7 @@ not import: sockets, the reader, the worker.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -16,7 +17,7 @@ from ._connection import Connection, begin
 from ._engine import is_process_ending
 from ._errors import ConnectionClosed
 from ._handshake import check_protocols
-from ._log import logger
+from ._log import log
 from ._options import HeadersLike, Options
 from ._retry import History, Policy, default_policy
 from ._url import check_port, parse_url
@@ -162,7 +163,7 @@ class Reconnecting:
         if delay is not None:
             # What ended an open connection has been told to the body of the loop.
             if not open_seconds and not is_process_ending():
-                logger.warning("%s; next attempt in %.1f s", error, delay, extra=self._log_fields)
+                log(logging.WARNING, self._log_fields, "%s; next attempt in %.1f s", error, delay)
             self._stopped.wait(delay)
         elif isinstance(error, ConnectionClosed) and error.code == 1000:
             self._stopped.set()

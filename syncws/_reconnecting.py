@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -18,7 +19,7 @@ from ._engine import is_process_ending
 from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
 from ._frames import Buffer, CloseCode
-from ._log import log_exception, logger
+from ._log import log, log_exception
 from ._messages import check_close
 from ._options import HeadersLike
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
@@ -278,7 +279,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         unheard = not (self._registrations.get("error") or self._registrations.get("close"))
         if unheard and not self._stopped.is_set() and not is_process_ending():
             then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
-            logger.warning("%s; %s", error, then, extra=self._log_fields)
+            log(logging.WARNING, self._log_fields, "%s; %s", error, then)
 
     def _decide(self, error: Exception, open_seconds: float) -> float | None:
         if self._stopped.is_set():

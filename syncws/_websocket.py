@@ -6,6 +6,7 @@ that begin with ``_on_`` where the callbacks run. Must not import: sockets, fram
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from ._errors import InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
 from ._handshake import check_protocols
-from ._log import logger
+from ._log import log
 from ._messages import Message, Part, check_close, encode_message
 from ._options import Options
 from ._queue import Closed, Opening
@@ -149,7 +150,7 @@ class WebSocket(ReadyStates, EventTarget):
             self._binary_type = value
         else:
             message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            logger.warning(message, value, extra=self._log_fields)
+            log(logging.WARNING, self._log_fields, message, value)
 
     onopen = EventHandler("Called with an `Event` when the connection is open.")
     onmessage = EventHandler("Called with a `MessageEvent` for each message.")
@@ -315,7 +316,7 @@ class WebSocket(ReadyStates, EventTarget):
     def _tell_console(self, error: BaseException) -> None:
         """A failure that no listener will hear of is logged, as browsers print it to their console."""
         if not self._registrations.get("error"):
-            logger.warning("%s failed: %s", self._url.public, error, extra=self._log_fields)
+            log(logging.WARNING, self._log_fields, "%s failed: %s", self._url.public, error)
 
     def _fire_task(self, event: Event) -> None:
         event.target = self

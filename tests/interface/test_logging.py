@@ -101,6 +101,27 @@ def test_attempts_that_fail_say_when_the_next_one_comes(caplog: pytest.LogCaptur
     assert caplog.records == []
 
 
+def test_a_filter_that_raises_costs_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    logger = logging.getLogger("syncws")
+    level = logger.level
+    logger.addFilter(refuse)
+    logger.setLevel(logging.DEBUG)
+    closed: list[int] = []
+    try:
+        with LoopbackServer() as server:
+            ws = WebSocket(server.url(), onopen=lambda event: ws.close())
+            ws.addEventListener("close", lambda event: closed.append(event.code))
+            ws.join(SECONDS)
+    finally:
+        logger.removeFilter(refuse)
+        logger.setLevel(level)
+    assert closed == [1000]
+
+
 def test_what_cannot_be_logged_goes_to_the_hook_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(record: logging.LogRecord) -> bool:
         raise OSError("the disk is full")

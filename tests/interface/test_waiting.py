@@ -7,11 +7,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
-from syncws import Event, MessageEvent, WebSocket
+from syncws import Event, MessageEvent, ReconnectingWebSocket, WebSocket
 from syncws._frames import Opcode
 from syncws._loopback import LoopbackServer, Peer, echo, frame_bytes
 from tests.interface.recorder import (
@@ -273,3 +274,68 @@ def test_ctrl_c_in_a_callback_on_the_main_thread_goes_on_and_loses_no_event() ->
         ws.join(10)
     assert seen == ["one", "two", "three"]
     assert interrupts == 1
+
+
+def test_ctrl_c_in_a_callback_of_a_reconnecting_one_goes_on_too() -> None:
+    batches: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def on_open(event: Event) -> None:
+        event.target.close()  # type: ignore[union-attr]
+        raise KeyboardInterrupt
+
+    with LoopbackServer() as server:
+        ws = ReconnectingWebSocket(server.url(), onopen=on_open, dispatch=batches.put)
+        interrupts = 0
+        while ws.readyState != WebSocket.CLOSED:
+            try:
+                batches.get(timeout=10)()
+            except KeyboardInterrupt:
+                interrupts += 1
+        ws.join(10)
+    assert interrupts == 1
+
+
+def test_ctrl_c_in_dispatch_event_is_not_raised_on_the_worker() -> None:
+    inside, told = threading.Event(), threading.Event()
+
+    def on_open(event: Event) -> None:
+        wait_for(inside)
+        socket_of(event).send("now")
+
+    def on_mine(event: Event) -> None:
+        inside.set()
+        wait_for(told)  # meanwhile the worker dispatches
+        raise KeyboardInterrupt
+
+    def on_message(event: Event) -> None:
+        told.set()
+
+    with LoopbackServer() as server, WebSocket(server.url(), onopen=on_open, onmessage=on_message) as ws:
+        ws.addEventListener("mine", on_mine)
+        with pytest.raises(KeyboardInterrupt):
+            ws.dispatchEvent(Event("mine"))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
+def test_a_signal_handler_may_close_in_the_middle_of_send() -> None:
+    def close(number: int, frame: object) -> None:
+        ws.close()
+
+    def set_event(opened: threading.Event, event: Event) -> None:
+        opened.set()
+
+    before = signal.signal(signal.SIGALRM, close)
+    try:
+        with LoopbackServer() as server:
+            for number in range(60):
+                opened = threading.Event()
+                on_open = partial(set_event, opened)
+                ws = WebSocket(server.url(), compression=None, onopen=on_open)
+                wait_for(opened)
+                signal.setitimer(signal.ITIMER_REAL, 0.0002 + number * 0.00002)
+                while ws.readyState == ws.OPEN:
+                    ws.send("x")
+                ws.join(SECONDS)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

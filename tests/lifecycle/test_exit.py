@@ -152,6 +152,29 @@ def test_what_was_sent_before_the_end_goes_ahead_of_1001(server: Ends) -> None:
     assert server.next() == ([str(number) for number in range(1000)], 1001)
 
 
+@pytest.mark.parametrize("size", [5, 4 * 2**20])
+@pytest.mark.parametrize("face", ["connection", "ws"])
+def test_a_connection_that_was_dropped_just_before_still_sends_what_it_had(
+    face: str, size: int, server: Ends
+) -> None:
+    program = f"""
+        import warnings
+        warnings.simplefilter("ignore", ResourceWarning)
+
+        opened = threading.Event()
+        connection = syncws.connect(url)
+        ws = syncws.WebSocket(url, onopen=lambda event: opened.set())
+        assert opened.wait(20)
+        {face}.send(b"x" * {size})
+        del connection, ws
+        over()
+    """
+    assert run(program, server.url()) == ""
+    ends = [server.next(), server.next()]
+    assert [code for _, code in ends] == [1001, 1001]
+    assert sorted(len(message) for received, _ in ends for message in received) == [size]
+
+
 def test_a_close_that_is_not_joined_still_goes_out_with_its_code(server: Ends) -> None:
     program = """
         ws = connect()

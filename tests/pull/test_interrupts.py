@@ -386,6 +386,52 @@ def test_interrupts_at_any_moment_of_send_leave_the_connection_whole() -> None:
     assert len(numbers) >= returned  # where it was interrupted it may have been sent, or not
 
 
+def test_interrupts_at_any_moment_of_sending_chunks_leave_nobody_waiting() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with contextlib.suppress(PeerClosed, EOFError, ConnectionError):
+            while True:
+                if peer.read_message() == "end":
+                    peer.send_text("end")
+
+    storm = Storm()
+    until = time.monotonic() + SECONDS
+    with LoopbackServer(script) as server:
+        while storm.count < 30 and time.monotonic() < until:
+            connection = syncws.connect(server.url(), compression=None)
+            with storm.over():
+                with storm.survived():
+                    for _ in range(200):
+                        connection.send(["a", "b"])
+            # Cut short inside a message the connection is failed; between two it is as good as new.
+            with contextlib.suppress(ConnectionClosed):
+                connection.send("end")
+                assert connection.recv(SECONDS) == "end"
+            connection.close()
+            assert connection.readyState == connection.CLOSED
+    assert storm.count > 0
+
+
+def test_close_that_was_interrupted_at_any_moment_can_be_called_again() -> None:
+    storm = Storm()
+    until = time.monotonic() + SECONDS
+    with LoopbackServer() as server:
+        while storm.count < 30 and time.monotonic() < until:
+            connection = syncws.connect(server.url(), compression=None)
+            ws = syncws.WebSocket(server.url(), compression=None)
+            wait_until(lambda ws=ws: ws.readyState == ws.OPEN)  # type: ignore[misc]
+            with storm.over():
+                for close in (ws.close, connection.close):
+                    with storm.survived():
+                        close()
+            for _ in range(2):
+                ws.close()
+                connection.close()
+            ws.join(SECONDS)
+            wait_until(lambda connection=connection: connection.readyState == connection.CLOSED)  # type: ignore[misc]
+    assert storm.count > 0
+
+
 def test_interrupts_at_any_moment_of_flush_and_ping_leave_the_connection_whole() -> None:
     def call(connection: Connection) -> None:
         connection.send("x")

@@ -375,6 +375,60 @@ def test_what_waits_for_the_end_of_a_message_is_still_sent_when_close_comes_mean
     assert codes == [3000]
 
 
+def test_a_send_that_is_refused_meanwhile_does_not_hold_it_up() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with pytest.raises(PeerClosed):
+            while True:
+                received.append(peer.read_message())
+        peer.send_close(1000)
+
+    def chunks() -> Iterator[str]:
+        yield "begun, "
+        begun.set()
+        wait_for(refused)
+        yield "ended"
+
+    received: list[str | bytes] = []
+    begun, refused = threading.Event(), threading.Event()
+    with opened(script, compression=None) as connection:
+        streaming = Task(lambda: connection.send(chunks()))
+        wait_for(begun)
+        connection.send("waits")
+        closed = Task(connection.close)
+        wait_until(lambda: connection.readyState == connection.CLOSING)
+        with pytest.raises(ConnectionClosed):
+            connection.send(bytes(2 * MIB))
+        refused.set()
+        streaming.result()
+        closed.result()
+        assert closed_by(connection).code == 1000
+        assert connection.bufferedAmount == 2 * MIB
+    assert received == ["begun, ended", "waits"]
+
+
+def test_nothing_follows_a_message_that_cannot_be_ended_but_a_close() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        while not frames or frames[-1][0] != Opcode.CLOSE:
+            frame = peer.read_frame()
+            frames.append((frame.opcode, frame.fin))
+
+    def chunks() -> Iterator[str]:
+        yield "begun"
+        connection.send("waits")
+        raise ZeroDivisionError
+
+    frames: list[tuple[int, bool]] = []
+    with opened(script, compression=None) as connection:
+        with pytest.raises(ZeroDivisionError):
+            connection.send(chunks())
+        assert closed_by(connection).code == 1006
+        assert connection.bufferedAmount == len("waits")
+        wait_until(lambda: len(frames) == 2)
+    assert frames == [(Opcode.TEXT, False), (Opcode.CLOSE, True)]
+
+
 def test_close_cuts_a_message_short_that_nothing_waits_for() -> None:
     def chunks() -> Iterator[str]:
         while True:
