@@ -27,7 +27,9 @@ def worker(upstream: Upstream, folder: Path, concurrency: int) -> Iterator[Progr
 
 def ask(folder: Path, *ids: str) -> list[tuple[str, str, str]]:
     """Task, answer and process for each line that `examples.celery_app.ask` prints."""
-    with Program("-m", "examples.celery_app.ask", *ids, CELERY_FOLDER=str(folder)) as program:
+    with Program(
+        "-m", "examples.celery_app.ask", *ids, url="ws://127.0.0.1:8768/", CELERY_FOLDER=str(folder)
+    ) as program:
         assert program.process.wait(DEADLINE) == 0, program.printed
     return re.findall(r"(ask_\w+): (\S+) by process (\d+)\n", program.printed)
 
