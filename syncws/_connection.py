@@ -9,8 +9,7 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the events off
 from __future__ import annotations
 
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -60,12 +59,20 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
     return connection
 
 
-def begin(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
-    """A connection that is being opened; `Connection._wait_open` waits until it is."""
+def check_arguments(
+    url: str, protocols: str | Iterable[str], options: dict[str, Any]
+) -> tuple[URL, tuple[str, ...], Options]:
+    """What a connection is made of; raises for the caller's mistakes, as `connect` says."""
     parsed = parse_url(url)
     checked = check_protocols(protocols)
     check_port(parsed)
-    engine = Engine(parsed, checked, Options.from_keywords(**options), in_parts=True)
+    return parsed, checked, Options.from_keywords(**options)
+
+
+def begin(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
+    """A connection that is being opened; `Connection._wait_open` waits until it is."""
+    parsed, checked, checked_options = check_arguments(url, protocols, options)
+    engine = Engine(parsed, checked, checked_options, in_parts=True)
     connection = Connection(parsed, engine)
     engine.start(connection)
     return connection
@@ -272,12 +279,9 @@ class Connection(ReadyStates):
             return
         self._close_in_a_hurry("the with-block was left")
 
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        # Takes no lock: the garbage collector may run anywhere, also where this thread holds one.
+    def __del__(self) -> None:
         if not self._close_called and self._engine.closed is None and self._writer.accepting:
-            message = f"unclosed {self!r}"
-            self._engine.release()
-            warn(message, ResourceWarning, source=self)
+            self._engine.release(self)
 
     def _after_fork(self) -> None:
         self._inbox.after_fork(self._engine.closed)

@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -145,10 +146,12 @@ class Engine:
         self.writer.close(close, finish=finish)
         self._reader.note_close()
 
-    def release(self) -> None:
-        """Close the connection that nobody holds any more. Takes no lock, since the garbage collector runs
-        anywhere."""
+    def release(self, face: Face, warn: Callable[..., None] = warnings.warn) -> None:
+        """Close the connection whose face is being collected while it is open, and warn of that. Takes no
+        lock: the garbage collector may run anywhere, also where this thread holds one."""
+        message = f"unclosed {face!r}"
         self._reader.release()
+        warn(message, ResourceWarning, source=face)
 
     def connection_closed(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""

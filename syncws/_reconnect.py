@@ -13,14 +13,12 @@ from types import TracebackType
 from typing import Any
 
 from ._condition import Flag
-from ._connection import Connection, begin
+from ._connection import Connection, begin, check_arguments
 from ._engine import is_process_ending
 from ._errors import ConnectionClosed
-from ._handshake import check_protocols
 from ._log import log
-from ._options import HeadersLike, Options
+from ._options import HeadersLike
 from ._retry import History, Policy, default_policy
-from ._url import check_port, parse_url
 
 
 def reconnect(
@@ -71,16 +69,12 @@ class Reconnecting:
         headers: HeadersLike | Callable[[], HeadersLike] | None,
         options: dict[str, Any],
     ) -> None:
-        if not callable(policy):
-            raise TypeError(f"policy must be callable, not {policy!r}")
+        self._history = History(policy)
         # The caller's mistakes raise here; each attempt makes what it needs of them anew.
-        parsed = parse_url(url)
-        self._protocols = check_protocols(protocols)
-        check_port(parsed)
-        Options.from_keywords(**options, headers=None if callable(headers) else headers)
+        known = {"headers": None if callable(headers) else headers, **options}
+        parsed, self._protocols, _ = check_arguments(url, protocols, known)
         self._url = url
         self._log_fields = {"url": parsed.public}
-        self._history = History(policy)
         self._headers = headers
         self._options = options
         self._stopped = Flag()

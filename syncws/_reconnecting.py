@@ -82,8 +82,6 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         **options: Any,
     ) -> None:
         super().__init__()
-        if not callable(policy):
-            raise TypeError(f"policy must be callable, not {policy!r}")
         self._history = History(policy)
         self._headers = headers
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols))

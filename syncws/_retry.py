@@ -103,6 +103,9 @@ class History:
     """Counts what went wrong in a row."""
 
     def __init__(self, policy: Policy) -> None:
+        """Raises `TypeError` for a policy that cannot be called."""
+        if not callable(policy):
+            raise TypeError(f"policy must be callable, not {policy!r}")
         self._policy = policy
         self._failures = 0
 

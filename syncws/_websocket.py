@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -248,12 +247,9 @@ class WebSocket(ReadyStates, EventTarget):
         with self._listener_lock:
             self._listeners_changed()
 
-    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        # Takes no lock: the garbage collector may run anywhere, also where this thread holds one.
+    def __del__(self) -> None:
         if self._constructed and self._ready_state in (CONNECTING, OPEN) and self._writer.accepting:
-            message = f"unclosed {self!r}"
-            self._engine.release()
-            warn(message, ResourceWarning, source=self)
+            self._engine.release(self)
 
     # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
 

@@ -6,7 +6,6 @@ import contextlib
 import gc
 import re
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
@@ -17,16 +16,9 @@ import pytest
 import syncws
 from syncws import Connection, WebSocket
 from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from tests.pull.support import SECONDS, wait_until
 
-SECONDS = 20.0
 Receive = Callable[[Connection], Iterator["str | bytes"]]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < until
-        threading.Event().wait(0.005)
 
 
 def own_threads() -> list[str]:

@@ -244,37 +244,33 @@ CHILD = """
 """
 
 
+def run_file(program: str, folder: Path, url: str, method: str) -> str:
+    """What a program prints that is a file, as spawn and forkserver import it; nothing goes to stderr."""
+    path = folder / "program.py"
+    path.write_text(textwrap.dedent(program))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(path), url, method],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=55,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"
-    program.write_text(textwrap.dedent(CHILD))
     server = Echo()
     with server:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", str(program), server.url(), method],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=55,
-        )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 0, 0]\n", "")
+        assert run_file(CHILD, tmp_path, server.url(), method) == "[0, 0, 0]\n"
     assert sorted(map(str, server.ends)) == ["1001"] * 6 + ["3000"]
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, tmp_path: Path) -> None:
-    program = tmp_path / "program.py"  # spawn and forkserver import it
-    program.write_text(textwrap.dedent(POOL))
     server = Echo()
     with server:
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore::DeprecationWarning", str(program), server.url(), method],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=55,
-        )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+        assert run_file(POOL, tmp_path, server.url(), method) == "True\n"
     assert server.ends == [1000] * 41

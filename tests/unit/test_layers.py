@@ -63,7 +63,7 @@ ALLOWED: dict[str, str] = {
     "_connection": (
         "_ready_state _errors _url _http _frames _handshake _options _messages _queue _inbox _engine"
     ),
-    "_reconnect": "_condition _log _errors _url _handshake _options _retry _engine _connection",
+    "_reconnect": "_condition _log _errors _options _retry _engine _connection",
     "_reconnecting": (
         "_condition _ready_state _log _errors _events _frames _messages _options _retry _worker _engine "
         "_websocket"
