@@ -84,7 +84,7 @@ class Engine:
             compression=options.compression is not None,
         )
         self.queue = EventQueue(options.max_queue, self._wake_reader)
-        self.writer = Writer(options.max_buffered, self._wake_reader)
+        self.writer = Writer(options.max_buffered, self._wake_reader, self.name)
         self.pongs = Pongs()
         self._reader = Reader(
             asked,
@@ -103,15 +103,15 @@ class Engine:
         self._face: weakref.ref[Face] | None = None
 
     def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Start the writer and the reader, then the threads of `face`, given as (name, body).
+        """Make sure of a writer thread, start the reader, then the threads of `face`, given as (name, body).
 
         Raises `RuntimeError` when the system gives no more threads; what was started ends by itself then.
         """
         self._face = weakref.ref(face)
         _engines.add(weakref.ref(self, _engines.discard))
         try:
-            # The reader waits for the writer's end, so there must be a writer first.
-            for name, body in (("writer", self.writer.run), ("reader", self._reader.run), *bodies):
+            self.writer.start()
+            for name, body in (("reader", self._reader.run), *bodies):
                 # Daemons: a connection that nobody closes must not keep the process from ending.
                 thread = threading.Thread(
                     target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
@@ -173,17 +173,19 @@ class Engine:
         """Wait until the threads are gone; False when `timeout` seconds were over first."""
         # This first: until Python 3.13 a Thread.join() that Ctrl-C interrupts takes the thread for ended, and
         # does not wait for it the next time.
+        began = time.monotonic()
         if not self._over.wait_until(self._all_over, timeout):
             return False
         for thread in self._threads:
             thread.join()
-        return True
+        left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
+        return self.writer.wait_left(left)
 
     def _all_over(self) -> bool:
         return not self._running
 
     def is_own_thread(self) -> bool:
-        return threading.current_thread() in self._threads
+        return threading.current_thread() in self._threads or self.writer.is_own_thread()
 
     def _wake_reader(self) -> None:
         self._reader.wake()

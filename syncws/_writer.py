@@ -1,8 +1,8 @@
-"""The writer thread: takes what `send` queued, frames it, hands it to the network.
+"""The writer: takes what `send` queued, frames it, hands it to the network.
 
 Owns: the outbox, the write side of the stream, the `Encoder`, and the fall of `bufferedAmount`. Runs on:
-`run` on the writer thread; the methods under *any thread* take one short lock and never wait for the
-network. Must not import: the reading side.
+`serve` on a writer thread, one at a time; the methods under *any thread* take one short lock and never wait
+for the network. Must not import: the reading side.
 
 Two lanes: control frames go ahead of data, between frames; a Close goes behind all data, and ends the
 writer. What could not be sent stays counted.
@@ -18,6 +18,7 @@ from ._condition import Condition
 from ._encoder import PIECE, Encoder
 from ._errors import BufferFull
 from ._frames import FIN, Close, Opcode
+from ._pool import shared_pool
 from ._stream import Stream
 
 # Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
@@ -34,13 +35,15 @@ class Writer:
     """The sending half of one connection.
 
     Attributes:
+        thread_name: what the writer thread is called while it serves this connection.
         sent: bytes of application data handed to the network so far; only the writer thread changes it.
         ping_left_at: when the last Ping was handed to the network; 0 before.
         finished: True when nothing more will be sent.
         window: how many bytes of a message in fragments may be queued.
     """
 
-    def __init__(self, max_buffered: int | None, on_finish: Callable[[], None]) -> None:
+    def __init__(self, max_buffered: int | None, on_finish: Callable[[], None], name: str) -> None:
+        self.thread_name = f"{name}-writer"
         self.sent = 0
         self.ping_left_at = 0.0
         self.finished = False
@@ -50,7 +53,9 @@ class Writer:
         self._on_finish = on_finish
         self._condition = Condition()
         self._lock = self._condition.lock
-        self._idle = False
+        self._pool = shared_pool()
+        self._idle = False  # nothing is queued, and a thread must be asked for when something is
+        self._serving = False
         self._stopped = False
         self._accepting = True
         self._queued = 0
@@ -72,6 +77,17 @@ class Writer:
         self._encoder = Encoder()
 
     # Any thread.
+
+    def start(self) -> None:
+        """Make sure of a thread. Raises `RuntimeError` when the system gives none."""
+        self._pool.enlist(self)
+
+    def is_own_thread(self) -> bool:
+        return self._pool.is_own_thread()
+
+    def wait_left(self, timeout: float | None) -> bool:
+        """Wait until the thread is gone, unless others need it; False when `timeout` seconds were over."""
+        return self._pool.wait_left(timeout)
 
     @property
     def queued(self) -> int:
@@ -146,7 +162,8 @@ class Writer:
             self._waiting += size
             self._items += [(first, payload)]
             self._unfinished = not first & FIN
-            self._wake()
+            if self._idle:
+                self._wake()
         return True
 
     def end_fragments(self, turn: object) -> None:
@@ -163,6 +180,7 @@ class Writer:
                 self._deferred, self._deferred_bytes = [], 0
                 self._finishing = False
             self._fragmenter = None
+            self._condition.notify()
             self._wake()
 
     def _drop(self, size: int) -> None:
@@ -191,6 +209,7 @@ class Writer:
             mine = self._fragmenting_thread == threading.get_ident()
             self._finishing = finish and bool(self._deferred) and not mine
             self._half_close = self._half_close or half_close
+            self._condition.notify()
             self._wake()
 
     def wait_sent(self, timeout: float | None) -> bool:
@@ -213,7 +232,8 @@ class Writer:
 
     def _wait_flushed(self, done: Callable[[], bool], timeout: float | None) -> bool:
         with self._lock:
-            self._wake()  # a send() that Ctrl-C cut short may not have come to that
+            if self._idle:
+                self._wake()  # a send() that Ctrl-C cut short may not have come to that
             self._flushers += 1
         try:
             return self._condition.wait_until(done, timeout)
@@ -235,13 +255,14 @@ class Writer:
         """End the writer; a send under way ends when the stream is shut down."""
         with self._lock:
             self._stopped = True
-            self._accepting = self._finishing = False
-            self._wake()
+            if not self._serving:
+                self._finish()
 
     def after_fork(self) -> None:
         """In a forked child: an end without a word to the network."""
         self._accepting = self._finishing = False
         self.finished = True
+        self._pool = shared_pool()  # of this process: nothing is left of the parent's to wait for
         self._condition.after_fork()
         self._lock = self._condition.lock
 
@@ -252,52 +273,78 @@ class Writer:
         with self._lock:
             self._encoder = encoder
             self._stream = stream
-            self._wake()
+            self._idle = not self._has_work(stream)
+            if not self._idle:
+                self._wake()
 
     def wait_finished(self, timeout: float | None = None) -> bool:
-        """Wait until the writer thread is out of the stream; False when `timeout` seconds were over first."""
+        """Wait until no writer thread is in the stream; False when `timeout` seconds were over first."""
         return self._condition.wait_until(lambda: self.finished, timeout)
 
     # The writer thread.
 
-    def run(self) -> None:
-        """The body of the writer thread."""
+    def serve(self) -> None:
+        """Send what is queued, until nothing is; returns at once while another thread does that."""
+        with self._lock:
+            stream = self._stream
+            if self._serving or stream is None or self.finished:
+                return
+            self._serving = True
+            self._idle = False
         try:
-            self._condition.wait_until(lambda: self._stream is not None or self._stopped)
-            if self._stream is not None:
-                while self._step(self._stream):
-                    pass
+            while (work := self._take_work(stream)) is not None:
+                self._send(stream, *work)
+                if self._pool.crowded:  # the others' turn
+                    with self._lock:
+                        self._serving = False
+                    self._pool.submit(self)
+                    return
         except OSError as error:
             self.error = error  # the reader learns of the loss by itself, and tells it
-        finally:
-            with self._lock:
-                self._accepting = self._finishing = False
-                self.finished = True
-                self._condition.notify()
-            self._on_finish()
+            self._finish()
+        except BaseException:
+            self._finish()
+            raise
 
     def _wake(self) -> None:
-        self._condition.notify()
+        """Have a writer thread serve this connection; the caller holds the lock."""
+        if not (self._serving or self.finished):
+            self._pool.submit(self)
         self._idle = False  # last: who comes after a Ctrl-C in here wakes the writer again
 
-    def _take_work(self) -> _Work | None:
-        """All that is queued now; None, with a note that the writer is to be woken, while nothing is."""
-        close = None if self._finishing else self._close
-        pending = self._stream is not None and self._stream.output_pending
-        self._idle = not (self._items or self._controls or close or self._stopped or pending)
-        if self._idle:
-            return None
-        items, self._items = self._items, []
-        waiting, self._waiting = self._waiting, 0
-        return items, waiting, close
+    def _finish(self) -> None:
+        """Nothing more will be sent."""
+        with self._lock:
+            if self.finished:
+                return
+            self._accepting = self._finishing = False
+            self.finished = True
+            self._condition.notify()
+        self._pool.leave(self)
+        self._on_finish()
 
-    def _step(self, stream: Stream) -> bool:
-        """Send all that is queued now, in as few calls as that takes; False when it was the last."""
-        work = self._condition.wait_until(self._take_work)
-        assert work is not None  # nothing else ends the wait
-        if self._stopped:
-            return False
-        items, waiting, close = work
+    def _take_work(self, stream: Stream) -> _Work | None:
+        """All that is queued now; None when the thread is to serve others."""
+        with self._lock:
+            if self._stopped:
+                self._finish()
+                return None
+            if not self._has_work(stream):
+                self._idle = True
+                self._serving = False
+                return None
+            items, self._items = self._items, []
+            waiting, self._waiting = self._waiting, 0
+            return items, waiting, None if self._finishing else self._close
+
+    def _has_work(self, stream: Stream) -> bool:
+        close = self._close is not None and not self._finishing
+        return bool(self._items or self._controls or close or stream.output_pending)
+
+    def _send(
+        self, stream: Stream, items: list[tuple[int, bytes]], waiting: int, close: Close | None
+    ) -> None:
+        """Send in as few calls as that takes."""
         stream.flush()
         self._send_controls(stream)
         if waiting < PIECE and not self._encoder.compresses:
@@ -306,12 +353,11 @@ class Writer:
                 self._count_sent(waiting)
         else:
             self._send_items(stream, items)
-        if close is None:
-            return True
-        stream.send(self._encoder.frames([(FIN | Opcode.CLOSE, close.payload)]))
-        if self._half_close:
-            stream.end_output()
-        return False
+        if close is not None:
+            stream.send(self._encoder.frames([(FIN | Opcode.CLOSE, close.payload)]))
+            if self._half_close:
+                stream.end_output()
+            self._stopped = True
 
     def _count_sent(self, size: int) -> None:
         self.sent += size

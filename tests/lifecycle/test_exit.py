@@ -71,11 +71,14 @@ class Ends(LoopbackServer):
 
     def __init__(self) -> None:
         self._ends: queue.SimpleQueue[tuple[list[str | bytes], object]] = queue.SimpleQueue()
-        super().__init__(self._script)
+        super().__init__(self._script, receive_buffer=65536)
 
     def _script(self, peer: Peer) -> None:
         received: list[str | bytes] = []
         peer.accept()
+        if peer.request is not None and peer.request.target == "/unread":
+            peer.closing.wait(DEADLINE)
+            return
         try:
             while True:
                 received.append(peer.read_message())
@@ -221,6 +224,27 @@ def test_data_that_the_server_does_not_read_holds_up_nothing() -> None:
     """
     with LoopbackServer(script, receive_buffer=65536) as server:
         assert run(program, server.url()) == ""
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at the end of main", "after it"])
+def test_servers_that_do_not_read_hold_up_no_goodbye_to_others(late: bool, server: Ends) -> None:
+    program = f"""
+        unread = [syncws.connect(url + "unread") for _ in range(6)]
+        connections = [syncws.connect(url) for _ in range(3)]
+
+        def send():
+            if {late}:  # some versions of Python start no thread any more then
+                threading.main_thread().join()
+            for connection in unread:
+                connection.send(bytes(2**24))
+            for connection in connections:
+                connection.send("goodbye")
+            over()
+
+        threading.Thread(target=send).start() if {late} else send()
+    """
+    assert run(program, server.url()) == ""
+    assert [server.next() for _ in range(3)] == [(["goodbye"], 1001)] * 3
 
 
 def test_messages_that_no_callback_takes_hold_up_nothing() -> None:

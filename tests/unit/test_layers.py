@@ -45,7 +45,8 @@ ALLOWED: dict[str, str] = {
     "_condition": "",
     "_queue": "_http _messages _condition",
     "_pongs": "_condition",
-    "_writer": "_condition _errors _frames _encoder _stream",
+    "_pool": "_condition _log",
+    "_writer": "_condition _errors _frames _encoder _stream _pool",
     "_reader": (
         "_errors _url _frames _deflate _handshake _decoder _encoder _keepalive _options _waiter _stream "
         "_opening _queue _pongs _writer _log"

@@ -1,0 +1,201 @@
+"""The writer threads, which the connections share: at any moment most of these have nothing to send.
+
+Owns: the threads that write, and which of them are free. Runs on: `_run` on those threads; the methods under
+*any thread* never wait, but for `wait_left`. Must not import: sockets, the protocol.
+
+A thread serves one connection until that has nothing left to send, however long its network makes it wait,
+so there are as many as there are busy connections, and one to spare: the last that is free starts the next
+before it serves. `submit` starts none, and takes no lock: it runs in signal handlers and finalizers, and
+under the locks of the connections. Where the system gives no more threads, those that are there serve all.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import sys
+import threading
+from typing import Protocol
+
+from ._condition import Condition
+from ._log import log, log_exception
+
+# How many stay when nobody has anything to send, unless there are fewer connections: one to serve and one to
+# spare. These versions of CPython start no thread once the main thread has ended (python/cpython#113964), and
+# then a server that does not read must not hold up the others: there each connection brings a thread.
+_STARTS_NONE_AT_THE_END = (3, 12) <= sys.version_info < (3, 12, 3)
+KEPT = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
+
+# How long the others stay.
+IDLE_SECONDS = 1.0
+
+
+class Member(Protocol):
+    """What is known here of a `Writer`.
+
+    Attributes:
+        thread_name: what a thread is called while it serves this.
+    """
+
+    thread_name: str
+
+    def serve(self) -> None:
+        """Do all that there is to do, unless another thread is at it."""
+
+
+class Pool:
+    """Threads for those members that have something to do."""
+
+    def __init__(self) -> None:
+        # Each use of these is one operation, which is whole on every build. The lock is for decisions.
+        self._members: set[Member] = set()
+        self._jobs: collections.deque[Member] = collections.deque()
+        self._threads: set[threading.Thread] = set()
+        self._busy: set[threading.Thread] = set()
+        self._free: list[threading.Lock] = []  # one for each thread that waits, which it waits to acquire
+        self._lock = threading.RLock()
+        self._ends = Condition()
+        self._ended: list[threading.Thread] = []
+        self._forked = False
+
+    # Any thread.
+
+    def enlist(self, member: Member) -> None:
+        """Make sure of a thread for a new connection. Raises `RuntimeError` when the system gives none."""
+        self._members.add(member)
+        if len(self._threads) < self._count_kept():
+            self._start(member.thread_name)
+
+    def submit(self, member: Member) -> None:
+        """Have `member` served soon; to say so twice does no harm."""
+        self._jobs.append(member)  # first: a thread that is not called yet looks after it is in `_free`
+        self._call_one()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits to be served."""
+        return bool(self._jobs)
+
+    def leave(self, member: Member) -> None:
+        """`member` will have nothing to do any more."""
+        self._members.discard(member)
+        self._call_one()
+
+    def wait_left(self, timeout: float | None) -> bool:
+        """Wait until there are no more threads than members; False when `timeout` seconds were over first."""
+        if not self._ends.wait_until(lambda: len(self._threads) <= len(self._members), timeout):
+            return False
+        for thread in self._ended:
+            thread.join()
+        return True
+
+    def is_own_thread(self) -> bool:
+        return threading.current_thread() in self._threads
+
+    def after_fork(self) -> None:
+        """In a forked child: this pool is the parent's, and none of its threads is here."""
+        self._forked = True
+
+    def _call_one(self) -> None:
+        """Let a free thread look at what there is to do: the one that was busy last."""
+        for waiting in reversed(self._free.copy()):
+            try:
+                waiting.release()
+            except RuntimeError:
+                continue  # called already
+            return
+
+    def _count_kept(self) -> int:
+        return min(KEPT, len(self._members))
+
+    def _start(self, name: str) -> None:
+        # A daemon: a connection that nobody closes must not keep the process from ending.
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            self._threads.add(thread)
+            thread.start()
+        except BaseException:  # also Ctrl-C, or the time-out of a greenlet
+            self._threads.discard(thread)
+            raise
+
+    # The writer threads.
+
+    def _run(self) -> None:
+        """The body of a thread."""
+        thread = threading.current_thread()
+        try:
+            self._threads.add(thread)  # again, where Ctrl-C came right after its start
+            while (job := self._next_job(thread)) is not None:
+                self._serve(job, thread)
+        finally:
+            self._threads.discard(thread)
+            self._call_one()  # the call that this thread got may have been for a job
+            with self._ends.lock:
+                self._ends.notify()
+            if self._forked:
+                # A greenlet, which a fork takes along. gevent prints a traceback when a thread that was
+                # started before the fork ends in the child, so it stays.
+                threading.Event().wait()
+
+    def _next_job(self, thread: threading.Thread) -> Member | None:
+        """Who is to be served next; waits until somebody is. None when the thread is to end."""
+        called = True
+        while True:
+            waiting = threading.Lock()
+            waiting.acquire()
+            self._free.append(waiting)
+            try:
+                # Not bool(): popleft() comes after append() for all threads, on free-threaded builds too.
+                return self._jobs.popleft()
+            except IndexError:
+                if self._may_end(thread, tired=not called):
+                    return None
+                called = waiting.acquire(timeout=IDLE_SECONDS if len(self._threads) > KEPT else -1)
+            finally:
+                self._free.remove(waiting)
+
+    def _may_end(self, thread: threading.Thread, tired: bool) -> bool:
+        """Whether there are enough without this thread, which is not counted from then on. `tired`: it had
+        nothing to do for `IDLE_SECONDS`."""
+        with self._lock:
+            if len(self._threads) <= (self._count_kept() if tired else len(self._members)):
+                return False
+            # In this order: who waits for the end of all then finds it there.
+            self._ended = [thread, *(other for other in self._ended if other.is_alive())]
+            self._threads.discard(thread)
+            return True
+
+    def _serve(self, job: Member, thread: threading.Thread) -> None:
+        self._busy.add(thread)
+        if len(self._threads) <= len(self._busy) < len(self._members):
+            try:
+                self._start(job.thread_name)
+            except RuntimeError as error:
+                log(logging.DEBUG, {}, "%s: no further thread: %r", job.thread_name, error)
+        if thread.name != job.thread_name:
+            thread.name = job.thread_name
+        try:
+            job.serve()
+        except Exception:
+            log_exception({}, "%s: a fault of syncws itself", job.thread_name)
+        finally:
+            self._busy.discard(thread)
+
+
+_shared = Pool()
+
+
+def shared_pool() -> Pool:
+    """The pool of this process."""
+    return _shared
+
+
+def _after_fork() -> None:
+    global _shared
+    _shared.after_fork()
+    _shared = Pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
