@@ -110,7 +110,7 @@ class Engine:
         self._face = weakref.ref(face)
         _engines.add(weakref.ref(self, _engines.discard))
         try:
-            self.writer.start()
+            self.writer.pool.enlist(self.writer)
             for name, body in (("reader", self._reader.run), *bodies):
                 # Daemons: a connection that nobody closes must not keep the process from ending.
                 thread = threading.Thread(
@@ -179,13 +179,13 @@ class Engine:
         for thread in self._threads:
             thread.join()
         left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
-        return self.writer.wait_left(left)
+        return self.writer.pool.wait_left(left)
 
     def _all_over(self) -> bool:
         return not self._running
 
     def is_own_thread(self) -> bool:
-        return threading.current_thread() in self._threads or self.writer.is_own_thread()
+        return threading.current_thread() in self._threads or self.writer.pool.is_own_thread()
 
     def _wake_reader(self) -> None:
         self._reader.wake()

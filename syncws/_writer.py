@@ -35,7 +35,8 @@ class Writer:
     """The sending half of one connection.
 
     Attributes:
-        thread_name: what the writer thread is called while it serves this connection.
+        pool: where the writer thread comes from when there is something to send.
+        thread_name: what it is called then.
         sent: bytes of application data handed to the network so far; only the writer thread changes it.
         ping_left_at: when the last Ping was handed to the network; 0 before.
         finished: True when nothing more will be sent.
@@ -43,6 +44,7 @@ class Writer:
     """
 
     def __init__(self, max_buffered: int | None, on_finish: Callable[[], None], name: str) -> None:
+        self.pool = shared_pool()
         self.thread_name = f"{name}-writer"
         self.sent = 0
         self.ping_left_at = 0.0
@@ -53,7 +55,6 @@ class Writer:
         self._on_finish = on_finish
         self._condition = Condition()
         self._lock = self._condition.lock
-        self._pool = shared_pool()
         self._idle = False  # nothing is queued, and a thread must be asked for when something is
         self._serving = False
         self._stopped = False
@@ -77,17 +78,6 @@ class Writer:
         self._encoder = Encoder()
 
     # Any thread.
-
-    def start(self) -> None:
-        """Make sure of a thread. Raises `RuntimeError` when the system gives none."""
-        self._pool.enlist(self)
-
-    def is_own_thread(self) -> bool:
-        return self._pool.is_own_thread()
-
-    def wait_left(self, timeout: float | None) -> bool:
-        """Wait until the thread is gone, unless others need it; False when `timeout` seconds were over."""
-        return self._pool.wait_left(timeout)
 
     @property
     def queued(self) -> int:
@@ -262,7 +252,7 @@ class Writer:
         """In a forked child: an end without a word to the network."""
         self._accepting = self._finishing = False
         self.finished = True
-        self._pool = shared_pool()  # of this process: nothing is left of the parent's to wait for
+        self.pool = shared_pool()  # of this process: nothing is left of the parent's to wait for
         self._condition.after_fork()
         self._lock = self._condition.lock
 
@@ -294,10 +284,10 @@ class Writer:
         try:
             while (work := self._take_work(stream)) is not None:
                 self._send(stream, *work)
-                if self._pool.crowded:  # the others' turn
+                if self.pool.crowded:  # the others' turn
                     with self._lock:
                         self._serving = False
-                    self._pool.submit(self)
+                    self.pool.submit(self)
                     return
         except OSError as error:
             self.error = error  # the reader learns of the loss by itself, and tells it
@@ -309,7 +299,7 @@ class Writer:
     def _wake(self) -> None:
         """Have a writer thread serve this connection; the caller holds the lock."""
         if not (self._serving or self.finished):
-            self._pool.submit(self)
+            self.pool.submit(self)
         self._idle = False  # last: who comes after a Ctrl-C in here wakes the writer again
 
     def _finish(self) -> None:
@@ -320,7 +310,7 @@ class Writer:
             self._accepting = self._finishing = False
             self.finished = True
             self._condition.notify()
-        self._pool.leave(self)
+        self.pool.leave(self)
         self._on_finish()
 
     def _take_work(self, stream: Stream) -> _Work | None:

@@ -148,7 +148,7 @@ def test_close_on_a_writer_thread_as_a_finalizer_calls_it_does_not_wait_for_itse
             connection.close()
             closed.set()
 
-    connection._writer._pool.submit(Finalizer())
+    connection._writer.pool.submit(Finalizer())
     assert closed.wait(SECONDS)
     with pytest.raises(syncws.ConnectionClosed, match="1000"):
         connection.recv(SECONDS)
