@@ -44,18 +44,22 @@ class Member(Protocol):
         """Do all that there is to do, unless another thread is at it."""
 
 
+class _WriterThread(threading.Thread):
+    """A thread of a pool, also before and after it counts as one."""
+
+
 class Pool:
     """Threads for those members that have something to do."""
 
     def __init__(self) -> None:
-        # Each use of these is one operation, which is whole on every build. The lock is for decisions.
+        # Each use of these is one operation, which is whole on every build.
         self._members: set[Member] = set()
         self._jobs: collections.deque[Member] = collections.deque()
+        self._free: list[threading.Lock] = []  # one for each thread that waits, which it waits to acquire
+        # These change under the lock of this; notified is what `wait_left` waits for.
+        self._changes = Condition()
         self._threads: set[threading.Thread] = set()
         self._busy: set[threading.Thread] = set()
-        self._free: list[threading.Lock] = []  # one for each thread that waits, which it waits to acquire
-        self._lock = threading.RLock()
-        self._ends = Condition()
         self._ended: list[threading.Thread] = []
         self._forked = False
 
@@ -63,9 +67,10 @@ class Pool:
 
     def enlist(self, member: Member) -> None:
         """Make sure of a thread for a new connection. Raises `RuntimeError` when the system gives none."""
-        self._members.add(member)
-        if len(self._threads) < self._count_kept():
-            self._start(member.thread_name)
+        with self._changes.lock:
+            self._members.add(member)
+            self._changes.notify()
+        self._add_thread(member.thread_name)
 
     def submit(self, member: Member) -> None:
         """Have `member` served soon; to say so twice does no harm."""
@@ -84,18 +89,17 @@ class Pool:
 
     def wait_left(self, timeout: float | None) -> bool:
         """Wait until there are no more threads than members; False when `timeout` seconds were over first."""
-        if not self._ends.wait_until(lambda: len(self._threads) <= len(self._members), timeout):
+        if not self._changes.wait_until(lambda: len(self._threads) <= len(self._members), timeout):
             return False
         for thread in self._ended:
             thread.join()
         return True
 
-    def is_own_thread(self) -> bool:
-        return threading.current_thread() in self._threads
-
     def after_fork(self) -> None:
         """In a forked child: this pool is the parent's, and none of its threads is here."""
         self._forked = True
+        self._threads, self._busy, self._ended = set(), set(), []
+        self._changes.after_fork()
 
     def _call_one(self) -> None:
         """Let a free thread look at what there is to do: the one that was busy last."""
@@ -106,17 +110,25 @@ class Pool:
                 continue  # called already
             return
 
-    def _count_kept(self) -> int:
-        return min(KEPT, len(self._members))
+    def _count_needed(self) -> int:
+        return min(len(self._members), max(KEPT, len(self._busy) + 1))
 
-    def _start(self, name: str) -> None:
-        # A daemon: a connection that nobody closes must not keep the process from ending.
-        thread = threading.Thread(target=self._run, name=name, daemon=True)
+    def _add_thread(self, name: str) -> None:
+        """Start a thread, if there are too few."""
+        thread = None
         try:
-            self._threads.add(thread)
+            with self._changes.lock:
+                if len(self._threads) >= self._count_needed():
+                    return
+                # A daemon: a connection that nobody closes must not keep the process from ending.
+                thread = _WriterThread(target=self._run, name=name, daemon=True)
+                self._threads.add(thread)
             thread.start()
         except BaseException:  # also Ctrl-C, or the time-out of a greenlet
-            self._threads.discard(thread)
+            with self._changes.lock:
+                if thread is not None and thread.ident is None:  # if it was started, it counts itself
+                    self._threads.discard(thread)
+                    self._changes.notify()
             raise
 
     # The writer threads.
@@ -125,14 +137,12 @@ class Pool:
         """The body of a thread."""
         thread = threading.current_thread()
         try:
-            self._threads.add(thread)  # again, where Ctrl-C came right after its start
             while (job := self._next_job(thread)) is not None:
                 self._serve(job, thread)
         finally:
-            self._threads.discard(thread)
-            self._call_one()  # the call that this thread got may have been for a job
-            with self._ends.lock:
-                self._ends.notify()
+            with self._changes.lock:
+                self._threads.discard(thread)
+                self._changes.notify()
             if self._forked:
                 # A greenlet, which a fork takes along. gevent prints a traceback when a thread that was
                 # started before the fork ends in the child, so it stays.
@@ -146,41 +156,55 @@ class Pool:
             waiting.acquire()
             self._free.append(waiting)
             try:
-                # Not bool(): popleft() comes after append() for all threads, on free-threaded builds too.
-                return self._jobs.popleft()
-            except IndexError:
-                if self._may_end(thread, tired=not called):
-                    return None
-                called = waiting.acquire(timeout=IDLE_SECONDS if len(self._threads) > KEPT else -1)
+                job = self._take_job()
+                if job is None and not self._may_end(thread, tired=not called):
+                    called = waiting.acquire(timeout=IDLE_SECONDS if len(self._threads) > KEPT else -1)
+                    continue
             finally:
                 self._free.remove(waiting)
+            if self._jobs or len(self._threads) > len(self._members):
+                self._call_one()  # the call for that may have come to this thread, which is not free now
+            return job
+
+    def _take_job(self) -> Member | None:
+        try:
+            # Not bool(): popleft() comes after append() for all threads, on free-threaded builds too.
+            return self._jobs.popleft()
+        except IndexError:
+            return None
 
     def _may_end(self, thread: threading.Thread, tired: bool) -> bool:
         """Whether there are enough without this thread, which is not counted from then on. `tired`: it had
         nothing to do for `IDLE_SECONDS`."""
-        with self._lock:
-            if len(self._threads) <= (self._count_kept() if tired else len(self._members)):
+        with self._changes.lock:
+            self._threads.discard(thread)  # first, for a finalizer that makes a connection just here
+            if len(self._threads) < (self._count_needed() if tired else len(self._members)):
+                self._threads.add(thread)
                 return False
-            # In this order: who waits for the end of all then finds it there.
             self._ended = [thread, *(other for other in self._ended if other.is_alive())]
-            self._threads.discard(thread)
             return True
 
     def _serve(self, job: Member, thread: threading.Thread) -> None:
-        self._busy.add(thread)
-        if len(self._threads) <= len(self._busy) < len(self._members):
-            try:
-                self._start(job.thread_name)
-            except RuntimeError as error:
-                log(logging.DEBUG, {}, "%s: no further thread: %r", job.thread_name, error)
-        if thread.name != job.thread_name:
-            thread.name = job.thread_name
+        with self._changes.lock:
+            self._busy.add(thread)
         try:
+            self._add_thread(job.thread_name)
+        except Exception as error:
+            log(logging.DEBUG, {}, "%s: no further thread: %r", job.thread_name, error)
+        try:
+            if thread.name != job.thread_name:
+                thread.name = job.thread_name
             job.serve()
         except Exception:
             log_exception({}, "%s: a fault of syncws itself", job.thread_name)
         finally:
-            self._busy.discard(thread)
+            with self._changes.lock:
+                self._busy.discard(thread)
+
+
+def is_writer_thread() -> bool:
+    """Whether this is a thread of a pool."""
+    return isinstance(threading.current_thread(), _WriterThread)
 
 
 _shared = Pool()

@@ -284,7 +284,7 @@ class Writer:
         try:
             while (work := self._take_work(stream)) is not None:
                 self._send(stream, *work)
-                if self.pool.crowded:  # the others' turn
+                if self.pool.crowded and not self._stopped:  # the others' turn
                     with self._lock:
                         self._serving = False
                     self.pool.submit(self)

@@ -84,15 +84,19 @@ def test_idle_connections_need_two_writer_threads_together(servers: Servers) -> 
     assert_answers(connections[-1])
 
 
-def test_servers_that_do_not_read_hold_up_their_own_connections_only(servers: Servers) -> None:
-    reading = [servers.connect() for _ in range(3)]
+def test_servers_that_do_not_read_hold_up_their_own_connections_only(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.001)
+    reading: list[Connection] = []
     stalled = []
     for count in range(1, 9):
         stalled += [servers.connect_stalling()]
         send_until_stalled(stalled[-1])
+        reading = [*reading[-3:], servers.connect()]
         for connection in reading:
             assert_answers(connection)
-        assert count < len(writer_threads()) <= count + len(reading)
+        wait_until(lambda count=count: len(writer_threads()) == max(2, count + 1))  # type: ignore[misc]
     for connection in [*stalled, *reading]:
         assert f"{connection._engine.name}-writer" in writer_threads() or connection in reading
     servers.read.set()
@@ -258,6 +262,62 @@ def test_no_job_is_forgotten_while_threads_come_and_go(members: int, monkeypatch
         task.result()
     assert pool.wait_left(SECONDS)
     assert not pool._threads and not pool._busy and not pool._free
+
+
+@pytest.mark.parametrize("others", range(4))
+def test_members_come_while_others_leave(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pool, "KEPT", 2)
+    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0005)
+    pool = Pool()
+    Hesitation(others).into(pool)
+    standing = [Account(pool) for _ in range(others)]
+    leaving = Account(pool)
+    for account in [*standing, leaving]:
+        pool.enlist(account)
+
+    def leave(account: Account) -> None:
+        pool.leave(account)
+        assert pool.wait_left(SECONDS)
+
+    for _ in range(150):
+        task = Task(lambda account=leaving: leave(account))  # type: ignore[misc]
+        leaving = Account(pool)
+        pool.enlist(leaving)
+        leaving.give()
+        leaving.wait_done(1)
+        task.result()
+    for account in [*standing, leaving]:
+        leave(account)
+    assert not pool._threads and not pool._busy and not pool._free
+
+
+@pytest.mark.parametrize("members", range(1, 6))
+def test_no_job_waits_for_the_end_of_another(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pool, "KEPT", 2)
+    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0005)
+    pool = Pool()
+    Hesitation(members).into(pool)
+    at_once = threading.Barrier(members)
+
+    class Together(Account):
+        def serve(self) -> None:
+            at_once.wait(SECONDS)
+            super().serve()
+
+    accounts = [Together(pool) for _ in range(members)]
+    for account in accounts:
+        pool.enlist(account)
+
+    def work(account: Together) -> None:
+        for _ in range(60):
+            account.give()
+            account.wait_done(1)
+
+    for task in [Task(lambda account=account: work(account)) for account in accounts]:  # type: ignore[misc]
+        task.result()
+    for account in accounts:
+        pool.leave(account)
+    assert pool.wait_left(SECONDS)
 
 
 def test_messages_of_many_connections_all_arrive_while_writer_threads_come_and_go(

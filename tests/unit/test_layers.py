@@ -55,7 +55,7 @@ ALLOWED: dict[str, str] = {
     "_inbox": "_messages _queue",
     "_uwsgi": "",
     "_engine": (
-        "_condition _uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _writer _reader"
+        "_condition _uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _pool _writer _reader"
     ),
     # 4: faces
     "_websocket": (
