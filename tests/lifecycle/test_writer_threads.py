@@ -38,14 +38,23 @@ class Servers(contextlib.ExitStack):
         self.read = threading.Event()
         self._echoing = self.enter_context(LoopbackServer())
         self._stalling = self.enter_context(LoopbackServer(self._stall))
+        self._discarding = self.enter_context(LoopbackServer(self._discard))
 
     def _stall(self, peer: Peer) -> None:
         peer.accept()
         assert self.read.wait(SECONDS)
         peer.echo()
 
+    def _discard(self, peer: Peer) -> None:
+        peer.accept()
+        peer.wait_eof(SECONDS)
+
     def connect(self) -> Connection:
         return self.enter_context(syncws.connect(self._echoing.url()))
+
+    def connect_discarding(self) -> Connection:
+        """A connection whose server reads, and never answers."""
+        return self.enter_context(syncws.connect(self._discarding.url(), close_timeout=1))
 
     def connect_stalling(self) -> Connection:
         """A connection whose server does not read."""
@@ -93,10 +102,12 @@ def test_servers_that_do_not_read_hold_up_their_own_connections_only(
     for count in range(1, 9):
         stalled += [servers.connect_stalling()]
         send_until_stalled(stalled[-1])
-        reading = [*reading[-3:], servers.connect()]
+        if count > 1:  # the first comes when all threads that are there are held up
+            reading = [*reading[-3:], servers.connect()]
         for connection in reading:
             assert_answers(connection)
-        wait_until(lambda count=count: len(writer_threads()) == max(2, count + 1))  # type: ignore[misc]
+        expected = count + 1 if reading else count
+        wait_until(lambda expected=expected: len(writer_threads()) == expected)  # type: ignore[misc]
     for connection in [*stalled, *reading]:
         assert f"{connection._engine.name}-writer" in writer_threads() or connection in reading
     servers.read.set()
@@ -156,6 +167,31 @@ def test_close_on_a_writer_thread_as_a_finalizer_calls_it_does_not_wait_for_itse
     assert closed.wait(SECONDS)
     with pytest.raises(syncws.ConnectionClosed, match="1000"):
         connection.recv(SECONDS)
+
+
+def test_without_more_threads_a_connection_that_never_stops_sending_takes_turns_with_others(
+    servers: Servers,
+) -> None:
+    stalling, hot, other = servers.connect_stalling(), servers.connect_discarding(), servers.connect()
+    wait_until(lambda: len(writer_threads()) == 2)
+    answered = threading.Event()
+
+    def keep_sending() -> None:
+        while not answered.is_set():
+            hot.send(bytes(1000))
+            while hot.bufferedAmount > 2**20:  # but never down to nothing
+                threading.Event().wait(0.0001)
+
+    task = Task(keep_sending)
+    with no_more_threads():
+        send_until_stalled(stalling)
+        wait_until(lambda: hot._writer.sent > 2**22)
+        for _ in range(20):
+            assert_answers(other)
+        answered.set()
+        task.result()
+    servers.read.set()
+    assert stalling.recv(SECONDS) == MUCH
 
 
 class Account:
