@@ -23,7 +23,7 @@ from ._frames import Close, CloseCode
 from ._handshake import Asked, make_key
 from ._options import Options
 from ._pongs import Pongs
-from ._pool import is_writer_thread, shared_pool
+from ._pool import shared_pool
 from ._queue import Closed, EventQueue
 from ._reader import Reader
 from ._url import URL
@@ -186,7 +186,7 @@ class Engine:
         return not self._running
 
     def is_own_thread(self) -> bool:
-        return threading.current_thread() in self._threads or is_writer_thread()
+        return threading.current_thread() in self._threads or self.writer.pool.is_own_thread()
 
     def _wake_reader(self) -> None:
         self._reader.wake()

@@ -44,10 +44,6 @@ class Member(Protocol):
         """Do all that there is to do, unless another thread is at it."""
 
 
-class _WriterThread(threading.Thread):
-    """A thread of a pool, also before and after it counts as one."""
-
-
 class Pool:
     """Threads for those members that have something to do."""
 
@@ -60,7 +56,7 @@ class Pool:
         self._changes = Condition()
         self._threads: set[threading.Thread] = set()
         self._busy: set[threading.Thread] = set()
-        self._ended: list[threading.Thread] = []
+        self._alive: set[threading.Thread] = set()  # also those that do not count any more
         self._forked = False
 
     # Any thread.
@@ -91,14 +87,19 @@ class Pool:
         """Wait until there are no more threads than members; False when `timeout` seconds were over first."""
         if not self._changes.wait_until(lambda: len(self._threads) <= len(self._members), timeout):
             return False
-        for thread in self._ended:
+        with self._changes.lock:
+            ending = self._alive - self._threads
+        for thread in ending:
             thread.join()
         return True
+
+    def is_own_thread(self) -> bool:
+        return threading.current_thread() in self._alive
 
     def after_fork(self) -> None:
         """In a forked child: this pool is the parent's, and none of its threads is here."""
         self._forked = True
-        self._threads, self._busy, self._ended = set(), set(), []
+        self._threads, self._busy, self._alive = set(), set(), set()
         self._changes.after_fork()
 
     def _call_one(self) -> None:
@@ -121,12 +122,12 @@ class Pool:
                 if len(self._threads) >= self._count_needed():
                     return
                 # A daemon: a connection that nobody closes must not keep the process from ending.
-                thread = _WriterThread(target=self._run, name=name, daemon=True)
+                thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._threads.add(thread)
             thread.start()
         except BaseException:  # also Ctrl-C, or the time-out of a greenlet
             with self._changes.lock:
-                if thread is not None and thread.ident is None:  # if it was started, it counts itself
+                if thread is not None and thread.ident is None:
                     self._threads.discard(thread)
                     self._changes.notify()
             raise
@@ -136,6 +137,9 @@ class Pool:
     def _run(self) -> None:
         """The body of a thread."""
         thread = threading.current_thread()
+        with self._changes.lock:
+            self._alive = {thread, *(other for other in self._alive if other.is_alive())}
+            self._threads.add(thread)  # again, where Ctrl-C cut its start short
         try:
             while (job := self._next_job(thread)) is not None:
                 self._serve(job, thread)
@@ -181,7 +185,6 @@ class Pool:
             if len(self._threads) < (self._count_needed() if tired else len(self._members)):
                 self._threads.add(thread)
                 return False
-            self._ended = [thread, *(other for other in self._ended if other.is_alive())]
             return True
 
     def _serve(self, job: Member, thread: threading.Thread) -> None:
@@ -200,11 +203,6 @@ class Pool:
         finally:
             with self._changes.lock:
                 self._busy.discard(thread)
-
-
-def is_writer_thread() -> bool:
-    """Whether this is a thread of a pool."""
-    return isinstance(threading.current_thread(), _WriterThread)
 
 
 _shared = Pool()
