@@ -190,10 +190,12 @@ class Pool:
     def _serve(self, job: Member, thread: threading.Thread) -> None:
         with self._changes.lock:
             self._busy.add(thread)
-        try:
-            self._add_thread(job.thread_name)
-        except Exception as error:
-            log(logging.DEBUG, {}, "%s: no further thread: %r", job.thread_name, error)
+            last_free = len(self._threads) < self._count_needed()
+        if last_free:
+            try:
+                self._add_thread(job.thread_name)
+            except Exception as error:
+                log(logging.DEBUG, {}, "%s: no further thread: %r", job.thread_name, error)
         try:
             if thread.name != job.thread_name:
                 thread.name = job.thread_name
