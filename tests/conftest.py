@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -52,6 +53,9 @@ def _is_numeric(host: str | bytes) -> bool:
 
 
 sys.addaudithook(_without_network)
+
+# A shell has what it runs in the background ignore Ctrl-C, and all that this starts in turn.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _descriptors() -> dict[str, str]:
