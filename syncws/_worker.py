@@ -121,7 +121,8 @@ class Worker:
         until = time.monotonic() + FIRST_EVENT_SECONDS
         batch = self._queue.take()
         self._gate.wait_until(lambda: self._gate_open, until - time.monotonic())
-        time.sleep(max(0.0, self._not_before - time.monotonic()))
+        if (left := self._not_before - time.monotonic()) > 0:
+            time.sleep(left)
         while self._dispatch_batch(batch):
             batch = []  # held no longer than need be
             batch = self._queue.take()
