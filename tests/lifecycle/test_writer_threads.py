@@ -119,8 +119,8 @@ def test_servers_that_do_not_read_hold_up_their_own_connections_only(
 
 @contextlib.contextmanager
 def no_more_threads() -> Iterator[None]:
-    """Let the system refuse to start a thread: there is no room for a stack so large."""
-    before = threading.stack_size(2**46)
+    """Let the system refuse to start a thread: no address space holds a stack so large."""
+    before = threading.stack_size(2**60)
     try:
         with pytest.raises(RuntimeError, match="start new thread"):
             threading.Thread(target=print).start()
