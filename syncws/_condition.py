@@ -99,3 +99,9 @@ class Flag:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set; False when `timeout` seconds were over first."""
         return self._condition.wait_until(self.is_set, timeout)
+
+
+def stay() -> None:
+    """Wait for good, as a greenlet does that a fork took along into the child: gevent prints a traceback when
+    a thread that was started before the fork ends there."""
+    threading.Event().wait()

@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from ._condition import Condition
+from ._condition import Condition, stay
 from ._errors import ConnectionClosed, WebSocketError
 from ._frames import Close, CloseCode
 from ._handshake import Asked, make_key
@@ -200,9 +200,7 @@ class Engine:
                 self._running.discard(name)
                 self._over.notify()
             if self._forked:
-                # A greenlet, which a fork takes along. gevent prints a traceback when a thread that was
-                # started before the fork ends in the child, so it stays.
-                threading.Event().wait()
+                stay()
 
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""

@@ -18,7 +18,7 @@ import sys
 import threading
 from typing import Protocol
 
-from ._condition import Condition
+from ._condition import Condition, stay
 from ._log import log, log_exception
 
 # How many stay when nobody has anything to send, unless there are fewer connections: one to serve and one to
@@ -148,9 +148,7 @@ class Pool:
                 self._threads.discard(thread)
                 self._changes.notify()
             if self._forked:
-                # A greenlet, which a fork takes along. gevent prints a traceback when a thread that was
-                # started before the fork ends in the child, so it stays.
-                threading.Event().wait()
+                stay()
 
     def _next_job(self, thread: threading.Thread) -> Member | None:
         """Who is to be served next; waits until somebody is. None when the thread is to end."""

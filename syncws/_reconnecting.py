@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from ._condition import Flag
+from ._condition import Flag, stay
 from ._engine import is_process_ending
 from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
@@ -230,7 +230,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
                 return
             stopped = self._stopped.wait(self._retry_in)
             if self._over:
-                threading.Event().wait()  # a greenlet, which a fork took along: in the child there is no more
+                stay()
             if stopped:
                 self._lose(WebSocketError("close() was called before the connection was open"))
                 continue
