@@ -7,8 +7,9 @@ import contextlib
 import queue
 import random
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +18,8 @@ from syncws import Connection, _pool
 from syncws._loopback import LoopbackServer, Peer
 from syncws._pool import Member, Pool
 from tests.pull.support import SECONDS, Task, switching_all_the_time, wait_until
+
+T = TypeVar("T")
 
 # More than the kernel's buffers of one connection hold.
 MUCH = bytes(2**24)
@@ -267,12 +270,24 @@ class Hesitation:
         pool._threads, pool._members = Counted(), Counted()
 
 
-@pytest.mark.parametrize("members", range(1, 6))
-def test_no_job_is_forgotten_while_threads_come_and_go(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def hesitating_pool(seed: int, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    """A pool whose threads end soon, and hesitate as all who use it."""
     monkeypatch.setattr(_pool, "KEPT", 2)
     monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0005)
     pool = Pool()
-    Hesitation(members).into(pool)
+    Hesitation(seed).into(pool)
+    return pool
+
+
+def run_all(call: Callable[[T], object], arguments: Iterable[T]) -> None:
+    """Call it with each of these, all at once."""
+    for task in [Task(partial(call, argument)) for argument in arguments]:
+        task.result()
+
+
+@pytest.mark.parametrize("members", range(1, 6))
+def test_no_job_is_forgotten_while_threads_come_and_go(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = hesitating_pool(members, monkeypatch)
     all_quiet = threading.Barrier(members)
 
     def work(number: int) -> None:
@@ -293,18 +308,14 @@ def test_no_job_is_forgotten_while_threads_come_and_go(members: int, monkeypatch
             pool.enlist(account)
         pool.leave(account)
 
-    for task in [Task(lambda number=number: work(number)) for number in range(members)]:  # type: ignore[misc]
-        task.result()
+    run_all(work, range(members))
     assert pool.wait_left(SECONDS)
     assert not pool._threads and not pool._busy and not pool._free
 
 
 @pytest.mark.parametrize("others", range(4))
 def test_members_come_while_others_leave(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pool, "KEPT", 2)
-    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0005)
-    pool = Pool()
-    Hesitation(others).into(pool)
+    pool = hesitating_pool(others, monkeypatch)
     standing = [Account(pool) for _ in range(others)]
     leaving = Account(pool)
     for account in [*standing, leaving]:
@@ -315,7 +326,7 @@ def test_members_come_while_others_leave(others: int, monkeypatch: pytest.Monkey
         assert pool.wait_left(SECONDS)
 
     for _ in range(150):
-        task = Task(lambda account=leaving: leave(account))  # type: ignore[misc]
+        task = Task(partial(leave, leaving))
         leaving = Account(pool)
         pool.enlist(leaving)
         leaving.give()
@@ -328,10 +339,7 @@ def test_members_come_while_others_leave(others: int, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("members", range(1, 6))
 def test_no_job_waits_for_the_end_of_another(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pool, "KEPT", 2)
-    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0005)
-    pool = Pool()
-    Hesitation(members).into(pool)
+    pool = hesitating_pool(members, monkeypatch)
     at_once = threading.Barrier(members)
 
     class Together(Account):
@@ -348,8 +356,7 @@ def test_no_job_waits_for_the_end_of_another(members: int, monkeypatch: pytest.M
             account.give()
             account.wait_done(1)
 
-    for task in [Task(lambda account=account: work(account)) for account in accounts]:  # type: ignore[misc]
-        task.result()
+    run_all(work, accounts)
     for account in accounts:
         pool.leave(account)
     assert pool.wait_left(SECONDS)
@@ -369,8 +376,7 @@ def test_messages_of_many_connections_all_arrive_while_writer_threads_come_and_g
                 connection.send(f"from {number}")
 
     with switching_all_the_time():
-        for task in [Task(lambda number=number: send(number)) for number in range(3)]:  # type: ignore[misc]
-            task.result()
+        run_all(send, range(3))
     for connection in connections:
         received = [connection.recv(SECONDS) for _ in range(3 * count)]
         assert sorted(received) == sorted(count * [f"from {number}" for number in range(3)])
