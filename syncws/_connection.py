@@ -16,13 +16,12 @@ from typing import Any, TypeVar
 from ._engine import Engine
 from ._errors import ConnectionClosed, WebSocketError
 from ._frames import FIN, Buffer, Close, CloseCode, Opcode
-from ._handshake import check_protocols
 from ._http import Response
 from ._inbox import Inbox
 from ._messages import check_close, encode_message
-from ._options import Options
+from ._options import check_arguments
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
-from ._url import URL, check_port, parse_url
+from ._url import URL
 
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
@@ -57,16 +56,6 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
     connection = begin(url, protocols, options)
     connection._wait_open()
     return connection
-
-
-def check_arguments(
-    url: str, protocols: str | Iterable[str], options: dict[str, Any]
-) -> tuple[URL, tuple[str, ...], Options]:
-    """What a connection is made of; raises for the caller's mistakes, as `connect` says."""
-    parsed = parse_url(url)
-    checked = check_protocols(protocols)
-    check_port(parsed)
-    return parsed, checked, Options.from_keywords(**options)
 
 
 def begin(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._handshake import RESERVED_HEADERS
+from ._handshake import RESERVED_HEADERS, check_protocols
 from ._http import Headers, check_field, get_all
+from ._url import URL, check_port, parse_url
 
 if TYPE_CHECKING:
     import ssl
@@ -153,3 +154,13 @@ def _queue_limit(value: QueueLimit) -> tuple[int | None, int | None]:
             raise TypeError(f"max_queue must be bytes, (bytes, messages) or None, not {value!r}")
         _check_count("max_queue", part)
     return pair
+
+
+def check_arguments(
+    url: str, protocols: str | Iterable[str], options: dict[str, Any]
+) -> tuple[URL, tuple[str, ...], Options]:
+    """What a connection is made of; raises for the caller's mistakes, as `WebSocket` and `connect` say."""
+    parsed = parse_url(url)
+    checked = check_protocols(protocols)
+    check_port(parsed)
+    return parsed, checked, Options.from_keywords(**options)

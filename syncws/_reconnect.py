@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any
 
 from ._condition import Flag
-from ._connection import Connection, begin, check_arguments
+from ._connection import Connection, begin
 from ._engine import is_process_ending
 from ._errors import ConnectionClosed
 from ._log import log
-from ._options import HeadersLike
+from ._options import HeadersLike, check_arguments
 from ._retry import History, Policy, default_policy
 
 

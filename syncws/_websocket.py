@@ -16,13 +16,11 @@ from ._engine import Engine, is_process_ending
 from ._errors import InvalidStateErr, WebSocketError
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
 from ._frames import Buffer, CloseCode
-from ._handshake import check_protocols
 from ._log import log
 from ._messages import Message, Part, check_close, encode_message
-from ._options import Options
+from ._options import check_arguments
 from ._queue import Closed, Opening
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
-from ._url import check_port, parse_url
 from ._worker import Dispatch, Worker
 
 
@@ -72,9 +70,7 @@ class WebSocket(ReadyStates, EventTarget):
         super().__init__()
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
-        self._url = parse_url(url)
-        checked_protocols = check_protocols(protocols)
-        check_port(self._url)
+        self._url, checked_protocols, checked_options = check_arguments(url, protocols, options)
         self._origin = self._url.origin
         self._state_lock = threading.RLock()  # reentrant, as `_condition` says
         self._ready_state = CONNECTING
@@ -84,7 +80,7 @@ class WebSocket(ReadyStates, EventTarget):
         self._extensions = ""
         self._sent_as_seen = 0
         self._last_events: list[Event] | None = None  # those that are still to be told
-        self._engine = Engine(self._url, checked_protocols, Options.from_keywords(**options))
+        self._engine = Engine(self._url, checked_protocols, checked_options)
         self._writer = self._engine.writer
         self._log_fields = self._engine.log_fields
         self._worker = Worker(self._engine.queue, self, now, dispatch, self._log_fields)

@@ -33,7 +33,7 @@ ALLOWED: dict[str, str] = {
     "_decoder": "_errors _frames _deflate _messages",
     "_encoder": "_frames _deflate",
     "_keepalive": "",
-    "_options": "_http _handshake",
+    "_options": "_url _http _handshake",
     "_retry": "_errors _http",
     # 2: socket
     "_waiter": "",
