@@ -6,7 +6,7 @@ It is the server of `python3 -m syncws demo` and of the tests; do not put it on 
 import sys
 import threading
 
-from syncws._loopback import LoopbackServer
+from syncws.testing.loopback import LoopbackServer
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8765

@@ -6,7 +6,7 @@ It is the server for `upload.py` and `download.py`; do not put it on a network.
 import sys
 import threading
 
-from syncws._loopback import LoopbackServer
+from syncws.testing.loopback import LoopbackServer
 
 CONTINUATION, BINARY, CONTROL = 0, 2, 8  # opcodes; from 8 on they are control frames
 

@@ -9,7 +9,7 @@ import random
 import sys
 import threading
 
-from syncws._loopback import LoopbackServer
+from syncws.testing.loopback import LoopbackServer
 
 visits = itertools.count(1)
 

@@ -4,7 +4,9 @@ The public names, and nothing else. See `WebSocket` for the start.
 """
 
 from ._connection import Connection, connect
-from ._errors import (
+from ._engine.options import Options
+from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
+from ._exceptions import (
     BufferFull,
     ConnectionClosed,
     ConnectionLost,
@@ -17,11 +19,9 @@ from ._errors import (
     SyntaxErr,
     WebSocketError,
 )
-from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
-from ._http import Response
-from ._options import Options
-from ._reconnect import Reconnecting, reconnect
-from ._reconnecting import LossEvent, ReconnectingWebSocket
+from ._protocol.http11 import Response
+from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
+from ._reconnector import Reconnecting, reconnect
 from ._retry import Loss, default_policy
 from ._version import __version__
 from ._websocket import WebSocket

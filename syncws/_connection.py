@@ -13,15 +13,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
-from ._engine import Engine
-from ._errors import ConnectionClosed, WebSocketError
-from ._frames import FIN, Buffer, Close, CloseCode, Opcode
-from ._http import Response
-from ._inbox import Inbox
-from ._messages import check_close, encode_message
-from ._options import check_arguments
+from ._engine.engine import Engine
+from ._engine.inbox import Inbox
+from ._engine.options import check_arguments
+from ._exceptions import ConnectionClosed, WebSocketError
+from ._protocol.frames import FIN, Buffer, Close, CloseCode, Opcode
+from ._protocol.http11 import Response
+from ._protocol.messages import check_close, encode_message
+from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
-from ._url import URL
 
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol, overload
 
-from . import _errors
+from . import _exceptions
 from ._log import Fields, log_exception
 
 _TIME_ORIGIN = time.perf_counter()
@@ -192,7 +192,7 @@ class EventTarget:
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, not {event!r}")
         if event.currentTarget is not None:
-            raise _errors.InvalidStateErr(f"{event!r} is being dispatched already")
+            raise _exceptions.InvalidStateErr(f"{event!r} is being dispatched already")
         event.target = self
         self._fire(event)
         self._raise_interrupt()

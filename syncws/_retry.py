@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ._errors import ConnectionClosed, HandshakeError
-from ._http import Headers, get_all
+from ._exceptions import ConnectionClosed, HandshakeError
+from ._protocol.http11 import Headers, get_all
 
 FIRST_SECONDS = 5.0
 LONGEST_SECONDS = 60.0

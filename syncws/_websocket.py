@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
-from ._engine import Engine, is_process_ending
-from ._errors import InvalidStateErr, WebSocketError
+from ._engine.dispatcher import Dispatch, Worker
+from ._engine.engine import Engine, is_process_ending
+from ._engine.event_queue import Closed, Opening
+from ._engine.options import check_arguments
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
-from ._frames import Buffer, CloseCode
+from ._exceptions import InvalidStateErr, WebSocketError
 from ._log import log
-from ._messages import Message, Part, check_close, encode_message
-from ._options import check_arguments
-from ._queue import Closed, Opening
+from ._protocol.frames import Buffer, CloseCode
+from ._protocol.messages import Message, Part, check_close, encode_message
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
-from ._worker import Dispatch, Worker
 
 
 class WebSocket(ReadyStates, EventTarget):

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from syncws._decoder import Decoder
-from syncws._deflate import Agreement, Inflater
-from syncws._errors import HandshakeError, ProtocolError
-from syncws._frames import FIN, RSV1, Close, Opcode, header
-from syncws._http import Response, ResponseParser
-from syncws._messages import Message, Part
+from syncws._exceptions import HandshakeError, ProtocolError
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import FIN, RSV1, Close, Opcode, header
+from syncws._protocol.http11 import Response, ResponseParser
+from syncws._protocol.messages import Message, Part
+from syncws._protocol.permessage_deflate import Agreement, Inflater
 
 Result = TypeVar("Result")
 

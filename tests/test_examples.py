@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.servers import python_servers
 
 ROOT = Path(__file__).resolve().parents[1]

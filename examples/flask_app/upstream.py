@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 
-from syncws._loopback import LoopbackServer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, PeerClosed
 
 visits = itertools.count(1)
 

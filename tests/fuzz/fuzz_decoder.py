@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tests.fuzz.harness import cut, instrumented, main
 
 with instrumented(__name__):
-    from syncws._deflate import Agreement
+    from syncws._protocol.permessage_deflate import Agreement
     from tests.property.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
     from tests.property.oracles import check_decoder
 

@@ -18,8 +18,8 @@ import pytest
 
 import syncws
 from syncws import CloseEvent, Connection, ConnectionClosed, ErrorEvent, WebSocket
-from syncws._frames import Opcode
-from syncws._loopback import Frame, LoopbackServer, Peer, PeerClosed
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed
 
 # Every connection ends within this. The tests set the options to tenths of a second; the defaults (10 s and
 # more) are longer than this, so that an option without effect is a failure.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from syncws import HandshakeError
-from syncws._loopback import Peer, accept_key
+from syncws.testing.loopback import Peer, accept_key
 from tests.hostile.arena import NO_FRAME, Arena, Case
 
 UPGRADE, CONNECTION = "Upgrade: websocket", "Connection: Upgrade"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import syncws
-from syncws._loopback import LoopbackServer, Peer, Request
+from syncws.testing.loopback import LoopbackServer, Peer, Request
 from tests.hostile.arena import PATIENCE
 
 ENDINGS = ["\r\n", "\n", "\r", "\0", "\r\n\r\n", "\n "]

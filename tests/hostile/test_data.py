@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from syncws import ProtocolError
-from syncws._frames import Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.hostile.arena import Arena, Case
 
 BEFORE = frame_bytes(Opcode.TEXT, b"before")

@@ -10,8 +10,8 @@ import zlib
 import pytest
 
 from syncws import ConnectionLost
-from syncws._frames import Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.hostile.arena import PATIENCE, Arena, Case, Session
 
 CLOSE = frame_bytes(Opcode.CLOSE, b"\x03\xe8")

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from syncws import ProtocolError
-from syncws._frames import Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.hostile.arena import Arena, Case, case_id
 
 BEFORE = frame_bytes(Opcode.TEXT, b"one") + frame_bytes(Opcode.BINARY, b"two")

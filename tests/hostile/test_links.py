@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from syncws import ConnectionClosed, ConnectionLost
-from syncws._frames import Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.hostile.arena import Arena, Case, Outcome, Session, answer, until_gone
 
 # What the server has begun to say when the link breaks.

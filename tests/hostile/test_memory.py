@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.hostile import memory_client
 from tests.hostile.arena import PATIENCE, UNSEEN, read_to_end
 

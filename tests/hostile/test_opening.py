@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from syncws import ConnectionLost, HandshakeError
-from syncws._loopback import Peer, accept_key, frame_bytes
+from syncws.testing.loopback import Peer, accept_key, frame_bytes
 from tests.hostile.arena import FACES, Arena, Case, case_id, keep_sending, sparing, until_gone
 
 SOON = {"open_timeout": 0.2}

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-import syncws._opening
+import syncws._engine.opening
 from syncws import HandshakeError
-from syncws._loopback import Headers, Peer
+from syncws.testing.loopback import Headers, Peer
 from tests.hostile.arena import PATIENCE, Arena, Case, keep_sending, until_gone
 
 REASONS = {
@@ -88,7 +88,10 @@ def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(status: int,
 def test_the_body_is_told_whatever_is_said_of_its_length(
     name: str, glued: bool, arena: Arena, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syncws._opening, "BODY_SECONDS", PATIENCE)  # a busy machine may need more than usual
+    # A busy machine may need more than usual.
+    monkeypatch.setattr(
+        syncws._engine.opening, "BODY_SECONDS", PATIENCE
+    )  # a busy machine may need more than usual
     fields, sent, got = FORMS[name]
 
     def script(peer: Peer) -> None:

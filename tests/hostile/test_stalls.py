@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from syncws import Connection, WebSocketError
-from syncws._frames import Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.hostile.arena import PATIENCE, Arena, Case, Session, keep_sending
 
 MIB = bytes(2**20)

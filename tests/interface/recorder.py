@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from syncws import CloseEvent, ErrorEvent, Event, MessageEvent, WebSocket
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer
 
 # How long a test waits for what must come. Only a failing test waits that long.
 SECONDS = 20.0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncws import Event, WebSocket
-from syncws._loopback import LoopbackServer, Peer, PeerClosed, echo
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, echo
 from tests.interface.recorder import (
     SECONDS,
     connected,

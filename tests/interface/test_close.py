@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import pytest
 
 from syncws import Event, InvalidAccessErr, SyntaxErr, WebSocket, WebSocketError
-from syncws._frames import Close, Opcode
-from syncws._loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws._protocol.frames import Close, Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.interface.recorder import (
     SECONDS,
     Recorder,

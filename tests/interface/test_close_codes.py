@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from syncws import ProtocolError
-from syncws._frames import Close, Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Close, Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.interface.recorder import run
 
 MASK = b"\1\2\3\4"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from syncws import ConnectionLost, WebSocket
-from syncws._frames import Close, Opcode
-from syncws._loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws._protocol.frames import Close, Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.interface.recorder import (
     SECONDS,
     Recorder,

@@ -9,7 +9,7 @@ import pytest
 
 import syncws
 from syncws import SecurityErr, SyntaxErr, WebSocket
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.interface.recorder import SECONDS, hold, run, unanswering
 
 READ_ONLY = ("url", "readyState", "bufferedAmount", "extensions", "protocol")

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from syncws import CloseEvent, ErrorEvent, Event, MessageEvent, WebSocket
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, echo, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
 from tests.interface.recorder import SECONDS, TYPES, Recorder, connected, finish, run, socket_of, wait_for
 
 

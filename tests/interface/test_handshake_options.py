@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncws import HandshakeError, WebSocket
-from syncws._loopback import LoopbackServer, Peer, Request
+from syncws.testing.loopback import LoopbackServer, Peer, Request
 from tests.interface.recorder import SECONDS, Recorder, connected, run
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from syncws import Event, WebSocket
-from syncws._frames import Close, Opcode
-from syncws._loopback import Frame, LoopbackServer, Peer, frame_bytes
+from syncws._protocol.frames import Close, Opcode
+from syncws.testing.loopback import Frame, LoopbackServer, Peer, frame_bytes
 from tests.interface.recorder import Recorder, connected, finish, hold, run, wait_for
 
 

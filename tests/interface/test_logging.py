@@ -13,7 +13,7 @@ import pytest
 
 import syncws
 from syncws import Event, WebSocket
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.interface.recorder import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 
 from syncws import Event, WebSocket
-from syncws._frames import Close, Opcode
-from syncws._loopback import LoopbackServer, Peer, frame_bytes
+from syncws._protocol.frames import Close, Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.interface.recorder import (
     Recorder,
     connected,

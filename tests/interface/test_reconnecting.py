@@ -22,8 +22,8 @@ from syncws import (
     SecurityErr,
     SyntaxErr,
 )
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.interface.recorder import SECONDS, finish, wait_for, wait_until
 from tests.interface.story import CLOSED, CONNECTING, OPEN, Story, at_once
 from tests.pull.losses import counting, greet, greet_and_close, greet_and_end, refuse

@@ -15,7 +15,7 @@ from syncws import (
     ReconnectingWebSocket,
     SyntaxErr,
 )
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.interface.recorder import SECONDS, wait_until
 from tests.interface.story import CLOSED, CLOSING, CONNECTING, OPEN, Story, at_once, never, patient
 from tests.pull.losses import counting, greet, greet_and_close, greet_and_end, refuse

@@ -13,7 +13,7 @@ from syncws import (
     MessageEvent,
     ReconnectingWebSocket,
 )
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.interface.recorder import SECONDS, wait_until
 from tests.interface.story import CLOSED, Story, at_once
 from tests.pull.losses import counting, greet_and_close, greet_and_end, refuse

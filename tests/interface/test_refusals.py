@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from syncws import ConnectionLost, HandshakeError, WebSocket, WebSocketError
-from syncws._loopback import LoopbackServer, Peer, accept_key
+from syncws.testing.loopback import LoopbackServer, Peer, accept_key
 from tests.interface.recorder import SECONDS, Recorder, drain, hold, run, unanswering, wait_for
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from syncws import BufferFull, Event, InvalidStateErr, SyntaxErr, WebSocket
-from syncws._frames import Opcode
-from syncws._loopback import Frame, LoopbackServer, Peer, PeerClosed, echo
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed, echo
 from tests.interface.recorder import (
     SECONDS,
     connected,

@@ -15,7 +15,7 @@ import pytest
 
 import syncws
 from syncws import Connection, WebSocket
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.pull.support import SECONDS, wait_until
 
 Receive = Callable[[Connection], Iterator["str | bytes"]]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.client import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from syncws import WebSocket
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer
-from syncws._pool import KEPT
+from syncws._engine.writer_pool import KEPT
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.client import DEADLINE, Client
 
 DESCRIPTORS = Path("/proc/self/fd")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from syncws._loopback import LoopbackServer
+from syncws.testing.loopback import LoopbackServer
 from tests.client import DEADLINE
 
 ROOT = Path(__file__).resolve().parents[2]

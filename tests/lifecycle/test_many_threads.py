@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.client import DEADLINE, Client
 
 THREADS = 16

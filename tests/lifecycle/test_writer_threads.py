@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 import pytest
 
 import syncws
-from syncws import Connection, _pool
-from syncws._loopback import LoopbackServer, Peer
-from syncws._pool import Member, Pool
+from syncws import Connection
+from syncws._engine import writer_pool
+from syncws._engine.writer_pool import Member, Pool
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.pull.support import SECONDS, Task, switching_all_the_time, wait_until
 
 T = TypeVar("T")
@@ -66,7 +67,9 @@ class Servers(contextlib.ExitStack):
 
 @pytest.fixture
 def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
-    monkeypatch.setattr(_pool, "KEPT", 2)  # some versions of CPython have a reason of their own to keep all
+    monkeypatch.setattr(
+        writer_pool, "KEPT", 2
+    )  # some versions of CPython have a reason of their own to keep all
     with Servers() as servers:
         yield servers
     assert not writer_threads()
@@ -99,7 +102,7 @@ def test_idle_connections_need_two_writer_threads_together(servers: Servers) -> 
 def test_servers_that_do_not_read_hold_up_their_own_connections_only(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(writer_pool, "IDLE_SECONDS", 0.001)
     reading: list[Connection] = []
     stalled = []
     for count in range(1, 9):
@@ -272,8 +275,8 @@ class Hesitation:
 
 def hesitating_pool(seed: int, monkeypatch: pytest.MonkeyPatch) -> Pool:
     """A pool whose threads end soon, and hesitate as all who use it."""
-    monkeypatch.setattr(_pool, "KEPT", 2)
-    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0005)
+    monkeypatch.setattr(writer_pool, "KEPT", 2)
+    monkeypatch.setattr(writer_pool, "IDLE_SECONDS", 0.0005)
     pool = Pool()
     Hesitation(seed).into(pool)
     return pool
@@ -365,7 +368,7 @@ def test_no_job_waits_for_the_end_of_another(members: int, monkeypatch: pytest.M
 def test_messages_of_many_connections_all_arrive_while_writer_threads_come_and_go(
     servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_pool, "IDLE_SECONDS", 0.0002)
+    monkeypatch.setattr(writer_pool, "IDLE_SECONDS", 0.0002)
     connections = [servers.connect() for _ in range(24)]
     count = 40
 

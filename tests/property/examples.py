@@ -9,7 +9,7 @@ import random
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from syncws._deflate import Agreement
+from syncws._protocol.permessage_deflate import Agreement
 
 # The long profile is for an afternoon, the default one for every run.
 FACTOR = 30 if os.environ.get("SYNCWS_HYPOTHESIS") == "long" else 1

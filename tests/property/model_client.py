@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
-from syncws._deflate import Agreement
+from syncws._protocol.permessage_deflate import Agreement
 
 SYNC_TAIL = b"\x00\x00\xff\xff"
 

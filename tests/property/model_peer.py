@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from syncws._deflate import Agreement
+from syncws._protocol.permessage_deflate import Agreement
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 SYNC_TAIL = b"\x00\x00\xff\xff"

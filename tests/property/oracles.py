@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 
-from syncws._decoder import Decoder
-from syncws._deflate import Agreement, Inflater
-from syncws._errors import HandshakeError, ProtocolError
-from syncws._frames import Close
-from syncws._handshake import Agreed, Asked, accept_for, check_response
-from syncws._http import Response, ResponseParser
-from syncws._messages import Message, Part
-from syncws._url import parse_url
+from syncws._exceptions import HandshakeError, ProtocolError
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import Close
+from syncws._protocol.handshake import Agreed, Asked, accept_for, check_response
+from syncws._protocol.http11 import Response, ResponseParser
+from syncws._protocol.messages import Message, Part
+from syncws._protocol.permessage_deflate import Agreement, Inflater
+from syncws._protocol.url import parse_url
 from tests.property.model_client import ModelClient
 
 Fed = tuple[list[Message], list[tuple[int, bytes]], object]

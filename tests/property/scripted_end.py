@@ -6,8 +6,8 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from syncws._deflate import Agreement
-from syncws._loopback import LoopbackServer, Peer
+from syncws._protocol.permessage_deflate import Agreement
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.property.model_peer import (
     CLOSE,
     PONG,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from syncws._decoder import Decoder
-from syncws._deflate import Agreement, Deflater, Inflater
-from syncws._encoder import PIECE, Encoder
-from syncws._frames import FIN, Close
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.encoder import PIECE, Encoder
+from syncws._protocol.frames import FIN, Close
+from syncws._protocol.permessage_deflate import Agreement, Deflater, Inflater
 from tests.property.examples import (
     agreements,
     chunk_sizes,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from syncws._deflate import Agreement
+from syncws._protocol.permessage_deflate import Agreement
 from tests.property.examples import agreements, chunk_sizes, cut, examples
 from tests.property.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
 from tests.property.oracles import check_decoder

@@ -7,9 +7,9 @@ import time
 from hypothesis import event, example, given
 from hypothesis import strategies as st
 
-from syncws._errors import HandshakeError
-from syncws._handshake import Asked, parse_extensions
-from syncws._http import MAX_HEAD, MAX_LINE, ResponseParser
+from syncws._exceptions import HandshakeError
+from syncws._protocol.handshake import Asked, parse_extensions
+from syncws._protocol.http11 import MAX_HEAD, MAX_LINE, ResponseParser
 from tests.property.examples import chunk_sizes, cut, examples
 from tests.property.oracles import ACCEPT, check_answer, make_asked
 

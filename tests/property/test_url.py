@@ -8,9 +8,9 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from syncws._errors import SecurityErr, SyntaxErr
-from syncws._handshake import Asked
-from syncws._url import BLOCKED_PORTS, URL, check_port, parse_url
+from syncws._exceptions import SecurityErr, SyntaxErr
+from syncws._protocol.handshake import Asked
+from syncws._protocol.url import BLOCKED_PORTS, URL, check_port, parse_url
 from tests.property.examples import examples
 
 PLAIN = Asked(parse_url("ws://h/"), "key").request()

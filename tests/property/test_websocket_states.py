@@ -22,7 +22,7 @@ from syncws import (
     SyntaxErr,
     WebSocket,
 )
-from syncws._deflate import Agreement
+from syncws._protocol.permessage_deflate import Agreement
 from tests.property.examples import FACTOR, agreements, messages
 from tests.property.model_peer import ModelDeflater, Sending, server_frame
 from tests.property.scripted_end import SECONDS, ScriptedEnd

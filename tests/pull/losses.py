@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from syncws import Loss
-from syncws._loopback import Peer
+from syncws.testing.loopback import Peer
 from tests.pull.support import finish
 
 

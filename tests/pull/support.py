@@ -12,8 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import syncws
 from syncws import Connection, ConnectionClosed
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, echo
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, echo
 
 # How long a test waits for what must come. Only a failing test waits that long.
 SECONDS = 20.0

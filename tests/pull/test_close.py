@@ -10,7 +10,7 @@ import pytest
 
 import syncws
 from syncws import ConnectionClosed, InvalidAccessErr, SyntaxErr
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.pull.support import AT_ONCE, SECONDS, Task, closed_by, hold, opened, wait_for, wait_until
 
 MISTAKES: list[tuple[Any, str, type[Exception]]] = [

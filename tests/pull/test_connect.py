@@ -13,7 +13,7 @@ import pytest
 
 import syncws
 from syncws import ConnectionLost, HandshakeError, SecurityErr, SyntaxErr
-from syncws._loopback import LoopbackServer, Peer, echo
+from syncws.testing.loopback import LoopbackServer, Peer, echo
 from tests.pull.support import AT_ONCE, SECONDS, Task, finish, opened, refusing, unanswering
 
 MISTAKES: list[tuple[str, dict[str, Any], type[Exception]]] = [

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.pull.support import SECONDS, finish, wait_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

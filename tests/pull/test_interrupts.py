@@ -15,7 +15,7 @@ import pytest
 
 import syncws
 from syncws import Connection, ConnectionClosed
-from syncws._loopback import LoopbackServer, Peer, PeerClosed, echo, frame_bytes
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, echo, frame_bytes
 from tests.pull.support import (
     AT_ONCE,
     SECONDS,

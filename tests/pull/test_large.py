@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.hostile.memory_client import STATUS
 from tests.pull.support import finish
 

@@ -13,7 +13,7 @@ import pytest
 
 import syncws
 from syncws import Connection, ConnectionClosed, HandshakeError, Loss, Reconnecting
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.pull.losses import Recorded, counting, greet, greet_and_close, greet_and_end, refuse
 from tests.pull.support import AT_ONCE, SECONDS, Task, hold, unanswering, wait_for, wait_until
 

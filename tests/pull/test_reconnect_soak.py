@@ -11,7 +11,7 @@ import pytest
 
 import syncws
 from syncws import ConnectionClosed
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.pull.losses import Recorded, counting, greet_and_close, greet_and_end, refuse
 from tests.pull.support import SECONDS, Task, wait_until
 

@@ -12,8 +12,8 @@ import pytest
 
 import syncws
 from syncws import Connection, ConnectionClosed, ConnectionLost, ProtocolError
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.pull.support import (
     SECONDS,
     Task,

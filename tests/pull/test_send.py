@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from syncws import BufferFull, Connection, ConnectionClosed, SyntaxErr
-from syncws._frames import Opcode
-from syncws._loopback import Peer
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer
 from tests.pull.support import (
     SECONDS,
     Task,

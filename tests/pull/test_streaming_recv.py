@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from syncws import Connection, ConnectionClosed
-from syncws._frames import Opcode
-from syncws._loopback import Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, frame_bytes
 from tests.pull.support import (
     SECONDS,
     Task,

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from syncws import Connection, ConnectionClosed, WebSocketError
-from syncws._frames import Opcode
-from syncws._loopback import Peer, PeerClosed
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer, PeerClosed
 from tests.pull.support import (
     AT_ONCE,
     SECONDS,

@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from syncws import ConnectionLost, HandshakeError
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.client import DEADLINE, Client
 
 Script = Callable[[Peer], object]

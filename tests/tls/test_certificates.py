@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from syncws import ConnectionLost
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.client import Client
 
 NOW = datetime.datetime.now(datetime.timezone.utc)

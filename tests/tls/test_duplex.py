@@ -10,8 +10,8 @@ import ssl
 import pytest
 import trustme
 
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.client import DEADLINE, Client
 
 TOTAL = 20 * 2**20

@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 import trustme
 
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer, accept_key, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer, accept_key, frame_bytes
 from tests.client import DEADLINE, Client
 
 OPENSSL = shutil.which("openssl")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = 300
@@ -25,7 +25,7 @@ CONNECTIONS = 300
 # The stream alone: nothing stands between the handshake and the two threads.
 STREAM = """
     import selectors, socket, ssl, sys, threading
-    from syncws._tls import TLSStream
+    from syncws._transport.tls import TLSStream
 
     port, count, authority = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     context = ssl.create_default_context(cafile=authority)

@@ -1,4 +1,4 @@
-"""`syncws._condition`: waiting for a change, and a Ctrl-C at any moment of it."""
+"""`syncws._engine.primitives`: waiting for a change, and a Ctrl-C at any moment of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from types import FrameType
 
 import pytest
 
-from syncws import _condition
-from syncws._condition import Condition
+from syncws._engine import primitives
+from syncws._engine.primitives import Condition
 
 SECONDS = 20.0
 
@@ -23,7 +23,7 @@ class Interrupted(BaseException):
 
 def raise_interrupted(number: int, frame: FrameType | None) -> None:
     assert frame is not None
-    if frame.f_code.co_filename == _condition.__file__:
+    if frame.f_code.co_filename == primitives.__file__:
         raise Interrupted
     signal.setitimer(signal.ITIMER_REAL, 0.00002)  # it met the test, or the measuring of coverage
 

@@ -1,4 +1,4 @@
-"""`syncws._decoder`: frames in, messages out; each case is fed whole, byte by byte and in random chunks."""
+"""`syncws._protocol.decoder`: frames in, messages out; each case fed whole, by bytes and in random chunks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from syncws._decoder import Decoder
-from syncws._errors import ProtocolError
-from syncws._frames import FIN, RSV1, Close, Opcode, may_travel
+from syncws._exceptions import ProtocolError
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import FIN, RSV1, Close, Opcode, may_travel
 from tests.feeding import Decoded, binary, decode, frame, more, text
 
 # RFC 6455 5.2: the lengths at which the header changes, and their neighbours.

@@ -1,4 +1,4 @@
-"""`syncws._decoder`: `max_size`, compressed messages, and what many tiny fragments cost."""
+"""`syncws._protocol.decoder`: `max_size`, compressed messages, and what many tiny fragments cost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from syncws._decoder import Decoder
-from syncws._deflate import Agreement, Deflater, Inflater
-from syncws._errors import ProtocolError
-from syncws._frames import Opcode
-from syncws._messages import Message, Part
+from syncws._exceptions import ProtocolError
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import Opcode
+from syncws._protocol.messages import Message, Part
+from syncws._protocol.permessage_deflate import Agreement, Deflater, Inflater
 from tests.feeding import Decoded, binary, decode, decode_chunks, frame, more, text, ways
 
 DEFLATE = Agreement()

@@ -1,4 +1,4 @@
-"""`syncws._deflate`: the parameters of permessage-deflate, the compressor, the bounded inflater."""
+"""`syncws._protocol.permessage_deflate`: its parameters, the compressor, the bounded inflater."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from syncws._deflate import NAME, OFFER, Agreement, Deflater, Inflater, agree
-from syncws._errors import HandshakeError, ProtocolError
-from syncws._handshake import parse_extensions
+from syncws._exceptions import HandshakeError, ProtocolError
+from syncws._protocol.handshake import parse_extensions
+from syncws._protocol.permessage_deflate import NAME, OFFER, Agreement, Deflater, Inflater, agree
 
 STEP = 256 * 1024
 HELLO = bytes.fromhex("f248cdc9c90700")

@@ -1,4 +1,4 @@
-"""`syncws._encoder`: what goes out is read back by a parser that shares nothing with the package."""
+"""`syncws._protocol.encoder`: what goes out is read back by a parser that shares nothing with the package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from syncws._deflate import MIN_COMPRESSED, Agreement, Deflater, Inflater
-from syncws._encoder import PIECE, Encoder
-from syncws._frames import Opcode
+from syncws._protocol.encoder import PIECE, Encoder
+from syncws._protocol.frames import Opcode
+from syncws._protocol.permessage_deflate import MIN_COMPRESSED, Agreement, Deflater, Inflater
 from tests.feeding import Decoded, decode, frame
 
 # Where the header or the way to mask changes, and the neighbours.

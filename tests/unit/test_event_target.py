@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from syncws._errors import InvalidStateErr
 from syncws._events import Event, EventTarget, Handler
+from syncws._exceptions import InvalidStateErr
 
 Call = Callable[[Event], None]
 

@@ -1,4 +1,4 @@
-"""`syncws._frames`: opcodes, close codes, headers, masking."""
+"""`syncws._protocol.frames`: opcodes, close codes, headers, masking."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from syncws._frames import (
+from syncws._protocol.frames import (
     FIN,
     MASKED,
     RSV1,

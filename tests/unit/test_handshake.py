@@ -1,4 +1,4 @@
-"""`syncws._handshake`: what the client asks for, and each check of the answer."""
+"""`syncws._protocol.handshake`: what the client asks for, and each check of the answer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from syncws._deflate import Agreement
-from syncws._errors import HandshakeError, SyntaxErr
-from syncws._handshake import (
+from syncws._exceptions import HandshakeError, SyntaxErr
+from syncws._protocol.handshake import (
     RESERVED_HEADERS,
     Asked,
     accept_for,
@@ -19,8 +18,9 @@ from syncws._handshake import (
     make_key,
     parse_extensions,
 )
-from syncws._http import Headers, Response
-from syncws._url import parse_url
+from syncws._protocol.http11 import Headers, Response
+from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.url import parse_url
 from syncws._version import __version__
 
 # The example of RFC 6455 1.3.

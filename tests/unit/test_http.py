@@ -1,11 +1,11 @@
-"""`syncws._http`: the request head that goes out, the response head that comes in, header fields."""
+"""`syncws._protocol.http11`: the request head out, the response head in, header fields."""
 
 from __future__ import annotations
 
 import pytest
 
-from syncws._errors import HandshakeError
-from syncws._http import (
+from syncws._exceptions import HandshakeError
+from syncws._protocol.http11 import (
     MAX_FIELDS,
     MAX_HEAD,
     MAX_LINE,

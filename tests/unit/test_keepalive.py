@@ -1,10 +1,10 @@
-"""`syncws._keepalive`: when a ping is due, and when silence is death."""
+"""`syncws._protocol.keepalive`: when a ping is due, and when silence is death."""
 
 from __future__ import annotations
 
 import pytest
 
-from syncws._keepalive import Keepalive
+from syncws._protocol.keepalive import Keepalive
 
 # Times are on a clock that began at 1000; intervals are 20, timeouts 5, so that all sums are exact.
 START = 1000.0

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import trustme
 
-from syncws._frames import Opcode
-from syncws._loopback import Frame, LoopbackServer, Peer, PeerClosed, Request, accept_key, frame_bytes
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed, Request, accept_key, frame_bytes
 
 pytestmark = pytest.mark.filterwarnings("error")
 

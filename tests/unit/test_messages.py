@@ -1,4 +1,4 @@
-"""`syncws._messages`: what may be sent, and what a Close frame of the application may say."""
+"""`syncws._protocol.messages`: what may be sent, and what a Close frame of the application may say."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from syncws._errors import InvalidAccessErr, SyntaxErr
-from syncws._frames import Close, Opcode
-from syncws._messages import check_close, encode_message
+from syncws._exceptions import InvalidAccessErr, SyntaxErr
+from syncws._protocol.frames import Close, Opcode
+from syncws._protocol.messages import check_close, encode_message
 
 CLOSES: list[tuple[Any, Any, Close | type[Exception]]] = [
     (1000, "", Close(1000)),

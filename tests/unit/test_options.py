@@ -1,4 +1,4 @@
-"""`syncws._options`: each keyword's default, and what it takes and refuses."""
+"""`syncws._engine.options`: each keyword's default, and what it takes and refuses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from syncws._options import DEFAULT_QUEUE, Options
+from syncws._engine.options import DEFAULT_QUEUE, Options
 
 SECONDS = ["open_timeout", "close_timeout", "ping_interval", "ping_timeout"]
 COUNTS = ["max_size", "max_buffered"]

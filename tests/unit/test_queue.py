@@ -1,4 +1,4 @@
-"""`syncws._queue`: order, bounds, waiting, and what the producer is told."""
+"""`syncws._engine.event_queue`: order, bounds, waiting, and what the producer is told."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-from syncws._http import Response
-from syncws._messages import Message, Part
-from syncws._queue import Closed, Closing, Entry, EventQueue, Opening
+from syncws._engine.event_queue import Closed, Closing, Entry, EventQueue, Opening
+from syncws._protocol.http11 import Response
+from syncws._protocol.messages import Message, Part
 
 DEADLINE = 30.0
 

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from syncws._options import Options
+from syncws._engine.options import Options
 from syncws._version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = sorted((ROOT / "syncws").glob("*.py"))
+PACKAGE = sorted((ROOT / "syncws").rglob("*.py"))
 SOURCES = sorted(path for folder in ("syncws", "tests", "examples") for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -63,7 +63,7 @@ def test_version_agrees_with_the_metadata() -> None:
 
 def test_installed_package_has_every_file_of_the_checkout() -> None:
     in_wheel = {str(file) for file in installed().files or () if str(file).startswith("syncws/")}
-    in_checkout = {f"syncws/{path.name}" for path in [*PACKAGE, ROOT / "syncws" / "py.typed"]}
+    in_checkout = {name(path) for path in [*PACKAGE, ROOT / "syncws" / "py.typed"]}
     assert {file for file in in_wheel if "__pycache__" not in file} == in_checkout
 
 

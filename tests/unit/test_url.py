@@ -1,4 +1,4 @@
-"""`syncws._url`: the WHATWG URL parser for WebSocket URLs, the parts of a URL, blocked ports."""
+"""`syncws._protocol.url`: the WHATWG URL parser for WebSocket URLs, the parts of a URL, blocked ports."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from syncws._errors import SecurityErr, SyntaxErr
-from syncws._url import BLOCKED_PORTS, URL, check_port, parse_url
+from syncws._exceptions import SecurityErr, SyntaxErr
+from syncws._protocol.url import BLOCKED_PORTS, URL, check_port, parse_url
 
 WS_URLS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "data" / "ws_urls.json").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""`syncws._waiter`: waiting for one socket, a deadline and a wake-up."""
+"""`syncws._transport.poller`: waiting for one socket, a deadline and a wake-up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncws._waiter import READ, WRITE, Waiter
+from syncws._transport.poller import READ, WRITE, Waiter
 
 LONG = 30.0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncws._loopback import LoopbackServer
+from syncws.testing.loopback import LoopbackServer
 from tests.embedding.greenlets.programs import skip_without
 from tests.test_examples import run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.embedding.greenlets.programs import DEADLINE, start
 
 # From the end of the main program to the end of the process, goodbyes included, on a busy machine.

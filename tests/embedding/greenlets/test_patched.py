@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._loopback import LoopbackServer, Peer
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
 from tests.pull.support import finish
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 
-from syncws._loopback import LoopbackServer
+from syncws.testing.loopback import LoopbackServer
 from tests.embedding.greenlets.programs import DEADLINE, ROOT, skip_without
 
 USE = """
@@ -56,7 +56,7 @@ USE = """
 IMPORT = """
     import sys
     import syncws
-    import syncws._tls
+    import syncws._transport.tls
     assert not [name for name in sys.modules if name.partition(".")[0] in ("gevent", "eventlet", "greenlet")]
 """
 

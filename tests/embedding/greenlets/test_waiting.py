@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws._frames import Opcode
-from syncws._loopback import LoopbackServer, Peer
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
 from tests.pull.support import SECONDS, finish, hold
 

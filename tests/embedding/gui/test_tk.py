@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 30.0

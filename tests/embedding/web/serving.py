@@ -21,7 +21,7 @@ from types import TracebackType
 
 import pytest
 
-from syncws._loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from ._condition import Flag
 from ._connection import Connection, begin
-from ._engine import is_process_ending
-from ._errors import ConnectionClosed
+from ._engine.engine import is_process_ending
+from ._engine.options import HeadersLike, check_arguments
+from ._engine.primitives import Flag
+from ._exceptions import ConnectionClosed
 from ._log import log
-from ._options import HeadersLike, check_arguments
 from ._retry import History, Policy, default_policy
 
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import codecs
 import io
 
-from ._deflate import Inflater
-from ._errors import ProtocolError
-from ._frames import FIN, MASKED, RSV1, RSV_BITS, Close, CloseCode, Opcode, may_travel
-from ._messages import Message, Part
+from .._exceptions import ProtocolError
+from .frames import FIN, MASKED, RSV1, RSV_BITS, Close, CloseCode, Opcode, may_travel
+from .messages import Message, Part
+from .permessage_deflate import Inflater
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY

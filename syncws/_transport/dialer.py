@@ -14,7 +14,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from ._waiter import READ, WRITE
+from .poller import READ, WRITE
 
 Address = tuple[int, int, int, Any]  # family, type, protocol, address
 

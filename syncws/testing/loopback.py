@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ._frames import FIN, MASKED, RSV_BITS, Buffer, Close, Opcode, header, mask
+from .._protocol.frames import FIN, MASKED, RSV_BITS, Buffer, Close, Opcode, header, mask
 
 # How a script learns that the client, or `LoopbackServer.close()`, ended the connection under it.
 _ENDED = (EOFError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)

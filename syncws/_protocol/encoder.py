@@ -12,8 +12,8 @@ import os
 import struct
 from collections.abc import Iterator
 
-from ._deflate import MIN_COMPRESSED, Deflater
-from ._frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
+from .frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
+from .permessage_deflate import MIN_COMPRESSED, Deflater
 
 # Payloads from this size on are masked and sent in pieces of it: bounded memory, and other threads run
 # in between. A multiple of 4, so that every piece begins with the key's first byte.

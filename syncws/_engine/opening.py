@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import _dial
-from ._errors import ConnectionLost, HandshakeError, WebSocketError, printable
-from ._handshake import Agreed, Asked, check_response
-from ._http import Response, ResponseParser, get_all
-from ._options import Options
-from ._stream import Stream
-from ._waiter import READ, WRITE, Waiter
+from .._exceptions import ConnectionLost, HandshakeError, WebSocketError, printable
+from .._protocol.handshake import Agreed, Asked, check_response
+from .._protocol.http11 import Response, ResponseParser, get_all
+from .._transport import dialer
+from .._transport.poller import READ, WRITE, Waiter
+from .._transport.stream import Stream
+from .options import Options
 
 if TYPE_CHECKING:
     import socket
 
-    from ._tls import TLSStream
+    from .._transport.tls import TLSStream
 
 # How much of a refusal's body the error carries, and how long to wait for it once the head is there.
 BODY_BYTES = 4096
@@ -68,9 +68,9 @@ class Opening:
             self.deadline = time.monotonic() + self._options.open_timeout
         url = self._asked.url
         self._doing = f"looking up {url.hostname!r}"
-        addresses = _dial.resolve(url.hostname, url.effective_port, self, self._name)
+        addresses = dialer.resolve(url.hostname, url.effective_port, self, self._name)
         self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
-        sock = _dial.connect(addresses, url.hostname, self)
+        sock = dialer.connect(addresses, url.hostname, self)
         stream = self.stream = Stream(sock)
         try:
             if url.secure:
@@ -117,7 +117,7 @@ class Opening:
         self._check()
         now = time.monotonic()
         if self.deadline is not None and now >= self.deadline:
-            raise _dial.OpenTimeoutError(
+            raise dialer.OpenTimeoutError(
                 f"{self._asked.url.public} was not open within "
                 f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
             )
@@ -126,14 +126,14 @@ class Opening:
     def _start_tls(self, sock: socket.socket) -> TLSStream:
         import ssl
 
-        from . import _tls  # imported already, by the caller's thread; see `_engine`
+        from .._transport import tls  # imported already, by the caller's thread; see `_engine`
 
         url, options = self._asked.url, self._options
         tried = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
         self._doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
-        context = options.ssl_context or _tls.default_context()
+        context = options.ssl_context or tls.default_context()
         try:
-            stream = _tls.TLSStream(sock, context, options.server_hostname or url.hostname.rstrip("."))
+            stream = tls.TLSStream(sock, context, options.server_hostname or url.hostname.rstrip("."))
             while not stream.handshake_step():
                 while (received := stream.receive_handshake()) is None:
                     self.wait(sock, READ)
@@ -141,7 +141,7 @@ class Opening:
                 if not received:
                     raise ConnectionLost(f"{tried}: the server ended TCP")
         except ssl.SSLError as error:
-            raise _tls.describe(error, tried) from error
+            raise tls.describe(error, tried) from error
         except ValueError as error:  # the context does not go with the name
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:
@@ -172,7 +172,7 @@ class Opening:
             try:
                 data = self._receive(stream)
             except OSError as error:
-                if isinstance(error, _dial.OpenTimeoutError):
+                if isinstance(error, dialer.OpenTimeoutError):
                     raise
                 text = f"the connection was lost while {self._doing}: {error}"
                 raise ConnectionLost(self._lost(text, parser.received)) from error

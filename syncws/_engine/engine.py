@@ -17,18 +17,18 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
-from ._condition import Condition, stay
-from ._errors import ConnectionClosed, WebSocketError
-from ._frames import Close, CloseCode
-from ._handshake import Asked, make_key
-from ._options import Options
-from ._pongs import Pongs
-from ._pool import shared_pool
-from ._queue import Closed, EventQueue
-from ._reader import Reader
-from ._url import URL
-from ._uwsgi import check_threads
-from ._writer import Writer
+from .._exceptions import ConnectionClosed, WebSocketError
+from .._protocol.frames import Close, CloseCode
+from .._protocol.handshake import Asked, make_key
+from .._protocol.url import URL
+from .event_queue import Closed, EventQueue
+from .options import Options
+from .pending_pings import Pongs
+from .primitives import Condition, stay
+from .reader import Reader
+from .uwsgi import check_threads
+from .writer import Writer
+from .writer_pool import shared_pool
 
 # How long the end of the process waits for all connections together to say goodbye.
 EXIT_SECONDS = 1.0
@@ -73,7 +73,7 @@ class Engine:
         check_threads()
         if url.secure:
             # Here, not in the reader: a fork must not find the import lock in the reader's hands.
-            from . import _tls  # noqa: F401
+            from .._transport import tls  # noqa: F401
         self.name = f"syncws-{next(_numbers)}"
         self.log_fields = {"connection": self.name, "url": url.public}
         asked = Asked(

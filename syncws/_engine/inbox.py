@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from ._messages import Message, Part
-from ._queue import Closed, Closing, EventQueue, Opening
+from .._protocol.messages import Message, Part
+from .event_queue import Closed, Closing, EventQueue, Opening
 
 
 class Inbox:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ._condition import Condition
-from ._http import Response
-from ._messages import Message, Part
+from .._protocol.http11 import Response
+from .._protocol.messages import Message, Part
+from .primitives import Condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from . import _deflate
-from ._errors import HandshakeError, SyntaxErr
-from ._http import Headers, Response, format_request, get_all, get_list, is_token
-from ._url import URL
-from ._version import __version__
+from .._exceptions import HandshakeError, SyntaxErr
+from .._version import __version__
+from . import permessage_deflate
+from .http11 import Headers, Response, format_request, get_all, get_list, is_token
+from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -94,7 +94,7 @@ class Asked:
         if self.protocols:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self.protocols)))
         if self.compression:
-            fields.append(("Sec-WebSocket-Extensions", _deflate.OFFER))
+            fields.append(("Sec-WebSocket-Extensions", permessage_deflate.OFFER))
         if self.url.credentials is not None:
             user_and_password = ":".join(self.url.credentials).encode()
             fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
@@ -110,7 +110,7 @@ class Agreed:
 
     protocol: str
     extensions: str
-    deflate: _deflate.Agreement | None
+    deflate: permessage_deflate.Agreement | None
     response: Response
 
 
@@ -160,14 +160,14 @@ def _check_protocol(asked: Asked, headers: Headers) -> str:
     return protocol
 
 
-def _check_extensions(asked: Asked, headers: Headers) -> _deflate.Agreement | None:
+def _check_extensions(asked: Asked, headers: Headers) -> permessage_deflate.Agreement | None:
     agreement = None
     for name, parameters in parse_extensions(get_all(headers, "Sec-WebSocket-Extensions")):
-        if name != _deflate.NAME or not asked.compression:
+        if name != permessage_deflate.NAME or not asked.compression:
             raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
         if agreement is not None:
             raise HandshakeError(f"the server selected the extension {name!r} twice")
-        agreement = _deflate.agree(parameters)
+        agreement = permessage_deflate.agree(parameters)
     return agreement
 
 

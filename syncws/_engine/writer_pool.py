@@ -18,8 +18,8 @@ import sys
 import threading
 from typing import Protocol
 
-from ._condition import Condition, stay
-from ._log import log, log_exception
+from .._log import log, log_exception
+from .primitives import Condition, stay
 
 # How many stay when nobody has anything to send, unless there are fewer connections: one to serve and one to
 # spare. These versions of CPython start no thread once the main thread has ended (python/cpython#113964), and

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._errors import InvalidAccessErr, SyntaxErr
-from ._frames import Buffer, Close, Opcode
+from .._exceptions import InvalidAccessErr, SyntaxErr
+from .frames import Buffer, Close, Opcode
 
 Message = str | bytes
 

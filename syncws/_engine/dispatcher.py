@@ -13,10 +13,10 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from ._condition import Condition
-from ._log import Fields, log_exception
-from ._messages import Message, Part
-from ._queue import Closed, Closing, Entry, EventQueue, Opening
+from .._log import Fields, log_exception
+from .._protocol.messages import Message, Part
+from .event_queue import Closed, Closing, Entry, EventQueue, Opening
+from .primitives import Condition
 
 #: Schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]

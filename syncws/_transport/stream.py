@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ._frames import Buffer
+from .._protocol.frames import Buffer
 
 # How long a blocked send sleeps at a time. shutdown() wakes it at once where the system says so to
 # a selector; elsewhere (Windows) this bounds how long it goes unnoticed.

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from ._errors import SecurityErr, SyntaxErr
-from ._host import HostError, parse_host, percent_decode, quote
+from .._exceptions import SecurityErr, SyntaxErr
+from .host import HostError, parse_host, percent_decode, quote
 
 # WHATWG WebSockets, constructor: http and https become ws and wss, other schemes fail.
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}

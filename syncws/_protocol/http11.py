@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ._errors import HandshakeError
+from .._exceptions import HandshakeError
 
 # The bounds of common servers (Apache, nginx: 8 KiB a line, 100 fields), doubled where cookies pile up.
 MAX_LINE = 16 * 1024

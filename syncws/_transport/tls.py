@@ -18,8 +18,8 @@ import socket
 import ssl
 import threading
 
-from ._frames import Buffer
-from ._stream import Stream
+from .._protocol.frames import Buffer
+from .stream import Stream
 
 # What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")

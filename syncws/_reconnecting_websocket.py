@@ -14,18 +14,18 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
-from ._condition import Flag, stay
-from ._engine import is_process_ending
-from ._errors import ConnectionClosed, InvalidStateErr, WebSocketError
+from ._engine.dispatcher import Dispatch, hand_over
+from ._engine.engine import is_process_ending
+from ._engine.options import HeadersLike
+from ._engine.primitives import Flag, stay
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
-from ._frames import Buffer, CloseCode
+from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._log import log, log_exception
-from ._messages import check_close
-from ._options import HeadersLike
+from ._protocol.frames import Buffer, CloseCode
+from ._protocol.messages import check_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, Policy, default_policy
 from ._websocket import WebSocket
-from ._worker import Dispatch, hand_over
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)

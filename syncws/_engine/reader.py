@@ -13,23 +13,23 @@ import logging
 import time
 from collections.abc import Callable
 
-from ._decoder import Decoder
-from ._deflate import Deflater, Inflater
-from ._encoder import Encoder
-from ._errors import ConnectionLost, WebSocketError
-from ._frames import Close, CloseCode, Opcode
-from ._handshake import Asked
-from ._keepalive import Keepalive
-from ._log import Fields, log, log_exception
-from ._opening import Opened, Opening
-from ._options import Options
-from ._pongs import Pongs
-from ._queue import Closed, EventQueue
-from ._queue import Closing as ClosingRecord
-from ._queue import Opening as OpeningRecord
-from ._stream import Stream
-from ._waiter import READ, Waiter
-from ._writer import Writer
+from .._exceptions import ConnectionLost, WebSocketError
+from .._log import Fields, log, log_exception
+from .._protocol.decoder import Decoder
+from .._protocol.encoder import Encoder
+from .._protocol.frames import Close, CloseCode, Opcode
+from .._protocol.handshake import Asked
+from .._protocol.keepalive import Keepalive
+from .._protocol.permessage_deflate import Deflater, Inflater
+from .._transport.poller import READ, Waiter
+from .._transport.stream import Stream
+from .event_queue import Closed, EventQueue
+from .event_queue import Closing as ClosingRecord
+from .event_queue import Opening as OpeningRecord
+from .opening import Opened, Opening
+from .options import Options
+from .pending_pings import Pongs
+from .writer import Writer
 
 # A read begins small, so that an idle connection costs little, and doubles while the network fills it.
 SMALLEST_READ = 4 * 1024

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ._errors import HandshakeError, ProtocolError
-from ._frames import Buffer, CloseCode
+from .._exceptions import HandshakeError, ProtocolError
+from .frames import Buffer, CloseCode
 
 NAME = "permessage-deflate"
 # The offer of the browsers. Naming client_max_window_bits lets the server shrink our compressor's memory.

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._handshake import RESERVED_HEADERS, check_protocols
-from ._http import Headers, check_field, get_all
-from ._url import URL, check_port, parse_url
+from .._protocol.handshake import RESERVED_HEADERS, check_protocols
+from .._protocol.http11 import Headers, check_field, get_all
+from .._protocol.url import URL, check_port, parse_url
 
 if TYPE_CHECKING:
     import ssl

@@ -14,12 +14,12 @@ import threading
 import time
 from collections.abc import Callable
 
-from ._condition import Condition
-from ._encoder import PIECE, Encoder
-from ._errors import BufferFull
-from ._frames import FIN, Close, Opcode
-from ._pool import shared_pool
-from ._stream import Stream
+from .._exceptions import BufferFull
+from .._protocol.encoder import PIECE, Encoder
+from .._protocol.frames import FIN, Close, Opcode
+from .._transport.stream import Stream
+from .primitives import Condition
+from .writer_pool import shared_pool
 
 # Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
 MAX_CONTROLS = 4096

@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
-from ._loopback import LoopbackServer
-from ._ready_state import STATE_NAMES
-from ._websocket import WebSocket
+from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
+from .._ready_state import STATE_NAMES
+from .._websocket import WebSocket
+from ..testing.loopback import LoopbackServer
 
 _SECONDS = 20
 

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from ._condition import Condition
+from .primitives import Condition
 
 
 class Pongs:

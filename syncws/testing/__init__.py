@@ -1,0 +1,5 @@
+"""A scriptable WebSocket server on loopback, for tests."""
+
+from .loopback import LoopbackServer, Peer, PeerClosed
+
+__all__ = ["LoopbackServer", "Peer", "PeerClosed"]
