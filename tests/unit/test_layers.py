@@ -1,4 +1,4 @@
-"""Imports go one way: what each module of the package may import, read from its source."""
+"""Imports go one way between folders, and nowhere in a circle: read from the source of each module."""
 
 from __future__ import annotations
 
@@ -11,92 +11,60 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "syncws"
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
-
-# Layer by layer, and in each from the first line to the last: a module may import those named beside it,
-# all of which stand above it. `__init__` is what `from . import name` reads when the name is no module's.
-ALLOWED: dict[str, str] = {
-    # 0: words
-    "_version": "",
-    "_errors": "",
-    "_log": "",
-    "_ready_state": "",
-    "_events": "_errors _log",
-    # 1: protocol, pure
-    "_host": "",
-    "_url": "_errors _host",
-    "_http": "_errors",
-    "_frames": "",
-    "_deflate": "_errors _frames",
-    "_handshake": "_version _errors _url _http _deflate",
-    "_messages": "_errors _frames",
-    "_decoder": "_errors _frames _deflate _messages",
-    "_encoder": "_frames _deflate",
-    "_keepalive": "",
-    "_options": "_url _http _handshake",
-    "_retry": "_errors _http",
-    # 2: socket
-    "_waiter": "",
-    "_dial": "_errors _waiter",
-    "_stream": "_errors _frames",
-    "_tls": "_errors _frames _stream",
-    "_opening": "_errors _url _http _handshake _options _waiter _dial _stream _tls",
-    # 3: threads
-    "_condition": "",
-    "_queue": "_http _messages _condition",
-    "_pongs": "_condition",
-    "_pool": "_condition _log",
-    "_writer": "_condition _errors _frames _encoder _stream _pool",
-    "_reader": (
-        "_errors _url _frames _deflate _handshake _decoder _encoder _keepalive _options _waiter _stream "
-        "_opening _queue _pongs _writer _log"
-    ),
-    "_worker": "_condition _log _messages _queue",
-    "_inbox": "_messages _queue",
-    "_uwsgi": "",
-    "_engine": (
-        "_condition _uwsgi _errors _url _frames _handshake _options _tls _queue _pongs _pool _writer _reader"
-    ),
-    # 4: faces
-    "_websocket": (
-        "_ready_state _log _errors _events _url _frames _handshake _options _messages _queue _worker _engine"
-    ),
-    "_connection": (
-        "_ready_state _errors _url _http _frames _handshake _options _messages _queue _inbox _engine"
-    ),
-    "_reconnect": "_condition _log _errors _options _retry _engine _connection",
-    "_reconnecting": (
-        "_condition _ready_state _log _errors _events _frames _messages _options _retry _worker _engine "
-        "_websocket"
-    ),
-    "__init__": (
-        "_version _errors _events _http _options _retry _websocket _connection _reconnect _reconnecting"
-    ),
-    # beside: the server, which shares only the frames' layout with the client, and the command line
-    "_loopback": "_frames",
-    "_demo": "_ready_state _errors _events _websocket _connection _loopback",
-    "__main__": "_version _errors _events _options _websocket _connection _loopback _demo __init__",
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-PURE = ["_host", "_url", "_http", "_frames", "_deflate", "_handshake", "_decoder", "_encoder"]
-PURE += ["_keepalive", "_options", "_messages", "_retry"]
+# What the modules of a folder may import besides each other. "words" are the modules that every layer may
+# use, "doors" the other modules that stand in `syncws` itself: what a program meets in its tracebacks.
+WORDS = {"_exceptions", "_log", "_version"}
+ALLOWED = {
+    "words": set(),
+    "_protocol": {"words"},
+    "_transport": {"words", "_protocol"},
+    "_engine": {"words", "_protocol", "_transport"},
+    "doors": {"words", "_protocol", "_engine"},
+    "__init__": {"words", "_protocol", "_engine", "doors"},
+    "testing": {"_protocol"},
+    "_cli": {"words", "_protocol", "_engine", "doors", "__init__", "testing"},
+    "__main__": {"_cli"},
+}
+
+# The test server shares only the layout of frames with the client, so that a fault there cannot hide behind
+# the same fault here.
+TESTING_USES = {"_protocol.frames"}
+
+# The reader and the writer are siblings: each runs without the other, and neither knows its consumers.
+STRANGERS = {
+    "_engine.reader": {"_engine.dispatcher", "_engine.inbox"},
+    "_engine.writer": {"_engine.reader", "_engine.dispatcher", "_engine.inbox", "_engine.event_queue"},
+}
 
 # Never in the pure core: what does I/O, waits, tells the time or starts threads.
 IMPURE = {"asyncio", "multiprocessing", "queue", "select", "selectors", "socket", "ssl", "subprocess"}
 IMPURE |= {"threading", "_thread", "time"}
-# Read by type checkers only.
-TYPING_ONLY = {("_options", "ssl")}
 
 # A program that gevent has patched just works when these are looked up as attributes at call time.
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
 # For an optional part, imported where that part is used and only when it is there.
-OPTIONAL = {("_demo", "trustme")}
+OPTIONAL = {("_cli.demo", "trustme")}
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module, or the group of those that stand in `syncws` itself."""
+    first, _, rest = module.partition(".")
+    if rest or first in ALLOWED:
+        return first
+    if not first:
+        return "__init__"
+    return "words" if first in WORDS else "doors"
 
 
 @dataclass(frozen=True)
 class Import:
-    """One imported module: its name (`_url`, `socket`), whose it is, and when the import runs."""
+    """One imported module: its name (`_protocol.url`, `socket`), whose it is, and when the import runs."""
 
     name: str
     ours: bool
@@ -104,26 +72,34 @@ class Import:
     names: bool = False  # `from module import names`
 
 
-def imports(source: str) -> list[Import]:
+def imports(source: str, module: str) -> list[Import]:
     """Every import of a module's source, wherever it stands."""
     found: list[Import] = []
+    package = [] if module in ("", "__main__") else module.split(".")[:-1]
+    if module in MODULES and MODULES[module].name == "__init__.py":
+        package = module.split(".") if module else []
+
+    def see_names(node: ast.ImportFrom, when: str) -> None:
+        if node.level:
+            parts = package[: len(package) - node.level + 1] + (node.module or "").split(".")
+        elif (node.module or "").partition(".")[0] == "syncws":
+            parts = (node.module or "").split(".")[1:]
+        else:
+            found.append(Import((node.module or "").partition(".")[0], False, when, names=True))
+            return
+        base = ".".join(part for part in parts if part)
+        for alias in node.names:
+            inner = f"{base}.{alias.name}".lstrip(".")
+            found.append(Import(inner if inner in MODULES else base, True, when, names=True))
 
     def visit(node: ast.AST, when: str) -> None:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 root, _, rest = alias.name.partition(".")
                 ours = root == "syncws"
-                found.append(Import(rest or "__init__" if ours else root, ours, when))
+                found.append(Import(rest if ours else root, ours, when))
         elif isinstance(node, ast.ImportFrom):
-            root, _, rest = (node.module or "").partition(".")
-            if not node.level and root != "syncws":
-                found.append(Import(root, False, when, names=True))
-            elif module := rest if not node.level else root:
-                found.append(Import(module, True, when, names=True))
-            else:
-                for alias in node.names:
-                    is_module = (PACKAGE / f"{alias.name}.py").exists()
-                    found.append(Import(alias.name if is_module else "__init__", True, when))
+            see_names(node, when)
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             when = "in a function" if when == "at import" else when
         elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
@@ -140,23 +116,19 @@ def imports(source: str) -> list[Import]:
 
 
 def imports_of(module: str) -> list[Import]:
-    return imports((PACKAGE / f"{module}.py").read_text("utf-8"))
-
-
-def allowed(module: str) -> set[str]:
-    return set(ALLOWED[module].split())
+    return imports(MODULES[module].read_text("utf-8"), module)
 
 
 def test_every_import_is_seen_wherever_it_stands() -> None:
     source = """
 import os.path, socket
-import syncws._url
-from . import _frames, WebSocket
-from ._http import get_all
-from syncws._deflate import agree
-from syncws import _errors
+import syncws._protocol.url
+from . import frames
+from .http11 import get_all
+from .. import WebSocket
+from syncws import _exceptions
 if TYPE_CHECKING:
-    from ._tls import TLSStream
+    from .._transport.tls import TLSStream
 else:
     import select
 class Some:
@@ -165,38 +137,34 @@ class Some:
         try:
             import ssl
         finally:
-            from . import _stream
+            from .._transport import stream
 """
-    seen = {(found.name, found.ours, found.when) for found in imports(source)}
+    seen = {(found.name, found.ours, found.when) for found in imports(source, "_protocol.url")}
     assert seen == {
         ("os", False, "at import"),
         ("socket", False, "at import"),
-        ("_url", True, "at import"),
-        ("_frames", True, "at import"),
-        ("__init__", True, "at import"),
-        ("_http", True, "at import"),
-        ("_deflate", True, "at import"),
-        ("_errors", True, "at import"),
-        ("_tls", True, "never"),
+        ("_protocol.url", True, "at import"),
+        ("_protocol.frames", True, "at import"),
+        ("", True, "at import"),
+        ("_protocol.http11", True, "at import"),
+        ("_exceptions", True, "at import"),
+        ("_transport.tls", True, "never"),
         ("select", False, "at import"),
         ("queue", False, "at import"),
         ("ssl", False, "in a function"),
-        ("_stream", True, "in a function"),
+        ("_transport.stream", True, "in a function"),
     }
 
 
-def test_table_names_every_module_and_only_earlier_ones_beside_it() -> None:
-    assert set(MODULES) <= set(ALLOWED)
-    earlier: set[str] = set()
-    for module in ALLOWED:
-        assert allowed(module) <= earlier, module
-        earlier.add(module)
-
-
 @pytest.mark.parametrize("module", MODULES)
-def test_module_imports_only_what_the_table_allows(module: str) -> None:
-    ours = {found.name for found in imports_of(module) if found.ours}
-    assert ours <= allowed(module)
+def test_module_imports_only_what_its_folder_may(module: str) -> None:
+    folder = folder_of(module)
+    allowed = ALLOWED[folder] | {folder}
+    for found in imports_of(module):
+        if found.ours:
+            assert folder_of(found.name) in allowed, found
+            if folder == "testing" and folder_of(found.name) != "testing":
+                assert found.name in TESTING_USES, found
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
@@ -207,26 +175,32 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_pure_core_imports_no_sockets_threads_or_clocks(module: str) -> None:
+@pytest.mark.parametrize("module", [module for module in MODULES if folder_of(module) == "_protocol"])
+def test_protocol_imports_no_sockets_threads_or_clocks(module: str) -> None:
     for found in imports_of(module):
-        if not found.ours and (found.when != "never" or (module, found.name) not in TYPING_ONLY):
-            assert found.name not in IMPURE
+        assert found.ours or found.name not in IMPURE
 
 
-def test_queue_knows_no_frames_and_worker_knows_no_sockets() -> None:
-    queue = {found.name for found in imports_of("_queue")}
-    assert not queue & {"socket", "ssl", "selectors", "_stream", "_frames", "_decoder", "_encoder"}
-    worker = {found.name for found in imports_of("_worker")}
-    assert not worker & {"socket", "ssl", "selectors", "_stream", "_tls", "_reader", "_writer", "_frames"}
+@pytest.mark.parametrize("module", STRANGERS)
+def test_reader_and_writer_do_not_know_each_other_or_their_consumers(module: str) -> None:
+    assert not {found.name for found in imports_of(module)} & STRANGERS[module]
 
 
-def test_writer_does_not_know_the_reader() -> None:
-    writer = {found.name for found in imports_of("_writer")}
-    assert not writer & {"_reader", "_decoder", "_queue", "_waiter"}
-    for module in ("_reader", "_writer", "_engine"):
-        names = {found.name for found in imports_of(module)}
-        assert not names & {"_websocket", "_connection", "_worker", "_inbox", "_events"}, module
+@pytest.mark.parametrize("module", ["_websocket"])
+def test_what_programs_call_does_not_reach_down_to_the_layout_of_frames(module: str) -> None:
+    names = {
+        alias.name
+        for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("frames")
+        for alias in node.names
+    }
+    assert names <= {"Buffer", "CloseCode", "CloseFrame"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_has_the_name_of_one_of_the_standard_library(module: str) -> None:
+    last = module.rpartition(".")[2]
+    assert last not in sys.stdlib_module_names or last == "__main__"
 
 
 @pytest.mark.parametrize("module", MODULES)
