@@ -11,8 +11,8 @@ from tests.fuzz.harness import cut, instrumented, main
 
 with instrumented(__name__):
     from syncws._protocol.permessage_deflate import Agreement
-    from tests.property.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
-    from tests.property.oracles import check_decoder
+    from tests.support.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
+    from tests.support.parser_checks import check_decoder
 
 LIMITS = (None, 1, 5, 100, 126, 1000)
 

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from tests.hostile.arena import FACES, Arena
+from tests.hostile.hostile_server import FACES, Arena
 
 
 @pytest.fixture(params=sorted(FACES))

@@ -8,7 +8,7 @@ import pytest
 
 from syncws import HandshakeError
 from syncws.testing.loopback import Peer, accept_key
-from tests.hostile.arena import NO_FRAME, Arena, Case
+from tests.hostile.hostile_server import NO_FRAME, Arena, Case
 
 UPGRADE, CONNECTION = "Upgrade: websocket", "Connection: Upgrade"
 ACCEPT = "Sec-WebSocket-Accept: {accept}"

@@ -8,7 +8,7 @@ import pytest
 
 import syncws
 from syncws.testing.loopback import LoopbackServer, Peer, Request
-from tests.hostile.arena import PATIENCE
+from tests.hostile.hostile_server import PATIENCE
 
 ENDINGS = ["\r\n", "\n", "\r", "\0", "\r\n\r\n", "\n "]
 RESERVED = [

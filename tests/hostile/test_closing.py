@@ -12,7 +12,7 @@ import syncws._engine.reader
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import (
+from tests.hostile.hostile_server import (
     PATIENCE,
     Arena,
     Case,

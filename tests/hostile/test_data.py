@@ -10,7 +10,7 @@ import pytest
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case
+from tests.hostile.hostile_server import Arena, Case
 
 BEFORE = frame_bytes(Opcode.TEXT, b"before")
 MESSAGES = ("before",)

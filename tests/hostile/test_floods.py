@@ -12,7 +12,7 @@ import pytest
 from syncws import ConnectionLost
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import PATIENCE, Arena, Case, Session
+from tests.hostile.hostile_server import PATIENCE, Arena, Case, Session
 
 CLOSE = frame_bytes(Opcode.CLOSE, b"\x03\xe8")
 DEFLATE = "permessage-deflate"

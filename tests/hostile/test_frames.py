@@ -9,7 +9,7 @@ import pytest
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case, case_id
+from tests.hostile.hostile_server import Arena, Case, case_id
 
 BEFORE = frame_bytes(Opcode.TEXT, b"one") + frame_bytes(Opcode.BINARY, b"two")
 

@@ -10,7 +10,7 @@ import pytest
 from syncws import ConnectionClosed, ConnectionLost
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case, Outcome, Session, answer, until_gone
+from tests.hostile.hostile_server import Arena, Case, Outcome, Session, answer, until_gone
 
 # What the server has begun to say when the link breaks.
 CUTS: dict[str, bytes] = {

@@ -18,7 +18,7 @@ import pytest
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.hostile import memory_client
-from tests.hostile.arena import PATIENCE, UNSEEN, read_to_end
+from tests.hostile.hostile_server import PATIENCE, UNSEEN, read_to_end
 
 ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30

@@ -10,7 +10,7 @@ import pytest
 
 from syncws import ConnectionLost, HandshakeError
 from syncws.testing.loopback import Peer, accept_key, frame_bytes
-from tests.hostile.arena import FACES, Arena, Case, case_id, keep_sending, sparing, until_gone
+from tests.hostile.hostile_server import FACES, Arena, Case, case_id, keep_sending, sparing, until_gone
 
 SOON = {"open_timeout": 0.2}
 LATE = ("open_timeout=0.2",)

@@ -9,7 +9,7 @@ import pytest
 import syncws._engine.opening
 from syncws import HandshakeError
 from syncws.testing.loopback import Headers, Peer
-from tests.hostile.arena import PATIENCE, Arena, Case, keep_sending, until_gone
+from tests.hostile.hostile_server import PATIENCE, Arena, Case, keep_sending, until_gone
 
 REASONS = {
     200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",

@@ -12,7 +12,7 @@ import pytest
 from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import PATIENCE, Arena, Case, Session, keep_sending
+from tests.hostile.hostile_server import PATIENCE, Arena, Case, Session, keep_sending
 
 MIB = bytes(2**20)
 TOTAL = 50 * len(MIB)

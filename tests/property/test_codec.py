@@ -12,7 +12,7 @@ from syncws._protocol.decoder import Decoder
 from syncws._protocol.encoder import PIECE, Encoder
 from syncws._protocol.frames import FIN, Close
 from syncws._protocol.permessage_deflate import Agreement, Deflater, Inflater
-from tests.property.examples import (
+from tests.property.strategies import (
     agreements,
     chunk_sizes,
     cut,
@@ -22,7 +22,7 @@ from tests.property.examples import (
     messages,
     small_borders,
 )
-from tests.property.model_peer import (
+from tests.support.model_peer import (
     BINARY,
     PING,
     PONG,

@@ -7,9 +7,9 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from syncws._protocol.permessage_deflate import Agreement
-from tests.property.examples import agreements, chunk_sizes, cut, examples
-from tests.property.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
-from tests.property.oracles import check_decoder
+from tests.property.strategies import agreements, chunk_sizes, cut, examples
+from tests.support.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
+from tests.support.parser_checks import check_decoder
 
 limits = st.none() | st.sampled_from([1, 5, 64, 125, 126, 1000, 70_000])
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from syncws._exceptions import HandshakeError
 from syncws._protocol.handshake import Asked, parse_extensions
 from syncws._protocol.http11 import MAX_HEAD, MAX_LINE, ResponseParser
-from tests.property.examples import chunk_sizes, cut, examples
-from tests.property.oracles import ACCEPT, check_answer, make_asked
+from tests.property.strategies import chunk_sizes, cut, examples
+from tests.support.parser_checks import ACCEPT, check_answer, make_asked
 
 askeds = st.builds(make_asked, st.sampled_from([(), ("chat",), ("chat", "superchat")]), st.booleans())
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from syncws._exceptions import SecurityErr, SyntaxErr
 from syncws._protocol.handshake import Asked
 from syncws._protocol.url import BLOCKED_PORTS, URL, check_port, parse_url
-from tests.property.examples import examples
+from tests.property.strategies import examples
 
 PLAIN = Asked(parse_url("ws://h/"), "key").request()
 

@@ -23,9 +23,9 @@ from syncws import (
     WebSocket,
 )
 from syncws._protocol.permessage_deflate import Agreement
-from tests.property.examples import FACTOR, agreements, messages
-from tests.property.model_peer import ModelDeflater, Sending, server_frame
-from tests.property.scripted_end import SECONDS, ScriptedEnd
+from tests.property.scripted_server import SECONDS, ScriptedEnd
+from tests.property.strategies import FACTOR, agreements, messages
+from tests.support.model_peer import ModelDeflater, Sending, server_frame
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 ABNORMAL = (1006, "", False)

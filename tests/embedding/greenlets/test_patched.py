@@ -10,7 +10,7 @@ import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
-from tests.pull.support import finish
+from tests.support.servers import finish
 
 ORDERS = ["patched first", "syncws imported first"]
 

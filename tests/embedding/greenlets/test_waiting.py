@@ -12,7 +12,7 @@ import trustme
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
-from tests.pull.support import SECONDS, finish, hold
+from tests.support.servers import SECONDS, finish, hold
 
 TICKER = """
     ticks = []
