@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import syncws
-from tests.hostile.memory_client import kilobytes, restart_peak
+from tests.support.memory import kilobytes, restart_peak
 
 CHUNK = bytes(range(256)) * 256
 

@@ -1,4 +1,4 @@
-"""`close()` of the pull face, and leaving the with-block."""
+"""`close()` of the blocking API, and leaving the with-block."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 import syncws
 from syncws import ConnectionClosed, InvalidAccessErr, SyntaxErr
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.support.servers import AT_ONCE, SECONDS, Task, closed_by, hold, opened, wait_for, wait_until
+from tests.support.clients import closed_by, opened
+from tests.support.servers import hold
+from tests.support.threads import Task
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 MISTAKES: list[tuple[Any, str, type[Exception]]] = [
     (1001, "", InvalidAccessErr),

@@ -14,7 +14,10 @@ import pytest
 import syncws
 from syncws import ConnectionLost, HandshakeError, SecurityErr, SyntaxErr
 from syncws.testing.loopback import LoopbackServer, Peer, echo
-from tests.support.servers import AT_ONCE, SECONDS, Task, finish, opened, refusing, unanswering
+from tests.support.clients import opened
+from tests.support.servers import finish, refusing, unanswering
+from tests.support.threads import Task
+from tests.support.waiting import AT_ONCE, SECONDS
 
 MISTAKES: list[tuple[str, dict[str, Any], type[Exception]]] = [
     ("/relative", {}, SyntaxErr),

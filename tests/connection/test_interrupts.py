@@ -7,7 +7,7 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -16,50 +16,15 @@ import pytest
 import syncws
 from syncws import Connection, ConnectionClosed
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, echo, frame_bytes
-from tests.support.servers import (
-    AT_ONCE,
-    SECONDS,
-    Task,
-    closed_by,
-    finish,
-    hold,
-    opened,
-    unanswering,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import closed_by, opened
+from tests.support.interrupts import Interrupted, alarms, interrupt, needs_timer_signals
+from tests.support.servers import finish, hold, unanswering
+from tests.support.threads import Task
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
-pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
+pytestmark = needs_timer_signals
 
 PACKAGE = str(Path(syncws.__file__).parent)
-
-
-class Interrupted(BaseException):
-    """What the signal handler of a test raises, as the one of Ctrl-C raises KeyboardInterrupt."""
-
-
-@contextlib.contextmanager
-def alarms(first: float, again: float, handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """A signal after `first` seconds, and then each `again` seconds."""
-    before = signal.signal(signal.SIGALRM, handler)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, first, again)
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def interrupt(call: Callable[[], object]) -> None:
-    """Interrupt a call of the main thread that does not end by itself; it must return at once."""
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        raise Interrupted
-
-    began = time.monotonic()
-    with pytest.raises(Interrupted), alarms(0.1, 0, handler):
-        call()
-    assert time.monotonic() - began < AT_ONCE
 
 
 def test_recv_returns_at_once_and_loses_nothing() -> None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer
-from tests.hostile.memory_client import STATUS
+from tests.support.memory import STATUS
+from tests.support.programs import run_silently
 from tests.support.servers import finish
 
-ROOT = Path(__file__).resolve().parents[2]
 MEBIBYTES = 256
 LIMIT_KB = 24 * 1024
 
@@ -33,15 +29,8 @@ def test_a_message_of_256_mib_passes_both_ways_in_flat_memory() -> None:
 
     sizes: list[int] = []
     with LoopbackServer(script) as server:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.connection.large_client", server.url(), str(MEBIBYTES)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=55,
-        )
-    assert (done.returncode, done.stderr) == (0, "")
+        out = run_silently("-m", "tests.connection.large_client", server.url(), str(MEBIBYTES))
     assert sizes == [2**20, MEBIBYTES * 2**20]
-    sent_rise, received_rise = map(int, done.stdout.split())
+    sent_rise, received_rise = map(int, out.split())
     assert sent_rise < LIMIT_KB
     assert received_rise < LIMIT_KB

@@ -14,17 +14,10 @@ import syncws
 from syncws import Connection, ConnectionClosed, ConnectionLost, ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
-from tests.support.servers import (
-    SECONDS,
-    Task,
-    closed_by,
-    finish,
-    hold,
-    opened,
-    switching_all_the_time,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import closed_by, opened
+from tests.support.servers import finish, hold
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 
 def test_recv_returns_text_as_str_and_binary_as_bytes() -> None:

@@ -1,4 +1,4 @@
-"""`send()`, `flush()` and `ping()` of the pull face."""
+"""`send()`, `flush()` and `ping()` of the blocking API."""
 
 from __future__ import annotations
 
@@ -13,16 +13,10 @@ import pytest
 from syncws import BufferFull, Connection, ConnectionClosed, SyntaxErr
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer
-from tests.support.servers import (
-    SECONDS,
-    Task,
-    finish,
-    hold,
-    opened,
-    switching_all_the_time,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import opened
+from tests.support.servers import finish, hold
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 # More than the buffers of both ends of a loopback connection hold.
 MUCH = 8 * 2**20

@@ -13,15 +13,10 @@ import pytest
 from syncws import Connection, ConnectionClosed
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.support.servers import (
-    SECONDS,
-    Task,
-    finish,
-    opened,
-    switching_all_the_time,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import opened
+from tests.support.servers import finish
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 TEXT = "aé€😀" * 3000
 DATA = bytes(range(256)) * 200

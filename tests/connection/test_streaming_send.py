@@ -14,18 +14,10 @@ import pytest
 from syncws import Connection, ConnectionClosed, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, PeerClosed
-from tests.support.servers import (
-    AT_ONCE,
-    SECONDS,
-    Task,
-    closed_by,
-    finish,
-    hold,
-    opened,
-    switching_all_the_time,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import closed_by, opened
+from tests.support.servers import finish, hold
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 MIB = 2**20
 

@@ -11,8 +11,7 @@ import pytest
 from syncws._engine.event_queue import Closed, Closing, Entry, EventQueue, Opening
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, Part
-
-DEADLINE = 30.0
+from tests.support.waiting import SECONDS
 
 OPENING = Opening("", "", Response(101, "", ()))
 
@@ -30,7 +29,7 @@ def started(body: Callable[[], None]) -> threading.Thread:
 
 
 def ended(thread: threading.Thread) -> bool:
-    thread.join(DEADLINE)
+    thread.join(SECONDS)
     return not thread.is_alive()
 
 
@@ -61,7 +60,7 @@ def test_take_returns_empty_when_its_time_is_over() -> None:
         assert queue.take(timeout) == []
 
 
-@pytest.mark.parametrize("timeout", [None, DEADLINE])
+@pytest.mark.parametrize("timeout", [None, SECONDS])
 @pytest.mark.parametrize("entry", [OPENING, ["a"], Closing(), Closed(1006)])
 def test_take_waits_for_the_first_entry(timeout: float | None, entry: Entry) -> None:
     queue, _ = make()
@@ -158,11 +157,11 @@ def test_caught_up_means_empty_and_the_consumer_back() -> None:
     def consume() -> None:
         taken.extend(queue.take())
         at_work.set()
-        assert go_on.wait(DEADLINE)
+        assert go_on.wait(SECONDS)
         taken.extend(queue.take())
 
     consumer = started(consume)
-    assert at_work.wait(DEADLINE)
+    assert at_work.wait(SECONDS)
     changes.clear()
     assert not queue.is_caught_up()  # all is taken, but not done with
     go_on.set()
@@ -191,10 +190,10 @@ def test_after_a_fork_there_is_a_fresh_lock_and_only_the_end() -> None:
     def hold() -> None:
         with queue._condition.lock:
             held.set()
-            let_go.wait(DEADLINE)
+            let_go.wait(SECONDS)
 
     thread = started(hold)
-    assert held.wait(DEADLINE)
+    assert held.wait(SECONDS)
     queue.after_fork(Closed(1006))
     assert queue.take(0) == [Closed(1006)]  # with the old lock it would wait for ever
     let_go.set()
@@ -220,7 +219,7 @@ class Producer:
         number = total = 0
         while number < self.COUNT:
             while self.queue.is_full():
-                assert self.changed.wait(DEADLINE)
+                assert self.changed.wait(SECONDS)
                 self.changed.clear()
             self.highest_messages = max(self.highest_messages, number - self.done_messages)
             self.highest_bytes = max(self.highest_bytes, total - self.done_bytes)
@@ -243,7 +242,7 @@ def test_stress_nothing_is_lost_or_reordered_and_the_bound_holds(
     expected = lists = 0
     last = None
     while last is None:
-        entries = producer.queue.take(DEADLINE)
+        entries = producer.queue.take(SECONDS)
         assert entries
         for entry in entries:
             if isinstance(entry, list):

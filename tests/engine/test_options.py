@@ -14,7 +14,7 @@ import pytest
 
 from syncws._engine.options import DEFAULT_QUEUE, Options
 
-SECONDS = ["open_timeout", "close_timeout", "ping_interval", "ping_timeout"]
+DURATIONS = ["open_timeout", "close_timeout", "ping_interval", "ping_timeout"]
 COUNTS = ["max_size", "max_buffered"]
 
 # Interface, *Options*.
@@ -34,7 +34,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 TAKEN: list[tuple[str, Any, Any]] = [
-    *[(name, value, value) for name in SECONDS for value in (None, 1, 0.001, 3600.5, sys.float_info.max)],
+    *[(name, value, value) for name in DURATIONS for value in (None, 1, 0.001, 3600.5, sys.float_info.max)],
     *[(name, value, value) for name in COUNTS for value in (None, 1, 2**63)],
     ("max_queue", None, (None, None)),
     ("max_queue", 1000, (1000, DEFAULT_QUEUE[1])),
@@ -60,10 +60,10 @@ TAKEN: list[tuple[str, Any, Any]] = [
 REFUSED: list[tuple[str, Any, type[Exception]]] = [
     *[
         (name, value, ValueError)
-        for name in SECONDS
+        for name in DURATIONS
         for value in (0, -1, 0.0, float("nan"), float("inf"), 10**400)
     ],
-    *[(name, value, TypeError) for name in SECONDS for value in ("5", True, Decimal(1), [5], object)],
+    *[(name, value, TypeError) for name in DURATIONS for value in ("5", True, Decimal(1), [5], object)],
     *[(name, value, ValueError) for name in COUNTS for value in (0, -1)],
     *[(name, value, TypeError) for name in COUNTS for value in (5.0, "5", False, (5,))],
     ("max_queue", 0, ValueError),

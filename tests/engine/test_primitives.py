@@ -13,12 +13,8 @@ import pytest
 
 from syncws._engine import primitives
 from syncws._engine.primitives import Condition
-
-SECONDS = 20.0
-
-
-class Interrupted(BaseException):
-    """What the signal handler of a test raises, as the one of Ctrl-C raises KeyboardInterrupt."""
+from tests.support.interrupts import Interrupted
+from tests.support.waiting import SECONDS
 
 
 def raise_interrupted(number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,8 @@ from syncws import Connection
 from syncws._engine import writer_pool
 from syncws._engine.writer_pool import Member, Pool
 from syncws.testing.loopback import LoopbackServer, Peer
-from tests.support.servers import SECONDS, Task, switching_all_the_time, wait_until
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import SECONDS, wait_until
 
 T = TypeVar("T")
 

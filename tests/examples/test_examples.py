@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import re
 import signal
 import ssl
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,36 +17,9 @@ import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.support import python_servers
+from tests.support.programs import PROGRAM_SECONDS, ROOT, run, spawn
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
-
-# How long a program may take: generous, since it is only spent when a test fails.
-DEADLINE = 50.0
-
-
-def spawn(*arguments: str, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """Start `python *arguments` in the checkout, its three streams in our hands."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", *arguments],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
-    )
-
-
-def run(*arguments: str, given: str = "", status: int = 0) -> tuple[str, str]:
-    """What `python *arguments` wrote to stdout and to stderr, having ended with `status`."""
-    with spawn(*arguments) as process:
-        try:
-            out, err = process.communicate(given, DEADLINE)
-        finally:
-            process.kill()
-    assert process.returncode == status, out + err
-    return out, err
 
 
 @contextlib.contextmanager
@@ -63,7 +34,7 @@ def serving(*arguments: str) -> Iterator[str]:
             assert found is not None
             yield found[0]
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=DEADLINE)
+            _, err = process.communicate(timeout=PROGRAM_SECONDS)
         finally:
             process.kill()
     assert (process.returncode, err) == (0, "")
@@ -180,7 +151,7 @@ def test_chat_prints_what_arrives_and_sends_what_is_typed() -> None:
             process.stdin.write("good morning\n")
             process.stdin.flush()
             assert process.stdout.readline() == "you said 'good morning'\n"
-            out, err = process.communicate(timeout=DEADLINE)  # the end of its input
+            out, err = process.communicate(timeout=PROGRAM_SECONDS)  # the end of its input
         finally:
             process.kill()
     assert (process.returncode, out, err) == (0, "", "")

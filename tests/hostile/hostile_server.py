@@ -1,8 +1,8 @@
-"""A scripted server, what must come of it, and the two faces that are sent there to find out.
+"""A scripted server that does a client harm, what must come of it, and a client of either API that meets it.
 
-A `Case` is one row of a table: the script of the server, and its expected outcome. An `Arena` plays it over
-one face and one scheme, and holds what is true of every ending: it comes in time, it is told once, last and
-in full, and everything afterwards says so at once.
+A `Case` is one row of a table: the script of the server, and its expected outcome. A `HostileServer` plays it
+to one API over one scheme, and holds what is true of every ending: it comes in time, it is told once, last
+and in full, and everything afterwards says so at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed
 
 # Every connection ends within this. The tests set the options to tenths of a second; the defaults (10 s and
 # more) are longer than this, so that an option without effect is a failure.
-PATIENCE = 8.0
+ENDS_WITHIN = 8.0
 
 # What a server may see of the client's Close frame, besides a code (None: a frame without one).
 UNSEEN, NO_FRAME = "not looked at", "no Close frame"
@@ -71,7 +71,7 @@ class Case:
 
 def answer(session: Session, data: str | bytes) -> None:
     """For `Case.reply`: let the server know that the message has arrived."""
-    with contextlib.suppress(ConnectionClosed):  # only the pull face raises it
+    with contextlib.suppress(ConnectionClosed):  # only the blocking API raises it
         session.send(f"got {data!r}")
 
 
@@ -87,7 +87,7 @@ def sparing(cases: Sequence[Case]) -> list[Any]:
 
 @dataclass
 class Outcome:
-    """How a connection ended, by what the face tells."""
+    """How a connection ended, by what the API tells."""
 
     opened: bool
     messages: list[str | bytes]
@@ -97,7 +97,7 @@ class Outcome:
     clean: bool
 
 
-def play_events(case: Case, url: str, options: dict[str, Any]) -> Outcome:
+def play_callback_api(case: Case, url: str, options: dict[str, Any]) -> Outcome:
     """The outcome by the events of a `WebSocket`."""
     seen: list[tuple[str, int]] = []
     messages: list[str | bytes] = []
@@ -114,7 +114,7 @@ def play_events(case: Case, url: str, options: dict[str, Any]) -> Outcome:
             ends.append(event)
 
     ws = WebSocket(url, case.protocols, onopen=note, onmessage=note, onerror=note, onclose=note, **options)
-    ws.join(PATIENCE)
+    ws.join(ENDS_WITHIN)
     closed, error = ends[-1], None
     if len(ends) == 2:
         assert isinstance(ends[0], ErrorEvent)
@@ -134,7 +134,7 @@ def play_events(case: Case, url: str, options: dict[str, Any]) -> Outcome:
     return Outcome(opened, messages, error, closed.code, closed.reason, closed.wasClean)
 
 
-def play_pull(case: Case, url: str, options: dict[str, Any]) -> Outcome:
+def play_blocking_api(case: Case, url: str, options: dict[str, Any]) -> Outcome:
     """The outcome by `connect` and `recv`."""
     try:
         connection = syncws.connect(url, case.protocols, **options)
@@ -144,7 +144,7 @@ def play_pull(case: Case, url: str, options: dict[str, Any]) -> Outcome:
     case.on_open(connection)
     try:
         while True:
-            messages.append(connection.recv(PATIENCE))
+            messages.append(connection.recv(ENDS_WITHIN))
             case.on_message(connection, messages[-1])
     except ConnectionClosed as first:
         closed = first
@@ -152,7 +152,7 @@ def play_pull(case: Case, url: str, options: dict[str, Any]) -> Outcome:
     again: tuple[Callable[[], object], ...] = (
         connection.recv,
         lambda: connection.recv(0),
-        lambda: connection.recv(PATIENCE),
+        lambda: connection.recv(ENDS_WITHIN),
         lambda: connection.send("too late"),
         connection.ping,
     )
@@ -170,20 +170,20 @@ def play_pull(case: Case, url: str, options: dict[str, Any]) -> Outcome:
     return Outcome(True, messages, error, closed.code, closed.reason, closed.wasClean)
 
 
-FACES = {"events": play_events, "pull": play_pull}
+APIS = {"callback": play_callback_api, "blocking": play_blocking_api}
 
 
-class Arena:
-    """Plays cases over one face and one scheme.
+class HostileServer:
+    """Plays cases over one API and one scheme.
 
     Attributes:
-        face, scheme: which.
+        api, scheme: which.
         frames: what the server read of the last case's client after its script was done, if it looked.
         server: the last case's server.
     """
 
-    def __init__(self, face: str, scheme: str, server: ssl.SSLContext, client: ssl.SSLContext) -> None:
-        self.face = face
+    def __init__(self, api: str, scheme: str, server: ssl.SSLContext, client: ssl.SSLContext) -> None:
+        self.api = api
         self.scheme = scheme
         self.frames: list[Frame] = []
         self._server_context = server if scheme == "wss" else None
@@ -202,8 +202,8 @@ class Arena:
 
         with LoopbackServer(script, ssl_context=self._server_context) as server:
             self.server = server
-            options = {"open_timeout": PATIENCE, **self._client_options, **case.options}
-            return FACES[self.face](case, server.url("/"), options)
+            options = {"open_timeout": ENDS_WITHIN, **self._client_options, **case.options}
+            return APIS[self.api](case, server.url("/"), options)
 
     def check(self, case: Case) -> Outcome:
         """Play a case, and hold its outcome against what is expected."""
@@ -235,7 +235,7 @@ class Arena:
         return int.from_bytes(closes[0][:2], "big")
 
 
-def read_to_end(peer: Peer, timeout: float = PATIENCE) -> list[Frame]:
+def read_to_end(peer: Peer, timeout: float = ENDS_WITHIN) -> list[Frame]:
     """The frames up to the end of the stream, which must come in time; a Close is answered by ending TCP."""
     frames = []
     peer.socket.settimeout(timeout)
@@ -250,12 +250,12 @@ def read_to_end(peer: Peer, timeout: float = PATIENCE) -> list[Frame]:
 
 def until_gone(peer: Peer) -> None:
     """The end of many a script: wait for the client to leave, and take no notice of what it says."""
-    peer.wait_eof(PATIENCE)
+    peer.wait_eof(ENDS_WITHIN)
 
 
 def keep_sending(peer: Peer, data: bytes, pause: float = 0) -> None:
     """Send the same again and again until the client has left."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + ENDS_WITHIN
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         while time.monotonic() < until and not peer.closing.wait(pause):
             peer.send_bytes(data)

@@ -13,7 +13,8 @@ from urllib.parse import quote
 import pytest
 
 from syncws import HandshakeError
-from tests.support.clients import DEADLINE, Client
+from tests.support.clients import Client
+from tests.support.waiting import SECONDS
 
 SIZES = (0, 1, 125, 126, 127, 65535, 65536, 2**20, 5 * 2**20)
 CHAT = "chat.v2"
@@ -107,7 +108,7 @@ def test_a_ping_of_the_server_is_answered_with_its_payload(connect: Connect) -> 
 
 def test_pings_of_ours_keep_the_connection_alive(connect: Connect) -> None:
     # The server answers within the time, or the second ping finds the link dead.
-    with connect("/echo", ping_interval=0.05, ping_timeout=DEADLINE) as client:
+    with connect("/echo", ping_interval=0.05, ping_timeout=SECONDS) as client:
         ws = client.wait_open()
         for number in range(200):
             ws.send(str(number))
@@ -178,5 +179,5 @@ def test_50_connections_at_once_keep_their_messages_apart(connect: Connect) -> N
         for client in clients:
             client.ws.close()
         for client in clients:
-            client.ws.join(DEADLINE)
+            client.ws.join(SECONDS)
     assert all(client.closed is not None and client.closed.wasClean for client in clients)

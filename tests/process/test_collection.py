@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import re
 import threading
 import warnings
 import weakref
@@ -16,13 +15,10 @@ import pytest
 import syncws
 from syncws import Connection, WebSocket
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.support.servers import SECONDS, wait_until
+from tests.support.leftovers import wait_for_no_threads
+from tests.support.waiting import SECONDS, wait_until
 
 Receive = Callable[[Connection], Iterator["str | bytes"]]
-
-
-def own_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if re.match(r"syncws-\d", thread.name)]
 
 
 class Ends(LoopbackServer):
@@ -77,7 +73,7 @@ def test_a_websocket_without_listeners_is_closed_and_collected(server: Ends) -> 
     assert there() is None
     wait_until(lambda: server.codes == [1001])
     assert server.received == ["sent before"]
-    wait_until(lambda: not own_threads())
+    wait_for_no_threads()
 
 
 def test_a_pull_connection_is_closed_and_collected(server: Ends) -> None:
@@ -89,7 +85,7 @@ def test_a_pull_connection_is_closed_and_collected(server: Ends) -> None:
     assert there() is None  # at once: nothing in it refers back to it
     wait_until(lambda: server.codes == [1001])
     assert server.received == ["sent before"]
-    wait_until(lambda: not own_threads())
+    wait_for_no_threads()
 
 
 def test_messages_that_nobody_takes_do_not_keep_it() -> None:
@@ -103,7 +99,7 @@ def test_messages_that_nobody_takes_do_not_keep_it() -> None:
         connection = syncws.connect(server.url(), max_queue=10, close_timeout=0.5)
         connection.recv(SECONDS)
         del connection
-        wait_until(lambda: not own_threads())
+        wait_for_no_threads()
 
 
 def test_one_that_is_collected_while_connecting_is_given_up() -> None:
@@ -120,7 +116,7 @@ def test_one_that_is_collected_while_connecting_is_given_up() -> None:
         with warned_once("CONNECTING"):
             del ws
         assert there() is None
-        wait_until(lambda: not own_threads())
+        wait_for_no_threads()
 
 
 @pytest.mark.parametrize("type", ["message", "error", "close"])
@@ -169,7 +165,7 @@ def test_a_listener_for_open_alone_keeps_it_until_then(server: Ends) -> None:
         WebSocket(server.url(), onopen=lambda event: heard.set())
         assert heard.wait(SECONDS)
         wait_until(lambda: server.codes == [1001])
-    wait_until(lambda: not own_threads())
+    wait_for_no_threads()
 
 
 def test_listeners_that_are_taken_off_let_it_go(server: Ends) -> None:
@@ -214,4 +210,4 @@ def test_who_iterates_holds_the_connection(receive: Receive) -> None:
         assert next(messages) == "late"
         with warned_once():
             del messages
-        wait_until(lambda: not own_threads())
+        wait_for_no_threads()

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import queue
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.support.clients import DEADLINE
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.programs import EXIT_SECONDS, spawn
+from tests.support.waiting import SECONDS
 
 # From the end of the main program to the end of the process. Goodbyes take at most a second; the rest is
-# for a busy machine, and far below close_timeout, which would show that something waits for the network.
-EXIT_SECONDS = 5.0
 
 # Every program begins so, and says when its own part is over.
 HEAD = """
@@ -44,19 +38,12 @@ HEAD = """
 def run(program: str, url: str, status: int = 0) -> str:
     """Run a program to its end, which must come soon after its "over"; what it wrote to stderr."""
     text = textwrap.dedent(HEAD) + textwrap.dedent(program)
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", text, url],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with spawn("-c", text, url) as process:
         assert process.stdout is not None and process.stderr is not None
         try:
             said = process.stdout.readline()
             since = time.monotonic()
-            process.wait(DEADLINE)
+            process.wait(SECONDS)
             seconds = time.monotonic() - since
         finally:
             process.kill()
@@ -77,7 +64,7 @@ class Ends(LoopbackServer):
         received: list[str | bytes] = []
         peer.accept()
         if peer.request is not None and peer.request.target == "/unread":
-            peer.closing.wait(DEADLINE)
+            peer.closing.wait(SECONDS)
             return
         try:
             while True:
@@ -89,7 +76,7 @@ class Ends(LoopbackServer):
             self._ends.put((received, type(error)))
 
     def next(self) -> tuple[list[str | bytes], object]:
-        return self._ends.get(timeout=DEADLINE)
+        return self._ends.get(timeout=SECONDS)
 
 
 @pytest.fixture
@@ -156,9 +143,9 @@ def test_what_was_sent_before_the_end_goes_ahead_of_1001(server: Ends) -> None:
 
 
 @pytest.mark.parametrize("size", [5, 4 * 2**20])
-@pytest.mark.parametrize("face", ["connection", "ws"])
+@pytest.mark.parametrize("name", ["connection", "ws"])
 def test_a_connection_that_was_dropped_just_before_still_sends_what_it_had(
-    face: str, size: int, server: Ends
+    name: str, size: int, server: Ends
 ) -> None:
     program = f"""
         import warnings
@@ -168,7 +155,7 @@ def test_a_connection_that_was_dropped_just_before_still_sends_what_it_had(
         connection = syncws.connect(url)
         ws = syncws.WebSocket(url, onopen=lambda event: opened.set())
         assert opened.wait(20)
-        {face}.send(b"x" * {size})
+        {name}.send(b"x" * {size})
         del connection, ws
         over()
     """
@@ -214,7 +201,7 @@ def test_an_uncaught_exception_is_printed_alone(server: Ends) -> None:
 def test_data_that_the_server_does_not_read_holds_up_nothing() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.closing.wait(DEADLINE)
+        peer.closing.wait(SECONDS)
 
     program = """
         ws = connect()
@@ -252,7 +239,7 @@ def test_messages_that_no_callback_takes_hold_up_nothing() -> None:
         peer.accept()
         for _ in range(50):
             peer.send_binary(bytes(2**20))
-        peer.wait_eof(DEADLINE)
+        peer.wait_eof(SECONDS)
 
     program = """
         came = threading.Event()
@@ -274,7 +261,7 @@ def test_a_connection_that_is_not_open_yet_is_given_up(accepted: bool) -> None:
     def script(peer: Peer) -> None:
         if accepted:
             peer.read_request()
-        peer.wait_eof(DEADLINE)
+        peer.wait_eof(SECONDS)
 
     program = """
         ws = syncws.WebSocket(url)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import subprocess
-import sys
 import textwrap
 import threading
 from collections.abc import Callable
@@ -18,11 +16,12 @@ import pytest
 import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.support.servers import SECONDS, finish, wait_for
+from tests.support.programs import run_silently
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS, wait_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-ROOT = Path(__file__).resolve().parents[2]
 
 HEAD = """
     import faulthandler, gc, os, signal, ssl, sys, threading, time, traceback, warnings
@@ -79,18 +78,11 @@ HEAD = """
 """
 
 
-def run(program: str, url: str, authority: trustme.CA, folder: Path) -> None:
+def run_program(program: str, url: str, authority: trustme.CA, folder: Path) -> None:
     trusted = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(trusted))
     text = textwrap.dedent(HEAD) + textwrap.dedent(program)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", text, url, str(trusted)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=40,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    run_silently("-c", text, url, str(trusted))
 
 
 PROGRAMS = {
@@ -242,7 +234,7 @@ def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
     program: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
     with LoopbackServer(ssl_context=server_ssl_context if secure else None) as server:
-        run(program, server.url(), authority, tmp_path)
+        run_program(program, server.url(), authority, tmp_path)
 
 
 # Where the connection is when the fork comes: what the server does then.
@@ -320,7 +312,7 @@ def test_a_fork_while_connecting_disturbs_neither_the_parent_nor_the_child(
             script(peer, go_on)
 
     with LoopbackServer(serve, ssl_context=server_ssl_context if secure else None) as server:
-        run(WHILE_CONNECTING, server.url("/go"), authority, tmp_path)
+        run_program(WHILE_CONNECTING, server.url("/go"), authority, tmp_path)
 
 
 def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA, tmp_path: Path) -> None:
@@ -345,7 +337,7 @@ def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA,
         assert failed
     """
     with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
-        run(program, f"wss://localhost:{server.port}/", authority, tmp_path)
+        run_program(program, f"wss://localhost:{server.port}/", authority, tmp_path)
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
@@ -376,5 +368,5 @@ def test_the_server_hears_nothing_of_a_forked_child(
     """
     heard: list[str | bytes] = []
     with LoopbackServer(script, ssl_context=server_ssl_context if secure else None) as server:
-        run(program, server.url(), authority, tmp_path)
+        run_program(program, server.url(), authority, tmp_path)
     assert heard == ["from the parent", "3999"]

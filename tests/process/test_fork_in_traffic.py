@@ -8,8 +8,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import ssl
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -17,8 +15,7 @@ import pytest
 import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.programs import ROOT, run_silently
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
@@ -145,17 +142,9 @@ class Echo(LoopbackServer):
             self.ends.append(type(error))
 
 
-def run(program: str, *arguments: str) -> str:
+def run_program(program: str, *arguments: str) -> str:
     """What the program prints; it must print nothing to stderr."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(program), *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=55,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return done.stdout
+    return run_silently("-c", textwrap.dedent(program), *arguments, warnings="ignore::DeprecationWarning")
 
 
 @pytest.mark.parametrize("interval", [0.005, 1e-6], ids=["", "switching"])
@@ -172,7 +161,7 @@ def test_forks_in_the_middle_of_traffic_disturb_nothing(
     forks = FORKS if interval > 1e-3 else FORKS // 5  # changing threads all the time is slow
     server = Echo(server_ssl_context if secure else None)
     with server:
-        assert run(TRAFFIC, server.url(), str(trusted), str(forks), str(interval)) == "2 True\n"
+        assert run_program(TRAFFIC, server.url(), str(trusted), str(forks), str(interval)) == "2 True\n"
     # The parent's two, closed by itself, and the children's own: no end that is not an orderly Close.
     assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
 
@@ -248,16 +237,8 @@ def run_file(program: str, folder: Path, url: str, method: str) -> str:
     """What a program prints that is a file, as spawn and forkserver import it; nothing goes to stderr."""
     path = folder / "program.py"
     path.write_text(textwrap.dedent(program))
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", str(path), url, method],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=55,
-    )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    return done.stdout
+    here = {"PYTHONPATH": str(ROOT)}
+    return run_silently(str(path), url, method, warnings="ignore::DeprecationWarning", environment=here)
 
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())

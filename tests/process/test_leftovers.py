@@ -1,47 +1,33 @@
-"""What is left of a connection after its end: nothing, however it ended."""
+"""What is left of a connection after its end: nothing, however it ended.
+
+That no descriptor is left, and no thread where a test here does not look itself, holds for every test: the
+fixture `nothing_outlives_the_test` sees to it.
+"""
 
 from __future__ import annotations
 
 import gc
-import os
 import socket
 import ssl
-import threading
 import weakref
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from syncws import WebSocket
-from syncws._engine.writer_pool import KEPT
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer
-from tests.support.clients import DEADLINE, Client
-
-DESCRIPTORS = Path("/proc/self/fd")
-
-
-def count_descriptors() -> int:
-    return len(os.listdir(DESCRIPTORS)) if DESCRIPTORS.is_dir() else 0
-
-
-def own_threads() -> list[str]:
-    """The names of the threads of connections; waits for a look-up of a name, which nothing can cut short."""
-    for thread in threading.enumerate():
-        if thread.name.endswith("-resolver"):
-            thread.join(DEADLINE)
-    names = (thread.name for thread in threading.enumerate())
-    return [name for name in names if name.startswith("syncws-") and "loopback" not in name]
-
+from tests.support.clients import Client
+from tests.support.leftovers import connection_threads, wait_for_no_threads
+from tests.support.waiting import SECONDS
 
 # Scripts of servers, each for one kind of end.
 
 
 def read_all(peer: Peer) -> None:
     peer.accept()
-    peer.wait_eof(DEADLINE)
+    peer.wait_eof(SECONDS)
 
 
 def close_first(peer: Peer) -> None:
@@ -51,12 +37,12 @@ def close_first(peer: Peer) -> None:
 
 
 def stall(peer: Peer) -> None:
-    peer.wait_eof(DEADLINE)
+    peer.wait_eof(SECONDS)
 
 
 def stall_unread(peer: Peer) -> None:
     peer.accept()
-    peer.closing.wait(DEADLINE)
+    peer.closing.wait(SECONDS)
 
 
 def flood(peer: Peer) -> None:
@@ -74,13 +60,13 @@ def reset(peer: Peer) -> None:
 def bad_accept(peer: Peer) -> None:
     peer.read_request()
     peer.send_bytes(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
-    peer.wait_eof(DEADLINE)
+    peer.wait_eof(SECONDS)
 
 
 def break_protocol(peer: Peer) -> None:
     peer.accept()
     peer.send_frame(Opcode.TEXT, b"\xff")
-    peer.wait_eof(DEADLINE)
+    peer.wait_eof(SECONDS)
 
 
 def echo(peer: Peer) -> None:
@@ -152,15 +138,6 @@ def contexts(
     return (server_ssl_context, client_ssl_context) if request.param == "wss" else (None, None)
 
 
-@pytest.fixture(autouse=True)
-def nothing_left_at_once() -> Iterator[None]:
-    """Stricter than what holds for every test: `join` has returned, so all must be gone already."""
-    descriptors = count_descriptors()
-    yield
-    assert not own_threads()
-    assert count_descriptors() == descriptors
-
-
 @pytest.mark.parametrize("end", ENDS)
 def test_no_thread_and_no_descriptor_is_left_after(
     end: str, contexts: tuple[ssl.SSLContext | None, ssl.SSLContext | None]
@@ -170,8 +147,8 @@ def test_no_thread_and_no_descriptor_is_left_after(
         client = Client(server.url(), ssl_context=contexts[1], **options)
         act(client)
         closed = client.wait_closed()
-        # Not at the end of the server: its threads and descriptors are not ours.
-        assert not own_threads()
+        # Not at the end of the server, which would end what is left as well.
+        wait_for_no_threads()
     assert closed.wasClean is clean
 
 
@@ -200,7 +177,7 @@ def test_200_connections_one_after_the_other_leave_nothing_behind() -> None:
                 connections.add(client.wait_open())
                 client.ws.send(str(number))
                 assert client.receive() == str(number)
-            assert not own_threads()
+            wait_for_no_threads()
         del client
         gc.collect()
         assert not list(connections)
@@ -208,12 +185,12 @@ def test_200_connections_one_after_the_other_leave_nothing_behind() -> None:
 
 def test_200_connections_at_once_leave_nothing_behind() -> None:
     with LoopbackServer() as server:
-        clients = [Client(server.url(), open_timeout=DEADLINE) for _ in range(200)]
+        clients = [Client(server.url(), open_timeout=SECONDS) for _ in range(200)]
         for client in clients:
             client.wait_open()
-        assert len(own_threads()) == 400 + min(200, KEPT)  # the writer threads are shared
+        assert len(connection_threads()) >= 400  # two for each, and a few that write for all of them
         for client in clients:
             client.ws.close()
         for client in clients:
             assert client.wait_closed().wasClean
-        assert not own_threads()
+        wait_for_no_threads()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import hashlib
 import random
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +12,9 @@ from typing import Any
 import pytest
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.support.clients import DEADLINE, Client
+from tests.support.clients import Client
+from tests.support.threads import switching_all_the_time
+from tests.support.waiting import SECONDS
 
 THREADS = 16
 MESSAGES = 2000
@@ -22,11 +23,8 @@ MESSAGES = 2000
 @pytest.fixture(params=[0.005, 1e-6], ids=["usual switching", "switching all the time"])
 def switching(request: pytest.FixtureRequest) -> Iterator[None]:
     """How often Python changes from thread to thread."""
-    before = sys.getswitchinterval()
-    if sys.gettrace() is None:  # under coverage's tracer each switch costs so much that nothing gets done
-        sys.setswitchinterval(request.param)
-    yield
-    sys.setswitchinterval(before)
+    with switching_all_the_time(request.param):
+        yield
 
 
 def run_all(bodies: list[Callable[[], object]]) -> None:
@@ -36,7 +34,7 @@ def run_all(bodies: list[Callable[[], object]]) -> None:
 
     def run(body: Callable[[], object]) -> None:
         try:
-            start.wait(DEADLINE)
+            start.wait(SECONDS)
             body()
         except BaseException as error:
             errors.append(error)
@@ -45,7 +43,7 @@ def run_all(bodies: list[Callable[[], object]]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(DEADLINE)
+        thread.join(SECONDS)
         assert not thread.is_alive()
     if errors:
         raise errors[0]
@@ -97,7 +95,7 @@ def test_of_many_concurrent_closes_amid_traffic_exactly_one_counts() -> None:
             codes.append(closed.code)
             peer.send_close(closed.code, closed.reason)
             peer.half_close()
-            assert peer.wait_eof(DEADLINE) == b""  # nothing follows a Close frame
+            assert peer.wait_eof(SECONDS) == b""  # nothing follows a Close frame
 
     def send() -> None:
         while client.ws.readyState == client.ws.OPEN:
@@ -125,7 +123,7 @@ def test_of_many_concurrent_closes_amid_traffic_exactly_one_counts() -> None:
 def test_close_of_both_ends_at_the_same_time_is_clean() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        together.wait(DEADLINE)
+        together.wait(SECONDS)
         peer.send_close(4000)
         with pytest.raises(PeerClosed):
             peer.read_message()
@@ -135,7 +133,7 @@ def test_close_of_both_ends_at_the_same_time_is_clean() -> None:
         for _ in range(20):
             with Client(server.url()) as client:
                 client.wait_open()
-                together.wait(DEADLINE)
+                together.wait(SECONDS)
                 client.ws.close(3000)
                 closed = client.wait_closed()
             assert (closed.code, closed.wasClean) == (4000, True)
@@ -147,7 +145,7 @@ def test_close_amid_connecting_ends_in_one_way_or_the_other() -> None:
         for number in range(60):
             client = Client(server.url())
             # From at once to after the open event.
-            client._opened.wait(number / 60 * 0.01)
+            client.opened_within(number / 60 * 0.01)
             run_all([client.ws.close] * 4)
             closed = client.wait_closed()
             if client.order == ["open", "close"]:

@@ -17,12 +17,10 @@ from tests.support.model_peer import (
     Sending,
     server_frame,
 )
-
-# How long a step waits for what must come; only a failing test waits that long.
-SECONDS = 20.0
+from tests.support.waiting import SECONDS
 
 
-class ScriptedEnd:
+class ScriptedServer:
     """One server and the only connection to it.
 
     The test sends; the server's own thread reads until the client ends TCP, or until it is told to reset.

@@ -23,9 +23,10 @@ from syncws import (
     WebSocket,
 )
 from syncws._protocol.permessage_deflate import Agreement
-from tests.property.scripted_server import SECONDS, ScriptedEnd
+from tests.property.scripted_server import ScriptedServer
 from tests.property.strategies import FACTOR, agreements, messages
 from tests.support.model_peer import ModelDeflater, Sending, server_frame
+from tests.support.waiting import SECONDS
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 ABNORMAL = (1006, "", False)
@@ -73,7 +74,7 @@ class WebSocketStates(RuleBasedStateMachine):
 
     @initialize(agreement=st.none() | agreements(), opens=st.sampled_from([True, True, False]))
     def connect(self, agreement: Agreement | None, opens: bool) -> None:
-        self.end = ScriptedEnd(agreement)
+        self.end = ScriptedServer(agreement)
         self.events: list[tuple[Event, int]] = []
         self.arrived = threading.Condition()
         self.state = CONNECTING

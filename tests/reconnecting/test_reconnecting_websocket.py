@@ -25,12 +25,13 @@ from syncws import (
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.reconnecting.losing_servers import counting, greet, greet_and_close, greet_and_end, refuse
-from tests.reconnecting.transcript import CLOSED, CONNECTING, OPEN, Story, at_once
-from tests.support.recorder import SECONDS, finish, wait_for, wait_until
+from tests.reconnecting.transcript import CLOSED, CONNECTING, OPEN, Transcript, at_once
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 
 def test_each_loss_and_each_return_is_seen_as_events() -> None:
-    story = Story()
+    heard = Transcript()
     script = counting(greet_and_end, refuse(503), greet_and_close(1012), greet_and_close(1000))
     decided: list[Loss] = []
 
@@ -39,19 +40,19 @@ def test_each_loss_and_each_return_is_seen_as_events() -> None:
         return None if isinstance(loss.error, ConnectionClosed) and loss.error.code == 1000 else 0.0
 
     with LoopbackServer(script) as server:
-        ws = ReconnectingWebSocket(server.url(), policy=policy, **story.handlers)
+        ws = ReconnectingWebSocket(server.url(), policy=policy, **heard.handlers)
         ws.join(SECONDS)
         assert server.connections == 4
-    assert story.words == (
+    assert heard.words == (
         ["open", "hello", "error", "close 1006"]
         + ["error", "close 1006"]
         + ["open", "hello", "close 1012"]
         + ["open", "hello", "close 1000 for good"]
     )
-    for name, state in story.states[:-1]:
+    for name, state in heard.states[:-1]:
         # CONNECTING from a loss to the next open event, also for the callbacks that tell of it.
         assert state == (OPEN if name in ("open", "message") else CONNECTING)
-    assert story.states[-1] == ("close", CLOSED)
+    assert heard.states[-1] == ("close", CLOSED)
     assert ws.readyState == CLOSED
     assert [type(loss.error) for loss in decided] == [
         ConnectionClosed,
@@ -60,12 +61,12 @@ def test_each_loss_and_each_return_is_seen_as_events() -> None:
         ConnectionClosed,
     ]
     assert [loss.failures for loss in decided] == [1, 2, 3, 4]
-    assert decided[0].error.__cause__ is story.errors[0]
-    assert decided[1].error is story.errors[1]
+    assert decided[0].error.__cause__ is heard.errors[0]
+    assert decided[1].error is heard.errors[1]
     assert decided[1].open_seconds == 0 < decided[0].open_seconds < SECONDS
-    assert [loss.retry_in for loss in story.losses] == [0.0, 0.0, 0.0, None]
-    assert [loss.wasClean for loss in story.losses] == [False, False, True, True]
-    assert "retry_in=None" in repr(story.losses[-1])
+    assert [loss.retry_in for loss in heard.losses] == [0.0, 0.0, 0.0, None]
+    assert [loss.wasClean for loss in heard.losses] == [False, False, True, True]
+    assert "retry_in=None" in repr(heard.losses[-1])
 
 
 def test_what_was_not_sent_at_the_loss_is_reported() -> None:
@@ -77,18 +78,18 @@ def test_what_was_not_sent_at_the_loss_is_reported() -> None:
         peer.reset()
 
     sent = threading.Event()
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(counting(stuck, greet), receive_buffer=65536) as server:
-        with ReconnectingWebSocket(server.url(), policy=at_once, compression=None, **story.handlers) as ws:
-            story.wait("open")
+        with ReconnectingWebSocket(server.url(), policy=at_once, compression=None, **heard.handlers) as ws:
+            heard.wait("open")
             ws.send(bytes(amount))
             ws.send("€")
             assert ws.bufferedAmount > 0
             sent.set()
-            story.wait("hello")
+            heard.wait("hello")
             assert ws.bufferedAmount == 0
-            assert amount // 4 < story.losses[0].unsent <= amount + 3
-    assert story.losses[-1].unsent == 0
+            assert amount // 4 < heard.losses[0].unsent <= amount + 3
+    assert heard.losses[-1].unsent == 0
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(sent_by_att
         peer.accept()
         if peer.read_frame().opcode == Opcode.CLOSE:
             return
-        if len(story.losses) < rounds:
+        if len(heard.losses) < rounds:
             peer.reset()
         else:
             finish(peer)
@@ -127,30 +128,30 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(sent_by_att
                 threading.Event().wait(0.0005)
         return taken
 
-    story = Story()
+    heard = Transcript()
     over = threading.Event()
     totals: list[int] = []
     with LoopbackServer(script) as server:
-        ws = ReconnectingWebSocket(server.url(), policy=at_once, compression=None, **story.handlers)
+        ws = ReconnectingWebSocket(server.url(), policy=at_once, compression=None, **heard.handlers)
         threads = [threading.Thread(target=lambda: totals.append(send())) for _ in range(3)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: len(story.losses) >= rounds)
+        wait_until(lambda: len(heard.losses) >= rounds)
         over.set()
         for thread in threads:
             thread.join(SECONDS)
         ws.close()
         ws.join(SECONDS)
     # What was handed to the network counts as sent, whether or not it arrived.
-    assert sum(totals) == sum(sent_by_attempt) + sum(loss.unsent for loss in story.losses)
+    assert sum(totals) == sum(sent_by_attempt) + sum(loss.unsent for loss in heard.losses)
 
 
 def test_send_raises_from_a_loss_to_the_next_open_event() -> None:
-    story = Story()
+    heard = Transcript()
     refused: list[bool] = []
 
     def try_to_send(event: Event) -> None:
-        story.note(event)
+        heard.note(event)
         try:
             assert isinstance(event.target, ReconnectingWebSocket)
             event.target.send(event.type)
@@ -159,11 +160,11 @@ def test_send_raises_from_a_loss_to_the_next_open_event() -> None:
         else:
             refused.append(False)
 
-    handlers = {**story.handlers, "onopen": try_to_send, "onerror": try_to_send, "onclose": try_to_send}
+    handlers = {**heard.handlers, "onopen": try_to_send, "onerror": try_to_send, "onclose": try_to_send}
     with LoopbackServer(counting(greet_and_end, greet)) as server:
         ws = ReconnectingWebSocket(server.url(), policy=at_once, **handlers)
-        story.wait("close 1006")
-        story.wait("hello")
+        heard.wait("close 1006")
+        heard.wait("hello")
         ws.close()
         ws.join(SECONDS)
     # In the last close event it is CLOSED: dropped, and counted, as by any WebSocket.
@@ -185,22 +186,22 @@ def test_a_constructor_with_a_mistake_raises() -> None:
 
 
 def test_a_refusal_for_good_is_the_end_by_the_default_policy() -> None:
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(refuse(403)) as server:
-        ReconnectingWebSocket(server.url(), **story.handlers).join(SECONDS)
+        ReconnectingWebSocket(server.url(), **heard.handlers).join(SECONDS)
         assert server.connections == 1
-    assert story.words == ["error", "close 1006 for good"]
-    assert story.states[-1] == ("close", CLOSED)
+    assert heard.words == ["error", "close 1006 for good"]
+    assert heard.states[-1] == ("close", CLOSED)
 
 
 def test_the_default_policy_says_in_the_close_event_how_long_it_waits() -> None:
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(refuse(503)) as server:
-        ws = ReconnectingWebSocket(server.url(), **story.handlers)
-        story.wait("close 1006")
+        ws = ReconnectingWebSocket(server.url(), **heard.handlers)
+        heard.wait("close 1006")
         ws.close()
         ws.join(SECONDS)
-    retry_in = story.losses[0].retry_in
+    retry_in = heard.losses[0].retry_in
     assert retry_in is not None
     assert 0 <= retry_in <= 5
 
@@ -218,14 +219,14 @@ def test_headers_given_as_a_callable_are_asked_for_afresh_before_each_attempt() 
 
     tokens: list[str | None] = []
     asked: list[None] = []
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(script) as server:
-        with ReconnectingWebSocket(server.url(), policy=at_once, headers=headers, **story.handlers):
+        with ReconnectingWebSocket(server.url(), policy=at_once, headers=headers, **heard.handlers):
             for _ in range(3):
-                story.wait("hello")
+                heard.wait("hello")
     assert tokens[:3] == ["1", "3", "4"]
-    assert story.words[2:6] == ["error", "close 1006", "error", "close 1006"]
-    assert str(story.errors[1]) == "the token server is away"
+    assert heard.words[2:6] == ["error", "close 1006", "error", "close 1006"]
+    assert str(heard.errors[1]) == "the token server is away"
 
 
 def test_dispatch_schedules_all_events_also_those_of_attempts_that_could_not_be_made() -> None:
@@ -240,13 +241,13 @@ def test_dispatch_schedules_all_events_also_those_of_attempts_that_could_not_be_
 
     asked: list[None] = []
     tasks: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-    story = Story()
+    heard = Transcript()
     threads: set[int] = set()
     joined: list[str] = []
 
     def note(event: Event) -> None:
         threads.add(threading.get_ident())
-        story.note(event)
+        heard.note(event)
         with pytest.raises(RuntimeError, match="callback"):
             socket.join(SECONDS)
         joined.append(event.type)
@@ -258,23 +259,23 @@ def test_dispatch_schedules_all_events_also_those_of_attempts_that_could_not_be_
         socket = ReconnectingWebSocket(
             server.url(), policy=policy, headers=headers, dispatch=schedule, onerror=note, onclose=note
         )
-        while story.words[-1:] != ["close 1006 for good"]:
+        while heard.words[-1:] != ["close 1006 for good"]:
             tasks.get(timeout=SECONDS)()
         socket.join(SECONDS)
     assert threads == {threading.get_ident()}
-    assert story.words == ["error", "close 1006"] * 2 + ["error", "close 1006 for good"]
+    assert heard.words == ["error", "close 1006"] * 2 + ["error", "close 1006 for good"]
     assert joined == ["error", "close"] * 3
-    assert [state for _, state in story.states] == [CONNECTING] * 4 + [CLOSED] * 2
+    assert [state for _, state in heard.states] == [CONNECTING] * 4 + [CLOSED] * 2
 
 
 def test_a_policy_that_raises_is_logged_and_ends_it(caplog: pytest.LogCaptureFixture) -> None:
     def policy(loss: Loss) -> float | None:
         raise KeyError("mine")
 
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(refuse(503)) as server:
-        ReconnectingWebSocket(server.url(), policy=policy, **story.handlers).join(SECONDS)
-    assert story.words == ["error", "close 1006 for good"]
+        ReconnectingWebSocket(server.url(), policy=policy, **heard.handlers).join(SECONDS)
+    assert heard.words == ["error", "close 1006 for good"]
     assert "KeyError: 'mine'" in caplog.text
 
 
@@ -293,20 +294,20 @@ def test_attributes_are_those_of_the_present_connection() -> None:
     numbers: list[int] = []
     kinds: list[type] = []
     go_on = threading.Event()
-    story = Story()
+    heard = Transcript()
 
     def on_message(event: MessageEvent) -> None:
         kinds.append(type(event.data))
-        story.new.put("message")
+        heard.new.put("message")
 
-    handlers = {**story.handlers, "onmessage": on_message}
+    handlers = {**heard.handlers, "onmessage": on_message}
     with LoopbackServer(script) as server:
         with ReconnectingWebSocket(server.url("/x"), ["p1", "p2"], policy=at_once, **handlers) as ws:
             ws.binaryType = "arraybuffer"
-            story.wait("message")
+            heard.wait("message")
             assert (ws.url, ws.protocol, ws.extensions) == (server.url("/x"), "p1", "")
             go_on.set()
-            story.wait("message")
+            heard.wait("message")
             assert (ws.url, ws.protocol, ws.extensions) == (server.url("/x"), "p2", "permessage-deflate")
             assert ws.binaryType == "arraybuffer"
             assert (ws.CONNECTING, ws.OPEN, ws.CLOSING, ws.CLOSED) == (0, 1, 2, 3)

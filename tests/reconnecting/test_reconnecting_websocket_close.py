@@ -17,14 +17,22 @@ from syncws import (
 )
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.reconnecting.losing_servers import counting, greet, greet_and_close, greet_and_end, refuse
-from tests.reconnecting.transcript import CLOSED, CLOSING, CONNECTING, OPEN, Story, at_once, never, patient
-from tests.support.recorder import SECONDS, wait_until
+from tests.reconnecting.transcript import (
+    CLOSED,
+    CLOSING,
+    CONNECTING,
+    OPEN,
+    Transcript,
+    at_once,
+    never,
+    patient,
+)
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 # What counts as "at once" on a busy machine: far below every option that could end a wait instead.
-AT_ONCE = 5.0
 
 
-def waiting_to_connect(story: Story, server: LoopbackServer) -> None:
+def waiting_to_connect(heard: Transcript, server: LoopbackServer) -> None:
     wait_until(lambda: server.connections > 0)
 
 
@@ -33,7 +41,7 @@ PHASES: dict[
     tuple[
         Callable[[Peer], object],
         Callable[[Loss], float | None],
-        Callable[[Story, LoopbackServer], None],
+        Callable[[Transcript, LoopbackServer], None],
         list[str],
     ],
 ] = {
@@ -46,19 +54,19 @@ PHASES: dict[
     "open": (
         greet,
         patient,
-        lambda story, server: story.wait("hello"),
+        lambda heard, server: heard.wait("hello"),
         ["open", "hello", "close 3000 for good"],
     ),
     "in a pause": (
         refuse(503),
         patient,
-        lambda story, server: story.wait("close 1006"),
+        lambda heard, server: heard.wait("close 1006"),
         ["error", "close 1006", "error", "close 1006 for good"],
     ),
     "ended": (
         greet_and_close(1000),
         never,
-        lambda story, server: story.wait("close 1000 for good"),
+        lambda heard, server: heard.wait("close 1000 for good"),
         ["open", "hello", "close 1000 for good"],
     ),
 }
@@ -67,10 +75,10 @@ PHASES: dict[
 @pytest.mark.parametrize("phase", PHASES)
 def test_close_takes_effect_at_once_and_for_good(phase: str) -> None:
     script, policy, reach, words = PHASES[phase]
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(script) as server:
-        ws = ReconnectingWebSocket(server.url(), policy=policy, open_timeout=SECONDS * 3, **story.handlers)
-        reach(story, server)
+        ws = ReconnectingWebSocket(server.url(), policy=policy, open_timeout=SECONDS * 3, **heard.handlers)
+        reach(heard, server)
         began = time.monotonic()
         ws.close(3000, "mine")
         assert ws.readyState in (CLOSING, CLOSED)
@@ -79,14 +87,14 @@ def test_close_takes_effect_at_once_and_for_good(phase: str) -> None:
         assert time.monotonic() - began < AT_ONCE
         assert ws.readyState == CLOSED
         assert server.connections == 1
-    assert story.words == words
-    assert story.losses[-1].retry_in is None
+    assert heard.words == words
+    assert heard.losses[-1].retry_in is None
     ws.join()
     ws.close()
 
 
 def test_close_of_a_server_that_does_not_answer_takes_close_timeout() -> None:
-    story = Story()
+    heard = Transcript()
 
     def script(peer: Peer) -> None:
         peer.accept()
@@ -94,53 +102,53 @@ def test_close_of_a_server_that_does_not_answer_takes_close_timeout() -> None:
         peer.closing.wait(SECONDS)
 
     with LoopbackServer(script) as server:
-        with ReconnectingWebSocket(server.url(), close_timeout=0.2, policy=at_once, **story.handlers):
-            story.wait("hello")
+        with ReconnectingWebSocket(server.url(), close_timeout=0.2, policy=at_once, **heard.handlers):
+            heard.wait("hello")
         assert server.connections == 1
-    assert story.words == ["open", "hello", "error", "close 1006 for good"]
+    assert heard.words == ["open", "hello", "error", "close 1006 for good"]
 
 
 @pytest.mark.parametrize("type", ["open", "message", "error", "close"])
 def test_close_from_a_callback_is_for_good(type: str) -> None:
-    story = Story()
+    heard = Transcript()
 
     def close(event: Event) -> None:
-        story.note(event)
+        heard.note(event)
         assert isinstance(event.target, ReconnectingWebSocket)
         with pytest.raises(RuntimeError):
             event.target.join()
         event.target.close()
 
-    handlers = {**story.handlers, f"on{type}": close}
+    handlers = {**heard.handlers, f"on{type}": close}
     with LoopbackServer(counting(greet_and_end, refuse(503), greet)) as server:
         ws = ReconnectingWebSocket(server.url(), policy=at_once, **handlers)
         ws.join(SECONDS)
     assert ws.readyState == CLOSED
-    assert story.losses[-1].retry_in is None
-    assert story.words[-1].endswith("for good")
-    assert story.words.count(story.words[-1]) == 1
+    assert heard.losses[-1].retry_in is None
+    assert heard.words[-1].endswith("for good")
+    assert heard.words.count(heard.words[-1]) == 1
 
 
 def test_close_at_any_moment_is_for_good() -> None:
     script = counting(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
     with LoopbackServer(script) as server:
         for number in range(40):
-            story = Story()
-            ws = ReconnectingWebSocket(server.url(), policy=lambda loss: 0.0005, **story.handlers)
+            heard = Transcript()
+            ws = ReconnectingWebSocket(server.url(), policy=lambda loss: 0.0005, **heard.handlers)
             threading.Event().wait(number / 2000)
             ws.close()
             ws.join(SECONDS)
             assert ws.readyState == CLOSED
-            assert [loss.retry_in is None for loss in story.losses] == [False] * (len(story.losses) - 1) + [
+            assert [loss.retry_in is None for loss in heard.losses] == [False] * (len(heard.losses) - 1) + [
                 True
             ]
-            assert story.words[-1].endswith("for good")
+            assert heard.words[-1].endswith("for good")
 
 
 def test_close_raises_the_callers_mistakes_and_goes_on() -> None:
-    story = Story()
-    with LoopbackServer(greet) as server, ReconnectingWebSocket(server.url(), **story.handlers) as ws:
-        story.wait("hello")
+    heard = Transcript()
+    with LoopbackServer(greet) as server, ReconnectingWebSocket(server.url(), **heard.handlers) as ws:
+        heard.wait("hello")
         for arguments, kind in (((1001,), InvalidAccessErr), ((1000, "x" * 124), SyntaxErr)):
             with pytest.raises(kind):
                 ws.close(*arguments)
@@ -148,9 +156,9 @@ def test_close_raises_the_callers_mistakes_and_goes_on() -> None:
 
 
 def test_join_raises_timeout_error_while_it_goes_on() -> None:
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(refuse(503)) as server:
-        with ReconnectingWebSocket(server.url(), policy=patient, **story.handlers) as ws:
+        with ReconnectingWebSocket(server.url(), policy=patient, **heard.handlers) as ws:
             for _ in range(2):
                 with pytest.raises(TimeoutError):
                     ws.join(0.05)
@@ -167,11 +175,11 @@ def test_the_with_block_closes_for_good_with_1000() -> None:
         raise closed.value
 
     codes: list[int | None] = []
-    story = Story()
+    heard = Transcript()
     with LoopbackServer(script) as server:
         with pytest.raises(KeyError):
-            with ReconnectingWebSocket(server.url(), policy=at_once, **story.handlers):
-                story.wait("hello")
+            with ReconnectingWebSocket(server.url(), policy=at_once, **heard.handlers):
+                heard.wait("hello")
                 raise KeyError("mine")
     assert codes == [1000]
-    assert story.words[-1] == "close 1000 for good"
+    assert heard.words[-1] == "close 1000 for good"

@@ -15,8 +15,8 @@ from syncws import (
 )
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.reconnecting.losing_servers import counting, greet_and_close, greet_and_end, refuse
-from tests.reconnecting.transcript import CLOSED, Story, at_once
-from tests.support.recorder import SECONDS, wait_until
+from tests.reconnecting.transcript import CLOSED, Transcript, at_once
+from tests.support.waiting import SECONDS, wait_until
 
 DESCRIPTORS = Path("/proc/self/fd")
 
@@ -90,9 +90,9 @@ def test_under_restarts_of_the_server_every_message_of_several_threads_is_acknow
     over = threading.Event()
     counts: dict[int, int] = {}
     server = LoopbackServer(script)
-    story = Story()
+    heard = Transcript()
     ws = ReconnectingWebSocket(
-        server.url(), policy=lambda loss: 0.01, **{**story.handlers, "onmessage": on_message}
+        server.url(), policy=lambda loss: 0.01, **{**heard.handlers, "onmessage": on_message}
     )
     try:
         senders = [
@@ -118,4 +118,4 @@ def test_under_restarts_of_the_server_every_message_of_several_threads_is_acknow
     assert acknowledged <= stored
     expected = {f"{sender} {number}" for sender in range(threads) for number in range(counts[sender])}
     assert expected <= acknowledged
-    assert len(story.losses) >= restarts
+    assert len(heard.losses) >= restarts

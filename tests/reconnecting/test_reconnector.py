@@ -1,4 +1,4 @@
-"""`reconnect()` on the pull face: connections one after the other, by a policy, until it is stopped."""
+"""`reconnect()` of the blocking API: connections one after the other, by a policy, until it is stopped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from tests.reconnecting.losing_servers import (
     greet_and_end,
     refuse,
 )
-from tests.support.servers import AT_ONCE, SECONDS, Task, hold, unanswering, wait_for, wait_until
+from tests.support.servers import hold, unanswering
+from tests.support.threads import Task
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 
 def take(connections: Iterator[Connection]) -> str | bytes:

@@ -13,7 +13,8 @@ import syncws
 from syncws import ConnectionClosed
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.reconnecting.losing_servers import Recorded, counting, greet_and_close, greet_and_end, refuse
-from tests.support.servers import SECONDS, Task, wait_until
+from tests.support.threads import Task
+from tests.support.waiting import SECONDS, wait_until
 
 DESCRIPTORS = Path("/proc/self/fd")
 

@@ -6,12 +6,12 @@ import queue
 from typing import Any
 
 from syncws import ErrorEvent, Event, Loss, LossEvent, MessageEvent, ReconnectingWebSocket
-from tests.support.recorder import SECONDS
+from tests.support.waiting import SECONDS
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
 
-class Story:
+class Transcript:
     """Handlers that keep what happened, in words, with the ready state that each callback saw."""
 
     def __init__(self) -> None:

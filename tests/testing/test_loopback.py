@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import ssl
 import struct
@@ -15,6 +14,7 @@ import trustme
 
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed, Request, accept_key, frame_bytes
+from tests.support.leftovers import open_descriptors
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -28,13 +28,10 @@ REQUEST = (
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    def descriptors() -> int:
-        return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
-
-    threads, files = set(threading.enumerate()), descriptors()
+    threads, descriptors = set(threading.enumerate()), open_descriptors()
     yield
     assert set(threading.enumerate()) == threads
-    assert descriptors() == files
+    assert open_descriptors() == descriptors
 
 
 def dial(server: LoopbackServer) -> socket.socket:

@@ -16,7 +16,8 @@ import trustme
 from syncws import ConnectionLost, HandshakeError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
-from tests.support.clients import DEADLINE, Client
+from tests.support.clients import Client
+from tests.support.waiting import SECONDS
 
 Script = Callable[[Peer], object]
 
@@ -104,7 +105,7 @@ def test_a_server_that_ends_in_the_tls_handshake_is_an_error_that_says_so(
         if ending == "resets":
             peer.reset()
         elif ending == "stalls":
-            peer.wait_eof(DEADLINE)
+            peer.wait_eof(SECONDS)
 
     options: dict[str, Any] = {"open_timeout": 0.3} if ending == "stalls" else {}
     error = fail_opening(script, client_ssl_context, **options)
@@ -125,12 +126,12 @@ def test_close_frees_a_connection_that_is_stuck_in_the_tls_handshake(
     def script(peer: Peer) -> None:
         peer.receive_bytes()
         stuck.set()
-        peer.wait_eof(DEADLINE)
+        peer.wait_eof(SECONDS)
 
     stuck = threading.Event()
     with LoopbackServer(script) as server:
         with Client(f"wss://localhost:{server.port}/", ssl_context=client_ssl_context) as client:
-            assert stuck.wait(DEADLINE)
+            assert stuck.wait(SECONDS)
             client.ws.close()
             assert "close()" in str(client.wait_failed())
 
@@ -150,18 +151,18 @@ def say_close_notify(peer: Peer) -> None:
     with contextlib.suppress(ssl.SSLError):  # it is out; that the client's own is not there yet, is no matter
         peer.socket.unwrap()
     peer.socket.settimeout(None)
-    peer.wait_eof(DEADLINE)
+    peer.wait_eof(SECONDS)
 
 
 def cut(peer: Peer) -> None:
     peer.half_close()
-    peer.wait_eof(DEADLINE)
+    peer.wait_eof(SECONDS)
 
 
 def spoil(peer: Peer) -> None:
     socket.socket.sendall(peer.socket, b"\x17\x03\x03\x00\x20" + b"x" * 32)  # a record that no key made
     with contextlib.suppress(ssl.SSLError):  # the client's alert, if it came through
-        peer.wait_eof(DEADLINE)
+        peer.wait_eof(SECONDS)
 
 
 @pytest.mark.parametrize(

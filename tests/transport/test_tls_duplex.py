@@ -12,7 +12,8 @@ import trustme
 
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
-from tests.support.clients import DEADLINE, Client
+from tests.support.clients import Client
+from tests.support.waiting import SECONDS
 
 TOTAL = 20 * 2**20
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -52,7 +53,7 @@ def exchange(peer: Peer, outgoing: bytes, incoming: int) -> bytes:
                 except ssl.SSLWantWriteError:
                     pass
             if not moved:
-                select.select([connection], [connection] if sent < len(view) else [], [], DEADLINE)
+                select.select([connection], [connection] if sent < len(view) else [], [], SECONDS)
     connection.setblocking(True)
     return bytes(received)
 

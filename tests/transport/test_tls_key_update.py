@@ -22,7 +22,8 @@ import trustme
 
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, accept_key, frame_bytes
-from tests.support.clients import DEADLINE, Client
+from tests.support.clients import Client
+from tests.support.waiting import SECONDS
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the program openssl is not installed")
@@ -50,7 +51,7 @@ class OpenSSL:
         """Wait for the next such thing in what it printed, which is also what the client sent."""
         search = re.compile(pattern, re.DOTALL).search
         with self._more:
-            found = self._more.wait_for(lambda: search(self._said, self._at), DEADLINE)
+            found = self._more.wait_for(lambda: search(self._said, self._at), SECONDS)
             assert found, f"{pattern!r} is not in {self._said[self._at :]!r}"
             self._at = found.end()
             return found
@@ -68,7 +69,7 @@ class OpenSSL:
 
     def stop(self) -> None:
         self._process.kill()
-        self._reader.join(DEADLINE)
+        self._reader.join(SECONDS)
 
 
 @contextlib.contextmanager
@@ -154,12 +155,12 @@ def test_a_renegotiation_that_the_server_never_finishes_does_not_hold_up_the_end
             ]
             for thread in threads:
                 thread.start()
-            peer.closing.wait(DEADLINE)
+            peer.closing.wait(SECONDS)
             for end in (inner, peer.socket):
                 with contextlib.suppress(OSError):  # the other side ended it already
                     end.shutdown(socket.SHUT_RDWR)
             for thread in threads:
-                thread.join(DEADLINE)
+                thread.join(SECONDS)
 
     def pump(source: socket.socket, sink: socket.socket, from_client: bool) -> None:
         with contextlib.suppress(OSError):
@@ -178,7 +179,7 @@ def test_a_renegotiation_that_the_server_never_finishes_does_not_hold_up_the_end
             exchange(server, client, "before")
             stopped.set()
             server.write(b"r\n")
-            assert hello_lost.wait(DEADLINE)
+            assert hello_lost.wait(SECONDS)
             client.ws.send("never")
             client.ws.close()
             assert isinstance(client.wait_failed(), TimeoutError)

@@ -9,8 +9,6 @@ users have, where the answer to the opening handshake comes between.
 from __future__ import annotations
 
 import ssl
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -18,8 +16,8 @@ import pytest
 import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from tests.support.programs import run_silently
 
-ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = 300
 
 # The stream alone: nothing stands between the handshake and the two threads.
@@ -132,12 +130,6 @@ def test_300_connections_with_reader_and_writer_released_together_end_in_order(
     trusted = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(trusted))
     with LoopbackServer(script, ssl_context=server_ssl_context) as server:  # type: ignore[arg-type]
-        done = subprocess.run(
-            [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(program)]
-            + [str(server.port), str(CONNECTIONS), str(trusted)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=55,
-        )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{CONNECTIONS}\n", "")
+        program = textwrap.dedent(program)
+        arguments = (str(server.port), str(CONNECTIONS), str(trusted))
+        assert run_silently("-X", "faulthandler", "-c", program, *arguments) == f"{CONNECTIONS}\n"

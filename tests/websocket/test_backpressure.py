@@ -11,7 +11,9 @@ import pytest
 from syncws import Event, MessageEvent, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
-from tests.support.recorder import SECONDS, Recorder, finish, wait_for
+from tests.support.clients import Recorder
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS, wait_for
 
 SIZE = 2**14
 FLOOD = 2048  # messages: 32 MiB, far more than the system's buffers and the queue hold

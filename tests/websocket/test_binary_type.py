@@ -10,7 +10,9 @@ import pytest
 from syncws import Event, MessageEvent, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
-from tests.support.recorder import SECONDS, connected, finish, run, socket_of
+from tests.support.clients import connected, run, socket_of
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS
 
 
 def four_binaries(peer: Peer) -> None:

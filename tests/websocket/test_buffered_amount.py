@@ -10,17 +10,9 @@ import pytest
 
 from syncws import Event, WebSocket
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, echo
-from tests.support.recorder import (
-    SECONDS,
-    connected,
-    drain,
-    finish,
-    hold,
-    run,
-    socket_of,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import connected, run, socket_of
+from tests.support.servers import drain, finish, hold
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 BIG = 2**24  # more than the system buffers of a connection hold
 

@@ -13,18 +13,9 @@ import pytest
 from syncws import Event, InvalidAccessErr, SyntaxErr, WebSocket, WebSocketError
 from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
-from tests.support.recorder import (
-    SECONDS,
-    Recorder,
-    connected,
-    finish,
-    hold,
-    run,
-    socket_of,
-    unanswering,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import Recorder, connected, run, socket_of
+from tests.support.servers import finish, hold, unanswering
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 BAD_CODES: list[Any] = [
     *(-1000, -1, 0, 1, 999, 1001, 1002, 1004, 1005, 1006, 1015, 1999, 2000, 2999, 5000, 65535, 65536 + 1000),

@@ -10,7 +10,7 @@ import pytest
 from syncws import ProtocolError
 from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.support.recorder import run
+from tests.support.clients import run
 
 MASK = b"\1\2\3\4"
 
@@ -119,7 +119,7 @@ def test_max_size_none_has_no_limit_and_the_default_is_16_mib() -> None:
 
 
 def test_server_that_breaks_the_protocol_while_closing_fails_the_connection() -> None:
-    from tests.support.recorder import connected
+    from tests.support.clients import connected
 
     def script(peer: Peer) -> None:
         peer.accept()

@@ -11,17 +11,9 @@ import pytest
 from syncws import ConnectionLost, WebSocket
 from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
-from tests.support.recorder import (
-    SECONDS,
-    Recorder,
-    connected,
-    drain,
-    finish,
-    hold,
-    run,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import Recorder, connected, run
+from tests.support.servers import drain, finish, hold
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 CLOSE_FRAME = frame_bytes(Opcode.CLOSE, Close(3001, "bye").payload)
 

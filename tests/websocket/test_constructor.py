@@ -10,7 +10,9 @@ import pytest
 import syncws
 from syncws import SecurityErr, SyntaxErr, WebSocket
 from syncws.testing.loopback import LoopbackServer, Peer
-from tests.support.recorder import SECONDS, hold, run, unanswering
+from tests.support.clients import run
+from tests.support.servers import hold, unanswering
+from tests.support.waiting import SECONDS
 
 READ_ONLY = ("url", "readyState", "bufferedAmount", "extensions", "protocol")
 CONSTANTS = {"CONNECTING": 0, "OPEN": 1, "CLOSING": 2, "CLOSED": 3}

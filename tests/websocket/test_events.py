@@ -11,7 +11,9 @@ import pytest
 from syncws import CloseEvent, ErrorEvent, Event, MessageEvent, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
-from tests.support.recorder import SECONDS, TYPES, Recorder, connected, finish, run, socket_of, wait_for
+from tests.support.clients import TYPES, Recorder, connected, run, socket_of
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS, wait_for
 
 
 def two_messages(peer: Peer) -> None:

@@ -12,7 +12,9 @@ from syncws import WebSocket
 from syncws._engine import dispatcher
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
-from tests.support.recorder import SECONDS, TYPES, Recorder, finish, wait_for, wait_until
+from tests.support.clients import TYPES, Recorder
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 
 class Server:

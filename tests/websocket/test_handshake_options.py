@@ -10,7 +10,8 @@ import pytest
 
 from syncws import HandshakeError, WebSocket
 from syncws.testing.loopback import LoopbackServer, Peer, Request
-from tests.support.recorder import SECONDS, Recorder, connected, run
+from tests.support.clients import Recorder, connected, run
+from tests.support.waiting import SECONDS
 
 
 class Keeper:

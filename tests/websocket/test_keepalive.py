@@ -11,7 +11,9 @@ import pytest
 from syncws import Event, WebSocket
 from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import Frame, LoopbackServer, Peer, frame_bytes
-from tests.support.recorder import Recorder, connected, finish, hold, run, wait_for
+from tests.support.clients import Recorder, connected, run
+from tests.support.servers import finish, hold
+from tests.support.waiting import wait_for
 
 
 def pings(peer: Peer, count: int) -> list[Frame]:

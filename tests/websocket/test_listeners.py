@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from syncws import Event, EventTarget, InvalidStateErr, MessageEvent, WebSocket
-from tests.support.recorder import SECONDS, unanswering
+from tests.support.servers import unanswering
+from tests.support.waiting import SECONDS
 
 
 @pytest.fixture

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 import syncws
 from syncws import Event, WebSocket
 from syncws.testing.loopback import LoopbackServer, Peer
-from tests.support.recorder import SECONDS
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.programs import run_silently
+from tests.support.waiting import SECONDS
 
 
 def fail(event: Event) -> None:
@@ -47,9 +43,7 @@ def test_an_orderly_connection_is_not_heard_of_by_default() -> None:
             assert connection.recv(20) == "hello"
     """
     with LoopbackServer() as server:
-        command = [sys.executable, "-c", program, server.url()]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert run_silently("-c", program, server.url()) == ""
 
 
 def test_a_failure_that_no_error_listener_hears_of_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -73,9 +67,7 @@ def test_a_process_that_ends_while_it_connects_prints_nothing() -> None:
         "import sys, syncws; ws = syncws.WebSocket(sys.argv[1]); syncws.ReconnectingWebSocket(sys.argv[1])"
     )
     with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
-        command = [sys.executable, "-c", program, server.url()]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert run_silently("-c", program, server.url()) == ""
 
 
 def test_attempts_that_fail_say_when_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,17 +7,9 @@ import threading
 from syncws import Event, WebSocket
 from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
-from tests.support.recorder import (
-    Recorder,
-    connected,
-    drain,
-    finish,
-    hold,
-    run,
-    socket_of,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import Recorder, connected, run, socket_of
+from tests.support.servers import drain, finish, hold
+from tests.support.waiting import wait_for, wait_until
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 

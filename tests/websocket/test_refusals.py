@@ -12,7 +12,9 @@ import pytest
 
 from syncws import ConnectionLost, HandshakeError, WebSocket, WebSocketError
 from syncws.testing.loopback import LoopbackServer, Peer, accept_key
-from tests.support.recorder import SECONDS, Recorder, drain, hold, run, unanswering, wait_for
+from tests.support.clients import Recorder, run
+from tests.support.servers import drain, hold, unanswering
+from tests.support.waiting import SECONDS, wait_for
 
 
 def fail(url: str, **options: Any) -> Recorder:

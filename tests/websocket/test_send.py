@@ -11,16 +11,9 @@ import pytest
 from syncws import BufferFull, Event, InvalidStateErr, SyntaxErr, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed, echo
-from tests.support.recorder import (
-    SECONDS,
-    connected,
-    finish,
-    hold,
-    run,
-    socket_of,
-    wait_for,
-    wait_until,
-)
+from tests.support.clients import connected, run, socket_of
+from tests.support.servers import finish, hold
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 LONE = ["\ud800", "\udfff", "a\ud83db", "\ude00\ud83d"]
 

@@ -15,17 +15,9 @@ import pytest
 from syncws import Event, MessageEvent, ReconnectingWebSocket, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
-from tests.support.recorder import (
-    SECONDS,
-    Recorder,
-    connected,
-    finish,
-    hold,
-    run,
-    socket_of,
-    unanswering,
-    wait_for,
-)
+from tests.support.clients import Recorder, connected, run, socket_of
+from tests.support.servers import finish, hold, unanswering
+from tests.support.waiting import SECONDS, wait_for
 
 
 def closing(peer: Peer) -> None:

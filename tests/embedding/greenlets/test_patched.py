@@ -1,4 +1,4 @@
-"""A program that gevent or eventlet has patched uses both faces as any other program does."""
+"""A program that gevent or eventlet has patched uses both APIs as any other program does."""
 
 from __future__ import annotations
 

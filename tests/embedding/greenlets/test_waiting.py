@@ -12,7 +12,8 @@ import trustme
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
-from tests.support.servers import SECONDS, finish, hold
+from tests.support.servers import finish, hold
+from tests.support.waiting import SECONDS
 
 TICKER = """
     ticks = []

@@ -19,8 +19,8 @@ from tests.embedding.web.serving import (
     for_each,
     gunicorn,
     needs,
-    wait_until,
 )
+from tests.support.waiting import wait_until
 
 pytestmark = needs("django", "gunicorn")
 
