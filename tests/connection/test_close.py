@@ -12,6 +12,7 @@ import syncws
 from syncws import ConnectionClosed, InvalidAccessErr, SyntaxErr
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import closed_by, opened
+from tests.support.leftovers import connection_threads, wait_for_no_threads
 from tests.support.servers import hold
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
@@ -83,10 +84,9 @@ def test_close_sends_what_was_queued_first() -> None:
 
 def test_after_close_nothing_is_left_of_the_connection() -> None:
     with opened() as connection:
-        threads = list(connection._engine._threads)
-        assert all(thread.is_alive() for thread in threads)
+        assert connection_threads()
         connection.close()
-        assert not any(thread.is_alive() for thread in threads)
+        wait_for_no_threads()
 
 
 @pytest.mark.parametrize("queued", [0, 8 * 2**20])
@@ -195,7 +195,7 @@ def test_messages_that_come_after_close_are_not_kept() -> None:
     sent = threading.Event()
     with opened(script) as connection:
         wait_for(sent)
-        wait_until(lambda: bool(connection._engine.queue._messages or connection._messages))
+        connection.ping(SECONDS)  # its pong comes behind the message
         connection.close()
         assert connection.recv(0) == "before"
         assert closed_by(connection).code == 1000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ import syncws
 from syncws import ConnectionLost, HandshakeError, SecurityErr, SyntaxErr
 from syncws.testing.loopback import LoopbackServer, Peer, echo
 from tests.support.clients import opened
+from tests.support.leftovers import connection_threads
 from tests.support.servers import finish, refusing, unanswering
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS
@@ -184,9 +184,9 @@ def list_until_closed(connection: syncws.Connection) -> tuple[list[str | bytes],
 
 def test_connections_have_no_worker_thread() -> None:
     with opened() as connection:
-        threads = [thread.name for thread in threading.enumerate()]
-        ours = [name for name in threads if name.startswith(connection._engine.name + "-")]
-        assert sorted(name.rpartition("-")[2] for name in ours) == ["reader", "writer"]
+        connection.ping(SECONDS)
+        kinds = [name.rpartition("-")[2] for name in connection_threads()]
+        assert sorted(kinds) == ["reader", "writer"]
 
 
 def test_connect_gives_up_at_once_when_the_answer_is_a_refusal_without_an_end() -> None:

@@ -275,8 +275,8 @@ def test_at_most_a_mebibyte_is_unsent_while_the_server_does_not_read(size: int) 
     amounts: list[int] = []
     with opened(script, compression=None, receive_buffer=65536) as connection:
         task = Task(lambda: connection.send(chunks()))
-        wait_until(lambda: connection._writer._flushers == 1 and connection.bufferedAmount > MIB - size)
-        assert task.running
+        wait_until(lambda: connection.bufferedAmount > MIB - size)
+        task.wait_blocked()
         stuck.set()
         task.result()
         connection.flush(SECONDS)
@@ -325,7 +325,8 @@ def test_the_end_of_the_connection_frees_a_sending_that_waits_for_room() -> None
 
     with opened(script, receive_buffer=65536, compression=None, close_timeout=0.2) as connection:
         tasks = [Task(lambda: connection.send(chunks(connection))) for _ in range(2)]
-        wait_until(lambda: connection._writer._flushers == 1)
+        for task in tasks:
+            task.wait_blocked()
         connection.close()
         for task in tasks:
             task.closed()
