@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import syncws
 from tests.support.memory import kilobytes, restart_peak
+from tests.support.waiting import SECONDS
 
 CHUNK = bytes(range(256)) * 256
 
@@ -30,7 +31,7 @@ def main(url: str, mebibytes: int) -> None:
         sent_rise = kilobytes("VmHWM") - idle
         restart_peak()
         received = 0
-        for part in connection.recv_streaming(timeout=20):
+        for part in connection.recv_streaming(SECONDS):
             received += len(part)
         assert received == total, received
         print(sent_rise, kilobytes("VmHWM") - idle)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import pytest
 
-import syncws._engine.reader
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
@@ -132,7 +131,7 @@ def test_a_wrong_answer_to_a_close_frame_is_a_failure_that_names_it(
 def test_a_failure_during_a_close_does_not_wait_for_the_application_to_receive(
     hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syncws._engine.reader, "CATCH_UP_SECONDS", 2 * ENDS_WITHIN)
+    monkeypatch.setattr("syncws._engine.reader.CATCH_UP_SECONDS", 2 * ENDS_WITHIN)
     began = time.monotonic()
     case = Case("bad answer", say(frame_bytes(3)), ProtocolError, ("opcode 3",), options=LATER, act=close)
     hostile_server.check(case)

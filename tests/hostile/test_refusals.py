@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-import syncws._engine.opening
 from syncws import HandshakeError
 from syncws.testing.loopback import Headers, Peer
 from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, keep_sending, until_gone
@@ -91,9 +90,7 @@ def test_the_body_is_told_whatever_is_said_of_its_length(
     name: str, glued: bool, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A busy machine may need more than usual.
-    monkeypatch.setattr(
-        syncws._engine.opening, "BODY_SECONDS", ENDS_WITHIN
-    )  # a busy machine may need more than usual
+    monkeypatch.setattr("syncws._engine.opening.BODY_SECONDS", ENDS_WITHIN)
     fields, sent, got = FORMS[name]
 
     def script(peer: Peer) -> None:

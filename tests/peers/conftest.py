@@ -13,6 +13,7 @@ import pytest
 import trustme
 
 from tests.support import python_servers
+from tests.support.waiting import SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("websockets", "aiohttp", "node-ws")
@@ -49,7 +50,7 @@ def node_roots(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) 
         ws, wss = server.stdout.readline().split()
         yield {"node-ws ws": f"ws://127.0.0.1:{ws}", "node-ws wss": f"wss://localhost:{wss}"}
         server.stdin.close()
-        assert server.wait(30) == 0
+        assert server.wait(SECONDS) == 0
 
 
 @pytest.fixture(scope="module", params=[f"{server} {scheme}" for server in SERVERS for scheme in SCHEMES])

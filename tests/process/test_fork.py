@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has 
 HEAD = """
     import faulthandler, gc, os, signal, ssl, sys, threading, time, traceback, warnings
     import syncws
+    from tests.support.threads import Task
 
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     faulthandler.dump_traceback_later(25, exit=True)
@@ -107,15 +108,11 @@ PROGRAMS = {
     """,
     "another thread in recv": """
         connection = syncws.connect(url, **options)
-        got = []
-        thread = threading.Thread(target=lambda: got.append(connection.recv()))
-        thread.start()
-        while connection._engine.queue._idle is False:
-            time.sleep(0.001)
+        task = Task(connection.recv)
+        task.wait_blocked()
         in_child(lambda: all_is_over(connection))
         connection.send("for the thread")
-        thread.join(20)
-        assert got == ["for the thread"]
+        assert task.result() == "for the thread"
         round_trip(connection)
         connection.close()
     """,

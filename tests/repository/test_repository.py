@@ -20,6 +20,28 @@ PACKAGE = sorted((ROOT / "syncws").rglob("*.py"))
 SOURCES = sorted(path for folder in ("syncws", "tests", "examples") for path in (ROOT / folder).rglob("*.py"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
+# In these folders a test is a program of a user: it sees what the public API shows and what its server saw.
+# The layout of frames is no secret of any layer: the server's scripts are written in it.
+PUBLIC_FOLDERS = ("websocket", "connection", "reconnecting", "process", "hostile", "peers", "embedding")
+PUBLIC_TESTS = [path for folder in PUBLIC_FOLDERS for path in sorted((ROOT / "tests" / folder).rglob("*.py"))]
+PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_[a-z]\w+"')
+
+# What these tests need from inside all the same.
+PRIVATE_NAMES_THAT_TESTS_NEED = {
+    # A time of the package that is made longer, so that no busy machine can use it up.
+    "tests/websocket/test_first_events.py": ["syncws._engine.dispatcher.FIRST_EVENT_SECONDS"],
+    "tests/hostile/test_refusals.py": ["syncws._engine.opening.BODY_SECONDS"],
+    # One that is made so long that a test would not end in time if it were waited for.
+    "tests/hostile/test_closing.py": ["syncws._engine.reader.CATCH_UP_SECONDS"],
+    # A minute that is made nothing, so that no test takes that long.
+    "tests/reconnecting/test_reconnector.py": ["syncws._retry.STABLE_SECONDS"],
+    # These are tests of one module, whose names the package does not hand out.
+    "tests/reconnecting/test_retry.py": ["syncws._retry"],
+    "tests/embedding/web/test_uwsgi.py": ["syncws._engine.uwsgi"],
+    # Importing TLS must import neither library of greenlets.
+    "tests/embedding/greenlets/test_unpatched.py": ["syncws._transport.tls"],
+}
+
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 
@@ -139,6 +161,19 @@ def test_all_folders_of_tests_are_run_by_default_but_the_one_for_programs_of_oth
     assert chosen is not None
     here = {path.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("test_*.py")}
     assert {f"tests/{part}" for part in here - {"embedding"}} == set(re.findall(r'"(.*?)"', chosen[1]))
+
+
+@pytest.mark.parametrize("path", PUBLIC_TESTS, ids=name)
+def test_tests_of_whole_connections_read_no_private_names(path: Path) -> None:
+    text = path.read_text("utf-8")
+    allowed = {"syncws._protocol.frames", "os._exit", *PRIVATE_NAMES_THAT_TESTS_NEED.get(name(path), ())}
+    assert not {part for part in PRIVATE.findall(text) if not part.startswith("self._")} - allowed
+
+
+def test_private_names_that_tests_need_are_still_read() -> None:
+    for path, names in PRIVATE_NAMES_THAT_TESTS_NEED.items():
+        for needed in names:
+            assert needed in (ROOT / path).read_text("utf-8"), (path, needed)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)

@@ -18,6 +18,8 @@ import websockets.asyncio.server as websockets_server
 from aiohttp.http_websocket import WSMsgType
 from websockets.http11 import Request, Response
 
+from tests.support.waiting import SECONDS
+
 PROTOCOL = "chat.v2"
 
 
@@ -163,11 +165,11 @@ def running(context: ssl.SSLContext) -> Iterator[dict[str, str]]:
     thread = threading.Thread(target=loop.run_until_complete, args=(main(),), name="servers")
     thread.start()
     try:
-        assert started.wait(30)
+        assert started.wait(SECONDS)
         yield roots
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
+        thread.join(SECONDS)
         assert not thread.is_alive()
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

@@ -15,6 +15,7 @@ import trustme
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed, Request, accept_key, frame_bytes
 from tests.support.leftovers import open_descriptors
+from tests.support.waiting import SECONDS
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -35,7 +36,7 @@ def nothing_left() -> Iterator[None]:
 
 
 def dial(server: LoopbackServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=5)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS)
 
 
 def read_all(connection: socket.socket) -> bytes:
@@ -412,11 +413,11 @@ class TestServer:
             elif blocked == "send":
                 peer.send_bytes(bytes(64 << 20))
             else:
-                assert peer.closing.wait(60)
+                assert peer.closing.wait(SECONDS)
 
         begun = threading.Event()
         with LoopbackServer(script) as server, dial(server):
-            assert begun.wait(5)
+            assert begun.wait(SECONDS)
             server.close()
             server.close()
             with pytest.raises(ConnectionRefusedError):
@@ -425,12 +426,12 @@ class TestServer:
     def test_close_names_a_script_that_does_not_end(self) -> None:
         def script(peer: Peer) -> None:
             begun.set()
-            release.wait(60)
+            release.wait(SECONDS)
 
         begun, release = threading.Event(), threading.Event()
         server = LoopbackServer(script)
         with dial(server):
-            assert begun.wait(5)
+            assert begun.wait(SECONDS)
             with pytest.raises(RuntimeError, match=r"after 0\.01 s: syncws-loopback-1$"):
                 server.close(0.01)
             release.set()
@@ -439,7 +440,7 @@ class TestServer:
     def test_receive_buffer_stalls_the_sender(self) -> None:
         def script(peer: Peer) -> None:
             size.append(peer.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF))
-            peer.closing.wait(60)
+            peer.closing.wait(SECONDS)
 
         size: list[int] = []
         with LoopbackServer(script, receive_buffer=4096) as server, dial(server) as client:

@@ -17,6 +17,7 @@ import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
+from tests.support.waiting import SECONDS
 
 CONNECTIONS = 300
 
@@ -105,7 +106,7 @@ def serve_bytes(peer: Peer) -> None:
         got += len(peer.receive_exactly(1500))
         peer.send_bytes(b"S" * 4096)
     peer.send_bytes(b"END")
-    peer.wait_eof(20)
+    peer.wait_eof(SECONDS)
 
 
 def serve_websocket(peer: Peer) -> None:

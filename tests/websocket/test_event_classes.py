@@ -1,4 +1,4 @@
-"""`syncws._events`: the event classes."""
+"""The event classes: what they are made with, and what they show."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from syncws._events import CloseEvent, ErrorEvent, Event, MessageEvent
+from syncws import CloseEvent, ErrorEvent, Event, MessageEvent
 
 
 def test_events_carry_what_they_are_made_with() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from syncws._events import Event, EventTarget, Handler
-from syncws._exceptions import InvalidStateErr
+from syncws import Event, EventTarget, InvalidStateErr
+from tests.support.waiting import SECONDS
 
 Call = Callable[[Event], None]
 
@@ -21,11 +21,11 @@ class Target(EventTarget):
     added = 0
 
     @property
-    def onping(self) -> Handler | None:
+    def onping(self) -> Callable[[Any], object] | None:
         return self._get_handler("ping")
 
     @onping.setter
-    def onping(self, callback: Handler | None) -> None:
+    def onping(self, callback: Callable[[Any], object] | None) -> None:
         self._set_handler("ping", callback)
 
     def _listener_added(self) -> None:
@@ -398,11 +398,11 @@ def test_listeners_may_come_and_go_from_many_threads(log: Log) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(SECONDS)
             assert not thread.is_alive()
     finally:
         stop.set()
-        firing.join(30)
+        firing.join(SECONDS)
     log.target.dispatchEvent(Event("ping"))
     assert log.calls.count("x") == 4 * 300  # each called once, none lost
     before = list(counts)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from syncws import WebSocket
-from syncws._engine import dispatcher
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import TYPES, Recorder
@@ -46,7 +45,7 @@ def add_listeners(ws: WebSocket, recorder: Recorder) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The 100 ms, made long enough that no busy machine can use them up between two lines of a test."""
-    monkeypatch.setattr(dispatcher, "FIRST_EVENT_SECONDS", 60.0)
+    monkeypatch.setattr("syncws._engine.dispatcher.FIRST_EVENT_SECONDS", 60.0)
 
 
 @pytest.mark.usefixtures("patient")

@@ -13,7 +13,7 @@ from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import Frame, LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run
 from tests.support.servers import finish, hold
-from tests.support.waiting import wait_for
+from tests.support.waiting import SECONDS, wait_for
 
 
 def pings(peer: Peer, count: int) -> list[Frame]:
@@ -173,7 +173,7 @@ def test_paused_reader_never_counts_as_silence() -> None:
         recorder.wait("message", 4)
         assert ws.readyState == ws.OPEN
         ws.close()
-        ws.join(20)
+        ws.join(SECONDS)
     assert recorder.types == ["open", *["message"] * 4, "close"]
 
 
@@ -211,7 +211,7 @@ def test_ping_of_the_server_is_answered_while_a_callback_runs() -> None:
     answered = threading.Event()
     with LoopbackServer(script) as server:
         ws = WebSocket(server.url(), onmessage=work)
-        ws.join(20)
+        ws.join(SECONDS)
     assert pongs == [b"there?"]
 
 

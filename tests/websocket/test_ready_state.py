@@ -9,7 +9,7 @@ from syncws._protocol.frames import Close, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.servers import drain, finish, hold
-from tests.support.waiting import wait_for, wait_until
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
@@ -37,7 +37,7 @@ def test_close_sets_closing_before_it_returns_in_connecting() -> None:
         assert ws.readyState == CONNECTING
         ws.close()
         assert ws.readyState in (CLOSING, CLOSED)  # the worker may have been quick
-        ws.join(20)
+        ws.join(SECONDS)
         assert ws.readyState == CLOSED
 
 
@@ -74,7 +74,7 @@ def test_close_in_a_callback_sets_closing_and_not_closed_in_that_callback() -> N
     answered = threading.Event()
     with LoopbackServer(script) as server:
         ws = WebSocket(server.url(), onopen=close)
-        ws.join(20)
+        ws.join(SECONDS)
     assert seen == [CLOSING, CLOSING]
 
 
@@ -120,7 +120,7 @@ def test_state_stays_open_in_a_message_callback_whatever_has_reached_the_socket_
     recorder = Recorder()
     with LoopbackServer(script) as server:
         ws = WebSocket(server.url(), **{**recorder.handlers, "onmessage": work})
-        ws.join(20)
+        ws.join(SECONDS)
     assert states == [OPEN] * 4
     assert recorder.ending == (3001, "", True)
 
@@ -150,7 +150,7 @@ def test_state_stays_connecting_until_the_open_event_is_dispatched() -> None:
             batch = batches.pop(0)
             assert callable(batch)
             batch()
-        ws.join(20)
+        ws.join(SECONDS)
 
 
 def test_state_is_closed_for_good() -> None:

@@ -260,10 +260,10 @@ def test_ctrl_c_in_a_callback_on_the_main_thread_goes_on_and_loses_no_event() ->
         interrupts = 0
         while ws.readyState != WebSocket.CLOSED:
             try:
-                batches.get(timeout=10)()
+                batches.get(timeout=SECONDS)()
             except KeyboardInterrupt:
                 interrupts += 1
-        ws.join(10)
+        ws.join(SECONDS)
     assert seen == ["one", "two", "three"]
     assert interrupts == 1
 
@@ -280,10 +280,10 @@ def test_ctrl_c_in_a_callback_of_a_reconnecting_one_goes_on_too() -> None:
         interrupts = 0
         while ws.readyState != WebSocket.CLOSED:
             try:
-                batches.get(timeout=10)()
+                batches.get(timeout=SECONDS)()
             except KeyboardInterrupt:
                 interrupts += 1
-        ws.join(10)
+        ws.join(SECONDS)
     assert interrupts == 1
 
 
