@@ -1,4 +1,4 @@
-"""`syncws._events`: `EventTarget` as the DOM standard has it."""
+"""`EventTarget` as the DOM standard has it: its listeners, their order, and what removes them."""
 
 from __future__ import annotations
 
