@@ -22,11 +22,11 @@ _TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what ends a sync flush, and is le
 MIN_COMPRESSED = 64
 # Memory of a compressor: (1 << window bits + 2) + (1 << level + 9); 8 would double it for a few per cent.
 _MEMORY_LEVEL = 6
-_STEP = 256 * 1024
+INFLATE_STEP = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class DeflateParameters:
     """What the server accepted (RFC 7692 7.1)."""
 
     server_no_context_takeover: bool = False
@@ -35,7 +35,7 @@ class Agreement:
     client_max_window_bits: int = 15
 
 
-def agree(parameters: list[tuple[str, str | None]]) -> Agreement:
+def negotiate(parameters: list[tuple[str, str | None]]) -> DeflateParameters:
     """Check the parameters of the server's answer.
 
     Raises `HandshakeError` for one that is unknown, repeated, out of range, or wrongly with or without
@@ -56,18 +56,18 @@ def agree(parameters: list[tuple[str, str | None]]) -> Agreement:
             found[name] = int(value)
         else:
             raise HandshakeError(f"{NAME}: the server answers with the unknown parameter {name!r}")
-    return Agreement(**found)  # type: ignore[arg-type]
+    return DeflateParameters(**found)  # type: ignore[arg-type]
 
 
 class Deflater:
     """Compresses whole messages or their fragments, in order."""
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, parameters: DeflateParameters) -> None:
         # zlib cannot make a raw stream with a window of 256 bytes (it silently takes 512): RFC 7692 7.1.2.2
         # lets an endpoint that was given 8 bits go without compressing.
-        self.usable = agreement.client_max_window_bits > 8
-        self._window_bits = agreement.client_max_window_bits
-        self._keep_context = not agreement.client_no_context_takeover
+        self.usable = parameters.client_max_window_bits > 8
+        self._window_bits = parameters.client_max_window_bits
+        self._keep_context = not parameters.client_no_context_takeover
         self._stream: zlib._Compress | None = None
 
     def compress(self, payload: Buffer, final: bool = True) -> bytes:
@@ -85,9 +85,9 @@ class Deflater:
 class Inflater:
     """Inflates messages piece by piece; never makes more than it is asked for."""
 
-    def __init__(self, agreement: Agreement) -> None:
-        self._window_bits = agreement.server_max_window_bits
-        self._keep_context = not agreement.server_no_context_takeover
+    def __init__(self, parameters: DeflateParameters) -> None:
+        self._window_bits = parameters.server_max_window_bits
+        self._keep_context = not parameters.server_no_context_takeover
         self._stream: zlib._Decompress | None = None
         self._begun = False  # whether the present message has had a byte
 
@@ -107,7 +107,7 @@ class Inflater:
             while True:
                 if self._stream is None:
                     self._stream = zlib.decompressobj(-self._window_bits)
-                step = _STEP if limit is None else max(1, min(_STEP, limit + 1))
+                step = INFLATE_STEP if limit is None else max(1, min(INFLATE_STEP, limit + 1))
                 plain = self._stream.decompress(pending, step)
                 if plain:
                     yield plain

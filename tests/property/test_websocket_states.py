@@ -22,7 +22,7 @@ from syncws import (
     SyntaxErr,
     WebSocket,
 )
-from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.permessage_deflate import DeflateParameters
 from tests.property.examples import FACTOR, agreements, messages
 from tests.property.model_peer import ModelDeflater, Sending, server_frame
 from tests.property.scripted_end import SECONDS, ScriptedEnd
@@ -72,7 +72,7 @@ class WebSocketStates(RuleBasedStateMachine):
     """
 
     @initialize(agreement=st.none() | agreements(), opens=st.sampled_from([True, True, False]))
-    def connect(self, agreement: Agreement | None, opens: bool) -> None:
+    def connect(self, agreement: DeflateParameters | None, opens: bool) -> None:
         self.end = ScriptedEnd(agreement)
         self.events: list[tuple[Event, int]] = []
         self.arrived = threading.Condition()
@@ -97,7 +97,7 @@ class WebSocketStates(RuleBasedStateMachine):
 
     @precondition(lambda self: self.state == CLOSED)
     @rule(agreement=st.none() | agreements(), opens=st.sampled_from([True, True, False]))
-    def connect_again(self, agreement: Agreement | None, opens: bool) -> None:
+    def connect_again(self, agreement: DeflateParameters | None, opens: bool) -> None:
         self.teardown()
         self.connect(agreement, opens)
 
