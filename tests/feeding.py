@@ -64,6 +64,8 @@ def decode_chunks(decoder: Decoder, chunks: list[bytes]) -> Decoded:
     messages: list[Message | MessagePart] = []
     for chunk in chunks:
         messages += decoder.feed(chunk)
+        while decoder.has_more:
+            messages += decoder.feed(b"")
         if decoder.ended is not None:
             break
     ended = decoder.ended

@@ -23,6 +23,10 @@ MIN_COMPRESSED = 64
 # Memory of a compressor: (1 << window bits + 2) + (1 << level + 9); 8 would double it for a few per cent.
 _MEMORY_LEVEL = 6
 INFLATE_STEP = 256 * 1024
+# How much compressed data zlib is given at a time: little after the end of a stream, then twice as much each
+# time.
+SMALLEST_SLICE = 64
+LARGEST_SLICE = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,39 +96,48 @@ class Inflater:
         self._begun = False  # whether the present message has had a byte
 
     def inflate(self, payload: bytes, final: bool, limit: int | None = None) -> Iterator[bytes]:
-        """Yield the plain bytes of a piece of a message in steps of bounded size.
+        """Yield the plain bytes of a piece of a message in steps of bounded size, which may be empty.
 
         `final` says that the message ends with this piece. The caller counts what comes and stops asking
         when it is too much: after `limit` bytes only one more is made, so that what is broken far behind
         the limit is not met first. Raises `ProtocolError` (1007) when the data is not deflate.
+
+        The work is linear in the input and the output, whatever the server sends: the input goes to zlib
+        in slices, since zlib copies all that it leaves over, at each step and at each end of a stream.
         """
         begun = self._begun or bool(payload)
         self._begun = begun and not final
         if not payload and (self._stream is None or not begun):
             return  # nothing to end: there was no block, or the last one was marked final
         pending = payload + _TAIL if final else payload
+        position, taken = 0, LARGEST_SLICE
         try:
             while True:
                 if self._stream is None:
                     self._stream = zlib.decompressobj(-self._window_bits)
                 step = INFLATE_STEP if limit is None else max(1, min(INFLATE_STEP, limit + 1))
-                plain = self._stream.decompress(pending, step)
-                if plain:
-                    yield plain
-                    if limit is not None:
-                        limit -= len(plain)
+                plain = self._stream.decompress(pending[position : position + taken], step)
+                position = min(position + taken, len(pending))
                 if self._stream.eof:
                     # A block marked final (BFINAL) ends the stream inside the message, which RFC 7692
                     # 7.2.3.4 allows: a new stream goes on with what is left, unless that is our tail only.
-                    pending = self._stream.unused_data
+                    # Where a server ends many, little is copied at each end.
+                    position -= len(self._stream.unused_data)
+                    taken = SMALLEST_SLICE
                     self._stream = None
-                    if not pending or (final and len(pending) <= len(_TAIL)):
-                        break
-                    continue
-                pending = self._stream.unconsumed_tail
-                # A full step may be one that was cut: zlib can hold output when it has taken all input.
-                if not pending and len(plain) < step:
+                    left = len(pending) - position
+                    done = not left or (final and left <= len(_TAIL))
+                else:
+                    position -= len(self._stream.unconsumed_tail)
+                    taken = min(2 * taken, LARGEST_SLICE)
+                    # A full step may be one that was cut: zlib can hold output when it has taken all input.
+                    done = position == len(pending) and len(plain) < step
+                if plain or self._stream is None:
+                    yield plain
+                if done:
                     break
+                if limit is not None:
+                    limit -= len(plain)
         except zlib.error as error:
             raise ProtocolError(f"compressed data is broken: {error}", CloseCode.INVALID_DATA) from error
         if final and not self._keep_context:

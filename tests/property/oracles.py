@@ -45,6 +45,8 @@ def feed_decoder(
     received: list[Message | MessagePart] = []
     for chunk in chunks:
         received += decoder.feed(chunk)
+        while decoder.has_more:
+            received += decoder.feed(b"")
         if decoder.ended is not None:
             break
     assert in_parts or not any(isinstance(item, MessagePart) for item in received)

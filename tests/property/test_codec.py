@@ -61,6 +61,8 @@ def check_receiving(
     for chunk in cut(wire, sizes):
         assert decoder.ended is None
         received += decoder.feed(chunk)
+        while decoder.has_more:
+            received += decoder.feed(b"")
     assert received == [sending.message for sending in plan]
     assert decoder.controls == [control for sending in plan for control in sending.controls]
     assert decoder.ended == (CloseFrame(1000, "bye") if end else None)
