@@ -10,7 +10,7 @@ import pytest
 
 from syncws._engine.event_queue import Closed, Closing, Entry, EventQueue, Opening
 from syncws._protocol.http11 import Response
-from syncws._protocol.messages import Message, Part
+from syncws._protocol.messages import Message, MessagePart
 from tests.support.waiting import SECONDS
 
 OPENING = Opening("", "", Response(101, "", ()))
@@ -226,7 +226,7 @@ class Producer:
             count = min(source.randint(1, self.MOST_MESSAGES), self.COUNT - number)
             size = source.randint(0, self.MOST_BYTES)
             self.sizes.append(size)
-            messages: list[Message | Part] = [str(number + place) for place in range(count)]
+            messages: list[Message | MessagePart] = [str(number + place) for place in range(count)]
             self.queue.put(messages, size)
             number += count
             total += size

@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable
 
-from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.permessage_deflate import DeflateParameters
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.support.model_peer import (
     CLOSE,
@@ -26,7 +26,7 @@ class ScriptedServer:
     The test sends; the server's own thread reads until the client ends TCP, or until it is told to reset.
     """
 
-    def __init__(self, agreement: Agreement | None) -> None:
+    def __init__(self, agreement: DeflateParameters | None) -> None:
         self.agreement = agreement
         self.seen = ModelServer(agreement)
         self.server = LoopbackServer(self._script)

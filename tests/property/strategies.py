@@ -9,7 +9,7 @@ import random
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.permessage_deflate import DeflateParameters
 
 # The long profile is for an afternoon, the default one for every run.
 FACTOR = 30 if os.environ.get("SYNCWS_HYPOTHESIS") == "long" else 1
@@ -19,10 +19,10 @@ def examples(count: int) -> settings:
     return settings(max_examples=count * FACTOR)
 
 
-def agreements(smallest: int = 9) -> st.SearchStrategy[Agreement]:
+def agreements(smallest: int = 9) -> st.SearchStrategy[DeflateParameters]:
     """Any answer to the offer of permessage-deflate."""
     bits = st.integers(smallest, 15)
-    return st.builds(Agreement, st.booleans(), st.booleans(), bits, bits)
+    return st.builds(DeflateParameters, st.booleans(), st.booleans(), bits, bits)
 
 
 # How TCP cuts the stream: sizes of chunks, used over and over.

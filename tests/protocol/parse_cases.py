@@ -13,10 +13,10 @@ from typing import TypeVar
 
 from syncws._exceptions import HandshakeError, ProtocolError
 from syncws._protocol.decoder import Decoder
-from syncws._protocol.frames import FIN, RSV1, Close, Opcode, header
+from syncws._protocol.frames import FIN, RSV1, CloseFrame, Opcode, header
 from syncws._protocol.http11 import Response, ResponseParser
-from syncws._protocol.messages import Message, Part
-from syncws._protocol.permessage_deflate import Agreement, Inflater
+from syncws._protocol.messages import Message, MessagePart
+from syncws._protocol.permessage_deflate import DeflateParameters, Inflater
 
 Result = TypeVar("Result")
 
@@ -53,29 +53,31 @@ def same_each_way(data: bytes, feed: Callable[[list[bytes]], Result]) -> Result:
 class Decoded:
     """What a `Decoder` made of a stream: `fault` is the close code of the `ProtocolError` that ended it."""
 
-    messages: tuple[Message | Part, ...] = ()
+    messages: tuple[Message | MessagePart, ...] = ()
     controls: tuple[tuple[int, bytes], ...] = ()
-    close: Close | None = None
+    close: CloseFrame | None = None
     fault: int | None = None
 
 
 def decode_chunks(decoder: Decoder, chunks: list[bytes]) -> Decoded:
     """Feed chunk by chunk, as the reader does: nothing goes in after the end."""
-    messages: list[Message | Part] = []
+    messages: list[Message | MessagePart] = []
     for chunk in chunks:
         messages += decoder.feed(chunk)
+        while decoder.has_more:
+            messages += decoder.feed(b"")
         if decoder.ended is not None:
             break
     ended = decoder.ended
     return Decoded(
         messages=tuple(messages),
         controls=tuple(decoder.controls),
-        close=ended if isinstance(ended, Close) else None,
+        close=ended if isinstance(ended, CloseFrame) else None,
         fault=ended.close_code if isinstance(ended, ProtocolError) else None,
     )
 
 
-def decode(data: bytes, *, max_size: int | None = None, deflate: Agreement | None = None) -> Decoded:
+def decode(data: bytes, *, max_size: int | None = None, deflate: DeflateParameters | None = None) -> Decoded:
     """What a stream of frames comes to, fed in all ways."""
 
     def feed(chunks: list[bytes]) -> Decoded:

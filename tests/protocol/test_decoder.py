@@ -8,7 +8,7 @@ import pytest
 
 from syncws._exceptions import ProtocolError
 from syncws._protocol.decoder import Decoder
-from syncws._protocol.frames import FIN, RSV1, Close, Opcode, may_travel
+from syncws._protocol.frames import FIN, RSV1, CloseFrame, Opcode, is_wire_close_code
 from tests.protocol.parse_cases import Decoded, binary, decode, frame, more, text
 
 # RFC 6455 5.2: the lengths at which the header changes, and their neighbours.
@@ -61,11 +61,11 @@ STREAMS: dict[str, tuple[bytes, Decoded]] = {
     ),
     "Close between fragments": (
         text("a", fin=False) + frame(CLOSE, b"\x03\xe8") + more("b", fin=True),
-        Decoded(close=Close(1000)),
+        Decoded(close=CloseFrame(1000)),
     ),
     "nothing after a Close": (
         text("a") + frame(CLOSE) + text("b") + frame(PING) + b"\xff\xff",
-        Decoded(("a",), close=Close()),
+        Decoded(("a",), close=CloseFrame()),
     ),
 }
 
@@ -131,13 +131,16 @@ BAD_UTF8 = {
     "after much text": "Grüße, 世界 😀".encode() * 3 + b"\xe1\xff",
 }
 
-CLOSE_PAYLOADS: list[tuple[bytes, Close]] = [
-    (b"", Close()),
-    *[(code.to_bytes(2, "big"), Close(code)) for code in (1000, 1003, 1007, 1014, 3000, 3999, 4000, 4999)],
-    (b"\x03\xe8bye", Close(1000, "bye")),
-    (b"\x03\xe9" + "Grüße 😀".encode(), Close(1001, "Grüße 😀")),
-    (b"\x03\xe8\0", Close(1000, "\0")),
-    (b"\x0f\xa0" + b"x" * 123, Close(4000, "x" * 123)),
+CLOSE_PAYLOADS: list[tuple[bytes, CloseFrame]] = [
+    (b"", CloseFrame()),
+    *[
+        (code.to_bytes(2, "big"), CloseFrame(code))
+        for code in (1000, 1003, 1007, 1014, 3000, 3999, 4000, 4999)
+    ],
+    (b"\x03\xe8bye", CloseFrame(1000, "bye")),
+    (b"\x03\xe9" + "Grüße 😀".encode(), CloseFrame(1001, "Grüße 😀")),
+    (b"\x03\xe8\0", CloseFrame(1000, "\0")),
+    (b"\x0f\xa0" + b"x" * 123, CloseFrame(4000, "x" * 123)),
 ]
 
 BEFORE = text("before") + frame(PING, b"b")
@@ -226,7 +229,7 @@ def test_every_character_arrives_whatever_its_bytes() -> None:
 
 
 @pytest.mark.parametrize(("payload", "close"), CLOSE_PAYLOADS)
-def test_close_frame_is_read(payload: bytes, close: Close) -> None:
+def test_close_frame_is_read(payload: bytes, close: CloseFrame) -> None:
     assert decode(BEFORE + frame(CLOSE, payload)) == Decoded(("before",), ((PING, b"b"),), close=close)
 
 
@@ -234,8 +237,8 @@ def test_close_frame_with_a_code_that_may_not_travel_is_a_fault() -> None:
     for code in range(65536):
         decoder = Decoder()
         assert decoder.feed(frame(CLOSE, code.to_bytes(2, "big") + b"x")) == []
-        if may_travel(code):
-            assert decoder.ended == Close(code, "x")
+        if is_wire_close_code(code):
+            assert decoder.ended == CloseFrame(code, "x")
         else:
             assert isinstance(decoder.ended, ProtocolError)
             assert decoder.ended.close_code == 1002

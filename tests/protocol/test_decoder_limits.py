@@ -14,11 +14,11 @@ import pytest
 from syncws._exceptions import ProtocolError
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import Opcode
-from syncws._protocol.messages import Message, Part
-from syncws._protocol.permessage_deflate import Agreement, Deflater, Inflater
+from syncws._protocol.messages import Message, MessagePart
+from syncws._protocol.permessage_deflate import DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, binary, decode, decode_chunks, frame, more, text, ways
 
-DEFLATE = Agreement()
+DEFLATE = DeflateParameters()
 HELLO = bytes.fromhex("f248cdc9c90700")  # RFC 7692 7.2.3.1
 PING = Opcode.PING
 
@@ -149,6 +149,8 @@ def test_bomb_is_refused_before_it_fills_the_memory() -> None:
     tracemalloc.start()
     try:
         assert decoder.feed(binary(bomb[:-4], compressed=True)) == []
+        while decoder.has_more:
+            assert decoder.feed(b"") == []
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -171,9 +173,11 @@ def test_size_tells_what_the_messages_of_one_feed_hold() -> None:
     assert 6000 <= decoder.size <= 12_000  # the whole message, not only what came last
 
 
-def parts_of(chunks: list[bytes], deflate: Agreement | None = None) -> tuple[list[Message | Part], Decoder]:
-    decoder = Decoder(1000, Inflater(deflate) if deflate else None, in_parts=True)
-    found: list[Message | Part] = []
+def parts_of(
+    chunks: list[bytes], deflate: DeflateParameters | None = None
+) -> tuple[list[Message | MessagePart], Decoder]:
+    decoder = Decoder(1000, Inflater(deflate) if deflate else None, partial_messages=True)
+    found: list[Message | MessagePart] = []
     for chunk in chunks:
         if decoder.ended is None:
             found += decoder.feed(chunk)
@@ -190,11 +194,11 @@ def test_what_has_come_of_a_message_is_given_in_parts_that_are_the_message() -> 
             whole: list[Message] = []
             begun: list[Message] = []
             for item in found:
-                if isinstance(item, Part):
+                if isinstance(item, MessagePart):
                     assert item.data or item.final, way
                     begun.append(item.data)
-                if not isinstance(item, Part) or item.final:
-                    ended = begun if isinstance(item, Part) else [item]
+                if not isinstance(item, MessagePart) or item.final:
+                    ended = begun if isinstance(item, MessagePart) else [item]
                     empty: Any = "" if isinstance(ended[0], str) else b""
                     whole.append(empty.join(ended))
                     begun = []
@@ -209,19 +213,19 @@ def test_message_that_comes_whole_is_no_part() -> None:
         "cd",
     ]
     assert parts_of([text("a", fin=False), more("b"), more(fin=True)])[0] == [
-        Part("a", False),
-        Part("b", False),
-        Part("", True),
+        MessagePart("a", False),
+        MessagePart("b", False),
+        MessagePart("", True),
     ]
 
 
 def test_part_before_a_fault_is_given_and_the_limit_holds_over_all_parts() -> None:
     found, decoder = parts_of([text("abc", fin=False), more(b"d\xff")])
-    assert found == [Part("abc", False)]
+    assert found == [MessagePart("abc", False)]
     assert isinstance(decoder.ended, ProtocolError)
     assert decoder.ended.close_code == 1007
     found, decoder = parts_of([binary(bytes(600), fin=False), more(bytes(400)), more(b"x")])
-    assert found == [Part(bytes(600), False), Part(bytes(400), False)]
+    assert found == [MessagePart(bytes(600), False), MessagePart(bytes(400), False)]
     assert isinstance(decoder.ended, ProtocolError)
     assert decoder.ended.close_code == 1009
 
@@ -242,7 +246,7 @@ class Counted(bytes):
         return Counted(bytes(other) + bytes(self))
 
 
-def cost(stream: bytes, chunk: int, deflate: Agreement | None = None) -> tuple[int, int]:
+def cost(stream: bytes, chunk: int, deflate: DeflateParameters | None = None) -> tuple[int, int]:
     """What it takes to decode a stream: the calls made and the bytes copied."""
     calls = 0
 
@@ -273,7 +277,7 @@ def cost(stream: bytes, chunk: int, deflate: Agreement | None = None) -> tuple[i
     ],
 )
 def test_tiny_fragments_cost_the_same_each_however_many_there_are(
-    chunk: int, opcode: int, deflate: Agreement | None
+    chunk: int, opcode: int, deflate: DeflateParameters | None
 ) -> None:
     def stream(fragments: int) -> bytes:
         if deflate is None:

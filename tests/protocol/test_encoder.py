@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from syncws._protocol.encoder import PIECE, Encoder
+from syncws._protocol.encoder import MAX_WRITE, Encoder
 from syncws._protocol.frames import Opcode
-from syncws._protocol.permessage_deflate import MIN_COMPRESSED, Agreement, Deflater, Inflater
+from syncws._protocol.permessage_deflate import MIN_COMPRESSED, DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, decode, frame
 
 # Where the header or the way to mask changes, and the neighbours.
@@ -89,7 +89,7 @@ def test_key_differs_from_frame_to_frame(length: int) -> None:
     keys |= {parsed.key for item in items for parsed in parse(encoder.frames([item]))}
     keys |= {
         parsed.key
-        for parsed in parse(b"".join(bytes(wire) for wire, _ in encoder.pieces(FIRST, bytes(PIECE))))
+        for parsed in parse(b"".join(bytes(wire) for wire, _ in encoder.pieces(FIRST, bytes(MAX_WRITE))))
     }
     # 2001 of 2^32: two keys are the same in one run of 2000.
     assert len(keys) >= 2 * count
@@ -98,13 +98,16 @@ def test_key_differs_from_frame_to_frame(length: int) -> None:
         assert len({key[place] for key in keys}) > min(16, count // 2)
 
 
-@pytest.mark.parametrize("length", [1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE - 1, 2 * PIECE, 2 * PIECE + 3])
+@pytest.mark.parametrize(
+    "length",
+    [1, MAX_WRITE - 1, MAX_WRITE, MAX_WRITE + 1, 2 * MAX_WRITE - 1, 2 * MAX_WRITE, 2 * MAX_WRITE + 3],
+)
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_large_frame_goes_out_in_pieces_that_are_one_frame(length: int, kind: type) -> None:
     payload = random.Random(length).randbytes(length)
     pieces = [(bytes(wire), size) for wire, size in Encoder().pieces(FIRST, kind(payload))]
-    assert [size for _, size in pieces] == [PIECE] * (length // PIECE) + [length % PIECE] * bool(
-        length % PIECE
+    assert [size for _, size in pieces] == [MAX_WRITE] * (length // MAX_WRITE) + [length % MAX_WRITE] * bool(
+        length % MAX_WRITE
     )
     head = (2 if length < 126 else 4 if length < 65536 else 10) + 4
     assert [len(wire) - size for wire, size in pieces] == [head] + [0] * (len(pieces) - 1)
@@ -113,25 +116,25 @@ def test_large_frame_goes_out_in_pieces_that_are_one_frame(length: int, kind: ty
 
 
 def test_pieces_hold_on_to_the_payload_no_longer_than_they_come() -> None:
-    payload = bytearray(2 * PIECE)
+    payload = bytearray(2 * MAX_WRITE)
     pieces = Encoder().pieces(FIRST, payload)
     next(pieces)
     pieces.close()  # type: ignore[attr-defined]
     payload.clear()  # raises BufferError while there is a view of it
-    payload += bytes(PIECE)
+    payload += bytes(MAX_WRITE)
     assert len(list(Encoder().pieces(FIRST, payload))) == 1
     payload.clear()
 
 
 def test_message_is_compressed_only_where_that_was_agreed_and_gains() -> None:
-    agreed = Encoder(Deflater(Agreement()))
+    agreed = Encoder(Deflater(DeflateParameters()))
     large, small = b"x" * MIN_COMPRESSED, b"x" * (MIN_COMPRESSED - 1)
     for first in (0x81, 0x82):
         first_out, payload = agreed.compress(first, large)
         assert first_out == first | 0x40
         assert len(payload) < 20
         assert agreed.compress(first, small) == (first, small)
-    eight_bits = Encoder(Deflater(Agreement(client_max_window_bits=8)))
+    eight_bits = Encoder(Deflater(DeflateParameters(client_max_window_bits=8)))
     for without in (Encoder(), Encoder(None), eight_bits):
         assert not without.compresses
         assert without.compress(0x81, large) == (0x81, large)
@@ -142,7 +145,7 @@ def test_message_is_compressed_only_where_that_was_agreed_and_gains() -> None:
 @pytest.mark.parametrize("bits", [9, 12, 15])
 def test_what_is_encoded_with_compression_decodes_again(bits: int, takeover: bool) -> None:
     encoder = Encoder(
-        Deflater(Agreement(client_max_window_bits=bits, client_no_context_takeover=not takeover))
+        Deflater(DeflateParameters(client_max_window_bits=bits, client_no_context_takeover=not takeover))
     )
     source = random.Random(bits)
     messages: list[str | bytes] = []
@@ -156,14 +159,14 @@ def test_what_is_encoded_with_compression_decodes_again(bits: int, takeover: boo
         compressed += bool(parsed.first & 0x40)
         stream += frame(parsed.first & 0x0F, parsed.payload, rsv=parsed.first & 0x70)
     assert 10 < compressed < 40
-    mirrored = Agreement(server_max_window_bits=bits, server_no_context_takeover=not takeover)
+    mirrored = DeflateParameters(server_max_window_bits=bits, server_no_context_takeover=not takeover)
     assert decode(stream, deflate=mirrored) == Decoded(tuple(messages))
 
 
 @pytest.mark.parametrize("takeover", [True, False])
 def test_fragmented_message_is_compressed_throughout_with_the_bit_on_its_first_frame(takeover: bool) -> None:
-    encoder = Encoder(Deflater(Agreement(client_no_context_takeover=not takeover)))
-    mirrored = Agreement(server_no_context_takeover=not takeover)
+    encoder = Encoder(Deflater(DeflateParameters(client_no_context_takeover=not takeover)))
+    mirrored = DeflateParameters(server_no_context_takeover=not takeover)
     text = ["ä€😀", "", "x" * 1000, "y"]
     stream = b""
     for _ in range(2):
@@ -179,9 +182,9 @@ def test_fragmented_message_is_compressed_throughout_with_the_bit_on_its_first_f
 
 
 def test_large_compressed_message_inflates_again_over_its_pieces() -> None:
-    payload = random.Random(8).randbytes(3 * PIECE) + bytes(PIECE)
-    encoder = Encoder(Deflater(Agreement()))
+    payload = random.Random(8).randbytes(3 * MAX_WRITE) + bytes(MAX_WRITE)
+    encoder = Encoder(Deflater(DeflateParameters()))
     first, packed = encoder.compress(0x82, payload)
     (parsed,) = parse(b"".join(bytes(wire) for wire, _ in encoder.pieces(first, packed)))
     assert parsed.first == 0xC2
-    assert b"".join(Inflater(Agreement()).inflate(parsed.payload, True)) == payload
+    assert b"".join(Inflater(DeflateParameters()).inflate(parsed.payload, True)) == payload

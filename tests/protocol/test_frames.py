@@ -11,14 +11,14 @@ from syncws._protocol.frames import (
     MASKED,
     RSV1,
     RSV_BITS,
-    Close,
     CloseCode,
+    CloseFrame,
     Opcode,
     header,
+    is_wire_close_code,
     mask,
     mask_large,
     mask_small,
-    may_travel,
 )
 
 # RFC 6455 5.7, the examples of a masked and an unmasked "Hello".
@@ -104,25 +104,25 @@ def test_masking_leaves_the_payload_alone(kind: type, length: int) -> None:
 
 
 def test_codes_that_may_travel_are_those_of_the_rfc_and_the_registry() -> None:
-    may = {code for code in range(65536) if may_travel(code)}
+    may = {code for code in range(65536) if is_wire_close_code(code)}
     assert may == {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, *range(3000, 5000)}
 
 
 def test_own_codes_may_travel_but_for_the_two_that_are_only_shown() -> None:
     own = {value for name, value in vars(CloseCode).items() if name.isupper()}
     assert len(own) > 5
-    assert {code for code in own if not may_travel(code)} == {CloseCode.NO_STATUS, CloseCode.ABNORMAL}
+    assert {code for code in own if not is_wire_close_code(code)} == {CloseCode.NO_STATUS, CloseCode.ABNORMAL}
 
 
 @pytest.mark.parametrize(
     ("close", "payload"),
     [
-        (Close(), b""),
-        (Close(1000), b"\x03\xe8"),
-        (Close(1000, "bye"), b"\x03\xe8bye"),
-        (Close(4999, "Grüße €"), b"\x13\x87" + "Grüße €".encode()),
-        (Close(CloseCode.GOING_AWAY), b"\x03\xe9"),
+        (CloseFrame(), b""),
+        (CloseFrame(1000), b"\x03\xe8"),
+        (CloseFrame(1000, "bye"), b"\x03\xe8bye"),
+        (CloseFrame(4999, "Grüße €"), b"\x13\x87" + "Grüße €".encode()),
+        (CloseFrame(CloseCode.GOING_AWAY), b"\x03\xe9"),
     ],
 )
-def test_close_payload_is_the_code_and_the_reason_in_utf8(close: Close, payload: bytes) -> None:
+def test_close_payload_is_the_code_and_the_reason_in_utf8(close: CloseFrame, payload: bytes) -> None:
     assert close.payload == payload

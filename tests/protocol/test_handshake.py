@@ -11,15 +11,15 @@ import pytest
 from syncws._exceptions import HandshakeError, SyntaxErr
 from syncws._protocol.handshake import (
     RESERVED_HEADERS,
-    Asked,
-    accept_for,
+    HandshakeRequest,
+    accept_key,
     check_protocols,
     check_response,
     make_key,
     parse_extensions,
 )
 from syncws._protocol.http11 import Headers, Response
-from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.permessage_deflate import DeflateParameters
 from syncws._protocol.url import parse_url
 from syncws._version import __version__
 
@@ -134,9 +134,9 @@ EXTENSIONS: list[tuple[list[str], Any]] = [
 ]
 
 
-def asked(**changes: Any) -> Asked:
+def asked(**changes: Any) -> HandshakeRequest:
     values: dict[str, Any] = {"url": parse_url("ws://h/"), "key": KEY, "compression": True, **changes}
-    return Asked(**values)
+    return HandshakeRequest(**values)
 
 
 def answer(changed: dict[str, str | None] | None = None, added: Headers = (), **changes: Any) -> Response:
@@ -146,7 +146,7 @@ def answer(changed: dict[str, str | None] | None = None, added: Headers = (), **
 
 
 def test_accept_is_that_of_the_rfc_example() -> None:
-    assert accept_for(KEY) == ACCEPT
+    assert accept_key(KEY) == ACCEPT
 
 
 def test_keys_are_sixteen_bytes_and_never_the_same() -> None:
@@ -257,14 +257,14 @@ def test_agreed_compression_is_shown_as_the_server_wrote_it() -> None:
     written = "permessage-deflate; server_max_window_bits=10;client_no_context_takeover"
     agreed = check_response(asked(), answer({}, (("sec-websocket-extensions", written),)))
     assert agreed.extensions == written
-    assert agreed.deflate == Agreement(server_max_window_bits=10, client_no_context_takeover=True)
+    assert agreed.deflate == DeflateParameters(server_max_window_bits=10, client_no_context_takeover=True)
 
 
 def test_compression_is_refused_when_it_was_not_offered() -> None:
     response = answer({}, (("Sec-WebSocket-Extensions", "permessage-deflate"),))
     with pytest.raises(HandshakeError, match="not asked for"):
         check_response(asked(compression=False), response)
-    assert check_response(asked(), response).deflate == Agreement()
+    assert check_response(asked(), response).deflate == DeflateParameters()
 
 
 @pytest.mark.parametrize(("values", "expected"), EXTENSIONS)

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from syncws._exceptions import InvalidAccessErr, SyntaxErr
-from syncws._protocol.frames import Close, Opcode
-from syncws._protocol.messages import check_close, encode_message
+from syncws._protocol.frames import CloseFrame, Opcode
+from syncws._protocol.messages import encode_message, validate_close
 
-CLOSES: list[tuple[Any, Any, Close | type[Exception]]] = [
-    (1000, "", Close(1000)),
-    (3000, "a", Close(3000, "a")),
-    (4999, "é" * 61 + "x", Close(4999, "é" * 61 + "x")),
-    (None, "", Close()),
+CLOSES: list[tuple[Any, Any, CloseFrame | type[Exception]]] = [
+    (1000, "", CloseFrame(1000)),
+    (3000, "a", CloseFrame(3000, "a")),
+    (4999, "é" * 61 + "x", CloseFrame(4999, "é" * 61 + "x")),
+    (None, "", CloseFrame()),
     (None, "a", SyntaxErr),
     *[
         (code, "", InvalidAccessErr)
@@ -63,9 +63,9 @@ def test_anything_else_is_refused_by_its_type(data: Any) -> None:
 
 
 @pytest.mark.parametrize(("code", "reason", "expected"), CLOSES)
-def test_close_is_checked(code: Any, reason: Any, expected: Close | type[Exception]) -> None:
-    if isinstance(expected, Close):
-        assert check_close(code, reason) == expected
+def test_close_is_checked(code: Any, reason: Any, expected: CloseFrame | type[Exception]) -> None:
+    if isinstance(expected, CloseFrame):
+        assert validate_close(code, reason) == expected
     else:
         with pytest.raises(expected):
-            check_close(code, reason)
+            validate_close(code, reason)

@@ -10,7 +10,7 @@ import pytest
 
 from syncws._exceptions import HandshakeError, ProtocolError
 from syncws._protocol.handshake import parse_extensions
-from syncws._protocol.permessage_deflate import NAME, OFFER, Agreement, Deflater, Inflater, agree
+from syncws._protocol.permessage_deflate import NAME, OFFER, DeflateParameters, Deflater, Inflater, negotiate
 
 STEP = 256 * 1024
 HELLO = bytes.fromhex("f248cdc9c90700")
@@ -103,17 +103,17 @@ def test_offer_lets_the_server_choose_the_clients_window() -> None:
 def test_parameters_of_the_answer_are_checked(written: str, expected: dict[str, Any] | None) -> None:
     ((_, parameters),) = parse_extensions([f"{NAME}; {written}" if written else NAME])
     if expected is not None:
-        assert agree(parameters) == Agreement(**expected)
+        assert negotiate(parameters) == DeflateParameters(**expected)
         return
     with pytest.raises(HandshakeError) as caught:
-        agree(parameters)
+        negotiate(parameters)
     assert any(repr(name) in str(caught.value) for name, _ in parameters)
 
 
 @pytest.mark.parametrize("fragments", [case[1] for case in EXAMPLES], ids=[case[0] for case in EXAMPLES])
 @pytest.mark.parametrize("takeover", [True, False])
 def test_examples_of_the_rfc_are_hello(fragments: list[str], takeover: bool) -> None:
-    inflater = Inflater(Agreement(server_no_context_takeover=not takeover))
+    inflater = Inflater(DeflateParameters(server_no_context_takeover=not takeover))
     # The second time and after a plain message: what one leaves behind must not hurt the next.
     for _ in range(2):
         assert inflated(inflater, *[bytes.fromhex(fragment) for fragment in fragments]) == b"Hello"
@@ -121,36 +121,40 @@ def test_examples_of_the_rfc_are_hello(fragments: list[str], takeover: bool) -> 
 
 
 def test_second_message_refers_to_the_first_with_context_takeover() -> None:
-    inflater = Inflater(Agreement())
+    inflater = Inflater(DeflateParameters())
     assert inflated(inflater, HELLO) == b"Hello"
     assert inflated(inflater, bytes.fromhex("f200110000")) == b"Hello"
 
 
 def test_reference_to_the_first_message_is_a_fault_without_context_takeover() -> None:
-    inflater = Inflater(Agreement(server_no_context_takeover=True))
+    inflater = Inflater(DeflateParameters(server_no_context_takeover=True))
     assert inflated(inflater, HELLO) == b"Hello"
     fails(inflater, bytes.fromhex("f200110000"))
 
 
 def test_context_is_kept_over_a_fragmented_message_even_without_takeover() -> None:
-    inflater = Inflater(Agreement(server_no_context_takeover=True))
+    inflater = Inflater(DeflateParameters(server_no_context_takeover=True))
     assert inflated(inflater, HELLO + b"\0\0\xff\xff", bytes.fromhex("f200110000")) == b"HelloHello"
 
 
 def test_compressed_message_repeats_without_takeover_and_shrinks_with_it() -> None:
     message = random.Random(1).randbytes(300)
-    keeping = Deflater(Agreement())
+    keeping = Deflater(DeflateParameters())
     first, second = keeping.compress(message), keeping.compress(message)
     assert len(second) < 20 < len(first)
-    forgetting = Deflater(Agreement(client_no_context_takeover=True))
+    forgetting = Deflater(DeflateParameters(client_no_context_takeover=True))
     assert forgetting.compress(message) == forgetting.compress(message) == first
 
 
 @pytest.mark.parametrize("takeover", [True, False])
 @pytest.mark.parametrize("bits", range(9, 16))
 def test_what_is_compressed_inflates_again(bits: int, takeover: bool) -> None:
-    deflater = Deflater(Agreement(client_max_window_bits=bits, client_no_context_takeover=not takeover))
-    inflater = Inflater(Agreement(server_max_window_bits=bits, server_no_context_takeover=not takeover))
+    deflater = Deflater(
+        DeflateParameters(client_max_window_bits=bits, client_no_context_takeover=not takeover)
+    )
+    inflater = Inflater(
+        DeflateParameters(server_max_window_bits=bits, server_no_context_takeover=not takeover)
+    )
     plain = zlib.decompressobj(-bits)  # an independent inflater; it keeps its context
     assert deflater.usable
     source = random.Random(bits)
@@ -163,8 +167,8 @@ def test_what_is_compressed_inflates_again(bits: int, takeover: bool) -> None:
 
 def test_fragments_compress_to_one_message() -> None:
     for takeover in (True, False):
-        deflater = Deflater(Agreement(client_no_context_takeover=not takeover))
-        inflater = Inflater(Agreement(server_no_context_takeover=not takeover))
+        deflater = Deflater(DeflateParameters(client_no_context_takeover=not takeover))
+        inflater = Inflater(DeflateParameters(server_no_context_takeover=not takeover))
         for parts in ([b"a" * 100, b"b", b"a" * 100], [b"", b"x", b""], [b"", b""]):
             last = len(parts) - 1
             wire = [deflater.compress(part, number == last) for number, part in enumerate(parts)]
@@ -174,7 +178,7 @@ def test_fragments_compress_to_one_message() -> None:
 def test_compressor_stays_within_the_agreed_window() -> None:
     message = random.Random(2).randbytes(2000)
     for bits in (9, 10, 15):
-        deflater = Deflater(Agreement(client_max_window_bits=bits))
+        deflater = Deflater(DeflateParameters(client_max_window_bits=bits))
         deflater.compress(message)
         reaches_back = len(deflater.compress(message)) < 100
         assert reaches_back == (2**bits > 2000)
@@ -182,22 +186,22 @@ def test_compressor_stays_within_the_agreed_window() -> None:
 
 def test_reference_beyond_the_agreed_window_is_a_fault() -> None:
     message = random.Random(3).randbytes(2000)
-    wide = Deflater(Agreement())
+    wide = Deflater(DeflateParameters())
     first, second = wide.compress(message), wide.compress(message)
-    inflater = Inflater(Agreement(server_max_window_bits=9))
+    inflater = Inflater(DeflateParameters(server_max_window_bits=9))
     assert inflated(inflater, first) == message
     fails(inflater, second)
 
 
 def test_window_of_eight_bits_is_left_unused_going_out_and_understood_coming_in() -> None:
-    assert not Deflater(Agreement(client_max_window_bits=8)).usable
-    assert inflated(Inflater(Agreement(server_max_window_bits=8)), HELLO) == b"Hello"
+    assert not Deflater(DeflateParameters(client_max_window_bits=8)).usable
+    assert inflated(Inflater(DeflateParameters(server_max_window_bits=8)), HELLO) == b"Hello"
 
 
 @pytest.mark.parametrize("takeover", [True, False])
 def test_empty_message_is_a_single_zero_byte(takeover: bool) -> None:
-    deflater = Deflater(Agreement(client_no_context_takeover=not takeover))
-    inflater = Inflater(Agreement(server_no_context_takeover=not takeover))
+    deflater = Deflater(DeflateParameters(client_no_context_takeover=not takeover))
+    inflater = Inflater(DeflateParameters(server_no_context_takeover=not takeover))
     for _ in range(3):
         assert deflater.compress(b"") == b"\0"
         assert inflated(inflater, b"\0") == b""
@@ -207,7 +211,7 @@ def test_empty_message_is_a_single_zero_byte(takeover: bool) -> None:
 @pytest.mark.parametrize("length", [STEP - 1, STEP, STEP + 1, 2 * STEP - 1, 2 * STEP, 2 * STEP + 1, 5 * STEP])
 @pytest.mark.parametrize("level", [-1, 0])
 def test_message_at_the_border_of_a_step_is_whole(length: int, level: int) -> None:
-    inflater = Inflater(Agreement())
+    inflater = Inflater(DeflateParameters())
     message = bytes(length - 1) + b"x"
     steps = list(inflater.inflate(packed(message, level), True))
     assert b"".join(steps) == message
@@ -226,13 +230,13 @@ def test_all_that_a_piece_holds_comes_out_with_it() -> None:
             cuts.append((cut, length))
     assert len(cuts) > 3
     for cut, length in cuts:
-        assert sum(map(len, Inflater(Agreement()).inflate(data[:cut], False))) == length
+        assert sum(map(len, Inflater(DeflateParameters()).inflate(data[:cut], False))) == length
 
 
 def test_bomb_is_inflated_no_further_than_asked() -> None:
     bomb = packed(bytes(64 * STEP))
     assert len(bomb) < STEP
-    inflater = Inflater(Agreement())
+    inflater = Inflater(DeflateParameters())
     asked = []
     for step in inflater.inflate(bomb, True):
         asked.append(len(step))
@@ -245,14 +249,16 @@ def test_bomb_is_inflated_no_further_than_asked() -> None:
 def test_no_more_than_one_byte_beyond_the_limit_is_made(limit: int) -> None:
     bomb = packed(bytes(64 * STEP))
     made = 0
-    for step in Inflater(Agreement()).inflate(bomb, True, limit):
+    for step in Inflater(DeflateParameters()).inflate(bomb, True, limit):
         assert len(step) <= STEP
         made += len(step)
         if made > limit:
             break
     assert made == limit + 1
     for exact in (packed(bytes(limit)), bomb):
-        steps = Inflater(Agreement()).inflate(exact, True, len(zlib.decompressobj(-15).decompress(exact)))
+        steps = Inflater(DeflateParameters()).inflate(
+            exact, True, len(zlib.decompressobj(-15).decompress(exact))
+        )
         assert b"".join(steps) == bytes(limit if exact is not bomb else 64 * STEP)
 
 
@@ -270,7 +276,7 @@ def test_no_more_than_one_byte_beyond_the_limit_is_made(limit: int) -> None:
     ],
 )
 def test_broken_data_is_a_fault_with_its_cause(broken: str) -> None:
-    assert "compressed data is broken" in str(fails(Inflater(Agreement()), bytes.fromhex(broken)))
+    assert "compressed data is broken" in str(fails(Inflater(DeflateParameters()), bytes.fromhex(broken)))
 
 
 def test_message_cut_short_inflates_to_what_there_is_or_is_a_fault() -> None:
@@ -280,7 +286,7 @@ def test_message_cut_short_inflates_to_what_there_is_or_is_a_fault() -> None:
     for length in range(1, len(whole) - 1):
         there = zlib.decompressobj(-15).decompress(whole[:length])
         try:
-            got = inflated(Inflater(Agreement()), whole[:length])
+            got = inflated(Inflater(DeflateParameters()), whole[:length])
         except ProtocolError as error:
             assert error.close_code == 1007
             ends.add("fault")
@@ -298,7 +304,7 @@ def test_flipped_bits_never_raise_anything_but_the_fault() -> None:
         wire = bytearray(whole)
         wire[bit // 8] ^= 1 << bit % 8
         try:
-            inflated(Inflater(Agreement()), bytes(wire))
+            inflated(Inflater(DeflateParameters()), bytes(wire))
         except ProtocolError as error:
             assert error.close_code == 1007
             faults += 1

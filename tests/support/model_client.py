@@ -1,7 +1,8 @@
 """What a client must make of any bytes at all: a plain model of the reading side, to compare `Decoder` with.
 
-Written from RFC 6455 5 to 8 and RFC 7692 7; it shares no code with `syncws` but the record `Agreement`. It
-reads one octet after the other, so it says what *fail fast* means: of two faults the earlier one counts.
+Written from RFC 6455 5 to 8 and RFC 7692 7; it shares no code with `syncws` but the record
+`DeflateParameters`. It reads one octet after the other, so it says what *fail fast* means: of two faults the
+earlier one counts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 
-from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.permessage_deflate import DeflateParameters
 
 SYNC_TAIL = b"\x00\x00\xff\xff"
 
@@ -58,7 +59,7 @@ class ModelClient:
     """
 
     max_size: int | None
-    agreement: Agreement | None
+    agreement: DeflateParameters | None
     messages: list[str | bytes] = field(default_factory=list)
     controls: list[tuple[int, bytes]] = field(default_factory=list)
     end: int | tuple[int | None, str] | None = None

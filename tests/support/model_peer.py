@@ -1,7 +1,7 @@
 """A peer of our own to test against: framing, masking and permessage-deflate, written from the RFCs.
 
-It shares no code with `syncws` but the record `Agreement`: a fault there cannot hide behind the same fault
-here. Slow and plain on purpose.
+It shares no code with `syncws` but the record `DeflateParameters`: a fault there cannot hide behind the same
+fault here. Slow and plain on purpose.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from syncws._protocol.permessage_deflate import Agreement
+from syncws._protocol.permessage_deflate import DeflateParameters
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 SYNC_TAIL = b"\x00\x00\xff\xff"
@@ -32,7 +32,7 @@ class ModelDeflater:
 
     FLAVOURS = ("sync", "full", "final", "stored", "blocks")
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, agreement: DeflateParameters) -> None:
         self._agreement = agreement
         self._stream: zlib._Compress | None = None
 
@@ -139,7 +139,7 @@ def client_frames(wire: bytes) -> Iterator[ClientFrame]:
 class ModelServer:
     """What a server makes of a client's frames: messages in order, control frames, the keys."""
 
-    agreement: Agreement | None
+    agreement: DeflateParameters | None
     messages: list[str | bytes] = field(default_factory=list)
     controls: list[tuple[int, bytes]] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)

@@ -6,11 +6,11 @@ import itertools
 
 from syncws._exceptions import HandshakeError, ProtocolError
 from syncws._protocol.decoder import Decoder
-from syncws._protocol.frames import Close
-from syncws._protocol.handshake import Agreed, Asked, accept_for, check_response
+from syncws._protocol.frames import CloseFrame
+from syncws._protocol.handshake import HandshakeRequest, HandshakeResult, accept_key, check_response
 from syncws._protocol.http11 import Response, ResponseParser
-from syncws._protocol.messages import Message, Part
-from syncws._protocol.permessage_deflate import Agreement, Inflater
+from syncws._protocol.messages import Message, MessagePart
+from syncws._protocol.permessage_deflate import DeflateParameters, Inflater
 from syncws._protocol.url import parse_url
 from tests.support.model_client import ModelClient
 
@@ -20,12 +20,12 @@ Fed = tuple[list[Message], list[tuple[int, bytes]], object]
 FAULTS = {1002, 1007, 1009}
 
 
-def join_parts(received: list[Message | Part]) -> list[Message]:
+def join_parts(received: list[Message | MessagePart]) -> list[Message]:
     """The messages that are whole, each from its parts where it came in parts."""
     messages: list[Message] = []
     waiting: list[Message] = []
     for item in received:
-        if not isinstance(item, Part):
+        if not isinstance(item, MessagePart):
             assert not waiting, "a message came between the parts of another one"
             messages.append(item)
             continue
@@ -39,27 +39,29 @@ def join_parts(received: list[Message | Part]) -> list[Message]:
 
 
 def feed_decoder(
-    chunks: list[bytes], max_size: int | None, agreement: Agreement | None, in_parts: bool = False
+    chunks: list[bytes], max_size: int | None, agreement: DeflateParameters | None, in_parts: bool = False
 ) -> Fed:
     decoder = Decoder(max_size, Inflater(agreement) if agreement else None, in_parts)
-    received: list[Message | Part] = []
+    received: list[Message | MessagePart] = []
     for chunk in chunks:
         received += decoder.feed(chunk)
+        while decoder.has_more:
+            received += decoder.feed(b"")
         if decoder.ended is not None:
             break
-    assert in_parts or not any(isinstance(item, Part) for item in received)
+    assert in_parts or not any(isinstance(item, MessagePart) for item in received)
     messages = join_parts(received)
     ended = decoder.ended
     if isinstance(ended, ProtocolError):
         assert ended.close_code in FAULTS
         assert str(ended)
         return messages, decoder.controls, ended.close_code
-    assert ended is None or isinstance(ended, Close)
+    assert ended is None or isinstance(ended, CloseFrame)
     return messages, decoder.controls, ended and (ended.code, ended.reason)
 
 
 def check_decoder(
-    data: bytes, chunks: list[list[bytes]], max_size: int | None, agreement: Agreement | None
+    data: bytes, chunks: list[list[bytes]], max_size: int | None, agreement: DeflateParameters | None
 ) -> Fed:
     """Hold that `Decoder` makes of `data` what the model makes of it, however it is cut; return that."""
     model = ModelClient(max_size, agreement).read(data)
@@ -72,7 +74,7 @@ def check_decoder(
     return model.messages, model.controls, model.end
 
 
-def feed_answer(chunks: list[bytes], asked: Asked) -> tuple[str, object]:
+def feed_answer(chunks: list[bytes], asked: HandshakeRequest) -> tuple[str, object]:
     """What becomes of an answer: a kind, and all there is to know about it."""
     parser = ResponseParser()
     for number, chunk in enumerate(chunks):
@@ -94,10 +96,10 @@ def feed_answer(chunks: list[bytes], asked: Asked) -> tuple[str, object]:
     return "not whole", None
 
 
-def check_agreed(asked: Asked, agreed: Agreed, response: Response) -> None:
+def check_agreed(asked: HandshakeRequest, agreed: HandshakeResult, response: Response) -> None:
     """Hold that what was accepted is what RFC 6455 4.1 lets a client accept."""
     fields = [(name.lower(), value) for name, value in response.headers]
-    assert [value for name, value in fields if name == "sec-websocket-accept"] == [accept_for(asked.key)]
+    assert [value for name, value in fields if name == "sec-websocket-accept"] == [accept_key(asked.key)]
     assert [value.lower() for name, value in fields if name == "upgrade"] == ["websocket"]
     connection = ",".join(value for name, value in fields if name == "connection")
     assert "upgrade" in [option.strip(" \t").lower() for option in connection.split(",")]
@@ -115,11 +117,11 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 1.3
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
-def make_asked(protocols: tuple[str, ...], compression: bool) -> Asked:
-    return Asked(parse_url("ws://example.com/"), KEY, protocols, compression=compression)
+def make_asked(protocols: tuple[str, ...], compression: bool) -> HandshakeRequest:
+    return HandshakeRequest(parse_url("ws://example.com/"), KEY, protocols, compression=compression)
 
 
-def check_answer(data: bytes, chunks: list[list[bytes]], asked: Asked) -> str:
+def check_answer(data: bytes, chunks: list[list[bytes]], asked: HandshakeRequest) -> str:
     """Hold that an answer comes to the same however it is cut; return which kind it is."""
     kind, expected = feed_answer([data], asked)
     for one_way in chunks:

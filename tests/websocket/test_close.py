@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from syncws import Event, InvalidAccessErr, SyntaxErr, WebSocket, WebSocketError
-from syncws._protocol.frames import Close, Opcode
+from syncws._protocol.frames import CloseFrame, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.leftovers import connection_threads
@@ -110,17 +110,17 @@ def test_a_too_long_reason_says_its_size_and_the_limit() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sent"),
     [
-        ((), Close(1000)),
-        ((1000,), Close(1000)),
-        ((1000, "done"), Close(1000, "done")),
-        ((3000,), Close(3000)),
-        ((4999, "ü"), Close(4999, "ü")),
-        ((None,), Close()),
-        ((None, ""), Close()),
-        *(((3999, reason), Close(3999, reason)) for reason in LONGEST),
+        ((), CloseFrame(1000)),
+        ((1000,), CloseFrame(1000)),
+        ((1000, "done"), CloseFrame(1000, "done")),
+        ((3000,), CloseFrame(3000)),
+        ((4999, "ü"), CloseFrame(4999, "ü")),
+        ((None,), CloseFrame()),
+        ((None, ""), CloseFrame()),
+        *(((3999, reason), CloseFrame(3999, reason)) for reason in LONGEST),
     ],
 )
-def test_close_sends_one_close_frame_with_code_and_reason(arguments: Any, sent: Close) -> None:
+def test_close_sends_one_close_frame_with_code_and_reason(arguments: Any, sent: CloseFrame) -> None:
     server = Closing()
     with connected(server) as (ws, recorder, _):
         ws.close(*arguments)
@@ -240,7 +240,7 @@ def test_close_in_connecting_while_the_name_is_looked_up_abandons_the_attempt(
     [
         b"",
         frame_bytes(Opcode.TEXT, b"early"),
-        frame_bytes(Opcode.CLOSE, Close(1000).payload),
+        frame_bytes(Opcode.CLOSE, CloseFrame(1000).payload),
         frame_bytes(Opcode.TEXT, b"early") + frame_bytes(Opcode.CLOSE),
     ],
 )
@@ -281,7 +281,7 @@ def test_close_in_closing_and_closed_does_nothing(state: str) -> None:
         ws.close()
         ws.close(None)
         recorder.wait("close")
-    assert server.received == [Close(3000, "first").payload]
+    assert server.received == [CloseFrame(3000, "first").payload]
     assert recorder.types == ["open", "close"]
     assert recorder.ending == (3000, "first", True)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncws import ProtocolError
-from syncws._protocol.frames import Close, Opcode
+from syncws._protocol.frames import CloseFrame, Opcode
 from syncws.testing.loopback import Peer, frame_bytes
 from tests.support.clients import run
 
@@ -32,11 +32,11 @@ FAULTS = {
     "a continuation of nothing": (frame_bytes(Opcode.CONTINUATION, b"a"), 1002),
     "a text inside a text": (frame_bytes(1, b"a", fin=False) + frame_bytes(1, b"b"), 1002),
     "a close of one byte": (frame_bytes(Opcode.CLOSE, b"\x03"), 1002),
-    "close code 1005": (frame_bytes(Opcode.CLOSE, Close(1005).payload), 1002),
-    "close code 1006": (frame_bytes(Opcode.CLOSE, Close(1006).payload), 1002),
-    "close code 1015": (frame_bytes(Opcode.CLOSE, Close(1015).payload), 1002),
-    "close code 2999": (frame_bytes(Opcode.CLOSE, Close(2999).payload), 1002),
-    "close code 5000": (frame_bytes(Opcode.CLOSE, Close(5000).payload), 1002),
+    "close code 1005": (frame_bytes(Opcode.CLOSE, CloseFrame(1005).payload), 1002),
+    "close code 1006": (frame_bytes(Opcode.CLOSE, CloseFrame(1006).payload), 1002),
+    "close code 1015": (frame_bytes(Opcode.CLOSE, CloseFrame(1015).payload), 1002),
+    "close code 2999": (frame_bytes(Opcode.CLOSE, CloseFrame(2999).payload), 1002),
+    "close code 5000": (frame_bytes(Opcode.CLOSE, CloseFrame(5000).payload), 1002),
     "a length of 64 bits": (b"\x82\x7f" + b"\xff" * 8, 1002),
     "a length that is not minimal": (b"\x82\x7e\x00\x05", 1002),
     "text that is not UTF-8": (frame_bytes(Opcode.TEXT, b"\xff"), 1007),

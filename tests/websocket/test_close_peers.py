@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from syncws import ConnectionLost, WebSocket
-from syncws._protocol.frames import Close, Opcode
+from syncws._protocol.frames import CloseFrame, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Recorder, connected, run
 from tests.support.servers import drain, finish, hold
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
-CLOSE_FRAME = frame_bytes(Opcode.CLOSE, Close(3001, "bye").payload)
+CLOSE_FRAME = frame_bytes(Opcode.CLOSE, CloseFrame(3001, "bye").payload)
 
 
 def texts(*payloads: bytes) -> bytes:
@@ -25,16 +25,16 @@ def texts(*payloads: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("frame", "ending"),
     [
-        (Close(), (1005, "", True)),
-        (Close(1000), (1000, "", True)),
-        (Close(1001, "going"), (1001, "going", True)),
-        (Close(1011, "ü" * 61), (1011, "ü" * 61, True)),
-        (Close(3000), (3000, "", True)),
-        (Close(4999, "x"), (4999, "x", True)),
+        (CloseFrame(), (1005, "", True)),
+        (CloseFrame(1000), (1000, "", True)),
+        (CloseFrame(1001, "going"), (1001, "going", True)),
+        (CloseFrame(1011, "ü" * 61), (1011, "ü" * 61, True)),
+        (CloseFrame(3000), (3000, "", True)),
+        (CloseFrame(4999, "x"), (4999, "x", True)),
     ],
 )
 def test_close_of_the_server_shows_its_code_and_reason_and_is_answered_with_its_code(
-    frame: Close, ending: tuple[int, str, bool]
+    frame: CloseFrame, ending: tuple[int, str, bool]
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
@@ -46,7 +46,7 @@ def test_close_of_the_server_shows_its_code_and_reason_and_is_answered_with_its_
     assert recorder.types == ["open", "close"]
     assert recorder.ending == ending
     assert (answers[0].opcode, answers[0].masked) == (Opcode.CLOSE, True)
-    assert answers[0].payload == Close(frame.code).payload
+    assert answers[0].payload == CloseFrame(frame.code).payload
 
 
 def test_close_of_the_server_in_the_segment_of_its_101_comes_after_open() -> None:
@@ -104,7 +104,7 @@ def test_both_sides_closing_at_once_is_orderly_with_the_code_of_the_server() -> 
         recorder.wait("close")
     assert recorder.types == ["open", "close"]
     assert recorder.ending == (4001, "me too", True)
-    assert [frame.payload for frame in frames] == [Close(3001, "first").payload]
+    assert [frame.payload for frame in frames] == [CloseFrame(3001, "first").payload]
 
 
 def test_server_that_answers_with_no_code_shows_1005() -> None:

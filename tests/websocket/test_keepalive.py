@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncws import Event, WebSocket
-from syncws._protocol.frames import Close, Opcode
+from syncws._protocol.frames import CloseFrame, Opcode
 from syncws.testing.loopback import Frame, LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run
 from tests.support.servers import finish, hold
@@ -201,7 +201,7 @@ def test_ping_of_the_server_is_answered_while_a_callback_runs() -> None:
         peer.send_ping(b"there?")
         pongs.append(peer.read_frame().payload)
         answered.set()
-        peer.send_bytes(frame_bytes(Opcode.CLOSE, Close(1000).payload))
+        peer.send_bytes(frame_bytes(Opcode.CLOSE, CloseFrame(1000).payload))
         finish(peer)
 
     def work(event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from syncws import Event, WebSocket
-from syncws._protocol.frames import Close, Opcode
+from syncws._protocol.frames import CloseFrame, Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.servers import drain, finish, hold
@@ -16,7 +16,9 @@ CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 
 def test_callbacks_of_an_orderly_connection_see_open_open_closed() -> None:
     def script(peer: Peer) -> None:
-        peer.accept(glued=frame_bytes(Opcode.TEXT, b"a") + frame_bytes(Opcode.CLOSE, Close(1000).payload))
+        peer.accept(
+            glued=frame_bytes(Opcode.TEXT, b"a") + frame_bytes(Opcode.CLOSE, CloseFrame(1000).payload)
+        )
         finish(peer)
 
     assert run(script).states == [("open", OPEN), ("message", OPEN), ("close", CLOSED)]
