@@ -162,7 +162,7 @@ class Closing:
 
     def opened(self) -> Do:
         """The opening handshake is done."""
-        self._expect(State.CONNECTING)
+        self._expect("opened", State.CONNECTING)
         self.state = State.OPEN
         return Do.NOTHING
 
@@ -172,6 +172,8 @@ class Closing:
         `cut_at` is when it wants to wait no longer, `cut_error` what is wrong then. Of several calls the
         earliest counts.
         """
+        if self.state is State.CONNECTING:
+            raise self._unlawful("close_called")
         if cut_at is not None and (self._cut_at is None or cut_at < self._cut_at):
             self._cut_at, self._cut_error = cut_at, cut_error
         if self.state is State.OPEN:
@@ -180,12 +182,11 @@ class Closing:
             self._answer(now)
         elif self.state is State.FAILING and self._catching_up:
             return self._send_last_close()
-        elif self.state is State.CONNECTING:
-            raise self._unlawful("close_called")
         return Do.NOTHING
 
     def close_sent(self, now: float) -> Do:
         """Our Close frame was handed to the network."""
+        self._expect("close_sent", State.DRAINING, State.ANSWERING, State.FAILING, State.CLOSED)
         self.close_sent_at = now
         if self.state is State.DRAINING:
             self._enter(State.CLOSE_SENT, now)
@@ -194,13 +195,11 @@ class Closing:
             self._settle(Outcome(self.outcome.code, self.outcome.reason, was_clean=True), now)
         elif self.state is State.FAILING:
             return self._end() if self._input_ended else Do.NOTHING
-        elif self.state is not State.CLOSED:
-            raise self._unlawful("close_sent")
         return Do.NOTHING
 
     def close_received(self, frame: CloseFrame, now: float) -> Do:
         """The server's Close frame is here; nothing follows it."""
-        self._expect(State.OPEN, State.DRAINING, State.CLOSE_SENT)
+        self._expect("close_received", State.OPEN, State.DRAINING, State.CLOSE_SENT)
         code = CloseCode.NO_STATUS if frame.code is None else frame.code
         if self.state is State.CLOSE_SENT:
             self._settle(Outcome(code, frame.reason, was_clean=True), now)
@@ -250,7 +249,7 @@ class Closing:
 
         Lawful once the server's Close or a fault is here.
         """
-        self._expect(State.CLOSE_RECEIVED, State.ANSWERING, State.FAILING, State.SETTLED)
+        self._expect("input_ended", State.CLOSE_RECEIVED, State.ANSWERING, State.FAILING, State.SETTLED)
         self._input_ended = True
         if self.state is State.CLOSE_RECEIVED:
             # Nobody will answer any more, so nothing is gained by waiting for the application.
@@ -329,9 +328,9 @@ class Closing:
         self._catching_up = False
         return Do.NOTHING
 
-    def _expect(self, *states: State) -> None:
+    def _expect(self, name: str, *states: State) -> None:
         if self.state not in states:
-            raise self._unlawful("this")
+            raise self._unlawful(name)
 
     def _unlawful(self, name: str) -> UnlawfulTransition:
         return UnlawfulTransition(f"{name} in the state {self.state.value!r}")
