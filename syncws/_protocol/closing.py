@@ -32,6 +32,10 @@ CATCH_UP_SECONDS = 0.5
 # How long what is queued may stand still once the server's Close is here, before it is given up.
 STANDSTILL_SECONDS = 2.0
 
+# How long our answer has at least, from when it was queued: with a short close_timeout, or when the application
+# held this thread up, the time for standing still may be over by then.
+ANSWER_SECONDS = 0.5
+
 # How long a fault's Close frame has to get through. Ending TCP with unread data in the socket would reset it, and
 # the reset overtakes the frame.
 LINGER_SECONDS = 1.0
@@ -107,6 +111,7 @@ class Closing:
         self._url = url
         self._timeout = float("inf") if close_timeout is None else close_timeout
         self._since = 0.0  # when the present state began
+        self._close_received_at = 0.0
         self._progress_at = 0.0
         self._fail_by = 0.0  # in FAILING
         self._cut_at: float | None = None  # the earliest `timeout` of the calls of close()
@@ -151,7 +156,9 @@ class Closing:
         if state is State.CLOSE_RECEIVED:
             return self._since + CATCH_UP_SECONDS
         if state is State.ANSWERING:
-            return moved_at + min(self._timeout, STANDSTILL_SECONDS)
+            standstill = min(self._timeout, STANDSTILL_SECONDS)
+            stood_since = max(self._close_received_at, self._progress_at)
+            return max(stood_since + standstill, self._since + min(standstill, ANSWER_SECONDS))
         if state is State.FAILING:
             return min(self._fail_by, self._since + CATCH_UP_SECONDS) if self._catching_up else self._fail_by
         if state is State.SETTLED:
@@ -205,6 +212,7 @@ class Closing:
             self._settle(Outcome(code, frame.reason, was_clean=True), now)
             return Do.NOTHING
         self.outcome = Outcome(code, frame.reason)
+        self._close_received_at = now
         if self.state is State.DRAINING:
             self._enter(State.ANSWERING, now)
             return Do.NOTHING
