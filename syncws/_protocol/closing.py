@@ -144,7 +144,7 @@ class Closing:
     def deadline(self) -> float | None:
         """By when something must happen, or `expired` is to be called; None where nothing is waited for."""
         deadline = self._deadline()
-        if self._cut_at is not None and self.state not in (State.SETTLED, State.CLOSED):
+        if self._cut_at is not None and self.state is not State.CLOSED:
             deadline = min(deadline, self._cut_at)
         return None if deadline == float("inf") else deadline
 
@@ -176,8 +176,8 @@ class Closing:
     def close_called(self, now: float, cut_at: float | None = None, cut_error: Exception | None = None) -> Do:
         """The application closes; its Close frame is in the outbox already.
 
-        `cut_at` is when it wants to wait no longer, `cut_error` what is wrong then. Of several calls the
-        earliest counts.
+        `cut_at` is when it wants to wait no longer, `cut_error` what is wrong then; the two go together. Of
+        several calls the earliest counts. Once the outcome is settled, it ends TCP alone.
         """
         if self.state is State.CONNECTING:
             raise self._unlawful("close_called")
