@@ -8,15 +8,17 @@ Runs on: the reader thread alone. Must not import: anything with I/O or threads;
                     |          v                              |
                     +-> CLOSE_RECEIVED --> ANSWERING ---------+                    they begin
                     |
-                    +-> FAILING --> CLOSED        a fault; from each state before SETTLED
+                    +-> FAILING --> CLOSED        a fault in OPEN or DRAINING
 
 In DRAINING and ANSWERING our Close waits behind what is queued. In CLOSE_RECEIVED the application may still
 send: answers to the messages before the Close go out ahead of ours. In SETTLED both Closes have passed, and only
-the end of TCP is awaited. In FAILING a Close frame that names the fault is to go out, within a second.
+the end of TCP is awaited. In FAILING a Close frame that names the fault is to go out, within a second; a fault
+in another state, an error of the socket and `abort()` lead from each state to CLOSED at once.
 
 Each input is a method. It returns what the engine must do for it; an input that no lawful course of events can
 bring in a state raises `UnlawfulTransition`. All times are those of one monotonic clock, in seconds. Progress
-is that the network took bytes off our side; it extends each deadline, but for those of a fault.
+is that the network took bytes off our side; it extends each deadline but for those of a fault, of the
+application's half second, and of its own time-outs (`cut_at`).
 """
 
 from __future__ import annotations
