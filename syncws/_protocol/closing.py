@@ -11,13 +11,13 @@ Runs on: the reader thread alone. Must not import: anything with I/O or threads;
                     +-> FAILING --> CLOSED        a fault in OPEN or DRAINING
 
 In DRAINING and ANSWERING our Close waits behind what is queued. In CLOSE_RECEIVED the application may still
-send: answers to the messages before the Close go out ahead of ours. In SETTLED both Closes have passed, and only
-the end of TCP is awaited. In FAILING a Close frame that names the fault is to go out, within a second; a fault
-in another state, an error of the socket and `abort()` lead from each state to CLOSED at once.
+send: answers to the messages before the Close go out ahead of ours. In SETTLED both Closes have passed, and
+only the end of TCP is awaited. In FAILING a Close frame that names the fault is to go out, within a second; a
+fault in another state, an error of the socket and `abort()` lead from each state to CLOSED at once.
 
-Each input is a method. It returns what the engine must do for it; an input that no lawful course of events can
-bring in a state raises `UnlawfulTransition`. All times are those of one monotonic clock, in seconds. Progress
-is that the network took bytes off our side; it extends each deadline but for those of a fault, of the
+Each input is a method. It returns what the engine must do for it; an input that no lawful course of events
+can bring in a state raises `UnlawfulTransition`. All times are those of one monotonic clock, in seconds.
+Progress is that the network took bytes off our side; it extends each deadline but for those of a fault, of the
 application's half second, and of its own time-outs (`cut_at`).
 """
 
@@ -28,18 +28,19 @@ from dataclasses import dataclass
 
 from .frames import CloseCode, CloseFrame
 
-# How long our Close waits for the application to come back for more, once the server's Close or a fault is here.
+# How long our Close waits for the application to come back for more, once the server's Close or a fault is
+# here.
 CATCH_UP_SECONDS = 0.5
 
 # How long what is queued may stand still once the server's Close is here, before it is given up.
 STANDSTILL_SECONDS = 2.0
 
-# How long our answer has at least, from when it was queued: with a short close_timeout, or when the application
-# held this thread up, the time for standing still may be over by then.
+# How long our answer has at least, from when it was queued: with a short close_timeout, or when something held
+# this thread up, the time for standing still may be over by then.
 ANSWER_SECONDS = 0.5
 
-# How long a fault's Close frame has to get through. Ending TCP with unread data in the socket would reset it, and
-# the reset overtakes the frame.
+# How long a fault's Close frame has to get through. Ending TCP with unread data in the socket would reset it,
+# and the reset overtakes the frame.
 LINGER_SECONDS = 1.0
 
 # How long the server has to end TCP once both Close frames have passed.
