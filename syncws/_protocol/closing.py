@@ -17,8 +17,8 @@ fault in another state, an error of the socket and `abort()` lead from each stat
 
 Each input is a method. It returns what the engine must do for it; an input that no lawful course of events
 can bring in a state raises `UnlawfulTransition`. All times are those of one monotonic clock, in seconds.
-Progress is that the network took bytes off our side; it extends each deadline but for those of a fault, of the
-application's half second, and of its own time-outs (`cut_at`).
+Progress is that the network took bytes off our side; it extends each deadline but for those of a fault, of
+the application's half second, and of its own time-outs (`cut_at`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CATCH_UP_SECONDS = 0.5
 # How long what is queued may stand still once the server's Close is here, before it is given up.
 STANDSTILL_SECONDS = 2.0
 
-# How long our answer has at least, from when it was queued: with a short close_timeout, or when something held
-# this thread up, the time for standing still may be over by then.
+# How long our answer has at least, from when it was queued: with a short close_timeout, or when something
+# held this thread up, the time for standing still may be over by then.
 ANSWER_SECONDS = 0.5
 
 # How long a fault's Close frame has to get through. Ending TCP with unread data in the socket would reset it,
