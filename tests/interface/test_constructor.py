@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import syncws
 from syncws import SecurityErr, SyntaxErr, WebSocket
+from syncws._engine.options import Options
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.interface.recorder import SECONDS, hold, run, unanswering
 
@@ -294,7 +294,7 @@ def test_a_time_beyond_all_use_is_as_good_as_none(option: str) -> None:
 
 
 def test_default_options_are_those_of_the_interface() -> None:
-    options = syncws.Options()
+    options = Options()
     assert (options.open_timeout, options.close_timeout) == (10, 10)
     assert (options.ping_interval, options.ping_timeout) == (20, 20)
     assert (options.max_size, options.max_buffered) == (16 * 2**20, None)
