@@ -49,8 +49,8 @@ class Event(Generic[TargetT]):
     currentTarget: TargetT | None = None
 
     def __init__(self, type: str) -> None:
-        self.type = type
-        self.timeStamp = now()
+        self.type: str = type
+        self.timeStamp: float = now()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.type!r})"
@@ -70,10 +70,10 @@ class MessageEvent(Event[TargetT]):
         self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None
     ) -> None:
         # Not by super().__init__: this runs once a message, and is a good part of what a message costs.
-        self.type = type
+        self.type: str = type
         self.data = data
-        self.origin = origin
-        self.timeStamp = now() if time_stamp is None else time_stamp
+        self.origin: str = origin
+        self.timeStamp: float = now() if time_stamp is None else time_stamp
 
     def __repr__(self) -> str:
         long = isinstance(self.data, (str, bytes, bytearray)) and len(self.data) > 60
@@ -92,9 +92,9 @@ class CloseEvent(Event[TargetT]):
 
     def __init__(self, type: str, code: int = 0, reason: str = "", wasClean: bool = False) -> None:
         super().__init__(type)
-        self.code = code
-        self.reason = reason
-        self.wasClean = wasClean
+        self.code: int = code
+        self.reason: str = reason
+        self.wasClean: bool = wasClean
 
     def __repr__(self) -> str:
         return (
@@ -112,8 +112,8 @@ class ErrorEvent(Event[TargetT]):
 
     def __init__(self, type: str, error: BaseException | None = None, message: str = "") -> None:
         super().__init__(type)
-        self.error = error
-        self.message = message or ("" if error is None else str(error) or error.__class__.__name__)
+        self.error: BaseException | None = error
+        self.message: str = message or ("" if error is None else str(error) or error.__class__.__name__)
 
     def __repr__(self) -> str:
         return f"ErrorEvent({self.type!r}, message={self.message!r}, error={self.error!r})"

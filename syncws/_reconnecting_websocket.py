@@ -49,8 +49,8 @@ class LossEvent(CloseEvent[TargetT]):
 
     def __init__(self, close: CloseEvent[Any], retry_in: float | None, unsent: int) -> None:
         super().__init__(close.type, close.code, close.reason, close.wasClean)
-        self.retry_in = retry_in
-        self.unsent = unsent
+        self.retry_in: float | None = retry_in
+        self.unsent: int = unsent
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, retry_in={self.retry_in}, unsent={self.unsent})"

@@ -185,8 +185,8 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
         return f"handlers are onopen, onmessage, onerror and onclose{alone}"
     import difflib  # here, since it takes longer to import than all of the above
 
-    close = difflib.get_close_matches(unknown, known)
-    return f"did you mean {' or '.join(sorted(close))}?" if close else ""
+    nearest = difflib.get_close_matches(unknown, known, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else ""
 
 
 def _check_headers(headers: HeadersLike | None) -> Headers:

@@ -33,7 +33,8 @@ class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
 
     def __init__(self, code: int | None, reason: str = "") -> None:
         super().__init__(f"the client closed: {code} {reason}".rstrip())
-        self.code, self.reason = code, reason
+        self.code: int | None = code
+        self.reason: str = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,7 +323,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
     ) -> None:
         if not host.startswith("127."):
             raise ValueError(f"host {host!r} is not an IPv4 loopback address")
-        self.connections = 0
+        self.connections: int = 0
         self.errors: list[BaseException] = []
         self.tls_errors: list[BaseException] = []
         self._handler = handler
