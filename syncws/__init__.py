@@ -3,8 +3,11 @@
 The public names, and nothing else. See `WebSocket` for the start.
 """
 
+import inspect
+
 from ._connection import Connection, connect
-from ._engine.options import Options
+from ._engine.dispatcher import Dispatch
+from ._engine.options import HeadersLike
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
 from ._exceptions import (
     BufferFull,
@@ -21,8 +24,8 @@ from ._exceptions import (
 )
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
-from ._reconnector import Reconnecting, reconnect
-from ._retry import Loss, default_policy
+from ._reconnector import Reconnector, reconnect
+from ._retry import Loss, RetryPolicy, default_policy
 from ._version import __version__
 from ._websocket import WebSocket
 
@@ -33,20 +36,22 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionLost",
     "DOMException",
+    "Dispatch",
     "ErrorEvent",
     "Event",
     "EventTarget",
     "HandshakeError",
+    "HeadersLike",
     "InvalidAccessErr",
     "InvalidStateErr",
     "Loss",
     "LossEvent",
     "MessageEvent",
-    "Options",
     "ProtocolError",
-    "Reconnecting",
     "ReconnectingWebSocket",
+    "Reconnector",
     "Response",
+    "RetryPolicy",
     "SecurityErr",
     "SyntaxErr",
     "WebSocket",
@@ -58,6 +63,10 @@ __all__ = [
 ]
 
 for _name in __all__:
-    if isinstance(_public := globals()[_name], type):
+    _public = globals()[_name]
+    if issubclass(type(_public), type):  # not isinstance(), which takes the alias of a type for one
+        # What annotates the class names what its own module imports, so it is read before the class moves.
+        if "__annotations__" in vars(_public):
+            _public.__annotations__ = inspect.get_annotations(_public, locals=globals(), eval_str=True)
         _public.__module__ = __name__  # so that tracebacks and help() name the public door
 del _name, _public

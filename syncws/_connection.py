@@ -11,11 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ._engine.engine import Engine
 from ._engine.inbox import Inbox
-from ._engine.options import check_arguments
+from ._engine.options import (
+    DEFAULT_QUEUE,
+    HeadersLike,
+    QueueLimit,
+    check_arguments,
+    check_timeout,
+    chosen,
+    explain_unknown,
+    ssl,
+)
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._protocol.frames import FIN, Buffer, CloseCode, CloseFrame, Opcode
 from ._protocol.http11 import Response
@@ -36,7 +45,29 @@ _RECORD_SECONDS = 1.0
 Self = TypeVar("Self", bound="Connection")
 
 
-def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Connection:
+@explain_unknown
+def connect(
+    url: str,
+    protocols: str | Iterable[str] = (),
+    *,
+    # HTTP
+    headers: HeadersLike | None = None,
+    origin: str | None = None,
+    # TLS
+    ssl_context: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    # times
+    open_timeout: float | None = 10,
+    close_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    # limits
+    max_size: int | None = 16 * 2**20,
+    max_queue: QueueLimit = DEFAULT_QUEUE,
+    max_buffered: int | None = None,
+    # others
+    compression: Literal["deflate"] | None = "deflate",
+) -> Connection:
     """Open a connection, and wait until it is open.
 
     May be used with ``with``, which closes it at the end of the block, or without.
@@ -44,8 +75,8 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
     Args:
         url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
-        options: headers, origin, ssl_context, server_hostname, compression, open_timeout, close_timeout,
-            ping_interval, ping_timeout, max_size, max_queue, max_buffered; see `syncws.Options`.
+        headers, origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval,
+            ping_timeout, max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`.
@@ -53,6 +84,7 @@ def connect(url: str, protocols: str | Iterable[str] = (), **options: Any) -> Co
         HandshakeError: the server refused, or its answer is not valid.
         ConnectionLost: the server ended TCP before it answered.
     """
+    options = chosen(locals())
     connection = begin(url, protocols, options)
     connection._wait_open()
     return connection
@@ -75,9 +107,10 @@ class Connection(ReadyStates):
     `ResourceWarning`.
     """
 
-    def __init__(self, url: URL, engine: Engine) -> None:
+    # Any for an Engine: what a public signature names counts as public to those that check types.
+    def __init__(self, url: URL, engine: Any) -> None:
         self._url = url
-        self._engine = engine
+        self._engine: Engine = engine
         self._writer = engine.writer
         self._inbox = Inbox(engine.queue, engine.connection_closed)
         self._messages = self._inbox.messages
@@ -121,7 +154,7 @@ class Connection(ReadyStates):
     @property
     def bufferedAmount(self) -> int:
         """Bytes given to `send` and not yet handed to the network, without framing, before compression."""
-        return self._writer.buffered
+        return int(self._writer.buffered)
 
     # Methods.
 
@@ -134,7 +167,10 @@ class Connection(ReadyStates):
         Raises:
             TimeoutError: none came in time; nothing is lost by that.
             ConnectionClosed: the connection is over and all messages were received; at every call.
+            TypeError: `timeout` is no number.
         """
+        if timeout is not None:  # looked at here, since to call for nothing would cost a tenth of a message
+            check_timeout("timeout", timeout)
         try:
             return self._messages.popleft()
         except IndexError:
@@ -154,7 +190,9 @@ class Connection(ReadyStates):
         Raises:
             TimeoutError: no part came in time; the rest of the message is skipped.
             ConnectionClosed: the connection is over; also when it ended inside the message.
+            TypeError: `timeout` is no number; at the first step of the iteration.
         """
+        check_timeout("timeout", timeout)
         # Not a plain return: the connection must not be collected while only this is held.
         yield from self._inbox.stream(timeout)
 
@@ -205,10 +243,15 @@ class Connection(ReadyStates):
     def flush(self, timeout: float | None = None) -> None:
         """Wait until `bufferedAmount` is 0: all that was sent is with the network.
 
+        Args:
+            timeout: seconds to wait; None waits as long as it takes.
+
         Raises:
             TimeoutError: not within `timeout` seconds.
             ConnectionClosed: the connection ended first; `bufferedAmount` tells what was not sent.
+            TypeError: `timeout` is no number.
         """
+        check_timeout("timeout", timeout)
         if not self._writer.wait_sent(timeout):
             raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout} s")
         if self._writer.finished and self.bufferedAmount:
@@ -225,7 +268,9 @@ class Connection(ReadyStates):
         Raises:
             TimeoutError: it did not come within `timeout` seconds.
             ConnectionClosed: the connection ended first.
+            TypeError: `timeout` is no number.
         """
+        check_timeout("timeout", timeout)
         if not self._writer.accepting:
             raise self._engine.connection_closed()
         asked_at = time.monotonic()

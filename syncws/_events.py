@@ -6,13 +6,24 @@ they are called in the thread that dispatches. Must not import: anything with so
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
 
 from . import _exceptions
 from ._log import Fields, log_exception
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from ._reconnecting_websocket import ReconnectingWebSocket
+    from ._websocket import WebSocket
+
+    TargetT = TypeVarWithDefault("TargetT", covariant=True, default="WebSocket | ReconnectingWebSocket")
+else:
+    TargetT = TypeVar("TargetT", covariant=True)
 
 _TIME_ORIGIN = time.perf_counter()
 
@@ -22,28 +33,30 @@ def now() -> float:
     return (time.perf_counter() - _TIME_ORIGIN) * 1000
 
 
-class Event:
+class Event(Generic[TargetT]):
     """Something that happened to its target.
 
     Attributes:
         type: the event's name, such as ``"open"``.
-        target: the object the event was dispatched to; None before its dispatch.
+        target: the object that the event was dispatched to; None before its dispatch. It is typed as a
+            listener sees it, so that ``event.target.send("hello")`` type-checks: a `WebSocket` or a
+            `ReconnectingWebSocket`, or the class in the brackets of ``Event[Chat]``.
         currentTarget: the same object while listeners run, None before and after.
         timeStamp: when the event was made, in milliseconds on a clock that never goes back.
     """
 
-    target: EventTarget | None = None
-    currentTarget: EventTarget | None = None
+    target: TargetT = None  # type: ignore[assignment]
+    currentTarget: TargetT | None = None
 
     def __init__(self, type: str) -> None:
-        self.type = type
-        self.timeStamp = now()
+        self.type: str = type
+        self.timeStamp: float = now()
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.type!r})"
 
 
-class MessageEvent(Event):
+class MessageEvent(Event[TargetT]):
     """A whole message has arrived.
 
     Attributes:
@@ -51,14 +64,16 @@ class MessageEvent(Event):
         origin: ``ws://host[:port]`` or ``wss://host[:port]`` of the connection's URL.
     """
 
+    data: str | bytes | bytearray
+
     def __init__(
         self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None
     ) -> None:
         # Not by super().__init__: this runs once a message, and is a good part of what a message costs.
-        self.type = type
+        self.type: str = type
         self.data = data
-        self.origin = origin
-        self.timeStamp = now() if time_stamp is None else time_stamp
+        self.origin: str = origin
+        self.timeStamp: float = now() if time_stamp is None else time_stamp
 
     def __repr__(self) -> str:
         long = isinstance(self.data, (str, bytes, bytearray)) and len(self.data) > 60
@@ -66,7 +81,7 @@ class MessageEvent(Event):
         return f"MessageEvent({self.type!r}, data={data}, origin={self.origin!r})"
 
 
-class CloseEvent(Event):
+class CloseEvent(Event[TargetT]):
     """The connection is over; nothing comes after it.
 
     Attributes:
@@ -77,9 +92,9 @@ class CloseEvent(Event):
 
     def __init__(self, type: str, code: int = 0, reason: str = "", wasClean: bool = False) -> None:
         super().__init__(type)
-        self.code = code
-        self.reason = reason
-        self.wasClean = wasClean
+        self.code: int = code
+        self.reason: str = reason
+        self.wasClean: bool = wasClean
 
     def __repr__(self) -> str:
         return (
@@ -87,7 +102,7 @@ class CloseEvent(Event):
         )
 
 
-class ErrorEvent(Event):
+class ErrorEvent(Event[TargetT]):
     """The connection failed; a close event follows.
 
     Attributes:
@@ -97,8 +112,8 @@ class ErrorEvent(Event):
 
     def __init__(self, type: str, error: BaseException | None = None, message: str = "") -> None:
         super().__init__(type)
-        self.error = error
-        self.message = message or ("" if error is None else str(error) or error.__class__.__name__)
+        self.error: BaseException | None = error
+        self.message: str = message or ("" if error is None else str(error) or error.__class__.__name__)
 
     def __repr__(self) -> str:
         return f"ErrorEvent({self.type!r}, message={self.message!r}, error={self.error!r})"
@@ -110,8 +125,21 @@ class EventListener(Protocol):
     def handleEvent(self, event: Any) -> object: ...
 
 
-Handler = Callable[[Any], object]
-Listener = Handler | EventListener
+Handler: TypeAlias = Callable[[Any], object]
+Listener: TypeAlias = Handler | EventListener
+EventT = TypeVar("EventT", bound=Event[Any])
+
+
+def _refuse_coroutines(name: str, callback: Listener) -> None:
+    """Raise `TypeError` for an ``async def``: to call it makes a coroutine, which would never run."""
+    calls = [callback, getattr(callback, "handleEvent", None)]
+    if callable(callback):
+        calls.append(type(callback).__call__)
+    if any(inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call) for call in calls):
+        raise TypeError(
+            f"{name} must be a plain function, not the async {callback!r}, which nothing would await: "
+            "docs/guis-and-event-loops.md shows how handlers and asyncio go together"
+        )
 
 
 def _in_main_thread() -> bool:
@@ -157,15 +185,16 @@ class EventTarget:
         Args:
             type: the event's type, such as ``"message"``.
             callback: a callable of one argument or an object with `handleEvent`; None does nothing.
-            once: remove the listener before its first call.
+                once: remove the listener before its first call.
 
         A callback that is registered for this type already is not added again. Raises `TypeError` for
-        a callback that cannot be called.
+        a callback that cannot be called, or that is an ``async def``: nothing here would await it.
         """
         if callback is None:
             return
         if not callable(callback) and not hasattr(callback, "handleEvent"):
             raise TypeError(f"callback must be callable or have handleEvent(), not {callback!r}")
+        _refuse_coroutines("callback", callback)
         with self._listener_lock:
             present = self._registrations.get(type, ())
             # Equality, not identity: each look-up of a bound method makes another object.
@@ -184,7 +213,7 @@ class EventTarget:
                     self._drop(type, entry)
                     return
 
-    def dispatchEvent(self, event: Event) -> bool:
+    def dispatchEvent(self, event: Event[Any]) -> bool:
         """Run the listeners of `event.type` in the calling thread, before this returns; always True.
 
         Raises `TypeError` when `event` is no `Event`, and `InvalidStateErr` when it is being dispatched.
@@ -198,7 +227,7 @@ class EventTarget:
         self._raise_interrupt()
         return True
 
-    def _fire(self, event: Event) -> None:
+    def _fire(self, event: Event[Any]) -> None:
         """Call the listeners one after the other; what one raises is logged, and the next one runs."""
         registrations = self._registrations.get(event.type)
         if registrations is None:
@@ -238,6 +267,10 @@ class EventTarget:
         self._registrations[type] = tuple(e for e in self._registrations[type] if e is not entry)
         self._listeners_changed()
 
+    def __dir__(self) -> list[str]:
+        owner = type(self)
+        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), _Misspelling)]
+
     def _listener_added(self) -> None:
         """Called after a listener or handler was set; for subclasses."""
 
@@ -251,8 +284,10 @@ class EventTarget:
     def _set_handler(self, type: str, callback: Handler | None) -> None:
         """Set an event handler attribute, ``on<type>``: it takes its place among the listeners when it is
         first set and keeps it when it is replaced; None gives the place up (HTML 8.1.8.1)."""
-        if callback is not None and not callable(callback):
-            raise TypeError(f"on{type} must be None or callable, not {callback!r}")
+        if callback is not None:
+            if not callable(callback):
+                raise TypeError(f"on{type} must be None or callable, not {callback!r}")
+            _refuse_coroutines(f"on{type}", callback)
         with self._listener_lock:
             entry = self._handlers.get(type)
             if callback is None:
@@ -269,21 +304,57 @@ class EventTarget:
         self._listener_added()
 
 
-class EventHandler:
-    """An event handler attribute, ``on<type>``: None, or a callable of one argument."""
+class EventHandler(Generic[EventT]):
+    """An event handler attribute, ``on<type>``: None, or a callable of one argument.
+
+    The class that has it also refuses the other spellings of its name, in which other libraries have it.
+    """
 
     def __init__(self, doc: str) -> None:
         self.__doc__ = doc
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._type = name.removeprefix("on")
+        for spelling in _other_spellings(self._type):
+            if spelling not in vars(owner):
+                setattr(owner, spelling, _Misspelling(spelling, name))
 
     @overload
-    def __get__(self, instance: None, owner: type) -> EventHandler: ...
+    def __get__(self, instance: None, owner: type) -> EventHandler[EventT]: ...
     @overload
-    def __get__(self, instance: EventTarget, owner: type) -> Handler | None: ...
-    def __get__(self, instance: EventTarget | None, owner: type) -> EventHandler | Handler | None:
+    def __get__(self, instance: EventTarget, owner: type) -> Callable[[EventT], object] | None: ...
+    def __get__(
+        self, instance: EventTarget | None, owner: type
+    ) -> EventHandler[EventT] | Callable[[EventT], object] | None:
         return self if instance is None else instance._get_handler(self._type)
 
-    def __set__(self, instance: EventTarget, handler: Handler | None) -> None:
+    def __set__(self, instance: EventTarget, handler: Callable[[EventT], object] | None) -> None:
         instance._set_handler(self._type, handler)
+
+
+def _other_spellings(type: str) -> list[str]:
+    """What other libraries and languages call ``on<type>``."""
+    name = type.capitalize()
+    return [f"on_{type}", f"on{name}", f"on_{name}", f"On{name}", f"ON_{type.upper()}"]
+
+
+class _Misspelling:
+    """Refuses to be set: a handler under this name would never be called. A subclass may define the name."""
+
+    def __init__(self, name: str, meant: str) -> None:
+        self.__doc__ = f"Not an attribute: the name is `{meant}`."
+        self._name = name
+        self._meant = meant
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise self._error(owner)
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        raise self._error(type(instance))
+
+    def _error(self, owner: type) -> AttributeError:
+        return AttributeError(
+            f"{owner.__name__} has no attribute {self._name!r}; did you mean {self._meant!r}?"
+        )

@@ -1,4 +1,4 @@
-"""`ReconnectingWebSocket`: the event face's connection that comes back after a loss.
+"""`ReconnectingWebSocket`: the callback API's connection that comes back after a loss.
 
 Owns: one thread that makes a `WebSocket` after the other. Runs on: that thread, the callbacks of the present
 `WebSocket`, and any caller's. Must not import: sockets, the reader.
@@ -12,26 +12,34 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from ._engine.dispatcher import Dispatch, hand_over
 from ._engine.engine import is_process_ending
-from ._engine.options import HeadersLike
+from ._engine.options import (
+    DEFAULT_QUEUE,
+    HeadersLike,
+    QueueLimit,
+    check_timeout,
+    chosen,
+    explain_unknown,
+    ssl,
+)
 from ._engine.primitives import Flag, stay
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler
+from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
-from ._retry import History, Policy, default_policy
+from ._retry import History, RetryPolicy, default_policy
 from ._websocket import WebSocket
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
 
 
-class LossEvent(CloseEvent):
+class LossEvent(CloseEvent[TargetT]):
     """A `CloseEvent` that also says what comes next.
 
     Attributes:
@@ -39,13 +47,16 @@ class LossEvent(CloseEvent):
         unsent: bytes that were given to `send` and not handed to the network: they are lost.
     """
 
-    def __init__(self, close: CloseEvent, retry_in: float | None, unsent: int) -> None:
+    def __init__(self, close: CloseEvent[Any], retry_in: float | None, unsent: int) -> None:
         super().__init__(close.type, close.code, close.reason, close.wasClean)
-        self.retry_in = retry_in
-        self.unsent = unsent
+        self.retry_in: float | None = retry_in
+        self.unsent: int = unsent
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, retry_in={self.retry_in}, unsent={self.unsent})"
+
+
+Self = TypeVar("Self", bound="ReconnectingWebSocket")
 
 
 class ReconnectingWebSocket(ReadyStates, EventTarget):
@@ -57,30 +68,54 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     `InvalidStateErr`: what would be lost is never taken.
 
     Args:
-        url, protocols, onopen, onmessage, onerror, onclose, dispatch, options: as for `syncws.WebSocket`.
+        url, protocols, onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but that
+            `onclose` is given a `LossEvent`.
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
             It is given a `Loss` and returns seconds, or None.
-        headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
+        headers: as for `syncws.WebSocket`; may also be a callable, which is asked afresh before each attempt
+            (for tokens that expire).
+        origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval, ping_timeout,
+            max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; and what `headers` raises
             when it is asked for the first time.
     """
 
+    @explain_unknown
     def __init__(
         self,
         url: str,
         protocols: str | Iterable[str] = (),
         *,
-        onopen: Handler | None = None,
-        onmessage: Handler | None = None,
-        onerror: Handler | None = None,
-        onclose: Handler | None = None,
+        # handlers
+        onopen: Callable[[Event[ReconnectingWebSocket]], object] | None = None,
+        onmessage: Callable[[MessageEvent[ReconnectingWebSocket]], object] | None = None,
+        onerror: Callable[[ErrorEvent[ReconnectingWebSocket]], object] | None = None,
+        onclose: Callable[[LossEvent[ReconnectingWebSocket]], object] | None = None,
         dispatch: Dispatch | None = None,
-        policy: Policy = default_policy,
+        # coming back
+        policy: RetryPolicy = default_policy,
+        # HTTP
         headers: HeadersLike | Callable[[], HeadersLike] | None = None,
-        **options: Any,
+        origin: str | None = None,
+        # TLS
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        # times
+        open_timeout: float | None = 10,
+        close_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        # limits
+        max_size: int | None = 16 * 2**20,
+        max_queue: QueueLimit = DEFAULT_QUEUE,
+        max_buffered: int | None = None,
+        # others
+        compression: Literal["deflate"] | None = "deflate",
     ) -> None:
+        options = chosen(locals())
+        del options["headers"]  # asked for before each attempt
         super().__init__()
         self._history = History(policy)
         self._headers = headers
@@ -157,10 +192,18 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     def binaryType(self, value: str) -> None:
         self._present.binaryType = value
 
-    onopen = EventHandler("Called with an `Event` at each return.")
-    onmessage = EventHandler("Called with a `MessageEvent` for each message.")
-    onerror = EventHandler("Called with an `ErrorEvent` at each failure.")
-    onclose = EventHandler("Called with a `LossEvent` at each loss, and at the end.")
+    onopen: EventHandler[Event[ReconnectingWebSocket]] = EventHandler(
+        "Called with an `Event` at each return."
+    )
+    onmessage: EventHandler[MessageEvent[ReconnectingWebSocket]] = EventHandler(
+        "Called with a `MessageEvent` for each message."
+    )
+    onerror: EventHandler[ErrorEvent[ReconnectingWebSocket]] = EventHandler(
+        "Called with an `ErrorEvent` at each failure."
+    )
+    onclose: EventHandler[LossEvent[ReconnectingWebSocket]] = EventHandler(
+        "Called with a `LossEvent` at each loss, and at the end."
+    )
 
     # Methods.
 
@@ -179,6 +222,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     def join(self, timeout: float | None = None) -> None:
         """As `WebSocket.join`: waits until it is closed for good."""
+        check_timeout("timeout", timeout)
         if threading.get_ident() in (self._present._worker.thread, self._telling):
             raise RuntimeError("join() was called from a callback, which it would wait for")
         # Not Thread.join() alone: until Python 3.13 one that Ctrl-C interrupts takes the thread for ended.
@@ -186,7 +230,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
         self._thread.join()
 
-    def __enter__(self) -> ReconnectingWebSocket:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(
@@ -288,7 +332,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             log_exception(self._log_fields, "the policy raised; no further attempt is made")
             return None
 
-    def _lost(self, attempt: _Attempt, close: CloseEvent) -> None:
+    def _lost(self, attempt: _Attempt, close: CloseEvent[Any]) -> None:
         """An attempt is over: decide what comes next."""
         error = attempt.failure
         if attempt.was_open:
@@ -297,11 +341,11 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         assert error is not None  # what was never open has failed
         self._settle(error, attempt._engine.open_seconds)
 
-    def _loss_event(self, attempt: _Attempt, close: CloseEvent) -> LossEvent:
+    def _loss_event(self, attempt: _Attempt, close: CloseEvent[Any]) -> LossEvent[Any]:
         with self._sending:
             return LossEvent(close, self._retry_in, attempt.bufferedAmount)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event[Any]) -> None:
         event.target = self
         self._fire(event)
 
@@ -325,7 +369,7 @@ class _Attempt(WebSocket):
     def _raise_interrupt(self) -> None:
         self._owner._raise_interrupt()
 
-    def _fire(self, event: Event) -> None:
+    def _fire(self, event: Event[Any]) -> None:
         self._owner._take_over(self)
         if event.type == "open":
             self.was_open = True

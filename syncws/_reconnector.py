@@ -1,4 +1,4 @@
-"""`reconnect`: the pull face's connection that comes back after a loss.
+"""`reconnect`: the blocking API's connection that comes back after a loss.
 
 Owns: the present connection, and the wait for the next. Runs on: the iterating thread; `stop` on any. Must
 not import: sockets, the reader, the worker.
@@ -10,25 +10,50 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from ._connection import Connection, begin
 from ._engine.engine import is_process_ending
-from ._engine.options import HeadersLike, check_arguments
+from ._engine.options import (
+    DEFAULT_QUEUE,
+    HeadersLike,
+    QueueLimit,
+    check_arguments,
+    chosen,
+    explain_unknown,
+    ssl,
+)
 from ._engine.primitives import Flag
 from ._exceptions import ConnectionClosed
 from ._log import log
-from ._retry import History, Policy, default_policy
+from ._retry import History, RetryPolicy, default_policy
 
 
+@explain_unknown
 def reconnect(
     url: str,
     protocols: str | Iterable[str] = (),
     *,
-    policy: Policy = default_policy,
+    # coming back
+    policy: RetryPolicy = default_policy,
+    # HTTP
     headers: HeadersLike | Callable[[], HeadersLike] | None = None,
-    **options: Any,
-) -> Reconnecting:
+    origin: str | None = None,
+    # TLS
+    ssl_context: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    # times
+    open_timeout: float | None = 10,
+    close_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    # limits
+    max_size: int | None = 16 * 2**20,
+    max_queue: QueueLimit = DEFAULT_QUEUE,
+    max_buffered: int | None = None,
+    # others
+    compression: Literal["deflate"] | None = "deflate",
+) -> Reconnector:
     """Connections to one server, one after the other: each is given when the one before is over.
 
         for connection in syncws.reconnect("wss://feed.example.com/"):
@@ -39,10 +64,13 @@ def reconnect(
                 pass  # the next one comes after a pause
 
     Args:
-        url, protocols, options: as for `syncws.connect`.
+        url, protocols: as for `syncws.connect`.
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
             It is given a `Loss` and returns seconds, or None.
-        headers: may be a callable, which is asked afresh before each attempt (for tokens that expire).
+        headers: as for `syncws.WebSocket`; may also be a callable, which is asked afresh before each attempt
+            (for tokens that expire).
+        origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval, ping_timeout,
+            max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call.
@@ -51,10 +79,11 @@ def reconnect(
     The iteration raises what went wrong when the policy says to stop, and ends quietly when the server closed
     with 1000 or `stop` was called.
     """
-    return Reconnecting(url, protocols, policy, headers, options)
+    options = chosen(locals())
+    return Reconnector(url, protocols, policy, options.pop("headers"), options)
 
 
-class Reconnecting:
+class Reconnector:
     """An iterator over connections; made by `syncws.reconnect`.
 
     With ``with``, the end of the block stops it. A connection that the loop's body leaves open is closed
@@ -65,7 +94,7 @@ class Reconnecting:
         self,
         url: str,
         protocols: str | Iterable[str],
-        policy: Policy,
+        policy: RetryPolicy,
         headers: HeadersLike | Callable[[], HeadersLike] | None,
         options: dict[str, Any],
     ) -> None:
@@ -81,7 +110,7 @@ class Reconnecting:
         self._lock = threading.RLock()
         self._connection: Connection | None = None
 
-    def __iter__(self) -> Reconnecting:
+    def __iter__(self) -> Reconnector:
         return self
 
     def __next__(self) -> Connection:
@@ -114,7 +143,7 @@ class Reconnecting:
         if connection is not None:
             connection._close_in_a_hurry("stop() was called")
 
-    def __enter__(self) -> Reconnecting:
+    def __enter__(self) -> Reconnector:
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
 """When to try again after a connection could not be made, or was lost (RFC 6455 7.2.3).
 
-Owns: the default policy. Runs on: whichever thread reconnects. Must not import: sockets, threads, either
-face.
+Owns: the default policy. Runs on: whichever thread reconnects. Must not import: sockets, threads, the
+callback API, the blocking API.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ._exceptions import ConnectionClosed, HandshakeError
 from ._protocol.http11 import Headers, get_all
@@ -41,7 +42,7 @@ class Loss:
 
 
 #: Decides after each loss: seconds to wait before the next attempt, or None to stop.
-Policy = Callable[[Loss], "float | None"]
+RetryPolicy: TypeAlias = Callable[[Loss], float | None]
 
 
 def default_policy(loss: Loss) -> float | None:
@@ -102,7 +103,7 @@ def _retry_after(headers: Headers) -> float:
 class History:
     """Counts what went wrong in a row."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: RetryPolicy) -> None:
         """Raises `TypeError` for a policy that cannot be called."""
         if not callable(policy):
             raise TypeError(f"policy must be callable, not {policy!r}")

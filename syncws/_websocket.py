@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 from ._engine.dispatcher import Dispatch, Worker
 from ._engine.engine import Engine, is_process_ending
 from ._engine.event_queue import Closed, Opening
-from ._engine.options import check_arguments
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, Handler, MessageEvent, now
+from ._engine.options import (
+    DEFAULT_QUEUE,
+    HeadersLike,
+    QueueLimit,
+    check_arguments,
+    check_timeout,
+    chosen,
+    explain_unknown,
+    ssl,
+)
+from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, now
 from ._exceptions import InvalidStateErr, WebSocketError
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import Message, MessagePart, encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
+
+Self = TypeVar("Self", bound="WebSocket")
 
 
 class WebSocket(ReadyStates, EventTarget):
@@ -41,32 +52,71 @@ class WebSocket(ReadyStates, EventTarget):
         dispatch: a callable that is given a callable of no arguments for each batch of callbacks, and
             schedules it on the thread of your choice (``loop.call_soon_threadsafe``, the ``put`` of a queue
             that Tk's main loop empties), instead of our worker.
-        options: headers, origin, ssl_context, server_hostname, compression, open_timeout, close_timeout,
-            ping_interval, ping_timeout, max_size, max_queue, max_buffered; see `syncws.Options`.
+        headers: further fields of the request head, a mapping or (name, value) pairs.
+        origin: the Origin field; a browser's page has one, a program has none by default.
+        ssl_context: for ``wss``; None verifies against the system's trust store.
+        server_hostname: the name to send (SNI) and to verify; None takes the URL's host.
+        open_timeout: seconds for DNS, TCP, TLS and the handshake in all. 10 s: longer than a bad mobile
+            link takes, shorter than a person waits.
+        close_timeout: seconds for the closing handshake and the end of TCP. 10 s, as `open_timeout`.
+        ping_interval: seconds between keepalive pings. 20 s: below the idle time-outs of common proxies
+            and NATs (30 to 60 s).
+        ping_timeout: seconds of silence after a ping before the link counts as dead. 20 s: a link that
+            stalls for less often comes back.
+        max_size: bytes of one message after decompression. 16 MiB: what fits a worker's memory several
+            times over; a hostile server cannot make the process swell.
+        max_queue: (bytes, messages) waiting to be dispatched before reading pauses; an int is bytes. 4 MiB
+            and 16384: a burst is taken in large reads, and a consumer that stands still costs a few MiB.
+        max_buffered: bytes that `send` may have waiting, else it raises `BufferFull`. None: `bufferedAmount`
+            is for the caller to watch.
+        compression: ``"deflate"`` offers permessage-deflate, as browsers do; None does not.
+
+    None turns a time-out, the pings or a limit off.
 
     Raises:
         SyntaxErr: the URL cannot be parsed, is relative, has a fragment or another scheme; a subprotocol
             is no token or is given twice.
         SecurityErr: the URL's port is blocked (Fetch, *port blocking*).
-        TypeError, ValueError: an option is unknown or bad.
+        TypeError: an option is unknown or has the wrong type; a handler cannot be called, or is an
+            ``async def``.
+        ValueError: an option has a bad value, such as a header with CR, LF or NUL.
 
     What goes wrong with the network or the server is not raised here: it comes as an error event.
     """
 
     _constructed = False
 
+    @explain_unknown
     def __init__(
         self,
         url: str,
         protocols: str | Iterable[str] = (),
         *,
-        onopen: Handler | None = None,
-        onmessage: Handler | None = None,
-        onerror: Handler | None = None,
-        onclose: Handler | None = None,
+        # handlers
+        onopen: Callable[[Event[WebSocket]], object] | None = None,
+        onmessage: Callable[[MessageEvent[WebSocket]], object] | None = None,
+        onerror: Callable[[ErrorEvent[WebSocket]], object] | None = None,
+        onclose: Callable[[CloseEvent[WebSocket]], object] | None = None,
         dispatch: Dispatch | None = None,
-        **options: Any,
+        # HTTP
+        headers: HeadersLike | None = None,
+        origin: str | None = None,
+        # TLS
+        ssl_context: ssl.SSLContext | None = None,
+        server_hostname: str | None = None,
+        # times
+        open_timeout: float | None = 10,
+        close_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        # limits
+        max_size: int | None = 16 * 2**20,
+        max_queue: QueueLimit = DEFAULT_QUEUE,
+        max_buffered: int | None = None,
+        # others
+        compression: Literal["deflate"] | None = "deflate",
     ) -> None:
+        options = chosen(locals())
         super().__init__()
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
@@ -79,7 +129,7 @@ class WebSocket(ReadyStates, EventTarget):
         self._protocol = ""
         self._extensions = ""
         self._sent_as_seen = 0
-        self._last_events: list[Event] | None = None  # those that are still to be told
+        self._last_events: list[Event[Any]] | None = None  # those that are still to be told
         self._engine = Engine(self._url, checked_protocols, checked_options)
         self._writer = self._engine.writer
         self._log_fields = self._engine.log_fields
@@ -147,10 +197,16 @@ class WebSocket(ReadyStates, EventTarget):
             message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
             log(logging.WARNING, self._log_fields, message, value)
 
-    onopen = EventHandler("Called with an `Event` when the connection is open.")
-    onmessage = EventHandler("Called with a `MessageEvent` for each message.")
-    onerror = EventHandler("Called with an `ErrorEvent` when the connection failed; a close event follows.")
-    onclose = EventHandler("Called with a `CloseEvent` once, last.")
+    onopen: EventHandler[Event[WebSocket]] = EventHandler(
+        "Called with an `Event` when the connection is open."
+    )
+    onmessage: EventHandler[MessageEvent[WebSocket]] = EventHandler(
+        "Called with a `MessageEvent` for each message."
+    )
+    onerror: EventHandler[ErrorEvent[WebSocket]] = EventHandler(
+        "Called with an `ErrorEvent` when the connection failed; a close event follows."
+    )
+    onclose: EventHandler[CloseEvent[WebSocket]] = EventHandler("Called with a `CloseEvent` once, last.")
 
     # Methods.
 
@@ -206,17 +262,22 @@ class WebSocket(ReadyStates, EventTarget):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the connection is closed, the close event was dispatched and the threads are gone.
 
+        Args:
+            timeout: seconds to wait; None waits as long as it takes.
+
         Raises:
             TimeoutError: not within `timeout` seconds.
+            TypeError: `timeout` is no number.
             RuntimeError: called from a callback, which would wait for itself.
         """
+        check_timeout("timeout", timeout)
         if self._worker.thread == threading.get_ident() or self._engine.is_own_thread():
             raise RuntimeError("join() was called from a callback, which it would wait for")
         self._worker.open_gate()
         if not self._engine.join_threads(timeout):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
 
-    def __enter__(self) -> WebSocket:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(
@@ -295,7 +356,7 @@ class WebSocket(ReadyStates, EventTarget):
             # The server had opened and closed before close() was called, but nobody had been told of it.
             closed = Closed(CloseCode.ABNORMAL, error=WebSocketError(_ABANDONED))
         if self._last_events is None:
-            events: list[Event] = [] if closed.error is None else [ErrorEvent("error", closed.error)]
+            events: list[Event[Any]] = [] if closed.error is None else [ErrorEvent("error", closed.error)]
             events.append(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
             self._last_events = events
             if closed.error is not None and was_open_or_opening and not is_process_ending():
@@ -310,7 +371,7 @@ class WebSocket(ReadyStates, EventTarget):
         if not self._registrations.get("error"):
             log(logging.WARNING, self._log_fields, "%s failed: %s", self._url.public, error)
 
-    def _fire_task(self, event: Event) -> None:
+    def _fire_task(self, event: Event[Any]) -> None:
         event.target = self
         self._sent_as_seen = self._writer.sent
         self._fire(event)

@@ -84,7 +84,7 @@ def _carried(event: Event) -> str:
     return event.message if isinstance(event, ErrorEvent) else ""
 
 
-def _describe(data: str | bytes) -> str:
+def _describe(data: str | bytes | bytearray) -> str:
     if isinstance(data, str):
         return f"text {data!r}"
     return f"binary, {len(data)} bytes, {data[:6].hex(' ')} …"

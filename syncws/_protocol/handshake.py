@@ -37,22 +37,27 @@ RESERVED_HEADERS = frozenset(
 )
 
 
+def shorten_protocol(name: str) -> str:
+    """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
+    return repr(name) if len(name) <= 12 else f"{name[:12]!r}..."
+
+
 def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
     """The subprotocols asked for, as a tuple (WHATWG, the constructor's steps 7 and 8).
 
     Raises `TypeError` when they are no strings, `SyntaxErr` for one that is no token and for a duplicate.
     """
-    if not isinstance(protocols, Iterable) or isinstance(protocols, Mapping):
-        raise TypeError(f"protocols must be a str or strs, not {protocols!r}")
+    if not isinstance(protocols, Iterable) or isinstance(protocols, (Mapping, bytes, bytearray)):
+        raise TypeError(f"protocols must be a str or strs, not {type(protocols).__name__}")
     names = (protocols,) if isinstance(protocols, str) else tuple(protocols)
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"protocols must be a str or strs, not {name!r}")
+            raise TypeError(f"protocols must be a str or strs, not {type(name).__name__}")
         if not is_token(name):
-            raise SyntaxErr(f"protocols: {name!r} is no HTTP token")
+            raise SyntaxErr(f"protocols: {shorten_protocol(name)} is no HTTP token")
         if name.lower() in seen:
-            raise SyntaxErr(f"protocols: {name!r} is given twice")
+            raise SyntaxErr(f"protocols: {shorten_protocol(name)} is given twice")
         seen.add(name.lower())
     return names
 

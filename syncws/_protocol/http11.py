@@ -18,6 +18,8 @@ MAX_FIELDS = 256
 MAX_HEAD = 64 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# What would end a field's line, and what a byte of it cannot carry.
+_UNSENDABLE = re.compile(r"[\r\n\0]|[^\0-\xff]")
 _STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?: ([^\0\r\n]*))?")
 # RFC 9110 5.5: visible characters, obs-text, and blanks. No NUL, no bare CR. The blanks around the value
 # are left to `strip`: to match them here would take cubic time where a line of them ends in a NUL.
@@ -68,18 +70,23 @@ def check_field(name: object, value: object) -> tuple[str, str]:
     """Check a header field that the caller asked for.
 
     Raises `TypeError` when either is no `str`, `ValueError` when the name is no token or the value could
-    end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1).
+    end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). A value may be a secret, and so
+    may what follows the first bad character of a name ("Authorization: Bearer ..."): no text quotes them.
     """
-    if not isinstance(name, str) or not isinstance(value, str):
-        raise TypeError(f"headers must hold str names and str values, not {name!r}: {value!r}")
-    if not is_token(name):
-        raise ValueError(f"headers: {name!r} is no field name")
-    if any(character in value for character in "\r\n\0"):
-        raise ValueError(f"headers: the value of {name!r} holds CR, LF or NUL: {value!r}")
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"headers: the value of {name!r} is not Latin-1: {value!r}") from error
+    if not isinstance(name, str):
+        raise TypeError(f"headers: a field name must be a str, not {type(name).__name__}")
+    if not name:
+        raise ValueError("headers: a field name is empty")
+    token = _TOKEN.match(name)
+    good = token[0] if token else ""
+    if good != name:
+        raise ValueError(f"headers: the field name after {good!r} holds {name[len(good)]!r}, which none may")
+    if not isinstance(value, str):
+        raise TypeError(f"headers: the value of {name!r} must be a str, not {type(value).__name__}")
+    bad = _UNSENDABLE.search(value)
+    if bad:
+        kind = {"\r": "CR", "\n": "LF", "\0": "NUL"}.get(bad[0], "a character beyond Latin-1")
+        raise ValueError(f"headers: the value of {name!r} holds {kind} at index {bad.start()}")
     return name, value.strip(" \t")
 
 

@@ -38,6 +38,9 @@ _SLASH_OR_QUESTION_MARK = re.compile(r"[/\\?]")
 # The host ends before a colon, but not before one inside the brackets of an IPv6 address (4.4, host state).
 _HOST = re.compile(r"(?:\[[^\]]*\]?|[^:\[])*")
 
+# The start of a URL that holds no userinfo: with one of our schemes any number of slashes will do (4.4).
+_START = re.compile(r"(?:wss?|https?):[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2,}", re.IGNORECASE)
+
 _SINGLE_DOT = frozenset({".", "%2e"})
 _DOUBLE_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
@@ -138,10 +141,9 @@ def parse_url(url: str) -> URL:
         raise _error(url, "it is not absolute: it has no scheme, such as ws:// or wss://")
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
-        raise _error(
-            url,
-            f"its scheme must be ws, wss, http or https, not {quote(match[1].lower())} (ws://host:port/path)",
-        )
+        # What comes before a colon without slashes may be a user's name.
+        found = f", not {quote(match[1].lower())}" if _START.match(text) else ""
+        raise _error(url, f"its scheme must be ws, wss, http or https{found} (ws://host:port/path)")
     # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. In no
     # state after the scheme is "#" anything but the start of the fragment (4.4).
     if "#" in text:
@@ -166,7 +168,11 @@ def parse_url(url: str) -> URL:
             query=_encode(_QUERY_UNSAFE, query) if question_mark else None,
         )
     except HostError as error:
-        raise _error(url, str(error)) from None
+        why = str(error)
+        if "@" in path or "@" in query:
+            # What was taken for the host or the port may be the start of a password.
+            why = "its host or port is not valid ('/', '?' and '#' in a user or password must be %-encoded)"
+        raise _error(url, why) from None
 
 
 def check_port(url: URL) -> None:
@@ -180,7 +186,18 @@ def check_port(url: URL) -> None:
 
 
 def _error(url: str, why: str) -> SyntaxErr:
-    return SyntaxErr(f"invalid WebSocket URL {quote(url)}: {why}")
+    return SyntaxErr(f"invalid WebSocket URL {quote(_public_part(url))}: {why}")
+
+
+def _public_part(url: str) -> str:
+    """What `URL.public` is, for a URL that cannot be parsed: no userinfo, query or fragment."""
+    match = _START.match(url)
+    start = match[0] if match else ""
+    head, *tail = re.split("[?#]", url, maxsplit=1)
+    if tail and "@" in tail[0]:
+        return f"{start}..."  # "?" and "#" may stand in a password, so all of it may be userinfo
+    _, at, after = head.rpartition("@")
+    return f"{start}...@{after}" if at else head
 
 
 def _to_scalar_values(text: str) -> str:

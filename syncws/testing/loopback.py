@@ -322,7 +322,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
     ) -> None:
         if not host.startswith("127."):
             raise ValueError(f"host {host!r} is not an IPv4 loopback address")
-        self.connections = 0
+        self.connections: int = 0
         self.errors: list[BaseException] = []
         self.tls_errors: list[BaseException] = []
         self._handler = handler

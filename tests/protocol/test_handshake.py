@@ -171,6 +171,15 @@ def test_error_for_a_protocol_names_it() -> None:
         check_protocols(["a", "A"])
 
 
+def test_error_for_a_protocol_shows_no_more_than_its_beginning() -> None:
+    token = "base64url.bearer.authorization.k8s.io.s3cret"
+    for bad in ([token, token], f"{token} ", [token.encode()], token.encode(), {token: 1}):
+        with pytest.raises((SyntaxErr, TypeError)) as caught:
+            check_protocols(bad)  # type: ignore[arg-type]
+        assert "protocols" in str(caught.value)
+        assert "bearer" not in str(caught.value)
+
+
 def test_shortest_request_has_the_fields_of_the_rfc_in_its_spelling_and_says_who_asks() -> None:
     assert asked(compression=False).request().decode() == (
         "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

@@ -204,7 +204,23 @@ def test_field_of_the_caller_is_checked(
         return
     with pytest.raises(expected) as caught:
         check_field(*given)
-    assert repr(given[0]) in str(caught.value)
+    assert str(caught.value).startswith("headers: ")
+
+
+def test_error_for_a_field_quotes_no_value_and_nothing_after_the_bad_character_of_a_name() -> None:
+    texts = []
+    for given in (
+        *(("X-Key", f"s3cret{bad}s3cret") for bad in "\r\n\0€"),
+        *(("X-Key", value) for value in (b"s3cret", ["s3cret"], {"s3cret": 1})),
+        *((name, "x") for name in ("X-Key: s3cret", "X-Key\ns3cret", b"X-Key: s3cret", ("X-Key", "s3cret"))),
+    ):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            check_field(*given)
+        assert caught.value.__context__ is None
+        texts.append(str(caught.value))
+    assert not [text for text in texts if "s3cret" in text]
+    assert [text for text in texts[:4] if "'X-Key'" in text and "at index 6" in text] == texts[:4]
+    assert "CR" in texts[0] and "LF" in texts[1] and "NUL" in texts[2] and "Latin-1" in texts[3]
 
 
 def test_token_is_what_the_rfc_lists() -> None:

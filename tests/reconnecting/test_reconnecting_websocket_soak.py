@@ -60,6 +60,7 @@ def test_under_restarts_of_the_server_every_message_of_several_threads_is_acknow
             peer.send_text(message)
 
     def on_message(event: MessageEvent) -> None:
+        assert isinstance(event.data, str)
         with lock:
             waiting.pop(event.data, threading.Event()).set()
             acknowledged.add(event.data)

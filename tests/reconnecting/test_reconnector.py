@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import syncws
-from syncws import Connection, ConnectionClosed, HandshakeError, Loss, Reconnecting
+from syncws import Connection, ConnectionClosed, HandshakeError, Loss, Reconnector
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.reconnecting.losing_servers import (
     Recorded,
@@ -320,7 +320,7 @@ def test_stop_while_open_takes_effect_at_once(answers: bool) -> None:
 
 
 def test_stop_at_any_moment_ends_the_iteration() -> None:
-    def consume(connections: Reconnecting) -> None:
+    def consume(connections: Reconnector) -> None:
         for connection in connections:
             try:
                 while True:

@@ -38,6 +38,8 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     # These are tests of one module, whose names the package does not hand out.
     "tests/reconnecting/test_retry.py": ["syncws._retry"],
     "tests/embedding/web/test_uwsgi.py": ["syncws._engine.uwsgi"],
+    # The list of options, which the package does not hand out.
+    "tests/websocket/test_constructor.py": ["syncws._engine.options"],
     # Importing TLS must import neither library of greenlets.
     "tests/embedding/greenlets/test_unpatched.py": ["syncws._transport.tls"],
 }

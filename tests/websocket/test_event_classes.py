@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,8 @@ def test_events_carry_what_they_are_made_with() -> None:
         "",
         False,
     )
-    assert (MessageEvent("message").data, MessageEvent("message").origin) == (None, "")
+    empty: Any = MessageEvent("message")
+    assert (empty.data, empty.origin) == (None, "")
     assert ErrorEvent("error").error is None
 
 

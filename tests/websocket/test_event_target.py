@@ -337,7 +337,7 @@ def test_dispatch_runs_the_listeners_in_the_calling_thread_before_it_returns(log
         seen.append((threading.get_ident(), event, event.target, event.currentTarget))
 
     log.target.addEventListener("ping", see)
-    event = Event("ping")
+    event: Event[Any] = Event("ping")
     assert (event.target, event.currentTarget) == (None, None)
     assert log.target.dispatchEvent(event)
     assert seen == [(threading.get_ident(), event, log.target, log.target)]
@@ -346,7 +346,8 @@ def test_dispatch_runs_the_listeners_in_the_calling_thread_before_it_returns(log
 
 
 def test_event_may_be_dispatched_again_but_not_while_it_is_being_dispatched(log: Log) -> None:
-    event, caught = Event("ping"), []
+    event: Event[Any] = Event("ping")
+    caught: list[EventTarget] = []
     other = EventTarget()
 
     def again(event: Event) -> None:

@@ -176,7 +176,7 @@ def test_dispatch_event_runs_the_listeners_in_the_calling_thread_before_it_retur
 
 def test_dispatch_event_sets_target_and_while_listeners_run_current_target(ws: WebSocket) -> None:
     seen: list[tuple[Any, Any]] = []
-    event = Event("x")
+    event: Event[Any] = Event("x")
     assert (event.target, event.currentTarget) == (None, None)
     ws.addEventListener("x", lambda event: seen.append((event.target, event.currentTarget)))
     ws.dispatchEvent(event)

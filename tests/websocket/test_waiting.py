@@ -272,7 +272,7 @@ def test_ctrl_c_in_a_callback_of_a_reconnecting_one_goes_on_too() -> None:
     batches: queue.Queue[Callable[[], None]] = queue.Queue()
 
     def on_open(event: Event) -> None:
-        event.target.close()  # type: ignore[union-attr]
+        event.target.close()
         raise KeyboardInterrupt
 
     with LoopbackServer() as server:
