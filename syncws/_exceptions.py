@@ -85,6 +85,7 @@ class HandshakeError(WebSocketError):
 
     Attributes:
         status: the HTTP status, or None when no status line could be read.
+        reason: the reason phrase beside the status, ``""`` when there was none.
         headers: the answer's headers as (name, value) pairs in the order received.
         body: the first bytes of the answer's body.
     """
@@ -95,9 +96,12 @@ class HandshakeError(WebSocketError):
         status: int | None = None,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes = b"",
+        *,
+        reason: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.reason = reason
         self.headers = headers
         self.body = body
 
@@ -129,14 +133,28 @@ class ConnectionClosed(WebSocketError):
         code: the close code: the server's, 1005 when its Close frame had none, 1006 after a failure.
         reason: the server's reason, ``""`` when it gave none.
         wasClean: True after an orderly close.
+        unsent: how many bytes ``send()`` took that were not handed to the network.
     """
 
-    def __init__(self, code: int, reason: str, was_clean: bool) -> None:
+    def __init__(self, code: int, reason: str, was_clean: bool, *, unsent: int = 0) -> None:
         said = printable(f"{code} {reason}".rstrip())
         super().__init__(f"connection closed: {said}" if was_clean else f"connection failed: {said}")
         self.code = code
         self.reason = reason
         self.wasClean = was_clean
+        self.unsent = unsent
 
     def __str__(self) -> str:
-        return super().__str__() + (f": {self.__cause__}" if self.__cause__ is not None else "")
+        cause = "" if self.__cause__ is None else f": {self.__cause__}"
+        unsent = f" ({self.unsent} bytes were not sent)" if self.unsent else ""
+        return super().__str__() + cause + unsent
+
+    def __repr__(self) -> str:
+        unsent = f", unsent={self.unsent}" if self.unsent else ""
+        cause = "" if self.__cause__ is None else f", cause={self.__cause__!r}"
+        clean = f"wasClean={self.wasClean}"
+        return f"{type(self).__name__}(code={self.code}, reason={self.reason!r}, {clean}{unsent}{cause})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Else copying and unpickling would call the constructor with the text alone.
+        return type(self), (self.code, self.reason, self.wasClean), self.__dict__

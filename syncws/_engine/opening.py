@@ -196,7 +196,7 @@ class Opening:
         message = printable(message)
         if body:
             message += f": {body[:200]!r}"
-        return HandshakeError(message, response.status, response.headers, body)
+        return HandshakeError(message, response.status, response.headers, body, reason=response.reason)
 
     def _read_body(self, stream: Stream, response: Response, body: bytes) -> bytes:
         """The beginning of a refusal's body, as far as it comes without much waiting."""

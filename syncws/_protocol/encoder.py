@@ -1,7 +1,7 @@
 """Messages in, bytes out: compression, masking, framing (RFC 6455 5, RFC 7692 7).
 
-Owns: the write side's protocol state. Runs on: the writer thread alone. Must not import: anything with I/O
-or threads.
+Owns: the write side's protocol state. Runs on: the writer thread, or whoever sends in its place; one thread
+at a time. Must not import: anything with I/O or threads.
 
 Keys come from `os.urandom` after the payloads are fixed, a fresh one for each frame (RFC 6455 5.3, 10.3).
 """
@@ -13,11 +13,16 @@ import struct
 from collections.abc import Iterator
 
 from .frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
-from .permessage_deflate import MIN_COMPRESSED, Deflater
+from .permessage_deflate import MIN_COMPRESSED, Deflater, is_compressible
 
-# Payloads from this size on are masked and sent in pieces of it: bounded memory, and other threads run
-# in between. A multiple of 4, so that every piece begins with the key's first byte.
+# The most that one step of `encode` masks, and about the most that it gives: bounded memory, and other
+# threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first byte.
 MAX_WRITE = 256 * 1024
+
+# A message larger than the first is compressed, and sent in fragments, by the second: zlib takes 70 to 110 ms
+# for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
+FRAGMENTED_ABOVE = 1024 * 1024
+COMPRESS_STEP = 256 * 1024
 
 
 def _short_frame_pattern(length: int) -> tuple[int, int, int]:
@@ -26,9 +31,9 @@ def _short_frame_pattern(length: int) -> tuple[int, int, int]:
     return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
 
 
-# For each small length: what to multiply a key with so that it stands before the payload and over all of
-# it, how far to shift that right, and the header's second byte in its place. A small frame is then three
-# operations on integers.
+# For each small length: what to multiply a key with so that it stands before the payload and over all of it;
+# how many bits of that are surplus at its end; and the header's second byte in its place. A small frame is
+# then three operations on integers.
 _SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 
 
@@ -38,6 +43,68 @@ class Encoder:
     def __init__(self, deflater: Deflater | None = None) -> None:
         self._deflater = deflater if deflater is not None and deflater.usable else None
         self.compresses = self._deflater is not None
+        self._compressing = False  # whether the present message is compressed
+
+    def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
+        """The wire bytes of any frames, given as head bytes and payloads, in steps of bounded work.
+
+        Each step is: the bytes to send (about `MAX_WRITE`), how many payload bytes are done with them, and
+        whether a frame ends there, so that a control frame may follow. Frames that are small share a step; a
+        large one comes in pieces. Where compression was agreed, messages are compressed if that gains
+        something, large ones in fragments (RFC 6455 5.4). All steps must be taken, in order: the compressor
+        has gone on with each.
+        """
+        batch: list[tuple[int, bytes]] = []
+        on_wire = done = 0
+        for head_byte, payload in items:
+            for head, data, size in self._frames_of(head_byte, payload):
+                if batch and on_wire + len(data) > MAX_WRITE:
+                    yield self.frames(batch), done, True
+                    batch, on_wire, done = [], 0, 0
+                if len(data) >= MAX_WRITE:
+                    yield from self._large_frame(head, data, size)
+                    continue
+                batch.append((head, data))
+                on_wire += len(data)
+                done += size
+                if done >= COMPRESS_STEP:  # little is left of it, but it has taken its time
+                    yield self.frames(batch), done, True
+                    batch, on_wire, done = [], 0, 0
+        if batch:
+            yield self.frames(batch), done, True
+
+    def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
+        """What goes out for a frame: head bytes, payloads and the bytes of `payload` that are in each."""
+        if self._deflater is None or head_byte & 8 or not self._is_compressed(head_byte, payload):
+            yield head_byte, payload, len(payload)
+            return
+        if len(payload) <= FRAGMENTED_ABOVE:
+            yield *self.compress(head_byte, payload), len(payload)
+            return
+        opcode, final = head_byte & ~FIN, head_byte & FIN
+        with memoryview(payload) as view:
+            for start in range(0, len(view), COMPRESS_STEP):
+                with view[start : start + COMPRESS_STEP] as step:
+                    last = start + len(step) == len(view)
+                    yield *self.compress(opcode | final * last, step), len(step)
+                opcode = Opcode.CONTINUATION
+
+    def _is_compressed(self, head_byte: int, payload: bytes) -> bool:
+        if head_byte & 15 != Opcode.CONTINUATION:
+            # RFC 7692 6: each message chooses, on its first frame. How long a fragmented one gets is not
+            # known when it begins.
+            worthwhile = not head_byte & FIN or len(payload) >= MIN_COMPRESSED
+            self._compressing = worthwhile and is_compressible(payload)
+        return self._compressing
+
+    def _large_frame(self, head_byte: int, payload: Buffer, size: int) -> Iterator[tuple[Buffer, int, bool]]:
+        """One frame in pieces; `size` is what its payload counts as, which its pieces share."""
+        sent = counted = 0
+        for piece, length in self.pieces(head_byte, payload):
+            sent += length
+            share = size * sent // len(payload) - counted
+            counted += share
+            yield piece, share, sent == len(payload)
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
         """The wire bytes of several small frames, each given as its first byte and its payload."""
@@ -67,16 +134,16 @@ class Encoder:
                 yield head + masked, len(part)
                 head = b""
 
-    def compress(self, head_byte: int, payload: bytes) -> tuple[int, bytes]:
-        """A data frame's first byte and payload as they go out: compressed where that was agreed and gains.
+    def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
+        """A data frame's head byte and payload as they go out: compressed unless it is a small message.
 
         A fragmented message is compressed in any case: how long it gets is not known when it begins.
         """
         if self._deflater is None:
-            return head_byte, payload
+            return head_byte, bytes(payload)
         final = bool(head_byte & FIN)
         begins = head_byte & 15 != Opcode.CONTINUATION
         if begins and final and len(payload) < MIN_COMPRESSED:
-            return head_byte, payload
+            return head_byte, bytes(payload)
         # RFC 7692 6: the bit is set on a message's first frame only.
         return head_byte | RSV1 * begins, self._deflater.compress(payload, final)

@@ -133,7 +133,7 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
             response=response,
         )
     except HandshakeError as error:
-        error.status, error.headers = response.status, response.headers
+        error.status, error.reason, error.headers = response.status, response.reason, response.headers
         raise
 
 

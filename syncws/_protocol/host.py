@@ -76,6 +76,31 @@ def parse_host(text: str) -> str:
     return domain
 
 
+def check_hostname(name: object) -> str:
+    """The ASCII form of a host name that a certificate is to be checked for: a domain or an IP address.
+
+    Raises:
+        TypeError: it is not a `str`.
+        ValueError: no certificate can be for it: it is empty, holds a NUL, a space, a port or the like, or a
+            label that is empty or too long.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"server_hostname must be a str, not {name!r}")
+    try:
+        if ":" in name:
+            return _serialise_ipv6(_parse_ipv6(name))
+        domain = _domain_to_ascii(name)
+        if _ends_in_a_number(domain):
+            return _parse_ipv4(domain)
+    except HostError as error:
+        raise ValueError(f"server_hostname is {quote(name)}: {error}") from None
+    # RFC 1035 2.3.4. A dot at the end, which makes a name absolute, is no label.
+    labels = domain.removesuffix(".").split(".")
+    if not all(0 < len(label) <= 63 for label in labels) or len(domain) > 254:
+        raise ValueError(f"server_hostname is {quote(name)}: a label is empty or too long")
+    return domain
+
+
 def _domain_to_ascii(domain: str) -> str:
     """WHATWG URL 3.3, domain to ASCII with beStrict false: no limit of length, no rule for hyphens."""
     lowered = domain.lower() if domain.isascii() else None

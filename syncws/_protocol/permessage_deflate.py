@@ -22,6 +22,11 @@ _TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what ends a sync flush, and is le
 MIN_COMPRESSED = 64
 # Memory of a compressor: (1 << window bits + 2) + (1 << level + 9); 8 would double it for a few per cent.
 _MEMORY_LEVEL = 6
+# How a message of at least this size is tried before it is compressed: that many samples of so many bytes.
+SAMPLED_FROM = 8 * 1024
+SAMPLES = 4
+SAMPLE = 512
+
 INFLATE_STEP = 256 * 1024
 # How much compressed data zlib is given at a time: little after the end of a stream, then twice as much each
 # time.
@@ -61,6 +66,20 @@ def negotiate(parameters: list[tuple[str, str | None]]) -> DeflateParameters:
         else:
             raise HandshakeError(f"{NAME}: the server answers with the unknown parameter {name!r}")
     return DeflateParameters(**found)  # type: ignore[arg-type]
+
+
+def is_compressible(payload: Buffer) -> bool:
+    """Whether compressing a message gains anything, by a few samples of it; small ones are always tried.
+
+    Films, pictures and what is encrypted do not compress, and zlib takes as long for them as for text.
+    """
+    size = len(payload)
+    if size < SAMPLED_FROM:
+        return True
+    with memoryview(payload) as view:
+        starts = [(size - SAMPLE) * number // (SAMPLES - 1) for number in range(SAMPLES)]
+        sample = b"".join([view[start : start + SAMPLE] for start in starts])
+    return len(zlib.compress(sample, 1)) < 0.95 * len(sample)
 
 
 class Deflater:
