@@ -165,8 +165,10 @@ class Inbox:
         """
         part = entry[0]
         if not isinstance(part, MessagePart):
-            # Only the first and the last can be parts: what lies between arrived at once.
-            count = len(entry) - isinstance(entry[-1], MessagePart)
+            # Only the first ones and the last ones can be parts: what lies between arrived at once.
+            count = len(entry)
+            while isinstance(entry[count - 1], MessagePart):
+                count -= 1
             messages = self.messages
             messages += entry[:count]  # type: ignore[arg-type]
             del entry[:count]

@@ -198,7 +198,7 @@ class Reader:
             if opened.rest:
                 self._handle(decoder, opened.rest)
             while decoder.ended is None:
-                self._handle(decoder, self._receive(stream, keepalive, decoder.has_more))
+                self._handle(decoder, self._receive(stream, keepalive, decoder))
             if isinstance(decoder.ended, CloseFrame):
                 return self._answer_close(stream, decoder.ended)
             raise _FailError(decoder.ended, decoder.ended.close_code)
@@ -223,7 +223,7 @@ class Reader:
                     self._pongs.arrived(payload)
             decoder.controls.clear()
 
-    def _receive(self, stream: Stream, keepalive: Keepalive, has_more: bool) -> bytes:
+    def _receive(self, stream: Stream, keepalive: Keepalive, decoder: Decoder) -> bytes:
         """The next bytes from the network; none when the decoder has more. Pauses while the queue is full.
 
         Raises `ConnectionLost` at the end of TCP.
@@ -232,7 +232,10 @@ class Reader:
         while True:
             now = time.monotonic()
             timeout = self._look_at_clock(stream, keepalive, now)
-            paused = self._close_asked_at is None and self._queue.is_full()
+            has_more = decoder.has_more
+            # One message is inflated to its end or to max_size: a fault in it cannot wait for the consumer.
+            inflating = has_more and decoder.is_inside_message
+            paused = self._close_asked_at is None and not inflating and self._queue.is_full()
             if paused:
                 # Our own pause must not count against the pong, which may lie unread behind it.
                 keepalive.activity()

@@ -128,6 +128,11 @@ class Decoder:
         self._final = False  # whether the present data frame is its message's last
 
     @property
+    def is_inside_message(self) -> bool:
+        """Whether a message has begun and is not whole."""
+        return self._assembly is not None
+
+    @property
     def collected(self) -> int:
         """The bytes held of the message that is not whole yet."""
         return 0 if self._assembly is None else self._assembly.held

@@ -41,12 +41,14 @@ def test_a_header_value_that_could_end_its_line_is_a_value_error_that_names_it(
     "name", ["X: y\r\nEvil", "X\r\n", "X\n", "X\0", "X:", "X Y", " X", "X ", "", "Ä", "X(", "X\tY", "\x7f"]
 )
 def test_a_header_name_that_is_no_token_is_a_value_error(name: str, api: str) -> None:
-    assert repr(name) in refused(api, ValueError, headers={name: "value"})
+    # The name is quoted up to its bad character: what follows may be a whole line, with a secret in it.
+    said = refused(api, ValueError, headers={name: "value"})
+    assert "headers: " in said and "field name" in said and "value" not in said
 
 
 @pytest.mark.parametrize("name", RESERVED)
 def test_a_header_of_the_handshake_itself_is_a_value_error(name: str, api: str) -> None:
-    assert repr(name) in refused(api, ValueError, headers={name: "value"})
+    assert name in refused(api, ValueError, headers={name: "value"})
 
 
 @pytest.mark.parametrize("value", ["☃", "\ud800"])
@@ -64,7 +66,8 @@ def test_an_origin_that_could_end_its_line_is_a_value_error_that_names_it(ending
 )
 def test_a_subprotocol_that_is_no_token_is_a_syntax_error(protocol: str, api: str) -> None:
     for protocols in (protocol, [protocol], ["good", protocol]):
-        assert repr(protocol) in refused(api, syncws.SyntaxErr, protocols=protocols)
+        # Not more than twelve characters are quoted: a subprotocol may carry a token.
+        assert repr(protocol[:12])[:-1] in refused(api, syncws.SyntaxErr, protocols=protocols)
 
 
 @pytest.mark.parametrize(
