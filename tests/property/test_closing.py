@@ -20,12 +20,31 @@ ENDLESS = None
 THEIRS = CloseFrame(4001, "session expired")
 
 # Times are multiples of 1/64 s, so that every sum is exact.
-moments = st.one_of(st.integers(0, 64), st.sampled_from([16, 32, 64, 96, 128, 640, 1280])).map(
+moments = st.sampled_from([1, 2, 4, 8, 8, 15, 16, 24, 31, 32, 33, 48, 63, 64, 96, 128, 320, 640]).map(
     lambda n: n / 64
 )
 timeouts = st.sampled_from([10.0, 10.0, 1.5, 0.75, 0.25, ENDLESS])
-patience = st.none() | moments
-usually_not = st.sampled_from([0.0, 0.0, 0.0, 0.25, 5.0])
+patience = st.sampled_from([None, None, 0.25, 1.0, 2.5, 8.0])
+usually_not = st.sampled_from([0.0, 0.0, 0.0, 0.0, 0.0, 0.25, 5.0])
+# How far it has come when the events in any order begin.
+beginnings = st.sampled_from(
+    [
+        "",
+        "open",
+        "open application_sends",
+        "open application_sends application_closes",
+        "open application_closes network_takes",
+        "open application_closes network_takes server_closes",
+        "open application_sends application_closes server_closes",
+        "open application_sends server_closes",
+        "open application_sends server_closes application_comes_back",
+        "open server_closes application_comes_back network_takes",
+        "open application_sends fail",
+        "open application_sends application_closes fail",
+    ]
+)
+# What ends all happens seldom, or few connections would come far.
+rarely = st.sampled_from([False, False, False, False, False, False, False, True])
 
 
 class Lives(RuleBasedStateMachine):
@@ -40,8 +59,8 @@ class Lives(RuleBasedStateMachine):
         over: whether it must have ended.
     """
 
-    @initialize(close_timeout=timeouts, opens=st.sampled_from([True, True, True, False]))
-    def connect(self, close_timeout: float | None, opens: bool) -> None:
+    @initialize(close_timeout=timeouts, beginning=beginnings)
+    def connect(self, close_timeout: float | None, beginning: str) -> None:
         self.now = START
         self.limit = math.inf if close_timeout is None else close_timeout
         self.closing = Closing("ws://example.org/", close_timeout)
@@ -62,8 +81,9 @@ class Lives(RuleBasedStateMachine):
         self.outcome: tuple[int, bool, BaseException | None] | None = None
         self.settled_outcome: Outcome | None = None
         self.final_outcome: Outcome | None = None
-        if opens:
-            self.open()
+        for name in beginning.split():
+            getattr(self, name)()
+            self.reader_looks()
 
     # What the rules of closing say of the facts.
 
@@ -132,12 +152,12 @@ class Lives(RuleBasedStateMachine):
 
     @precondition(lambda self: self.opened and not self.over and not self.close_waits and not self.close_left)
     @rule(size=st.integers(1, 3))
-    def application_sends(self, size: int) -> None:
+    def application_sends(self, size: int = 3) -> None:
         self.unsent += size
 
     @precondition(lambda self: self.opened)
     @rule(seconds=patience)
-    def application_closes(self, seconds: float | None) -> None:
+    def application_closes(self, seconds: float | None = None) -> None:
         self.notes.append(None if seconds is None else self.now + seconds)
         self.queue_our_close()
 
@@ -150,8 +170,12 @@ class Lives(RuleBasedStateMachine):
         if expected:
             self.application_is_back()
 
-    @rule()
-    def application_aborts(self) -> None:
+    @rule(really=rarely)
+    def application_aborts(self, really: bool) -> None:
+        if really:
+            self.abort()
+
+    def abort(self) -> None:
         error = RuntimeError("aborted")
         expected = Do.NOTHING if self.over else Do.RESET
         self.cut_off(error)
@@ -206,22 +230,29 @@ class Lives(RuleBasedStateMachine):
     # The network and the writer.
 
     @precondition(lambda self: self.opened and (self.unsent or self.close_waits))
-    @rule(size=st.integers(1, 6))
-    def network_takes(self, size: int) -> None:
+    @rule(size=st.integers(1, 6), told=st.booleans())
+    def network_takes(self, size: int = 6, told: bool = True) -> None:
         self.unsent -= min(size, self.unsent)
         if not self.unsent and self.close_waits:
             self.close_waits = False
             self.close_left = self.close_left_untold = True
         self.kernel_sends()
+        if told:
+            self.reader_looks()
 
     @precondition(lambda self: self.opened)
-    @rule()
-    def kernel_sends(self) -> None:
-        assert self.closing.progressed(self.now) is Do.NOTHING
-        self.progress_at = self.now
+    @rule(ago=st.sampled_from([0.0, 0.0, 0.25, 1.0]))
+    def kernel_sends(self, ago: float = 0.0) -> None:
+        """The reader learns of progress, perhaps some time after."""
+        assert self.closing.progressed(self.now - ago) is Do.NOTHING
+        self.progress_at = max(self.progress_at, self.now - ago)
 
-    @rule()
-    def link_breaks(self) -> None:
+    @rule(really=rarely)
+    def link_breaks(self, really: bool) -> None:
+        if really:
+            self.lose()
+
+    def lose(self) -> None:
         error = OSError("connection reset by peer")
         expected = Do.NOTHING if self.over else Do.CUT
         self.end((1006, False, error))
@@ -243,9 +274,13 @@ class Lives(RuleBasedStateMachine):
     def is_read(self) -> bool:
         return self.they_closed_at is None and self.fault_at is None
 
-    @rule()
-    def something_is_wrong(self) -> None:
+    @rule(really=rarely)
+    def something_is_wrong(self, really: bool) -> None:
         """The server breaks the protocol, a ping is not answered, or a thread of ours fails."""
+        if really:
+            self.fail()
+
+    def fail(self) -> None:
         error = ValueError("a fault")
         expected = Do.NOTHING
         if self.over or self.fault_at is not None:
@@ -260,10 +295,10 @@ class Lives(RuleBasedStateMachine):
         self.note_do(self.closing.failed(error, 1002, self.now), expected)
 
     @precondition(lambda self: self.opened and not self.over and not self.input_ended)
-    @rule()
-    def server_ends_tcp(self) -> None:
+    @rule(really=rarely)
+    def server_ends_tcp(self, really: bool) -> None:
         if self.is_read:
-            self.link_breaks()
+            self.link_breaks(really)
             return
         self.input_ended = True
         expected = Do.NOTHING
@@ -362,14 +397,14 @@ class Lives(RuleBasedStateMachine):
         if not hasattr(self, "closing"):
             return
         if not self.opened:
-            self.application_aborts()
+            self.abort()
         elif self.due_at == math.inf:
             self.application_closes(None)
         self.reader_looks()
         if self.longest_quiet == math.inf and not self.over:
             self.time_passes(10**6, 0.0)
             if not self.over:  # no time-out of close() either: what is endless ends with the link alone
-                self.link_breaks()
+                self.lose()
         began = self.now
         longest = self.longest_quiet
         while not self.over:
@@ -383,4 +418,4 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=400 * FACTOR, stateful_step_count=30)
+TestLives.settings = settings(max_examples=400 * FACTOR, stateful_step_count=40)
