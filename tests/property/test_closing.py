@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from syncws._protocol.closing import Closing, Do, Outcome, State
 from syncws._protocol.frames import CloseFrame
-from tests.property.examples import FACTOR
+from tests.property.strategies import FACTOR
 
 START = 1000.0
 ENDLESS = None
