@@ -19,8 +19,14 @@ class Keepalive:
         self._ping_sent_at: float | None = None
 
     def activity(self) -> None:
-        """Bytes arrived, or reading is paused by ourselves: silence counts from the next ping on."""
+        """Bytes arrived: silence counts from the next ping on."""
         self._ping_requested_at = self._ping_sent_at = None
+
+    def pause(self, ping_sent_at: float) -> None:
+        """Reading is paused by ourselves: the answer to a ping that has left may lie unread. One that cannot leave
+        shows a dead link all the same."""
+        if self._ping_requested_at is not None and ping_sent_at >= self._ping_requested_at:
+            self.activity()
 
     def ping_due(self, now: float) -> bool:
         """Whether a ping is to be sent now; asking counts it as sent."""
@@ -31,24 +37,30 @@ class Keepalive:
             self._ping_requested_at = now
         return True
 
-    def deadline(self, left_at: float, progress_at: float) -> float | None:
-        """When the link counts as dead, unless something arrives.
+    @property
+    def awaits_pong(self) -> bool:
+        """Whether a ping was asked for after which nothing has come."""
+        return self._ping_requested_at is not None and self._timeout is not None
+
+    def deadline(self, ping_sent_at: float, taken_at: float, handed_at: float) -> float | None:
+        """When the link counts as dead, unless something arrives; None where no ping waits for an answer.
 
         Args:
-            left_at: when the last ping was handed to the network.
-            progress_at: when the network last took a byte. While a ping is stuck behind a send that does
-                not move, silence counts from there: a peer that stopped reading must not live for ever.
+            ping_sent_at: when the last ping was handed to the kernel.
+            taken_at: when the network last took bytes off the kernel. Megabytes may lie there ahead of the
+                ping, and as long as they get less, the link is alive.
+            handed_at: when the kernel last took bytes of ours. That counts until the ping has left: a peer that
+                stopped reading must not live for ever by what is sent after it.
         """
         if self._ping_requested_at is None or self._timeout is None:
             return None
-        if self._ping_sent_at is None and left_at >= self._ping_requested_at:
-            self._ping_sent_at = left_at
-        since = self._ping_sent_at
-        if since is None:
-            since = max(self._ping_requested_at, progress_at)
-        return since + self._timeout
+        if self._ping_sent_at is None and ping_sent_at >= self._ping_requested_at:
+            self._ping_sent_at = ping_sent_at
+        if self._ping_sent_at is None:
+            return max(self._ping_requested_at, taken_at, handed_at) + self._timeout
+        return max(self._ping_sent_at, taken_at) + self._timeout
 
-    def next_at(self, left_at: float, progress_at: float) -> float | None:
-        """When to look again."""
-        times = [at for at in (self._ping_at, self.deadline(left_at, progress_at)) if at is not None]
-        return min(times, default=None)
+    @property
+    def ping_at(self) -> float | None:
+        """When the next ping is due."""
+        return self._ping_at
