@@ -28,7 +28,9 @@ from .points import Place, Points
 from .server import Server
 from .stage import Faults, Interrupted, Stage
 
-HANG = 8.0  # seconds after which a run counts as hung: above the time-outs of all that it calls
+# Seconds after which the interrupted call, and all that is looked at after it, counts as hung.
+HANG = 6.0
+HANG_AFTER = 20.0
 SLOW = 2.0
 PACKAGE = str(Path(syncws.__file__).parent)
 # A real signal, so many seconds after the call began: for what happens while a C function waits.
@@ -79,6 +81,7 @@ class Run:
             spent = time.monotonic() - began
             if spent > SLOW:
                 stage.faults.append(f"the call took {spent:.1f} s")
+        faulthandler.dump_traceback_later(HANG_AFTER, exit=True)
         stage.check()
         return stage.faults
 
@@ -109,6 +112,7 @@ class Run:
     def _strike(self, frame: FrameType) -> None:
         if self._handler.raises and _cannot_raise(frame):
             return
+        print(json.dumps({"struck": str(Place.of(frame))}), flush=True)  # known, if it hangs now
         if self._finalizer:
             Dropped(self._act)
         else:

@@ -81,8 +81,8 @@ def _asked(count: int, delay: float = 0.0, *, arrived: bool = False, in_parts: b
 def _flush(stage: Stage) -> None:
     link = stage.link("conn", "/deaf").connect()
     link.receive_in_background()
-    for _ in range(8):
-        link.send(1_000_000)
+    for _ in range(10):
+        link.send(300_000)
 
 
 def _recv_times(count: int) -> Step:
@@ -113,7 +113,9 @@ def _iterate(stage: Stage) -> None:
 
 def _stream(stage: Stage) -> None:
     link = stage.links["conn"]
+    link.streams = True
     link.note("".join(link.target.recv_streaming()))
+    link.streams = False
 
 
 def _closing(step: Step, name: str = "conn", *, aborted: bool = False) -> Step:
@@ -153,8 +155,8 @@ def _ws_to_be_closed(stage: Stage) -> None:
     link.session.say_close(1000, 0.003)
 
 
-def _policy(loss: Any) -> float:
-    return 0.003
+def _policy(loss: Any) -> float | None:
+    return None if getattr(loss.error, "code", None) == 1000 else 0.003
 
 
 def _reconnect(path: str, steps: int = 0) -> Step:
@@ -272,8 +274,10 @@ def _ws_or_spare(stage: Stage) -> None:
 
 def _raise(stage: Stage) -> None:
     for link in stage.links.values():
-        if MAY_LOSE_ONE:
+        if MAY_LOSE_ONE or link.streams:
             link.may_lose += 1
+        if link.sends_parts:
+            link.closing = True  # its message cannot be ended any more
     stage.raised = True
     raise Interrupted
 

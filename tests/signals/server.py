@@ -22,16 +22,16 @@ import time
 from collections.abc import Callable
 
 LATE = 0.003
-DEAF = 0.02
+DEAF = 0.006
 
 
 class Session:
-    """One connection. `received`: its messages, as bytes, in order. `pushed`: how many numbered ones it was
+    """One connection. `received`: its messages, as bytes, in order. `asked`: how many numbered ones it is
     sent. `close_code`: of the client's Close frame, 1005 for an empty one, None when none came."""
 
     def __init__(self, server: Server, connection: socket.socket) -> None:
         self.received: list[bytes] = []
-        self.pushed = 0
+        self.asked = 0
         self.close_code: int | None = None
         self.ended = threading.Event()
         self.path = ""
@@ -39,11 +39,14 @@ class Session:
         self._data = bytearray()
         self._parts: list[bytes] = []
         self._closed = False
+        self._pushed = 0
+        self._in_parts = False
 
     # For other threads.
 
     def push(self, count: int, delay: float = 0.0, *, in_parts: bool = False) -> None:
         """Send the next `count` numbers, each as a message."""
+        self.asked += count
         self._server.later(delay, lambda: self._push(count, in_parts))
 
     def say_close(self, code: int, delay: float = 0.0) -> None:
@@ -52,14 +55,22 @@ class Session:
     # On the server's thread.
 
     def _push(self, count: int, in_parts: bool) -> None:
+        if self._in_parts:  # a message can only follow the end of the one before
+            self._server.later(LATE, lambda: self._push(count, in_parts))
+            return
         for _ in range(count):
-            number = b"%d" % self.pushed
-            self.pushed += 1
+            number = b"%d" % self._pushed
+            self._pushed += 1
             if in_parts:
-                self._frame(0x01, number + b"|" + bytes(65536).replace(b"\0", b"x"))
-                self._server.later(LATE, lambda: self._frame(0x80, b"end"))
+                self._frame(0x01, number + b"|" + b"x" * 65536)
+                self._in_parts = True
+                self._server.later(LATE, self._push_end)
             else:
                 self._frame(0x81, number)
+
+    def _push_end(self) -> None:
+        self._in_parts = False
+        self._frame(0x80, b"end")
 
     def _say_close(self, payload: bytes) -> None:
         if not self._closed:
@@ -68,9 +79,10 @@ class Session:
 
     def _frame(self, first: int, payload: bytes) -> None:
         size = len(payload)
-        head = bytes([first, size]) if size < 126 else struct.pack(">BBH", first, 126, size)
-        if size > 65535:
-            head = struct.pack(">BBQ", first, 127, size)
+        if size < 126:
+            head = bytes([first, size])
+        else:
+            head = struct.pack(">BBH" if size < 65536 else ">BBQ", first, 126 + (size > 65535), size)
         self._send(head + payload)
 
     def _send(self, data: bytes) -> None:

@@ -24,7 +24,7 @@ another, of a `WebSocket`), or they raise (`raise`, `close_and_raise`), or the s
 is used once more, where nobody closed it, and is closed: what `send()` returned from has arrived once, what
 was interrupted at most once, numbers from the server have no gap, `bufferedAmount` falls to 0, the server
 gets a Close frame, a thread that sits in `recv()` is released, no thread and no connection is left, nothing
-was logged as an error. A run of over 8 s is a hang: it ends its process (`batch.py`) and no other, and all
+was logged as an error. A call of over 6 s is a hang: it ends its process (`batch.py`) and no other, and all
 stacks are shown. Of each pair of call and handler the sweep stops at the third failure.
 
 ``--quick`` chooses points at random, by a seed that it prints; ``storm.py`` does the real thing, Ctrl-C and
@@ -51,7 +51,7 @@ from .calls import pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 ENOUGH_FAILURES = 3
-QUICK_POINTS = 8
+QUICK_POINTS = 24
 
 
 @dataclass
@@ -104,11 +104,13 @@ class Child:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(words) + "\n")
         process.stdin.flush()
-        point, failure = -100, None
+        point, place, failure = -100, "", None
         for line in process.stdout:
             said = json.loads(line)
             if "begin" in said:
-                point = said["begin"]
+                point, place = said["begin"], ""
+            elif "struck" in said:
+                place = said["struck"]
             elif "total" in said:
                 result.total = said["total"]
             elif "point" in said:
@@ -121,7 +123,7 @@ class Child:
         process.wait()
         stacks = self._read_errors()
         if failure is None:
-            failure = Failure(point, "", f"hang (exit status {process.returncode})", "")
+            failure = Failure(point, place, f"hang (exit status {process.returncode})", "")
         failure.stacks = f"{failure.stacks}\n{stacks}".strip()
         result.failures.append(failure)
         return failure.point
