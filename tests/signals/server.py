@@ -168,7 +168,7 @@ class Session:
 
 
 class Server:
-    """Serves until the process ends."""
+    """Serves until `stop`, or until the process ends."""
 
     def __init__(self) -> None:
         self.sessions: list[Session] = []
@@ -185,7 +185,9 @@ class Server:
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._selector.register(self._woken, selectors.EVENT_READ, self)
         self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._run, name="server", daemon=True).start()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="server", daemon=True)
+        self._thread.start()
 
     def later(self, delay: float, job: Callable[[], None]) -> None:
         self._jobs.append((time.monotonic() + delay, job))
@@ -210,8 +212,19 @@ class Server:
             pass  # not read from at present
         connection.close()
 
+    def stop(self) -> None:
+        """End all connections, and the thread."""
+        self._stopped = True
+        self.later(0.0, lambda: None)
+        self._thread.join()
+        for session in self.sessions:
+            session.end()
+        self._selector.close()
+        for each in (self._listener, self._woken, self._wake):
+            each.close()
+
     def _run(self) -> None:
-        while True:
+        while not self._stopped:
             while self._jobs:
                 when, job = self._jobs.popleft()
                 heapq.heappush(self._timers, (when, next(self._serial), job))
