@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dis
 import gc
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ _TOOL = 4
 _CALLS = {number for name, number in dis.opmap.items() if name.startswith("CALL")}
 _FORMATS = {number for name, number in dis.opmap.items() if name.startswith("FORMAT_")}  # of an int: it looks
 _UNINTERRUPTED = {number for name, number in dis.opmap.items() if name.endswith("_NO_INTERRUPT")}
+# 3.10 does not look before these, and looks where an exception is handled.
+_SKIPPING = sys.version_info < (3, 11)
+_SKIPPED = {dis.opmap.get(name) for name in ("SETUP_FINALLY", "SETUP_WITH", "SETUP_ASYNC_WITH", "YIELD_FROM")}
+_THROUGH_CLASSES = ("__init__", "__new__") if not RETURNS else ()
 # From 3.14 on a with-statement enters by an ordinary call; after it 3.14 looks for signals, 3.15 does not.
 _ENTERS_QUIETLY = sys.version_info >= (3, 15)
 
@@ -45,16 +50,15 @@ class Place:
     file: str
     line: int
     function: str
-    offset: int
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.function}"
 
     @classmethod
-    def of(cls, frame: FrameType) -> Place:
+    def of(cls, frame: FrameType, line: int = 0) -> Place:
         code = frame.f_code
         file = code.co_filename.replace("\\", "/")
-        return cls("/".join(file.split("/")[-3:]), frame.f_lineno, code.co_name, frame.f_lasti)
+        return cls("/".join(file.split("/")[-3:]), line or frame.f_lineno or 0, code.co_name)
 
 
 class Points:
@@ -100,11 +104,11 @@ class Points:
             return threading.get_ident() == self._main
         return self._main != 0 and self._threads()
 
-    def _pass(self, frame: FrameType) -> None:
+    def _pass(self, frame: FrameType, line: int = 0) -> None:
         number = self.count
         self.count = number + 1
         if number == self._at and self._strike is not None:
-            self.struck = Place.of(frame)
+            self.struck = Place.of(frame, line)
             self._strike(frame)
 
     def _is_ours(self, code: CodeType) -> bool:
@@ -164,6 +168,14 @@ class Points:
                     if special.opname == "LOAD_SPECIAL" and special.argrepr == "__enter__"
                 }
 
+    def leave(self) -> None:
+        """Watch no more, so that another one can."""
+        if MONITORING:
+            monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+            for code in self._monitored:
+                monitoring.set_local_events(_TOOL, code, 0)
+            monitoring.free_tool_id(_TOOL)
+
     def _add(self, code: CodeType) -> None:
         if code not in self._monitored:
             self._monitored.add(code)
@@ -184,21 +196,27 @@ class Points:
 
     def _on_jump(self, code: CodeType, offset: int, destination: int) -> None:
         if destination < offset and self._is_watched():
-            self._pass(sys._getframe(1))
+            line = next(itertools.islice(code.co_positions(), offset // 2, None))[0]
+            self._pass(sys._getframe(1), line or 0)
 
     # CPython 3.10, 3.11 and PyPy. Calls of classes have no event of their own: there, and at jumps, the trace
     # function finds itself at the next instruction of a frame, with no end of a C function in between.
 
     def _profile(self, frame: FrameType, event: str, argument: object) -> None:
-        if event == "c_return" or event == "call":
-            self._done = frame
-        elif event == "return":
-            self._done = frame.f_back
-            if not RETURNS:
+        if event == "return":
+            caller = frame.f_back
+            # What is called through its class ends in a C function.
+            self._done = None if frame.f_code.co_name in _THROUGH_CLASSES else caller
+            if not RETURNS or caller is None:
                 return
-        else:
+            if not PYPY and caller.f_code.co_code[caller.f_lasti] not in _CALLS:
+                return  # called by a with-statement, a property, a loop
+            frame = caller
+        elif event == "c_return":
+            self._done = frame
+        elif event != "call":
             return
-        if self._is_ours(frame.f_code) and self._is_watched():
+        if self._is_ours(frame.f_code) and self._is_watched() and not (event != "call" and _skips(frame)):
             self._pass(frame)
 
     _done: FrameType | None = None
@@ -217,24 +235,36 @@ class Points:
         return self._trace_line
 
 
+def _skips(frame: FrameType) -> bool:
+    code = frame.f_code.co_code
+    return _SKIPPING and len(code) > frame.f_lasti + 2 and code[frame.f_lasti + 2] in _SKIPPED
+
+
 class _Steps:
     """The instructions of one frame."""
 
     def __init__(self, points: Points, code: bytes) -> None:
         self._points, self._code = points, code
         self._last = -1
+        self._line = 0  # of that instruction
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
         points, last = self._points, self._last
         if event == "exception":
-            self._last = -1
+            self._last = -2
         elif event == "opcode":
             self._last = now = frame.f_lasti
-            if last >= 0:
+            if _SKIPPING and self._code[now] in _SKIPPED:
+                pass
+            elif last == -2:
+                if _SKIPPING:
+                    points._pass(frame, self._line)  # 3.10 looks before the first step of a handler
+            elif last >= 0:
                 operation = self._code[last]
                 jumped = now < last and operation not in _UNINTERRUPTED
                 called = operation in _CALLS and points._done is not frame
                 if jumped or called or operation in _FORMATS:
-                    points._pass(frame)
+                    points._pass(frame, self._line)
+            self._line = frame.f_lineno or 0
             points._done = None
         return self.trace
