@@ -27,7 +27,8 @@ EXCEPTIONS: dict[str, str] = {}
 
 SECONDS = 10.0
 
-_STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete, ast.If, ast.Pass, ast.Return, ast.Break, ast.Continue)  # fmt: skip
+_STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete, ast.If,
+               ast.Pass, ast.Return, ast.Break, ast.Continue)  # fmt: skip
 _EXPRESSIONS = (ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.BinOp, ast.UnaryOp,
                 ast.BoolOp, ast.Compare, ast.IfExp, ast.NamedExpr)  # fmt: skip
 
@@ -84,7 +85,9 @@ def test_a_leaf_holds_only_operators_assignments_and_branches(path: Path) -> Non
 def test_each_exception_from_the_rule_is_still_needed() -> None:
     for name in EXCEPTIONS:
         file, _, function = name.partition(":")
-        here = [leaf for found, leaf in leaves(ast.parse((ENGINE / file).read_text("utf-8"))) if found == function]
+        here = [
+            leaf for found, leaf in leaves(ast.parse((ENGINE / file).read_text("utf-8"))) if found == function
+        ]
         assert [fault for leaf in here for line in leaf.body for fault in faults(line)], name
 
 
@@ -100,11 +103,11 @@ LAWFUL = """
         self.table[key] = ()
     pass
 """
-UNLAWFUL = ["f()", "x = f()", "x.append(y)", "for a in b: pass", "while a: pass", "raise E", "assert a", "x = []",
-            "x = {}", "x += (y,)", "x = [*y]", "x = {1: y}", "x = {y}", "x = [a for a in b]", "x = (a for a in b)",
-            "x = f'{y}'", "x = lambda: 1", "x = yield", "x, y = z", "del x.y", "return f()", "global x",
-            "with other: pass", "with self.leaf: pass", "import m", "x = a if f() else b",
-            "if a:\n    f()"]  # fmt: skip
+UNLAWFUL = ["f()", "x = f()", "x.append(y)", "for a in b: pass", "while a: pass", "raise E", "assert a",
+            "x = []", "x = {}", "x += (y,)", "x = [*y]", "x = {1: y}", "x = {y}", "x = [a for a in b]",
+            "x = (a for a in b)", "x = f'{y}'", "x = lambda: 1", "x = yield", "x, y = z", "del x.y",
+            "return f()", "global x", "with other: pass", "with self.leaf: pass", "import m",
+            "x = a if f() else b", "if a:\n    f()"]  # fmt: skip
 
 
 def within(body: str, lock: str = "self._leaf") -> str:

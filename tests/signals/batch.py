@@ -22,11 +22,10 @@ from types import FrameType
 from typing import Any
 
 import syncws
-
-from .calls import CALLS, HANDLERS, Call, Dropped
-from .points import Place, Points
-from .server import Server
-from .stage import Faults, Interrupted, Stage
+from tests.signals.calls import CALLS, HANDLERS, Call, Dropped
+from tests.signals.points import Place, Points
+from tests.signals.server import Server
+from tests.signals.stage import Faults, Interrupted, Stage
 
 # Seconds after which the interrupted call, and all that is looked at after it, counts as hung.
 HANG = 6.0

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import syncws
-
-from .stage import MAY_LOSE_ONE, OPTIONS, SOON, Interrupted, Stage
+from tests.signals.stage import MAY_LOSE_ONE, OPTIONS, SOON, Interrupted, Stage
 
 BRIEF = 0.02  # what calls in a handler may wait
 
@@ -231,13 +230,14 @@ if CLOSES_WITH_TIMEOUT:
         "conn", _conn(), _closing(lambda s: s.links["conn"].target.close(timeout=0.5), aborted=True)
     )
 if ABORTS:
-    CALLS["abort"] = Call(
-        "conn", _conn(), _closing(lambda s: s.links["conn"].target.abort(), aborted=True)
-    )
+    CALLS["abort"] = Call("conn", _conn(), _closing(lambda s: s.links["conn"].target.abort(), aborted=True))
     CALLS["ws_abort"] = Call("ws", _ws, _closing(lambda s: s.links["ws"].target.abort(), "ws", aborted=True))
 if WAITS_OPEN:
     CALLS["ws_wait_open"] = Call(
-        "", lambda s: s.link("ws", "/slow").construct(), lambda s: s.links["ws"].target.wait_open(), waits=True
+        "",
+        lambda s: s.link("ws", "/slow").construct(),
+        lambda s: s.links["ws"].target.wait_open(),
+        waits=True,
     )
 
 

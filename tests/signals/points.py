@@ -82,9 +82,7 @@ class Points:
             self._monitor()
 
     @contextmanager
-    def watching(
-        self, at: int, strike: Strike, threads: Callable[[], bool] | None = None
-    ) -> Iterator[None]:
+    def watching(self, at: int, strike: Strike, threads: Callable[[], bool] | None = None) -> Iterator[None]:
         """Strike at point `at` (never, when it is negative) of what the block does on this thread, or on
         the threads for which `threads()`, called on each, is true."""
         self.count, self.struck, self._at, self._strike = 0, None, at, strike
@@ -196,7 +194,8 @@ class Points:
 
     def _on_jump(self, code: CodeType, offset: int, destination: int) -> None:
         if destination < offset and self._is_watched():
-            line = next(itertools.islice(code.co_positions(), offset // 2, None))[0]
+            positions: Any = code.co_positions()  # type: ignore[attr-defined, unused-ignore]
+            line = next(itertools.islice(positions, offset // 2, None))[0]
             self._pass(sys._getframe(1), line or 0)
 
     # CPython 3.10, 3.11 and PyPy. Calls of classes have no event of their own: there, and at jumps, the trace

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 from collections.abc import Callable, Iterator
-from types import TracebackType
+from typing import Any
 
 
 def helper(number: int) -> int:
@@ -13,7 +13,7 @@ def helper(number: int) -> int:
 
 
 def numbers(count: int) -> Iterator[int]:
-    for number in range(count):
+    for number in range(count):  # noqa: UP028 - a generator that is gone on with is the point
         yield number
 
 
@@ -31,7 +31,7 @@ class SafeLock:
 
     __slots__ = ("__exit__", "lock")
 
-    __exit__: Callable[[type[BaseException] | None, BaseException | None, TracebackType | None], None]
+    __exit__: Any
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -60,7 +60,7 @@ def a_bit_of_everything() -> bytes:
         items.rotate(1)
     number = Thing().doubled
     collections.deque((1, 2), 0)
-    for number in numbers(2):
+    for number in numbers(2):  # noqa: B007
         pass
     while number < 3:
         number += 1
@@ -71,7 +71,7 @@ def a_bit_of_everything() -> bytes:
         listed.remove(9)
     except ValueError:
         text = str(number)
-    text = f"{number}"
+    text = f"{number}"  # noqa: F841
     (taken,) = map(collections.deque.popleft, (items,))
     items.append(taken)
     threading.Lock()
@@ -118,6 +118,8 @@ def return_unpacked(source: collections.deque[int]) -> int:
 
 
 def append_result(
-    call: Callable[[collections.deque[int]], int], source: collections.deque[int], target: collections.deque[int]
+    call: Callable[[collections.deque[int]], int],
+    source: collections.deque[int],
+    target: collections.deque[int],
 ) -> None:
     target.append(call(source))

@@ -31,7 +31,7 @@ class Session:
 
     def __init__(self, server: Server, connection: socket.socket) -> None:
         self.received: list[bytes] = []
-        self.asked = 0
+        self._asked: list[int] = []
         self.close_code: int | None = None
         self.ended = threading.Event()
         self.path = ""
@@ -42,11 +42,15 @@ class Session:
         self._pushed = 0
         self._in_parts = False
 
-    # For other threads.
+    # For other threads, and for handlers and finalizers on them.
+
+    @property
+    def asked(self) -> int:
+        return sum(self._asked)
 
     def push(self, count: int, delay: float = 0.0, *, in_parts: bool = False) -> None:
         """Send the next `count` numbers, each as a message."""
-        self.asked += count
+        self._asked.append(count)
         self._server.later(delay, lambda: self._push(count, in_parts))
 
     def say_close(self, code: int, delay: float = 0.0) -> None:

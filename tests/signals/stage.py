@@ -7,6 +7,7 @@ anything of the package but its public names.
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import sys
 import threading
@@ -15,8 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import syncws
-
-from .server import Server, Session
+from tests.signals.server import Server, Session
 
 # How long what must happen may take. All waits of the runs themselves are far shorter.
 SOON = 2.0
@@ -57,8 +57,8 @@ class Link:
         self.path = path
         self.target: Any = None
         self.session: Session | None = None
-        self.tried = 0  # numbers given to send()
-        self.sizes: list[int] = []
+        self._numbers = itertools.count()
+        self.sizes: dict[int, int] = {}  # of what was given to send()
         self.sent: list[int] = []  # those of which it returned
         self.received: list[int] = []
         self.closing = False  # somebody may have closed it: what comes later may be refused
@@ -83,7 +83,7 @@ class Link:
         self.stage.until(lambda: self.target.readyState != 0, "the WebSocket did not open")
         return self.found()
 
-    def handlers(self) -> dict[str, Callable[[Any], None]]:
+    def handlers(self) -> dict[str, Any]:
         def on_message(event: Any) -> None:
             self.note(event.data)
 
@@ -101,17 +101,15 @@ class Link:
     # Using it.
 
     def send(self, size: int = 0) -> None:
-        number = self.tried
-        self.tried += 1
+        number = next(self._numbers)
         text = f"{number}|" + "x" * size
-        self.sizes.append(len(text))
+        self.sizes[number] = len(text)
         self.target.send(text)
         self.sent.append(number)
 
     def send_parts(self) -> None:
-        number = self.tried
-        self.tried += 1
-        self.sizes.append(0)
+        number = next(self._numbers)
+        self.sizes[number] = 0
         self.sends_parts = True
         self.target.send([f"{number}|", "a", "b"])
         self.sends_parts = False

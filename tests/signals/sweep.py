@@ -4,8 +4,8 @@
     python -m tests.signals.sweep --replay send:conn_close:12
     tox -e signals
 
-The promise is `interface.md`'s: any call may be made from a signal handler or a finalizer, whatever it has
-interrupted; a handler that raises leaves every call at once; no message is lost or doubled.
+The promise: any call may be made from a signal handler or a finalizer, whatever it has interrupted; a handler
+that raises leaves every call at once; no message is lost or doubled.
 
 **Points.** CPython runs a signal handler on the main thread when a function starts, after calls, and at jumps
 backwards. `points.py` has the interpreter call a function of ours at each of those places in the package's
@@ -16,7 +16,7 @@ for point 1, and so on, until a run ends before its point. Points below 0 are re
 steps, each line is a point as well.
 
 **Handlers.** They return after one call of the API (a send, a close, a receive, of the same connection, of
-another, of a `WebSocket`), or they raise (`raise`, `close_and_raise`), or the same call is made by a finalizer
+another, of a `WebSocket`), or they raise (`raise`, `close_and_raise`), or a finalizer makes the same call
 (``del_…``), also on the package's own threads (`threads`). Some calls may not wait there: they may raise
 `RuntimeError`, where `calls.py` says so under `refuses`; closing begins and returns.
 
@@ -47,7 +47,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .calls import pairs
+from tests.signals.calls import pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 ENOUGH_FAILURES = 3
@@ -211,16 +211,18 @@ def report(results: list[Result], missing: int) -> None:
         failed = f"{len(result.failures)}" if first else ""
         line = f"{result.call:<18}{result.handler:<24}{result.points:>7}{result.total:>6}"
         print(f"{line}{result.seconds:>7.1f}{failed:>8}  {place}".rstrip())
-    failed = [result for result in results if result.failures]
+    bad = sum(1 for result in results if result.failures)
     points = sum(result.points for result in results)
-    print(f"\n{points} interruptions, {len(failed)} of {len(results)} pairs failed, {missing} were not reached")
+    print(f"\n{points} interruptions, {bad} of {len(results)} pairs failed, {missing} were not reached")
     kinds = collections.Counter(f.text.split(";")[0][:70] for r in results for f in r.failures)
     for text, count in kinds.most_common(12):
         print(f"{count:>5}  {text}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.signals.sweep", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.signals.sweep", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("names", nargs="*", help='a call ("send"), or a call and a handler ("send:raise")')
     parser.add_argument("--quick", action="store_true", help="some points of each pair, at random")
     parser.add_argument("--seed", type=int, default=None, help="for --quick; printed")

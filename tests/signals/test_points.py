@@ -1,4 +1,4 @@
-"""The points of the sweep are the places at which real signals are met, and an exception there does the same."""
+"""The points of the sweep are where real signals are met, and an exception there does the same."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
-from tests.signals.points import PYPY, Place, Points
 from tests.signals import sample
+from tests.signals.points import PYPY, Place, Points
 
 FILE = str(Path(sample.__file__))
 SECONDS = 4.0
@@ -121,7 +122,8 @@ def test_exceptions_lose_an_item_on_its_way_where_real_ones_do(
     points: Points, name: str, harmful: bool
 ) -> None:
     kind = list if name == "peek_append_del" else collections.deque
-    source, target = kind([0]), kind()
+    source: Any = kind([0])
+    target: Any = kind()
 
     def call() -> None:
         getattr(sample, name)(source, target)
