@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ._engine.dispatcher import Dispatch, hand_over
 from ._engine.engine import is_process_ending
@@ -54,6 +54,9 @@ class LossEvent(CloseEvent[TargetT]):
 
     def __repr__(self) -> str:
         return f"{super().__repr__()[:-1]}, retry_in={self.retry_in}, unsent={self.unsent})"
+
+
+Self = TypeVar("Self", bound="ReconnectingWebSocket")
 
 
 class ReconnectingWebSocket(ReadyStates, EventTarget):
@@ -227,7 +230,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
         self._thread.join()
 
-    def __enter__(self) -> ReconnectingWebSocket:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(

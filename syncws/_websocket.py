@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ._engine.dispatcher import Dispatch, Worker
 from ._engine.engine import Engine, is_process_ending
@@ -31,6 +31,8 @@ from ._log import log
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import Message, Part, check_close, encode_message
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
+
+Self = TypeVar("Self", bound="WebSocket")
 
 
 class WebSocket(ReadyStates, EventTarget):
@@ -275,7 +277,7 @@ class WebSocket(ReadyStates, EventTarget):
         if not self._engine.join_threads(timeout):
             raise TimeoutError(f"{self!r} did not close within {timeout} s")
 
-    def __enter__(self) -> WebSocket:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(

@@ -78,7 +78,7 @@ def parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def hints(call: Callable[..., Any]) -> dict[str, Any]:
-    return typing.get_type_hints(call.__init__ if isinstance(call, type) else call)
+    return typing.get_type_hints(vars(call)["__init__"] if isinstance(call, type) else call)
 
 
 @pytest.mark.parametrize("call", CALLS)
