@@ -1,4 +1,4 @@
-"""`connect` and `Connection`: the pull face, for code that waits rather than is called.
+"""`connect` and `Connection`: the blocking API, for code that waits rather than is called.
 
 Owns: nothing of its own; what was received waits in `_inbox`. Runs on: any thread. Must not import: sockets,
 the reader, the worker.
