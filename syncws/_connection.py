@@ -26,9 +26,9 @@ from ._engine.options import (
     ssl,
 )
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._protocol.frames import FIN, Buffer, Close, CloseCode, Opcode
+from ._protocol.frames import FIN, Buffer, CloseCode, CloseFrame, Opcode
 from ._protocol.http11 import Response
-from ._protocol.messages import check_close, encode_message
+from ._protocol.messages import encode_message, validate_close
 from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
@@ -154,7 +154,7 @@ class Connection(ReadyStates):
     @property
     def bufferedAmount(self) -> int:
         """Bytes given to `send` and not yet handed to the network, without framing, before compression."""
-        return self._writer.buffered
+        return int(self._writer.buffered)
 
     # Methods.
 
@@ -290,7 +290,7 @@ class Connection(ReadyStates):
             InvalidAccessErr: the code is neither 1000, nor 3000 to 4999, nor None.
             SyntaxErr: the reason is over 123 bytes of UTF-8 or holds a lone surrogate, or has no code.
         """
-        close = check_close(code, reason)
+        close = validate_close(code, reason)
         if not self._close_called:
             self._close_called = True
             try:
@@ -324,7 +324,7 @@ class Connection(ReadyStates):
 
     def _close_in_a_hurry(self, why: str) -> None:
         if self._inbox.opening is not None:
-            self._engine.close(Close(CloseCode.GOING_AWAY))
+            self._engine.close(CloseFrame(CloseCode.GOING_AWAY))
             self._close_called = True
             if self._engine.join_threads(_HURRIED_SECONDS):
                 return

@@ -30,7 +30,7 @@ from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, M
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import check_close
+from ._protocol.messages import validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
 from ._websocket import WebSocket
@@ -216,7 +216,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """As `WebSocket.close`, and for good: no connection is made after this. Returns at once."""
-        check_close(code, reason)
+        validate_close(code, reason)
         self._stopped.set()
         self._present.close(code, reason)
 

@@ -29,7 +29,7 @@ from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, M
 from ._exceptions import InvalidStateErr, WebSocketError
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import Message, Part, check_close, encode_message
+from ._protocol.messages import Message, MessagePart, encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 Self = TypeVar("Self", bound="WebSocket")
@@ -245,7 +245,7 @@ class WebSocket(ReadyStates, EventTarget):
             InvalidAccessErr: another code.
             SyntaxErr: the reason is too long or holds a lone surrogate, or comes without a code.
         """
-        close = check_close(code, reason)
+        close = validate_close(code, reason)
         with self._state_lock:
             state = self._ready_state
             if state in (CLOSING, CLOSED):
@@ -324,7 +324,7 @@ class WebSocket(ReadyStates, EventTarget):
         self._hold_or_let_go()
         self._fire_task(Event("open"))
 
-    def _on_messages(self, messages: Iterator[Message | Part], time_stamp: float) -> None:
+    def _on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None:
         origin, writer, fire = self._origin, self._writer, self._fire
         for data in messages:
             # WHATWG, *when a message has been received*, step 1: a callback may have closed.

@@ -12,15 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import trustme
 
-# A thread that has said its last word may still be on its last instructions.
-LEFTOVER_SECONDS = 5.0
-
-DESCRIPTORS = Path("/proc/self/fd")
+from tests.support.leftovers import open_descriptors
+from tests.support.waiting import SECONDS
 
 
 def _is_loopback(host: object) -> bool:
@@ -58,27 +55,22 @@ sys.addaudithook(_without_network)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _descriptors() -> dict[str, str]:
-    found = {}
-    if DESCRIPTORS.is_dir():
-        for number in os.listdir(DESCRIPTORS):
-            with suppress(OSError):  # the listing's own descriptor, and what another thread closes just now
-                found[number] = os.readlink(DESCRIPTORS / number)
-    return found
-
-
 @pytest.fixture(autouse=True)
 def nothing_outlives_the_test() -> Iterator[None]:
-    threads, descriptors = set(threading.enumerate()), _descriptors()
+    """Wait after each test until the threads and descriptors that began in it are gone, which must be soon.
+
+    A call returns at its outcome, so that the threads of a connection may end a little later.
+    """
+    threads, descriptors = set(threading.enumerate()), open_descriptors()
 
     def left() -> list[str]:
         names = [t.name for t in threading.enumerate() if t not in threads and t.name.startswith("syncws")]
-        return names + [f"{n} {to}" for n, to in _descriptors().items() if descriptors.get(n) != to]
+        return names + [f"{n} {to}" for n, to in open_descriptors().items() if descriptors.get(n) != to]
 
     yield
-    until = time.monotonic() + LEFTOVER_SECONDS
+    until = time.monotonic() + SECONDS
     while (leftover := left()) and time.monotonic() < until:
-        threading.Event().wait(0.01)
+        threading.Event().wait(0.002)
     assert not leftover
 
 

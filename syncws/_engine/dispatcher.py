@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from .._log import Fields, log_exception
-from .._protocol.messages import Message, Part
+from .._protocol.messages import Message, MessagePart
 from .event_queue import Closed, Closing, Entry, EventQueue, Opening
 from .primitives import Condition
 
@@ -31,14 +31,14 @@ ASSIGNMENT_SECONDS = 0.0002
 
 
 # An entry of the queue, its messages as an iterator, which knows how far it is.
-_Entry = Iterator["Message | Part"] | Opening | Closing | Closed
+_Entry = Iterator["Message | MessagePart"] | Opening | Closing | Closed
 
 
 class Target(Protocol):
     """What the worker dispatches to. Each call can be repeated when Ctrl-C has cut it short."""
 
     def _on_opening(self, opening: Opening) -> None: ...
-    def _on_messages(self, messages: Iterator[Message | Part], time_stamp: float) -> None: ...
+    def _on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None: ...
     def _on_closing(self) -> None: ...
     def _on_closed(self, closed: Closed) -> None: ...
     def _raise_interrupt(self) -> None: ...

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._exceptions import ConnectionClosed, WebSocketError
-from .._protocol.frames import Close, CloseCode
-from .._protocol.handshake import Asked, make_key
+from .._protocol.frames import CloseCode, CloseFrame
+from .._protocol.handshake import HandshakeRequest, make_key
 from .._protocol.url import URL
 from .event_queue import Closed, EventQueue
 from .options import Options
@@ -76,7 +76,7 @@ class Engine:
             from .._transport import tls  # noqa: F401
         self.name = f"syncws-{next(_numbers)}"
         self.log_fields = {"connection": self.name, "url": url.public}
-        asked = Asked(
+        asked = HandshakeRequest(
             url=url,
             key=make_key(),
             protocols=protocols,
@@ -141,7 +141,7 @@ class Engine:
         """How long the connection was open, once it has ended."""
         return self._reader.open_seconds
 
-    def close(self, close: Close, finish: bool = False) -> None:
+    def close(self, close: CloseFrame, finish: bool = False) -> None:
         """Begin the closing handshake: `close` goes out behind all that is queued; with `finish` also behind
         what waits for the end of a message in fragments."""
         self.writer.close(close, finish=finish)
@@ -217,7 +217,7 @@ class Engine:
     def say_goodbye(self) -> None:
         """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""
         if self._reader.is_open:
-            self.close(Close(CloseCode.GOING_AWAY))
+            self.close(CloseFrame(CloseCode.GOING_AWAY))
         else:
             self.abandon("the process ends")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .._protocol.http11 import Response
-from .._protocol.messages import Message, Part
+from .._protocol.messages import Message, MessagePart
 from .primitives import Condition
 
 
@@ -42,7 +42,7 @@ class Closed:
     error: BaseException | None = None
 
 
-Entry = list[Message | Part] | Opening | Closing | Closed
+Entry = list[Message | MessagePart] | Opening | Closing | Closed
 
 
 class EventQueue:

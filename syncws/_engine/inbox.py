@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from .._protocol.messages import Message, Part
+from .._protocol.messages import Message, MessagePart
 from .event_queue import Closed, Closing, EventQueue, Opening
 
 
@@ -36,8 +36,8 @@ class Inbox:
         self._taker: int | None = None
         # What has come of a message that is not whole, to be joined when it is; or, where somebody streams
         # it, what he has not taken yet; or nothing, where he left it early.
-        self._parts: list[Part] = []
-        self._streamed: list[Part] | None = None
+        self._parts: list[MessagePart] = []
+        self._streamed: list[MessagePart] | None = None
         self._skipping = False
 
     def after_fork(self, closed: Closed | None) -> None:
@@ -157,16 +157,16 @@ class Inbox:
             del taken[0]
         return came
 
-    def _store(self, entry: list[Message | Part]) -> None:
+    def _store(self, entry: list[Message | MessagePart]) -> None:
         """Store the beginning of `entry`, and remove it there.
 
         Ctrl-C comes after a call or a jump, never after an operator: between storing and removing there are
         only these, so that nothing is lost or doubled.
         """
         part = entry[0]
-        if not isinstance(part, Part):
+        if not isinstance(part, MessagePart):
             # Only the first and the last can be parts: what lies between arrived at once.
-            count = len(entry) - isinstance(entry[-1], Part)
+            count = len(entry) - isinstance(entry[-1], MessagePart)
             messages = self.messages
             messages += entry[:count]  # type: ignore[arg-type]
             del entry[:count]
@@ -190,7 +190,7 @@ class Inbox:
             del entry[0]
 
 
-def _join(parts: list[Part]) -> Message:
+def _join(parts: list[MessagePart]) -> Message:
     """The whole message."""
     if isinstance(parts[0].data, str):
         return "".join(part.data for part in parts)  # type: ignore[misc]

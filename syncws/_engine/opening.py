@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError, printable
-from .._protocol.handshake import Agreed, Asked, check_response
+from .._protocol.handshake import HandshakeRequest, HandshakeResult, check_response
 from .._protocol.http11 import Response, ResponseParser, get_all
-from .._transport import dialer
-from .._transport.poller import READ, WRITE, Waiter
+from .._transport import dialer, resolver
+from .._transport.poller import READ, WRITE, OpenTimeoutError, Poller
 from .._transport.stream import Stream
 from .options import Options
 
@@ -38,7 +38,7 @@ class Opened:
     """An open connection: the stream, what was agreed, and the first bytes after the answer."""
 
     stream: Stream
-    agreed: Agreed
+    agreed: HandshakeResult
     rest: bytes
 
 
@@ -46,7 +46,7 @@ class Opening:
     """One attempt."""
 
     def __init__(
-        self, asked: Asked, options: Options, waiter: Waiter, check: Callable[[], None], name: str
+        self, asked: HandshakeRequest, options: Options, waiter: Poller, check: Callable[[], None], name: str
     ) -> None:
         """`check` is called before each wait; it raises when the attempt was abandoned."""
         self._asked = asked
@@ -55,7 +55,7 @@ class Opening:
         self._check = check
         self._name = name
         self._doing = ""
-        self.deadline: float | None = None
+        self.at: float | None = None
         self.stream: Stream | None = None  # as soon as there is one
 
     def run(self) -> Opened:
@@ -65,10 +65,10 @@ class Opening:
         (the answer); each says what was tried and what came back.
         """
         if self._options.open_timeout is not None:
-            self.deadline = time.monotonic() + self._options.open_timeout
+            self.at = time.monotonic() + self._options.open_timeout
         url = self._asked.url
         self._doing = f"looking up {url.hostname!r}"
-        addresses = dialer.resolve(url.hostname, url.effective_port, self, self._name)
+        addresses = resolver.resolve(url.hostname, url.effective_port, self, self._name)
         self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
         sock = dialer.connect(addresses, url.hostname, self)
         stream = self.stream = Stream(sock)
@@ -76,7 +76,7 @@ class Opening:
             if url.secure:
                 stream = self.stream = self._start_tls(sock)
             # A request with large headers may have to wait for the server to take it.
-            stream.patience = lambda: self.wait(sock, WRITE)
+            stream.wait_writable = lambda: self.wait(sock, WRITE)
             self._doing = "waiting for the answer to the opening handshake"
             with contextlib.suppress(
                 ConnectionError
@@ -85,13 +85,13 @@ class Opening:
             response, rest = self._read_head(stream)
             if response.status != 101:
                 raise self._refusal(stream, response, rest)
-            stream.patience = None
+            stream.wait_writable = None
             return Opened(stream, check_response(self._asked, response), rest)
         except BaseException:
             stream.close()
             raise
 
-    # What `_dial` needs of its `Patience`.
+    # What `resolver` and `dialer` need: an `OpeningDeadline`.
 
     def wake(self) -> None:
         self._waiter.wake()
@@ -106,7 +106,7 @@ class Opening:
             now = self._check_time()
             if until is not None and now >= until:
                 return False
-            ends = [end for end in (self.deadline, until) if end is not None]
+            ends = [end for end in (self.at, until) if end is not None]
             if self._waiter.wait(sock, events, min(ends) - now if ends else None):
                 return True
             if sock is None:
@@ -116,8 +116,8 @@ class Opening:
         """Raise when the attempt was abandoned or its time is over; else say what time it is."""
         self._check()
         now = time.monotonic()
-        if self.deadline is not None and now >= self.deadline:
-            raise dialer.OpenTimeoutError(
+        if self.at is not None and now >= self.at:
+            raise OpenTimeoutError(
                 f"{self._asked.url.public} was not open within "
                 f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
             )
@@ -172,7 +172,7 @@ class Opening:
             try:
                 data = self._receive(stream)
             except OSError as error:
-                if isinstance(error, dialer.OpenTimeoutError):
+                if isinstance(error, OpenTimeoutError):
                     raise
                 text = f"the connection was lost while {self._doing}: {error}"
                 raise ConnectionLost(self._lost(text, parser.received)) from error

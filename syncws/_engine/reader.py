@@ -17,11 +17,11 @@ from .._exceptions import ConnectionLost, WebSocketError
 from .._log import Fields, log, log_exception
 from .._protocol.decoder import Decoder
 from .._protocol.encoder import Encoder
-from .._protocol.frames import Close, CloseCode, Opcode
-from .._protocol.handshake import Asked
+from .._protocol.frames import CloseCode, CloseFrame, Opcode
+from .._protocol.handshake import HandshakeRequest
 from .._protocol.keepalive import Keepalive
 from .._protocol.permessage_deflate import Deflater, Inflater
-from .._transport.poller import READ, Waiter
+from .._transport.poller import READ, ForkedError, Poller
 from .._transport.stream import Stream
 from .event_queue import Closed, EventQueue
 from .event_queue import Closing as ClosingRecord
@@ -29,6 +29,7 @@ from .event_queue import Opening as OpeningRecord
 from .opening import Opened, Opening
 from .options import Options
 from .pending_pings import Pongs
+from .primitives import stay
 from .writer import Writer
 
 # A read begins small, so that an idle connection costs little, and doubles while the network fills it.
@@ -55,7 +56,7 @@ class Reader:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: HandshakeRequest,
         options: Options,
         queue: EventQueue,
         writer: Writer,
@@ -73,7 +74,7 @@ class Reader:
         self._name = name
         self._log_fields = log_fields
         self._in_parts = in_parts
-        self._waiter: Waiter | None = None
+        self._waiter: Poller | None = None
         self._attempt: Opening | None = None
         self._abandoned: str | None = None
         self._abandon_code: int = CloseCode.GOING_AWAY
@@ -140,13 +141,15 @@ class Reader:
         stream = None
         closed = _failed(WebSocketError("the reader ended"))
         try:
-            self._waiter = Waiter()
+            self._waiter = Poller()
             self._attempt = Opening(
                 self._asked, self._options, self._waiter, self._check_abandoned, self._name
             )
             opened = self._attempt.run()
             stream = opened.stream
             closed = self._converse(opened)
+        except ForkedError:
+            stay()
         except (OSError, WebSocketError) as error:
             closed = _failed(error)
         except BaseException as error:
@@ -196,7 +199,7 @@ class Reader:
                 self._handle(decoder, opened.rest)
             while decoder.ended is None:
                 self._handle(decoder, self._receive(stream, keepalive, decoder.has_more))
-            if isinstance(decoder.ended, Close):
+            if isinstance(decoder.ended, CloseFrame):
                 return self._answer_close(stream, decoder.ended)
             raise _FailError(decoder.ended, decoder.ended.close_code)
         except _FailError as failure:
@@ -232,7 +235,7 @@ class Reader:
             paused = self._close_asked_at is None and self._queue.is_full()
             if paused:
                 # Our own pause must not count against the pong, which may lie unread behind it.
-                keepalive.heard()
+                keepalive.activity()
             if paused or (stream.drained and not has_more):
                 self._waiter.wait(None if paused else stream.socket, READ, timeout)
             if paused:
@@ -248,7 +251,7 @@ class Reader:
             if stream.output_pending:
                 self._writer.nudge()
             if data:
-                keepalive.heard()
+                keepalive.activity()
                 self._adapt_read_size(stream, len(data))
                 return data
             if data is not None:
@@ -267,8 +270,8 @@ class Reader:
         writer = self._writer
         if self._released:
             # WHATWG 5 wants no code in this Close; browsers say 1001, as at the end of a page, and so do we.
-            writer.close(Close(CloseCode.GOING_AWAY))
-        expires = keepalive.expires(writer.ping_left_at, stream.progress_at)
+            writer.close(CloseFrame(CloseCode.GOING_AWAY))
+        expires = keepalive.deadline(writer.ping_left_at, stream.progress_at)
         if expires is not None and now >= expires:
             silence = f"nothing came within ping_timeout={self._options.ping_timeout} s of a ping"
             raise _FailError(TimeoutError(f"{self._asked.url.public}: {silence}"), CloseCode.INTERNAL_ERROR)
@@ -289,7 +292,7 @@ class Reader:
             return None
         return self._close_asked_at + self._options.close_timeout
 
-    def _answer_close(self, stream: Stream, close: Close) -> Closed:
+    def _answer_close(self, stream: Stream, close: CloseFrame) -> Closed:
         """The server's Close has come: answer it if need be, and let the server end TCP (RFC 6455 7.1.1)."""
         code = CloseCode.NO_STATUS if close.code is None else close.code
         self.ending = Closed(code, close.reason, was_clean=True)
@@ -297,7 +300,7 @@ class Reader:
         if self._close_asked_at is None:
             self._let_catch_up()
             self._close_asked_at = time.monotonic()
-        self._writer.close(Close(close.code))
+        self._writer.close(CloseFrame(close.code))
         self._await_end(stream, self._close_deadline(), lambda: self._abandoned is not None)
         return self.ending
 
@@ -305,7 +308,7 @@ class Reader:
         """Fail the connection (RFC 6455 7.1.7): send a Close frame, then take nothing more in."""
         self.ending = _failed(error)
         self._let_catch_up()
-        self._writer.close(Close(code, _shorten(str(error))), half_close=True)
+        self._writer.close(CloseFrame(code, _shorten(str(error))), half_close=True)
         until = time.monotonic() + min(LINGER_SECONDS, self._options.close_timeout or LINGER_SECONDS)
         deadline = self._close_deadline()
         if self._abandoned is not None and self._close_asked_at is not None:

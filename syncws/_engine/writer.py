@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable
 
 from .._exceptions import BufferFull
-from .._protocol.encoder import PIECE, Encoder
-from .._protocol.frames import FIN, Close, Opcode
+from .._protocol.encoder import MAX_WRITE, Encoder
+from .._protocol.frames import FIN, CloseFrame, Opcode
+from .._transport.poller import ForkedError
 from .._transport.stream import Stream
-from .primitives import Condition
+from .primitives import Condition, stay
 from .writer_pool import shared_pool
 
 # Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
@@ -28,7 +29,7 @@ MAX_CONTROLS = 4096
 STREAM_WINDOW = 2**20
 
 # What a step of the writer sends: the messages, their bytes, and the Close frame behind them.
-_Work = tuple[list[tuple[int, bytes]], int, "Close | None"]
+_Work = tuple[list[tuple[int, bytes]], int, "CloseFrame | None"]
 
 
 class Writer:
@@ -71,7 +72,7 @@ class Writer:
         self._deferred: list[tuple[int, bytes]] = []
         self._deferred_bytes = 0
         self._controls: list[tuple[int, bytes]] = []
-        self._close: Close | None = None
+        self._close: CloseFrame | None = None
         self._finishing = False  # the Close waits for the end of the message in fragments
         self._half_close = False
         self._stream: Stream | None = None
@@ -185,7 +186,7 @@ class Writer:
             if self._idle:
                 self._wake()
 
-    def close(self, close: Close, half_close: bool = False, finish: bool = False) -> None:
+    def close(self, close: CloseFrame, half_close: bool = False, finish: bool = False) -> None:
         """Queue a Close frame behind the data, unless there is one already; nothing is accepted after it.
 
         `half_close` ends the output right after it, as a failing connection does. With `finish`, messages
@@ -289,6 +290,8 @@ class Writer:
                         self._serving = False
                     self.pool.submit(self)
                     return
+        except ForkedError:
+            stay()
         except OSError as error:
             self.error = error  # the reader learns of the loss by itself, and tells it
             self._finish()
@@ -332,12 +335,12 @@ class Writer:
         return bool(self._items or self._controls or close or stream.output_pending)
 
     def _send(
-        self, stream: Stream, items: list[tuple[int, bytes]], waiting: int, close: Close | None
+        self, stream: Stream, items: list[tuple[int, bytes]], waiting: int, close: CloseFrame | None
     ) -> None:
         """Send in as few calls as that takes."""
         stream.flush()
         self._send_controls(stream)
-        if waiting < PIECE and not self._encoder.compresses:
+        if waiting < MAX_WRITE and not self._encoder.compresses:
             if items:
                 stream.send(self._encoder.frames(items))
                 self._count_sent(waiting)
@@ -365,17 +368,17 @@ class Writer:
             self.ping_left_at = time.monotonic()
 
     def _send_items(self, stream: Stream, items: list[tuple[int, bytes]]) -> None:
-        """Send messages in calls of about `PIECE` bytes, with control frames in between."""
+        """Send messages in calls of about `MAX_WRITE` bytes, with control frames in between."""
         batch: list[tuple[int, bytes]] = []
         batched = on_wire = 0
         for item in items:
             first, payload = self._encoder.compress(*item)
-            if on_wire + len(payload) >= PIECE and batch:
+            if on_wire + len(payload) >= MAX_WRITE and batch:
                 stream.send(self._encoder.frames(batch))
                 self._count_sent(batched)
                 batch, batched, on_wire = [], 0, 0
                 self._send_controls(stream)
-            if len(payload) >= PIECE:
+            if len(payload) >= MAX_WRITE:
                 compressed = payload is not item[1]
                 for piece, size in self._encoder.pieces(first, payload):
                     stream.send(piece)

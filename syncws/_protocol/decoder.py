@@ -1,106 +1,146 @@
 """Bytes in, messages out: frames, fragments, text and compression checked as they arrive (RFC 6455 5).
 
-Owns: the read side's protocol state. Runs on: the reader thread alone. Must not import: anything with I/O
-or threads.
+Owns: the read side's protocol state. Runs on: the reader thread, or whoever reads in its place; one thread at
+a time. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations
 
 import codecs
 import io
+from collections.abc import Iterator
 
-from .._exceptions import ProtocolError
-from .frames import FIN, MASKED, RSV1, RSV_BITS, Close, CloseCode, Opcode, may_travel
-from .messages import Message, Part
+from .._exceptions import ProtocolError, printable
+from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
+from .messages import Message, MessagePart
 from .permessage_deflate import Inflater
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY
-# What compressed messages may inflate to before `feed` leaves the rest for later: one read from the network
-# can hold many, each within max_size, and together a thousand times their size.
-ENOUGH_INFLATED = 1024 * 1024
+
+# How much compressed data may inflate to before `feed` leaves the rest for later: one read from the network
+# can hold a thousand times its size, and pings and deadlines must not wait for all of it.
+INFLATE_PER_FEED = 1024 * 1024
+# What a step of inflating counts as at the least: one that gives nothing takes some microseconds, too.
+LEAST_STEP = 256
+
+# The largest part of a message that is given in parts, in bytes.
+LARGEST_PART = 256 * 1024
+
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class _Assembly:
     """A message that is still arriving."""
 
+    __slots__ = ("_buffer", "_single", "_utf8", "compressed", "held", "in_parts", "size")
+
     def __init__(self, opcode: int, compressed: bool) -> None:
         self.compressed = compressed
-        self.size = 0
+        self.size = 0  # of the whole message so far
+        self.held = 0  # of what was not given in parts
         self.in_parts = False
         self._utf8 = _make_utf8_decoder() if opcode == Opcode.TEXT else None
-        self._text = io.StringIO(newline="")
-        self._binary = io.BytesIO()
+        # What came first stays as it is, since most often nothing follows it. A list of all that came would
+        # cost fifty bytes for each byte of a message that arrives byte by byte; a buffer does not.
+        self._single: Message | None = None
+        self._buffer: io.StringIO | io.BytesIO | None = None
 
     def write(self, data: bytes) -> None:
         self.size += len(data)
+        self.held += len(data)
         if self._utf8 is None:
-            self._binary.write(data)
-        else:
-            self._text.write(self._utf8.decode(data))
-            pending = self._utf8.getstate()[0]
-            if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
-                # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
-                self._utf8.decode(b"", True)
+            self._collect(data)
+            return
+        self._collect(self._utf8.decode(data))
+        pending = self._utf8.getstate()[0]
+        if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
+            # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
+            self._utf8.decode(b"", True)
 
-    def finish(self) -> Message | Part:
+    def finish(self) -> Message:
+        """What is held of the message, which is whole now."""
         if self._utf8 is not None:
-            self._text.write(self._utf8.decode(b"", True))
-        data = self._collected()
-        return Part(data, final=True) if self.in_parts else data
+            self._utf8.decode(b"", True)  # raises when a character is cut
+        return self.take()
 
-    def take_part(self) -> Part | None:
-        """What has come since the last part; None when nothing has."""
-        data = self._collected()
+    def take(self) -> Message:
+        """What is held; nothing of it is held any more."""
+        if self._buffer is not None:
+            data: Message = self._buffer.getvalue()
+        elif self._single is not None:
+            data = self._single
+        else:
+            data = b"" if self._utf8 is None else ""
+        self._single = self._buffer = None
+        self.held = 0 if self._utf8 is None else len(self._utf8.getstate()[0])
+        return data
+
+    def _collect(self, data: Message) -> None:
         if not data:
-            return None
-        self.in_parts = True
-        self._text, self._binary = io.StringIO(newline=""), io.BytesIO()
-        return Part(data, final=False)
-
-    def _collected(self) -> Message:
-        return self._binary.getvalue() if self._utf8 is None else self._text.getvalue()
+            return
+        if self._buffer is None:
+            if self._single is None:
+                self._single = data
+                return
+            self._buffer = io.BytesIO() if self._utf8 is None else io.StringIO(newline="")
+            self._buffer.write(self._single)  # type: ignore[arg-type]
+            self._single = None
+        self._buffer.write(data)  # type: ignore[arg-type]
 
 
 class Decoder:
     """The receiving half of the protocol.
 
     Attributes:
+        streaming: while True, what has come of an incomplete message is returned as `MessagePart`s at the end
+            of each `feed`, and what is whole in one piece only where it is no larger than `LARGEST_PART`.
+            While False, a message is returned whole, once it is. May be set between any two calls of `feed`;
+            a message of which a part was given goes on in parts to its end.
         controls: the Ping and Pong frames met since the list was last cleared, as (opcode, payload).
-        ended: None while the stream goes on; then the server's `Close`, or the `ProtocolError` that it
+        ended: None while the stream goes on; then the server's `CloseFrame`, or the `ProtocolError` that it
             committed. Nothing may be fed after that.
-        size: the bytes that the messages of the last `feed` hold, near enough for a bound.
-        has_more: whether the last `feed` left frames for later; ``feed(b"")`` goes on with them.
+        size: the bytes that the messages and parts of the last `feed` hold; those of small frames with their
+            headers.
+        has_more: whether the last `feed` left something for later; ``feed(b"")`` goes on with it.
     """
 
     def __init__(
-        self, max_size: int | None = None, inflater: Inflater | None = None, in_parts: bool = False
+        self, max_size: int | None = None, inflater: Inflater | None = None, partial_messages: bool = False
     ) -> None:
-        """`in_parts`: `feed` returns what has come of a message that is not whole yet as a `Part`."""
+        """`partial_messages` is what `streaming` is at first."""
+        self.streaming = partial_messages
         self.controls: list[tuple[int, bytes]] = []
-        self.ended: Close | ProtocolError | None = None
+        self.ended: CloseFrame | ProtocolError | None = None
         self.size = 0
         self.has_more = False
-        self._inflated = 0  # what the last `feed` has made of whole compressed messages
+        self._to_inflate = 0  # what the present `feed` may still inflate
         self._max_size = max_size
         self._inflater = inflater
-        self._in_parts = in_parts
+        self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
         # The longest payload that `_parse` handles in line.
         self._plain_limit = 65535 if max_size is None else min(65535, max_size)
-        self._tail = b""  # the beginning of a frame whose header, or whose control payload, is not whole
+        # What was fed and not looked at, from _rest_at on: a part of a header, or the rest of has_more.
+        self._rest = b""
+        self._rest_at = 0
         self._assembly: _Assembly | None = None
         self._missing = 0  # bytes of the present data frame's payload that are still to come
         self._final = False  # whether the present data frame is its message's last
 
-    def feed(self, data: bytes) -> list[Message | Part]:
+    @property
+    def collected(self) -> int:
+        """The bytes held of the message that is not whole yet."""
+        return 0 if self._assembly is None else self._assembly.held
+
+    def feed(self, data: bytes) -> list[Message | MessagePart]:
         """Take the next bytes of the stream, and return the messages that they complete.
 
         Never raises for what the server sent: what was complete before a fault, or before a Close
         frame, is returned, and `ended` tells the rest.
         """
-        messages: list[Message | Part] = []
-        self.size = self._inflated = 0
+        messages: list[Message | MessagePart] = []
+        self.size = 0
+        self._to_inflate = INFLATE_PER_FEED
         self.has_more = False
         try:
             self._parse(data, messages)
@@ -109,27 +149,33 @@ class Decoder:
         except UnicodeDecodeError as error:
             self.ended = ProtocolError(f"text is not UTF-8: {error}", CloseCode.INVALID_DATA)
             self.ended.__cause__ = error
-        if self._in_parts and self._assembly is not None:
-            part = self._assembly.take_part()
-            if part is not None:
-                self.size += len(part.data)
-                messages.append(part)
+        assembly = self._assembly
+        if assembly is not None and (self.streaming or assembly.in_parts):
+            self.size += assembly.held
+            if data_so_far := assembly.take():
+                assembly.in_parts = True
+                messages += _split(data_so_far, final=False)
         return messages
 
-    def _parse(self, data: bytes, messages: list[Message | Part]) -> None:
+    def _parse(self, data: bytes, messages: list[Message | MessagePart]) -> None:
         position = 0
-        if self._missing:
-            piece = data[: self._missing]
-            position = len(piece)
-            self._take(piece, messages)
-        elif self._tail:
-            data = self._tail + data
+        if self._rest:
+            if data:
+                data = self._rest[self._rest_at :] + data
+            else:
+                data, position = self._rest, self._rest_at
+            self._rest = b""
+        if self._assembly is not None:
+            position = self._resume(data, position, messages)
+            if self.has_more:
+                self._rest, self._rest_at = data, position
+                return
         end = len(data)
-        self.size += end - position
+        in_line = -position  # how many of the bytes were of frames that are handled in line
         limit = self._plain_limit
         append = messages.append
         while end - position >= 2:
-            first = data[position]
+            head_byte = data[position]
             length = data[position + 1]
             # A whole message of moderate size in one frame: nearly all traffic is of this kind. All else,
             # and all that is wrong, takes the longer way.
@@ -143,32 +189,47 @@ class Decoder:
                     if length > 125:
                         stop = start + length
             if stop <= end and length <= limit and self._assembly is None:
-                if first == _TEXT_FRAME:
-                    append(str(data[start:stop], "utf-8"))
+                if head_byte == _TEXT_FRAME:
+                    # Not str(..., "utf-8"), with which PyPy takes surrogates.
+                    append(data[start:stop].decode())
                     position = stop
                     continue
-                if first == _BINARY_FRAME:
+                if head_byte == _BINARY_FRAME:
                     append(data[start:stop])
                     position = stop
                     continue
             after = self._frame(data, position, end, messages)
             if after < 0:
                 break
+            in_line -= after - position
             position = after
             if self.ended is not None:
-                return
-            if self._inflated >= ENOUGH_INFLATED and position < end:
+                break
+            if self._inflating is not None or (self._to_inflate <= 0 and position < end):
                 self.has_more = True
                 break
-        self._tail = data[position:]
+        self.size += in_line + position
+        # While there is more nothing is copied, since each of many steps would copy the rest again.
+        self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
 
-    def _frame(self, data: bytes, position: int, end: int, messages: list[Message | Part]) -> int:
+    def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
+        """Go on inside the present message; return the position behind what was taken of `data`."""
+        if not self._go_on(messages):
+            self.has_more = True
+        elif self._missing:
+            piece = data[position : position + self._missing]
+            self._take(piece)
+            position += len(piece)
+            self.has_more = not self._go_on(messages)
+        return position
+
+    def _frame(self, data: bytes, position: int, end: int, messages: list[Message | MessagePart]) -> int:
         """Handle the frame at `position`, and return where the next one begins.
 
         Returns -1 when more bytes are needed before anything can be done with it.
         """
-        first, length = data[position], data[position + 1]
-        self._check_start(first, length)
+        head_byte, length = data[position], data[position + 1]
+        self._check_start(head_byte, length)
         start = position + 2
         if length >= 126:
             size = 2 if length == 126 else 8
@@ -181,33 +242,34 @@ class Decoder:
             if length < (126 if size == 2 else 65536):
                 # RFC 6455 5.2: the minimal number of bytes must be used.
                 raise ProtocolError(f"a frame announces its length, {length}, in {size} bytes")
-        opcode = first & 15
+        opcode = head_byte & 15
         if opcode >= Opcode.CLOSE:
             if end - start < length:
                 return -1
             self._control(opcode, data[start : start + length])
             return start + length
-        self._begin(first, opcode, length)
+        self._begin(head_byte, opcode, length)
         piece = data[start : start + length]
         self._missing = length
-        self._take(piece, messages)
+        self._take(piece)
+        self._go_on(messages)
         return start + len(piece)
 
-    def _check_start(self, first: int, second: int) -> None:
+    def _check_start(self, head_byte: int, length_byte: int) -> None:
         """Refuse what the first two bytes already show to be wrong (RFC 6455 5.1, 5.2, 5.4, 5.5)."""
-        opcode = first & 15
-        if first & RSV_BITS:
+        opcode = head_byte & 15
+        if head_byte & RSV_BITS:
             starts_message = opcode in (Opcode.TEXT, Opcode.BINARY)
-            if first & RSV_BITS != RSV1 or self._inflater is None or not starts_message:
-                raise ProtocolError(f"reserved bits are set in a frame that begins 0x{first:02x}")
-        if second & MASKED:
+            if head_byte & RSV_BITS != RSV1 or self._inflater is None or not starts_message:
+                raise ProtocolError(f"reserved bits are set in a frame that begins 0x{head_byte:02x}")
+        if length_byte & MASKED:
             raise ProtocolError("the server sent a masked frame")
         if opcode >= Opcode.CLOSE:
             if opcode > Opcode.PONG:
                 raise ProtocolError(f"unknown opcode {opcode}")
-            if not first & FIN:
+            if not head_byte & FIN:
                 raise ProtocolError(f"a control frame (opcode {opcode}) is fragmented")
-            if second > 125:
+            if length_byte > 125:
                 raise ProtocolError(f"a control frame (opcode {opcode}) announces more than 125 bytes")
         elif opcode > Opcode.BINARY:
             raise ProtocolError(f"unknown opcode {opcode}")
@@ -217,36 +279,55 @@ class Decoder:
         elif self._assembly is not None:
             raise ProtocolError("a new message begins inside a fragmented one")
 
-    def _begin(self, first: int, opcode: int, length: int) -> None:
-        self._final = bool(first & FIN)
+    def _begin(self, head_byte: int, opcode: int, length: int) -> None:
+        self._final = bool(head_byte & FIN)
         if self._assembly is None:
-            self._assembly = _Assembly(opcode, bool(first & RSV1))
+            self._assembly = _Assembly(opcode, bool(head_byte & RSV1))
         if not self._assembly.compressed:
             # On the header alone, before a byte of the payload is kept.
             self._check_size(self._assembly.size + length)
 
-    def _take(self, piece: bytes, messages: list[Message | Part]) -> None:
-        """Take the next bytes of the present data frame."""
+    def _take(self, piece: bytes) -> None:
+        """Take the next bytes of the present data frame; `_go_on` must follow."""
         assembly = self._assembly
         assert assembly is not None
         self._missing -= len(piece)
-        ends = self._final and not self._missing
         if not assembly.compressed:
             assembly.write(piece)
         else:
             assert self._inflater is not None  # else RSV1 was refused
             room = None if self._max_size is None else self._max_size - assembly.size
-            for plain in self._inflater.inflate(piece, ends, room):
+            self._inflating = self._inflater.inflate(piece, self._final and not self._missing, room)
+
+    def _go_on(self, messages: list[Message | MessagePart]) -> bool:
+        """Inflate what is pending, as far as this `feed` may, and end the message with its last byte.
+
+        False when some of it is left for the next `feed`.
+        """
+        assembly = self._assembly
+        assert assembly is not None
+        if self._inflating is not None:
+            for plain in self._inflating:
                 if self._max_size is not None and len(plain) > self._max_size - assembly.size:
                     assembly.write(plain[: self._max_size - assembly.size])  # a bad byte in it came first
                     self._check_size(assembly.size + 1)
                 assembly.write(plain)
-        if ends:
-            message = assembly.finish()
-            self.size += len(message.data) if isinstance(message, Part) else assembly.size
-            self._inflated += assembly.size if assembly.compressed else 0
-            messages.append(message)
-            self._assembly = None
+                self._to_inflate -= max(len(plain), LEAST_STEP)
+                if self._to_inflate <= 0:
+                    return False
+            self._inflating = None
+        if self._final and not self._missing:
+            self._finish(assembly, messages)
+        return True
+
+    def _finish(self, assembly: _Assembly, messages: list[Message | MessagePart]) -> None:
+        held, data = assembly.held, assembly.finish()
+        self._assembly = None
+        self.size += held
+        if assembly.in_parts or (self.streaming and held > LARGEST_PART):
+            messages += _split(data, final=True)
+        else:
+            messages.append(data)
 
     def _check_size(self, size: int) -> None:
         if self._max_size is not None and size > self._max_size:
@@ -255,15 +336,40 @@ class Decoder:
             )
 
     def _control(self, opcode: int, payload: bytes) -> None:
-        if opcode != Opcode.CLOSE:
+        if opcode == Opcode.CLOSE:
+            self.ended = _read_close(payload)
+        else:
             self.controls.append((opcode, payload))
-            return
-        if not payload:
-            self.ended = Close()
-            return
-        if len(payload) == 1:
-            raise ProtocolError("a Close frame with one byte")
-        code = int.from_bytes(payload[:2], "big")
-        if not may_travel(code):
-            raise ProtocolError(f"a Close frame with the code {code}")
-        self.ended = Close(code, payload[2:].decode())
+
+
+def _read_close(payload: bytes) -> CloseFrame:
+    """The content of the server's Close frame (RFC 6455 5.5.1, 7.4).
+
+    What is wrong with it must not hide what it says, which is most often why the connection ends.
+    """
+    if not payload:
+        return CloseFrame()
+    if len(payload) == 1:
+        raise ProtocolError(f"the server's Close frame has a payload of one byte, 0x{payload.hex()}")
+    code = int.from_bytes(payload[:2], "big")
+    said = printable(payload[2:].decode("utf-8", "replace"))
+    if not is_wire_close_code(code):
+        reason = f" with the reason '{said}'" if said else ""
+        raise ProtocolError(f"the server's Close frame has the forbidden code {code}{reason}")
+    try:
+        return CloseFrame(code, payload[2:].decode())
+    except UnicodeDecodeError as error:
+        raise ProtocolError(
+            f"the server's Close frame with the code {code} has a reason that is not UTF-8: '{said}'",
+            CloseCode.INVALID_DATA,
+        ) from error
+
+
+def _split(data: Message, final: bool) -> list[MessagePart]:
+    """A piece of a message in parts of bounded size, the last of which ends the message if it is `final`."""
+    # A character takes up to four bytes, as UTF-8 and in memory.
+    step = LARGEST_PART if isinstance(data, bytes) or data.isascii() else LARGEST_PART // 4
+    if len(data) <= step:
+        return [MessagePart(data, final)]
+    starts = range(0, len(data), step)
+    return [MessagePart(data[start : start + step], final and start == starts[-1]) for start in starts]

@@ -17,19 +17,19 @@ from .permessage_deflate import MIN_COMPRESSED, Deflater
 
 # Payloads from this size on are masked and sent in pieces of it: bounded memory, and other threads run
 # in between. A multiple of 4, so that every piece begins with the key's first byte.
-PIECE = 256 * 1024
+MAX_WRITE = 256 * 1024
 
 
-def _mask_pattern(length: int) -> tuple[int, int, int]:
+def _short_frame_pattern(length: int) -> tuple[int, int, int]:
     words = (length + 3) // 4 + 1
-    repeat = sum(1 << 32 * word for word in range(words))
-    return repeat, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
+    key_over_payload = sum(1 << 32 * word for word in range(words))
+    return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
 
 
 # For each small length: what to multiply a key with so that it stands before the payload and over all of
 # it, how far to shift that right, and the header's second byte in its place. A small frame is then three
 # operations on integers.
-_SMALL = [_mask_pattern(length) for length in range(126)]
+_SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 
 
 class Encoder:
@@ -43,38 +43,40 @@ class Encoder:
         """The wire bytes of several small frames, each given as its first byte and its payload."""
         keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))
         wire = []
-        for (first, payload), key in zip(items, keys, strict=True):
+        for (head_byte, payload), key in zip(items, keys, strict=True):
             length = len(payload)
             if length < 126:
-                repeat, shift, second = _SMALL[length]
-                frame = (key * repeat >> shift) ^ second ^ (first << 8 * (length + 5))
+                key_over_payload, surplus_bits, length_byte = _SHORT_FRAMES[length]
+                frame = (
+                    (key * key_over_payload >> surplus_bits) ^ length_byte ^ (head_byte << 8 * (length + 5))
+                )
                 wire.append((frame ^ int.from_bytes(payload, "big")).to_bytes(length + 6, "big"))
             else:
                 key_bytes = key.to_bytes(4, "big")
-                wire += header(first, length), key_bytes, mask(payload, key_bytes)
+                wire += header(head_byte, length), key_bytes, mask(payload, key_bytes)
         return b"".join(wire)
 
-    def pieces(self, first: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
+    def pieces(self, head_byte: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
         """One large frame in pieces: each as its wire bytes and the number of payload bytes in them."""
         key = os.urandom(4)
-        head = header(first, len(payload)) + key
+        head = header(head_byte, len(payload)) + key
         with memoryview(payload) as view:
-            for start in range(0, len(view), PIECE):
-                part = view[start : start + PIECE]
+            for start in range(0, len(view), MAX_WRITE):
+                part = view[start : start + MAX_WRITE]
                 masked = mask_large(part, key)
                 yield head + masked, len(part)
                 head = b""
 
-    def compress(self, first: int, payload: bytes) -> tuple[int, bytes]:
+    def compress(self, head_byte: int, payload: bytes) -> tuple[int, bytes]:
         """A data frame's first byte and payload as they go out: compressed where that was agreed and gains.
 
         A fragmented message is compressed in any case: how long it gets is not known when it begins.
         """
         if self._deflater is None:
-            return first, payload
-        final = bool(first & FIN)
-        begins = first & 15 != Opcode.CONTINUATION
+            return head_byte, payload
+        final = bool(head_byte & FIN)
+        begins = head_byte & 15 != Opcode.CONTINUATION
         if begins and final and len(payload) < MIN_COMPRESSED:
-            return first, payload
+            return head_byte, payload
         # RFC 7692 6: the bit is set on a message's first frame only.
-        return first | RSV1 * begins, self._deflater.compress(payload, final)
+        return head_byte | RSV1 * begins, self._deflater.compress(payload, final)

@@ -45,13 +45,13 @@ class CloseCode:
 _REGISTERED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
-def may_travel(code: int) -> bool:
+def is_wire_close_code(code: int) -> bool:
     """Whether a Close frame may carry this code (RFC 6455 7.4)."""
     return code in _REGISTERED_CODES or 3000 <= code <= 4999
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseFrame:
     """The content of a Close frame (RFC 6455 5.5.1); ``code`` is None when the frame had no body."""
 
     code: int | None = None
@@ -64,19 +64,19 @@ class Close:
         return self.code.to_bytes(2, "big") + self.reason.encode()
 
 
-def header(first: int, length: int, mask_bit: int = MASKED) -> bytes:
+def header(head_byte: int, length: int, mask_bit: int = MASKED) -> bytes:
     """A frame's first bytes up to, but without, its masking key.
 
     Args:
-        first: the first byte: FIN, RSV bits and opcode.
+        head_byte: the first byte: FIN, RSV bits and opcode.
         length: the payload's length in bytes.
         mask_bit: `MASKED` for a client's frame, 0 for a server's.
     """
     if length < 126:
-        return bytes((first, mask_bit | length))
+        return bytes((head_byte, mask_bit | length))
     if length < 65536:
-        return bytes((first, mask_bit | 126, length >> 8, length & 255))
-    return bytes((first, mask_bit | 127)) + length.to_bytes(8, "big")
+        return bytes((head_byte, mask_bit | 126, length >> 8, length & 255))
+    return bytes((head_byte, mask_bit | 127)) + length.to_bytes(8, "big")
 
 
 def mask_small(payload: bytes, key: bytes) -> bytes:

@@ -67,14 +67,14 @@ def make_key() -> str:
     return base64.b64encode(os.urandom(16)).decode()
 
 
-def accept_for(key: str) -> str:
+def accept_key(key: str) -> str:
     """The Sec-WebSocket-Accept that proves the server read the key (RFC 6455 4.2.2, item 5.4)."""
     digest = hashlib.sha1((key + _GUID).encode(), usedforsecurity=False).digest()
     return base64.b64encode(digest).decode()
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class HandshakeRequest:
     """What one attempt asks for, and what its answer is checked against."""
 
     url: URL
@@ -110,26 +110,26 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Agreed:
+class HandshakeResult:
     """What the server selected: the values of `protocol` and `extensions`, and the whole answer."""
 
     protocol: str
     extensions: str
-    deflate: permessage_deflate.Agreement | None
+    deflate: permessage_deflate.DeflateParameters | None
     response: Response
 
 
-def check_response(asked: Asked, response: Response) -> Agreed:
+def check_response(request: HandshakeRequest, response: Response) -> HandshakeResult:
     """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
 
     Raises `HandshakeError`, with the status and the headers, at the first check that fails.
     """
     try:
-        _check_upgrade(asked, response)
-        return Agreed(
-            protocol=_check_protocol(asked, response.headers),
+        _check_upgrade(request, response)
+        return HandshakeResult(
+            protocol=_check_protocol(request, response.headers),
             extensions=", ".join(get_all(response.headers, "Sec-WebSocket-Extensions")),
-            deflate=_check_extensions(asked, response.headers),
+            deflate=_check_extensions(request, response.headers),
             response=response,
         )
     except HandshakeError as error:
@@ -137,7 +137,7 @@ def check_response(asked: Asked, response: Response) -> Agreed:
         raise
 
 
-def _check_upgrade(asked: Asked, response: Response) -> None:
+def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
     headers = response.headers
     if response.version != "1.1":
         raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
@@ -147,33 +147,37 @@ def _check_upgrade(asked: Asked, response: Response) -> None:
     connection = get_list(headers, "Connection")
     if "upgrade" not in (option.lower() for option in connection):
         raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
-    accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_for(asked.key)
+    accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
     if accept != expected:
         raise HandshakeError(f"the answer's Sec-WebSocket-Accept is {accept!r}, not {expected!r}")
 
 
-def _check_protocol(asked: Asked, headers: Headers) -> str:
+def _check_protocol(request: HandshakeRequest, headers: Headers) -> str:
     values = get_all(headers, "Sec-WebSocket-Protocol")
     if not values:
-        if asked.protocols:
+        if request.protocols:
             # WHATWG, *establish a WebSocket connection*, step 12: stricter than RFC 6455.
-            raise HandshakeError(f"the server selected none of the subprotocols {', '.join(asked.protocols)}")
+            raise HandshakeError(
+                f"the server selected none of the subprotocols {', '.join(request.protocols)}"
+            )
         return ""
     protocol = _single(headers, "Sec-WebSocket-Protocol")
-    if protocol not in asked.protocols:
+    if protocol not in request.protocols:
         raise HandshakeError(f"the server selected the subprotocol {protocol!r}, which was not asked for")
     return protocol
 
 
-def _check_extensions(asked: Asked, headers: Headers) -> permessage_deflate.Agreement | None:
-    agreement = None
+def _check_extensions(
+    request: HandshakeRequest, headers: Headers
+) -> permessage_deflate.DeflateParameters | None:
+    deflate = None
     for name, parameters in parse_extensions(get_all(headers, "Sec-WebSocket-Extensions")):
-        if name != permessage_deflate.NAME or not asked.compression:
+        if name != permessage_deflate.NAME or not request.compression:
             raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
-        if agreement is not None:
+        if deflate is not None:
             raise HandshakeError(f"the server selected the extension {name!r} twice")
-        agreement = permessage_deflate.agree(parameters)
-    return agreement
+        deflate = permessage_deflate.negotiate(parameters)
+    return deflate
 
 
 def _single(headers: Headers, name: str) -> str:

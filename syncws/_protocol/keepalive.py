@@ -14,23 +14,24 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._ping_at = None if interval is None else now + interval
-        self._asked_at: float | None = None  # when the oldest ping was asked for that nothing came after
-        self._left_at: float | None = None  # when that ping left; later ones must not put its deadline off
+        # Of the oldest ping after which nothing has come: later pings must not put its deadline off.
+        self._ping_requested_at: float | None = None
+        self._ping_sent_at: float | None = None
 
-    def heard(self) -> None:
+    def activity(self) -> None:
         """Bytes arrived, or reading is paused by ourselves: silence counts from the next ping on."""
-        self._asked_at = self._left_at = None
+        self._ping_requested_at = self._ping_sent_at = None
 
     def ping_due(self, now: float) -> bool:
         """Whether a ping is to be sent now; asking counts it as sent."""
         if self._ping_at is None or self._interval is None or now < self._ping_at:
             return False
         self._ping_at = now + self._interval
-        if self._asked_at is None:
-            self._asked_at = now
+        if self._ping_requested_at is None:
+            self._ping_requested_at = now
         return True
 
-    def expires(self, left_at: float, progress_at: float) -> float | None:
+    def deadline(self, left_at: float, progress_at: float) -> float | None:
         """When the link counts as dead, unless something arrives.
 
         Args:
@@ -38,14 +39,16 @@ class Keepalive:
             progress_at: when the network last took a byte. While a ping is stuck behind a send that does
                 not move, silence counts from there: a peer that stopped reading must not live for ever.
         """
-        if self._asked_at is None or self._timeout is None:
+        if self._ping_requested_at is None or self._timeout is None:
             return None
-        if self._left_at is None and left_at >= self._asked_at:
-            self._left_at = left_at
-        since = max(self._asked_at, progress_at) if self._left_at is None else self._left_at
+        if self._ping_sent_at is None and left_at >= self._ping_requested_at:
+            self._ping_sent_at = left_at
+        since = self._ping_sent_at
+        if since is None:
+            since = max(self._ping_requested_at, progress_at)
         return since + self._timeout
 
     def next_at(self, left_at: float, progress_at: float) -> float | None:
         """When to look again."""
-        times = [at for at in (self._ping_at, self.expires(left_at, progress_at)) if at is not None]
+        times = [at for at in (self._ping_at, self.deadline(left_at, progress_at)) if at is not None]
         return min(times, default=None)

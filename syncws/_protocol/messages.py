@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._exceptions import InvalidAccessErr, SyntaxErr
-from .frames import Buffer, Close, Opcode
+from .frames import Buffer, CloseFrame, Opcode
 
 Message = str | bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class MessagePart:
     """A piece of a message that did not arrive at once; the last piece, which may be empty, is final."""
 
     data: Message
@@ -41,7 +41,7 @@ def encode_message(data: str | Buffer) -> tuple[int, bytes]:
         raise TypeError(f"data must be a str or a bytes-like object, not {kind}{hint}") from error
 
 
-def check_close(code: int | None, reason: str) -> Close:
+def validate_close(code: int | None, reason: str) -> CloseFrame:
     """The content of a Close frame that an application may send (WHATWG, *close*, steps 1 to 3)."""
     if code is not None and not (
         isinstance(code, int) and not isinstance(code, bool) and (code == 1000 or 3000 <= code <= 4999)
@@ -57,4 +57,4 @@ def check_close(code: int | None, reason: str) -> Close:
         raise SyntaxErr(f"reason is {size} bytes of UTF-8, more than 123: {reason!r}")
     if code is None and reason:
         raise SyntaxErr(f"reason {reason!r} without a code")
-    return Close(code, reason)
+    return CloseFrame(code, reason)

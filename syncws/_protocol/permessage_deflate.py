@@ -22,11 +22,15 @@ _TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what ends a sync flush, and is le
 MIN_COMPRESSED = 64
 # Memory of a compressor: (1 << window bits + 2) + (1 << level + 9); 8 would double it for a few per cent.
 _MEMORY_LEVEL = 6
-_STEP = 256 * 1024
+INFLATE_STEP = 256 * 1024
+# How much compressed data zlib is given at a time: little after the end of a stream, then twice as much each
+# time.
+SMALLEST_SLICE = 64
+LARGEST_SLICE = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class DeflateParameters:
     """What the server accepted (RFC 7692 7.1)."""
 
     server_no_context_takeover: bool = False
@@ -35,7 +39,7 @@ class Agreement:
     client_max_window_bits: int = 15
 
 
-def agree(parameters: list[tuple[str, str | None]]) -> Agreement:
+def negotiate(parameters: list[tuple[str, str | None]]) -> DeflateParameters:
     """Check the parameters of the server's answer.
 
     Raises `HandshakeError` for one that is unknown, repeated, out of range, or wrongly with or without
@@ -56,18 +60,18 @@ def agree(parameters: list[tuple[str, str | None]]) -> Agreement:
             found[name] = int(value)
         else:
             raise HandshakeError(f"{NAME}: the server answers with the unknown parameter {name!r}")
-    return Agreement(**found)  # type: ignore[arg-type]
+    return DeflateParameters(**found)  # type: ignore[arg-type]
 
 
 class Deflater:
     """Compresses whole messages or their fragments, in order."""
 
-    def __init__(self, agreement: Agreement) -> None:
+    def __init__(self, parameters: DeflateParameters) -> None:
         # zlib cannot make a raw stream with a window of 256 bytes (it silently takes 512): RFC 7692 7.1.2.2
         # lets an endpoint that was given 8 bits go without compressing.
-        self.usable = agreement.client_max_window_bits > 8
-        self._window_bits = agreement.client_max_window_bits
-        self._keep_context = not agreement.client_no_context_takeover
+        self.usable = parameters.client_max_window_bits > 8
+        self._window_bits = parameters.client_max_window_bits
+        self._keep_context = not parameters.client_no_context_takeover
         self._stream: zlib._Compress | None = None
 
     def compress(self, payload: Buffer, final: bool = True) -> bytes:
@@ -85,46 +89,55 @@ class Deflater:
 class Inflater:
     """Inflates messages piece by piece; never makes more than it is asked for."""
 
-    def __init__(self, agreement: Agreement) -> None:
-        self._window_bits = agreement.server_max_window_bits
-        self._keep_context = not agreement.server_no_context_takeover
+    def __init__(self, parameters: DeflateParameters) -> None:
+        self._window_bits = parameters.server_max_window_bits
+        self._keep_context = not parameters.server_no_context_takeover
         self._stream: zlib._Decompress | None = None
         self._begun = False  # whether the present message has had a byte
 
     def inflate(self, payload: bytes, final: bool, limit: int | None = None) -> Iterator[bytes]:
-        """Yield the plain bytes of a piece of a message in steps of bounded size.
+        """Yield the plain bytes of a piece of a message in steps of bounded size, which may be empty.
 
         `final` says that the message ends with this piece. The caller counts what comes and stops asking
         when it is too much: after `limit` bytes only one more is made, so that what is broken far behind
         the limit is not met first. Raises `ProtocolError` (1007) when the data is not deflate.
+
+        The work is linear in the input and the output, whatever the server sends: the input goes to zlib
+        in slices, since zlib copies all that it leaves over, at each step and at each end of a stream.
         """
         begun = self._begun or bool(payload)
         self._begun = begun and not final
         if not payload and (self._stream is None or not begun):
             return  # nothing to end: there was no block, or the last one was marked final
         pending = payload + _TAIL if final else payload
+        position, taken = 0, LARGEST_SLICE
         try:
             while True:
                 if self._stream is None:
                     self._stream = zlib.decompressobj(-self._window_bits)
-                step = _STEP if limit is None else max(1, min(_STEP, limit + 1))
-                plain = self._stream.decompress(pending, step)
-                if plain:
-                    yield plain
-                    if limit is not None:
-                        limit -= len(plain)
+                step = INFLATE_STEP if limit is None else max(1, min(INFLATE_STEP, limit + 1))
+                plain = self._stream.decompress(pending[position : position + taken], step)
+                position = min(position + taken, len(pending))
                 if self._stream.eof:
                     # A block marked final (BFINAL) ends the stream inside the message, which RFC 7692
                     # 7.2.3.4 allows: a new stream goes on with what is left, unless that is our tail only.
-                    pending = self._stream.unused_data
+                    # Where a server ends many, little is copied at each end.
+                    position -= len(self._stream.unused_data)
+                    taken = SMALLEST_SLICE
                     self._stream = None
-                    if not pending or (final and len(pending) <= len(_TAIL)):
-                        break
-                    continue
-                pending = self._stream.unconsumed_tail
-                # A full step may be one that was cut: zlib can hold output when it has taken all input.
-                if not pending and len(plain) < step:
+                    left = len(pending) - position
+                    done = not left or (final and left <= len(_TAIL))
+                else:
+                    position -= len(self._stream.unconsumed_tail)
+                    taken = min(2 * taken, LARGEST_SLICE)
+                    # A full step may be one that was cut: zlib can hold output when it has taken all input.
+                    done = position == len(pending) and len(plain) < step
+                if plain or self._stream is None:
+                    yield plain
+                if done:
                     break
+                if limit is not None:
+                    limit -= len(plain)
         except zlib.error as error:
             raise ProtocolError(f"compressed data is broken: {error}", CloseCode.INVALID_DATA) from error
         if final and not self._keep_context:

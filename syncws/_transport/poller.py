@@ -13,6 +13,7 @@ import os
 import selectors
 import socket
 import threading
+from typing import Protocol
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -21,7 +22,40 @@ WRITE = selectors.EVENT_WRITE
 LONGEST_WAIT = 24 * 3600.0
 
 
-class Waiter:
+class ForkedError(BaseException):
+    """The process was forked while this greenlet waited, and the connection is its parent's.
+
+    Only a greenlet meets this: gevent copies running greenlets into a forked child, where threads end. gevent
+    prints a traceback when a greenlet that was started before the fork ends in the child, so the outermost
+    function of each thread catches this error and blocks for ever.
+    """
+
+
+class OpenTimeoutError(TimeoutError):
+    """The time for the whole opening is over."""
+
+
+class OpeningDeadline(Protocol):
+    """How long the opening of a connection may take, and how the thread that opens it waits.
+
+    Attributes:
+        at: when the time is over, on the clock of `time.monotonic`; None for never.
+    """
+
+    at: float | None
+
+    def wait(self, sock: socket.socket | None, events: int, limit: float | None = None) -> bool:
+        """Wait until `sock` is ready (True) or `limit` seconds are over (False).
+
+        With None for the socket it also returns, False, after `wake`. Raises `OpenTimeoutError` when the
+        whole time is over, and another error when the opening was given up.
+        """
+
+    def wake(self) -> None:
+        """Make `wait` return; from any thread."""
+
+
+class Poller:
     """Waits for one socket at a time."""
 
     def __init__(self) -> None:
@@ -56,10 +90,8 @@ class Waiter:
             else:
                 self._consume()
         if self._closed:
-            # Only `after_fork` closes it under a wait, and only a greenlet is still there to notice. It stays
-            # here for good: nothing is left to do, and gevent prints a traceback when a thread that was
-            # started before the fork ends in the child.
-            threading.Event().wait()
+            # Only `after_fork` closes the poller under a wait.
+            raise ForkedError
         return ready
 
     def wake(self) -> None:

@@ -4,7 +4,7 @@ Owns: the socket. Runs on: `recv` and `close` on the reader thread only, `send` 
 thread at a time (the reader's while the connection is being opened, then the writer's), `shutdown` on
 any thread. Must not import: the protocol or the threads.
 
-The socket never blocks. Waiting is the reader's business (`_waiter`); only `send` waits here, and
+The socket never blocks. Waiting is the reader's business (`poller`); only `send` waits here, and
 `shutdown` frees it.
 """
 
@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import selectors
 import socket
-import threading
 import time
 from collections.abc import Callable
 
 from .._protocol.frames import Buffer
+from .poller import ForkedError
 
 # How long a blocked send sleeps at a time. shutdown() wakes it at once where the system says so to
 # a selector; elsewhere (Windows) this bounds how long it goes unnoticed.
-_SLICE = 1.0
+POLL_SECONDS = 1.0
 
 
 class Stream:
@@ -29,7 +29,8 @@ class Stream:
     Attributes:
         progress_at: when the network last took a byte, on the clock of `time.monotonic`.
         drained: whether the last `recv` took all that there was.
-        patience: how `send` waits for the network while the connection is being opened; it may raise.
+        wait_writable: how `send` waits for the network while the connection is being opened; it may raise.
+            None once the connection is open: `send` then waits by itself.
     """
 
     #: Whether the layer below has bytes to send that only the writer may send (TLS).
@@ -39,7 +40,7 @@ class Stream:
         self.socket = sock
         self.progress_at = time.monotonic()
         self.drained = True
-        self.patience: Callable[[], object] | None = None
+        self.wait_writable: Callable[[], object] | None = None
         self._down = False
 
     def recv(self, size: int) -> bytes | None:
@@ -102,26 +103,25 @@ class Stream:
             return
         with memoryview(data) as view:
             while sent < total:
-                self._wait_writable()
+                self._block_until_writable()
                 try:
                     sent += sock.send(view[sent:])
                 except (BlockingIOError, InterruptedError):
                     continue
                 self.progress_at = time.monotonic()
 
-    def _wait_writable(self) -> None:
+    def _block_until_writable(self) -> None:
         with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
             selector.register(self.socket, selectors.EVENT_WRITE)
             while True:
                 if self._down:
                     raise BrokenPipeError("the connection was shut down")
-                if self.patience is not None:
-                    self.patience()
+                if self.wait_writable is not None:
+                    self.wait_writable()
                     return
-                ready = selector.select(_SLICE)
+                ready = selector.select(POLL_SECONDS)
                 if self.socket.fileno() < 0:
-                    # Only a fork closes it under a send, and only a greenlet is still there in the child. It
-                    # stays here, for the reasons given in `Waiter.wait`.
-                    threading.Event().wait()
+                    # Only a fork closes the socket while a thread sends.
+                    raise ForkedError
                 if ready:
                     return

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from .._protocol.frames import FIN, MASKED, RSV_BITS, Buffer, Close, Opcode, header, mask
+from .._protocol.frames import FIN, MASKED, RSV_BITS, Buffer, CloseFrame, Opcode, header, mask
 
 # How a script learns that the client, or `LoopbackServer.close()`, ended the connection under it.
 _ENDED = (EOFError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
@@ -197,7 +197,7 @@ class Peer:
         self.send_frame(Opcode.PONG, payload)
 
     def send_close(self, code: int | None = 1000, reason: str = "") -> None:
-        self.send_frame(Opcode.CLOSE, Close(code, reason).payload)
+        self.send_frame(Opcode.CLOSE, CloseFrame(code, reason).payload)
 
     def read_frame(self) -> Frame:
         """The next frame, whatever it is: nothing is checked or answered."""

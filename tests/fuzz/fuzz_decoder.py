@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from tests.fuzz.harness import cut, instrumented, main
 
 with instrumented(__name__):
-    from syncws._protocol.permessage_deflate import Agreement
-    from tests.property.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
-    from tests.property.oracles import check_decoder
+    from syncws._protocol.permessage_deflate import DeflateParameters
+    from tests.support.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
+    from tests.support.parser_checks import check_decoder
 
 LIMITS = (None, 1, 5, 100, 126, 1000)
 
@@ -20,10 +20,12 @@ LIMITS = (None, 1, 5, 100, 126, 1000)
 FOUND: list[bytes] = []
 
 
-def choose_agreement(choice: int) -> Agreement | None:
+def choose_agreement(choice: int) -> DeflateParameters | None:
     """Bits of `choice`: 0 compression, 1 no context takeover, 2 to 4 the window bits from 8 to 15."""
     return (
-        Agreement(server_no_context_takeover=bool(choice & 2), server_max_window_bits=8 + (choice >> 2 & 7))
+        DeflateParameters(
+            server_no_context_takeover=bool(choice & 2), server_max_window_bits=8 + (choice >> 2 & 7)
+        )
         if choice & 1
         else None
     )
@@ -44,7 +46,7 @@ def seeds() -> Iterator[bytes]:
             yield bytes(3) + plain.wire(None) + server_frame(8, b"\x03\xe8bye")
             for flavour in ModelDeflater.FLAVOURS:
                 for choice in (1, 3, 29, 31):
-                    deflater = ModelDeflater(choose_agreement(choice) or Agreement())
+                    deflater = ModelDeflater(choose_agreement(choice) or DeflateParameters())
                     packed = Sending(message, (0.4,), (), True, flavour)
                     wire = packed.wire(deflater) + packed.wire(deflater)
                     yield from (bytes((choice, limit, 1)) + wire for limit in range(len(LIMITS)))
@@ -64,7 +66,7 @@ def seeds() -> Iterator[bytes]:
         yield bytes((0, 3, 5)) + head
     # Long text in a short frame, bad or broken behind a limit of five bytes.
     for too_much in (b"aaaa\xff", b"aaaaa\xff", b"a" * 300):
-        stream = ModelDeflater(Agreement()).compress(too_much, "sync") + SYNC_TAIL + b"\xff\xff"
+        stream = ModelDeflater(DeflateParameters()).compress(too_much, "sync") + SYNC_TAIL + b"\xff\xff"
         yield bytes((29, 2, 6)) + server_frame(1, stream, rsv1=True)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from tests.fuzz.harness import cut, instrumented, main
 
 with instrumented(__name__):
-    from tests.property.oracles import ACCEPT, check_answer, make_asked
+    from tests.support.parser_checks import ACCEPT, check_answer, make_asked
 
 PROTOCOLS: tuple[tuple[str, ...], ...] = ((), ("chat",), ("chat", "superchat"))
 

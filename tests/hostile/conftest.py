@@ -1,4 +1,4 @@
-"""The faces and schemes that every hostile server is met with."""
+"""The APIs and schemes that every hostile server is met with."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ssl
 
 import pytest
 
-from tests.hostile.arena import FACES, Arena
+from tests.hostile.hostile_server import APIS, HostileServer
 
 
-@pytest.fixture(params=sorted(FACES))
-def face(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=sorted(APIS))
+def api(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
@@ -20,7 +20,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def arena(
-    face: str, scheme: str, server_ssl_context: ssl.SSLContext, client_ssl_context: ssl.SSLContext
-) -> Arena:
-    return Arena(face, scheme, server_ssl_context, client_ssl_context)
+def hostile_server(
+    api: str, scheme: str, server_ssl_context: ssl.SSLContext, client_ssl_context: ssl.SSLContext
+) -> HostileServer:
+    return HostileServer(api, scheme, server_ssl_context, client_ssl_context)

@@ -1,7 +1,8 @@
 """A client in a process of its own, which tells how far its memory rose: `test_memory` runs it.
 
-Arguments: the face, the URL, the options as JSON, and ``wait`` to stand still until a line comes on standard
-input. It takes a first message, notes the memory, answers it, and takes what comes until the end.
+Arguments: the API (``callback`` or ``blocking``), the URL, the options as JSON, and ``wait`` to stand still
+until a line comes on standard input. It takes a first message, notes the memory, answers it, and takes what
+comes until the end.
 """
 
 from __future__ import annotations
@@ -9,31 +10,14 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 import syncws
-
-STATUS = Path("/proc/self/status")
-
-
-def kilobytes(name: str) -> int:
-    for line in STATUS.read_text().splitlines():
-        if line.startswith(name + ":"):
-            return int(line.split()[1])
-    raise RuntimeError(f"{STATUS} has no {name}")
-
-
-def restart_peak() -> None:
-    """Forget the peak so far, which importing made; where that may not be done, it stays and counts."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
+from tests.support.memory import kilobytes, restart_peak
 
 
 class Taker:
-    """Takes the messages of either face, and keeps none."""
+    """Takes the messages of either API, and keeps none."""
 
     def __init__(self, waits: bool) -> None:
         self.idle = 0
@@ -50,7 +34,7 @@ class Taker:
             if self._waits:
                 sys.stdin.readline()
 
-    def over_events(self, url: str, options: dict[str, Any]) -> None:
+    def over_callbacks(self, url: str, options: dict[str, Any]) -> None:
         over = threading.Event()
 
         def on_message(event: syncws.MessageEvent) -> None:
@@ -66,7 +50,7 @@ class Taker:
         syncws.WebSocket(url, onmessage=on_message, onerror=on_error, onclose=on_close, **options)
         over.wait()
 
-    def over_pull(self, url: str, options: dict[str, Any]) -> None:
+    def over_blocking_calls(self, url: str, options: dict[str, Any]) -> None:
         connection = syncws.connect(url, **options)
         try:
             while True:
@@ -76,9 +60,9 @@ class Taker:
             self.error = closed.__cause__
 
 
-def main(face: str, url: str, options: str, *flags: str) -> None:
+def main(api: str, url: str, options: str, *flags: str) -> None:
     taker = Taker("wait" in flags)
-    {"events": taker.over_events, "pull": taker.over_pull}[face](url, json.loads(options))
+    {"callback": taker.over_callbacks, "blocking": taker.over_blocking_calls}[api](url, json.loads(options))
     rise = kilobytes("VmHWM") - taker.idle
     print(json.dumps({"rise": rise, "messages": taker.messages - 1, "error": str(taker.error or "")}))
 

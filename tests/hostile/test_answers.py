@@ -8,7 +8,7 @@ import pytest
 
 from syncws import HandshakeError
 from syncws.testing.loopback import Peer, accept_key
-from tests.hostile.arena import NO_FRAME, Arena, Case
+from tests.hostile.hostile_server import NO_FRAME, Case, HostileServer
 
 UPGRADE, CONNECTION = "Upgrade: websocket", "Connection: Upgrade"
 ACCEPT = "Sec-WebSocket-Accept: {accept}"
@@ -95,8 +95,10 @@ WRONG: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_101_fails_the_handshake_and_the_error_names_what_was_wrong(name: str, arena: Arena) -> None:
-    error = arena.check(case(*WRONG[name])).error
+def test_a_wrong_101_fails_the_handshake_and_the_error_names_what_was_wrong(
+    name: str, hostile_server: HostileServer
+) -> None:
+    error = hostile_server.check(case(*WRONG[name])).error
     assert isinstance(error, HandshakeError)
     if "CR LF" not in str(error):
         assert error.status == 101
@@ -127,8 +129,8 @@ LAWFUL: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", LAWFUL)
-def test_a_lawful_101_of_whatever_form_opens(name: str, arena: Arena) -> None:
-    arena.check(case(LAWFUL[name]))
+def test_a_lawful_101_of_whatever_form_opens(name: str, hostile_server: HostileServer) -> None:
+    hostile_server.check(case(LAWFUL[name]))
 
 
 # The subprotocols asked for, the header lines in answer, and what the error says.
@@ -148,14 +150,16 @@ PROTOCOLS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_a_wrong_subprotocol_fails_the_handshake(name: str, arena: Arena) -> None:
+def test_a_wrong_subprotocol_fails_the_handshake(name: str, hostile_server: HostileServer) -> None:
     asked, given, says = PROTOCOLS[name]
-    arena.check(case(answer((*RIGHT, *(f"{PROTOCOL}: {value}" for value in given))), says, asked))
+    hostile_server.check(case(answer((*RIGHT, *(f"{PROTOCOL}: {value}" for value in given))), says, asked))
 
 
 @pytest.mark.parametrize("asked", [("chat",), ("super", "chat")])
-def test_a_subprotocol_that_was_asked_for_opens(asked: tuple[str, ...], arena: Arena) -> None:
-    arena.check(case(answer((*RIGHT, f"{PROTOCOL}: chat")), protocols=asked))
+def test_a_subprotocol_that_was_asked_for_opens(
+    asked: tuple[str, ...], hostile_server: HostileServer
+) -> None:
+    hostile_server.check(case(answer((*RIGHT, f"{PROTOCOL}: chat")), protocols=asked))
 
 
 EXTENSION: dict[str, tuple[str, str]] = {
@@ -185,14 +189,14 @@ EXTENSION: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("name", EXTENSION)
-def test_a_wrong_extension_fails_the_handshake(name: str, arena: Arena) -> None:
+def test_a_wrong_extension_fails_the_handshake(name: str, hostile_server: HostileServer) -> None:
     value, says = EXTENSION[name]
-    arena.check(case(answer((*RIGHT, f"{EXTENSIONS}: {value}")), says))
+    hostile_server.check(case(answer((*RIGHT, f"{EXTENSIONS}: {value}")), says))
 
 
-def test_an_extension_in_two_lines_is_twice(arena: Arena) -> None:
-    arena.check(case(answer((*RIGHT, DEFLATE, DEFLATE)), "twice"))
+def test_an_extension_in_two_lines_is_twice(hostile_server: HostileServer) -> None:
+    hostile_server.check(case(answer((*RIGHT, DEFLATE, DEFLATE)), "twice"))
 
 
-def test_permessage_deflate_unasked_fails_the_handshake(arena: Arena) -> None:
-    arena.check(case(answer((*RIGHT, DEFLATE)), "which was not asked for", compression=None))
+def test_permessage_deflate_unasked_fails_the_handshake(hostile_server: HostileServer) -> None:
+    hostile_server.check(case(answer((*RIGHT, DEFLATE)), "which was not asked for", compression=None))

@@ -8,14 +8,13 @@ from collections.abc import Callable
 
 import pytest
 
-import syncws._engine.reader
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import (
-    PATIENCE,
-    Arena,
+from tests.hostile.hostile_server import (
+    ENDS_WITHIN,
     Case,
+    HostileServer,
     Session,
     answer,
     case_id,
@@ -70,8 +69,10 @@ NEVER = [
 
 
 @pytest.mark.parametrize(("scheme", "case"), sparing(NEVER))
-def test_a_close_that_is_never_answered_fails_after_close_timeout(case: Case, arena: Arena) -> None:
-    arena.check(Case(case.name, case.script, TimeoutError, LATE, options=SOON, act=close))
+def test_a_close_that_is_never_answered_fails_after_close_timeout(
+    case: Case, hostile_server: HostileServer
+) -> None:
+    hostile_server.check(Case(case.name, case.script, TimeoutError, LATE, options=SOON, act=close))
 
 
 # The Close frame has come: whatever is wrong after it, this was an orderly close.
@@ -99,14 +100,16 @@ ANSWERED = [
 
 @pytest.mark.parametrize(("scheme", "case"), sparing(HELD))
 def test_a_close_that_was_answered_ends_after_close_timeout_where_the_server_holds_tcp_open(
-    case: Case, arena: Arena
+    case: Case, hostile_server: HostileServer
 ) -> None:
-    arena.check(Case(case.name, case.script, close=case.close, options=case.options, act=close))
+    hostile_server.check(Case(case.name, case.script, close=case.close, options=case.options, act=close))
 
 
 @pytest.mark.parametrize("case", ANSWERED, ids=case_id)
-def test_a_close_that_was_answered_is_orderly_whatever_follows(case: Case, arena: Arena) -> None:
-    arena.check(Case(case.name, case.script, close=case.close, act=close))
+def test_a_close_that_was_answered_is_orderly_whatever_follows(
+    case: Case, hostile_server: HostileServer
+) -> None:
+    hostile_server.check(Case(case.name, case.script, close=case.close, act=close))
 
 
 @pytest.mark.parametrize("scheme", ["ws"])
@@ -119,27 +122,29 @@ def test_a_close_that_was_answered_is_orderly_whatever_follows(case: Case, arena
     ],
 )
 def test_a_wrong_answer_to_a_close_frame_is_a_failure_that_names_it(
-    bad: bytes, says: str, arena: Arena
+    bad: bytes, says: str, hostile_server: HostileServer
 ) -> None:
-    arena.check(Case("bad answer", say(bad), ProtocolError, (says,), options=LATER, act=close))
+    hostile_server.check(Case("bad answer", say(bad), ProtocolError, (says,), options=LATER, act=close))
 
 
 @pytest.mark.parametrize("scheme", ["ws"])
 def test_a_failure_during_a_close_does_not_wait_for_the_application_to_receive(
-    arena: Arena, monkeypatch: pytest.MonkeyPatch
+    hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syncws._engine.reader, "CATCH_UP_SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr("syncws._engine.reader.CATCH_UP_SECONDS", 2 * ENDS_WITHIN)
     began = time.monotonic()
     case = Case("bad answer", say(frame_bytes(3)), ProtocolError, ("opcode 3",), options=LATER, act=close)
-    arena.check(case)
-    assert time.monotonic() - began < PATIENCE
+    hostile_server.check(case)
+    assert time.monotonic() - began < ENDS_WITHIN
 
 
-def test_a_close_in_the_segment_of_the_101_comes_after_open_and_the_messages(arena: Arena) -> None:
+def test_a_close_in_the_segment_of_the_101_comes_after_open_and_the_messages(
+    hostile_server: HostileServer,
+) -> None:
     case = Case(
         "at once", lambda peer: peer.accept(glued=TEXT * 3 + CLOSE), sent=1000, messages=("late",) * 3
     )
-    arena.check(case)
+    hostile_server.check(case)
 
 
 SERVER_CLOSES: dict[str, Callable[[Peer], object]] = {
@@ -152,17 +157,19 @@ SERVER_CLOSES: dict[str, Callable[[Peer], object]] = {
 
 
 @pytest.mark.parametrize("name", SERVER_CLOSES)
-def test_a_server_that_closes_first_is_an_orderly_close_whatever_follows(name: str, arena: Arena) -> None:
+def test_a_server_that_closes_first_is_an_orderly_close_whatever_follows(
+    name: str, hostile_server: HostileServer
+) -> None:
     def script(peer: Peer) -> None:
         peer.accept(glued=TEXT)
         assert peer.read_message() == "got 'late'"  # else a reset could overtake the Close frame
         peer.send_bytes(CLOSE)
         SERVER_CLOSES[name](peer)
 
-    arena.check(Case(name, script, messages=("late",), options=SOON, reply=answer))
+    hostile_server.check(Case(name, script, messages=("late",), options=SOON, reply=answer))
 
 
-def test_what_was_sent_before_close_goes_out_before_the_close_frame(arena: Arena) -> None:
+def test_what_was_sent_before_close_goes_out_before_the_close_frame(hostile_server: HostileServer) -> None:
     def act(session: Session) -> None:
         for number in range(500):
             session.send(f"{number}")
@@ -174,20 +181,24 @@ def test_what_was_sent_before_close_goes_out_before_the_close_frame(arena: Arena
             assert peer.read_message() == f"{number}"
         peer.send_bytes(CLOSE)
 
-    arena.check(Case("in order", script, sent=1000, act=act))
+    hostile_server.check(Case("in order", script, sent=1000, act=act))
 
 
-def test_a_server_that_ends_tcp_half_way_still_reads_the_answer_to_its_close(arena: Arena) -> None:
+def test_a_server_that_ends_tcp_half_way_still_reads_the_answer_to_its_close(
+    hostile_server: HostileServer,
+) -> None:
     def script(peer: Peer) -> None:
         peer.accept(glued=CLOSE)
         peer.half_close()
 
-    arena.check(Case("half", script, sent=1000))
+    hostile_server.check(Case("half", script, sent=1000))
 
 
-def test_a_client_that_has_failed_does_not_wait_for_a_server_that_stays(arena: Arena) -> None:
+def test_a_client_that_has_failed_does_not_wait_for_a_server_that_stays(
+    hostile_server: HostileServer,
+) -> None:
     def script(peer: Peer) -> None:
         peer.accept(glued=frame_bytes(3))
-        peer.closing.wait(PATIENCE)  # neither reads nor ends
+        peer.closing.wait(ENDS_WITHIN)  # neither reads nor ends
 
-    arena.check(Case("stays", script, ProtocolError, ("opcode 3",), options=SOON))
+    hostile_server.check(Case("stays", script, ProtocolError, ("opcode 3",), options=SOON))

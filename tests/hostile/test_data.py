@@ -10,7 +10,7 @@ import pytest
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case
+from tests.hostile.hostile_server import Case, HostileServer
 
 BEFORE = frame_bytes(Opcode.TEXT, b"before")
 MESSAGES = ("before",)
@@ -38,23 +38,32 @@ def announcing(opcode: int, length: int, payload: bytes = b"", rsv: int = 0) -> 
 
 
 def fails(
-    arena: Arena, data: bytes, code: int, *says: str, compressed: bool = False, **options: object
+    hostile_server: HostileServer,
+    data: bytes,
+    code: int,
+    *says: str,
+    compressed: bool = False,
+    **options: object,
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(extensions="permessage-deflate" if compressed else None)
         peer.send_bytes(BEFORE + data)
 
-    arena.check(Case("sends", script, ProtocolError, says, code, MESSAGES, options=options))
+    hostile_server.check(Case("sends", script, ProtocolError, says, code, MESSAGES, options=options))
 
 
 def arrives(
-    arena: Arena, data: bytes, message: str | bytes, compressed: bool = False, **options: object
+    hostile_server: HostileServer,
+    data: bytes,
+    message: str | bytes,
+    compressed: bool = False,
+    **options: object,
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(extensions="permessage-deflate" if compressed else None)
         peer.send_bytes(BEFORE + data + frame_bytes(Opcode.CLOSE, b"\x03\xe8"))
 
-    arena.check(Case("sends", script, sent=1000, messages=(*MESSAGES, message), options=options))
+    hostile_server.check(Case("sends", script, sent=1000, messages=(*MESSAGES, message), options=options))
 
 
 # Size. All but the payloads that must be inflated are refused before they come: they never do.
@@ -85,9 +94,11 @@ TOO_BIG: dict[str, tuple[bytes, bool]] = {
 
 
 @pytest.mark.parametrize("name", TOO_BIG)
-def test_a_message_over_max_size_fails_with_1009_and_the_error_has_the_limit(name: str, arena: Arena) -> None:
+def test_a_message_over_max_size_fails_with_1009_and_the_error_has_the_limit(
+    name: str, hostile_server: HostileServer
+) -> None:
     data, compressed = TOO_BIG[name]
-    fails(arena, data, 1009, f"max_size={LIMIT}", compressed=compressed, max_size=LIMIT)
+    fails(hostile_server, data, 1009, f"max_size={LIMIT}", compressed=compressed, max_size=LIMIT)
 
 
 FITS: dict[str, tuple[bytes, str | bytes, bool]] = {
@@ -100,18 +111,22 @@ FITS: dict[str, tuple[bytes, str | bytes, bool]] = {
 
 
 @pytest.mark.parametrize("name", FITS)
-def test_a_message_of_exactly_max_size_arrives(name: str, arena: Arena) -> None:
+def test_a_message_of_exactly_max_size_arrives(name: str, hostile_server: HostileServer) -> None:
     data, message, compressed = FITS[name]
-    arrives(arena, data, message, compressed, max_size=LIMIT)
+    arrives(hostile_server, data, message, compressed, max_size=LIMIT)
 
 
-def test_the_default_max_size_is_16_mib(arena: Arena) -> None:
-    fails(arena, b"\x82\x7f" + (2**24 + 1).to_bytes(8, "big"), 1009, "max_size=16777216")
+def test_the_default_max_size_is_16_mib(hostile_server: HostileServer) -> None:
+    fails(hostile_server, b"\x82\x7f" + (2**24 + 1).to_bytes(8, "big"), 1009, "max_size=16777216")
 
 
-def test_a_deflate_bomb_in_front_of_more_data_still_gets_its_close_code_through(arena: Arena) -> None:
+def test_a_deflate_bomb_in_front_of_more_data_still_gets_its_close_code_through(
+    hostile_server: HostileServer,
+) -> None:
     bomb = frame_bytes(Opcode.BINARY, deflate(bytes(30_000_000)), rsv=4)
-    fails(arena, bomb + frame_bytes(Opcode.TEXT, b"x" * 50_000) * 40, 1009, "max_size", compressed=True)
+    fails(
+        hostile_server, bomb + frame_bytes(Opcode.TEXT, b"x" * 50_000) * 40, 1009, "max_size", compressed=True
+    )
 
 
 # Text. Each of these is not UTF-8, and ends with the byte that shows it.
@@ -133,24 +148,26 @@ def cuts(data: bytes) -> list[bytes]:
 
 @pytest.mark.parametrize("name", NOT_UTF8)
 def test_text_that_is_not_utf8_fails_with_1007_in_any_form_of_a_whole_message(
-    name: str, arena: Arena
+    name: str, hostile_server: HostileServer
 ) -> None:
     bad = NOT_UTF8[name] + b"\x80 and more"
     for data in (frame_bytes(Opcode.TEXT, bad), fragments(cuts(bad)), fragments([b"", bad, b""])):
-        fails(arena, data, 1007, "UTF-8")
+        fails(hostile_server, data, 1007, "UTF-8")
 
 
 @pytest.mark.parametrize("name", NOT_UTF8)
-def test_text_fails_at_the_first_bad_byte_before_frame_or_message_end(name: str, arena: Arena) -> None:
+def test_text_fails_at_the_first_bad_byte_before_frame_or_message_end(
+    name: str, hostile_server: HostileServer
+) -> None:
     bad = NOT_UTF8[name]
-    fails(arena, announcing(Opcode.TEXT, 100_000, bad), 1007, "UTF-8")
-    fails(arena, announcing(Opcode.TEXT, 100, bad), 1007, "UTF-8")
-    fails(arena, fragments(cuts(bad), more=True), 1007, "UTF-8")
+    fails(hostile_server, announcing(Opcode.TEXT, 100_000, bad), 1007, "UTF-8")
+    fails(hostile_server, announcing(Opcode.TEXT, 100, bad), 1007, "UTF-8")
+    fails(hostile_server, fragments(cuts(bad), more=True), 1007, "UTF-8")
 
 
 @pytest.mark.parametrize("name", NOT_UTF8)
 def test_text_that_is_not_utf8_inside_compressed_data_fails_with_1007_at_the_first_bad_byte(
-    name: str, arena: Arena
+    name: str, hostile_server: HostileServer
 ) -> None:
     packed = deflate(b"x" * 200 + NOT_UTF8[name]) + b"\x00\x00\xff\xff"
     for data in (
@@ -159,19 +176,23 @@ def test_text_that_is_not_utf8_inside_compressed_data_fails_with_1007_at_the_fir
         fragments(cuts(packed), rsv=4, more=True),
         announcing(Opcode.TEXT, 100_000, packed, rsv=4),
     ):
-        fails(arena, data, 1007, "UTF-8", compressed=True)
+        fails(hostile_server, data, 1007, "UTF-8", compressed=True)
 
 
 @pytest.mark.parametrize("end", [b"\xc3", b"\xe2\x82", b"\xf0\x9f\x98"])
-def test_a_sequence_that_the_end_of_a_message_cuts_fails_with_1007(end: bytes, arena: Arena) -> None:
-    fails(arena, frame_bytes(Opcode.TEXT, b"ok" + end), 1007, "UTF-8")
-    fails(arena, fragments([b"ok" + end, b""]), 1007, "UTF-8")
-    fails(arena, frame_bytes(Opcode.TEXT, deflate(b"ok" + end), rsv=4), 1007, "UTF-8", compressed=True)
+def test_a_sequence_that_the_end_of_a_message_cuts_fails_with_1007(
+    end: bytes, hostile_server: HostileServer
+) -> None:
+    fails(hostile_server, frame_bytes(Opcode.TEXT, b"ok" + end), 1007, "UTF-8")
+    fails(hostile_server, fragments([b"ok" + end, b""]), 1007, "UTF-8")
+    fails(
+        hostile_server, frame_bytes(Opcode.TEXT, deflate(b"ok" + end), rsv=4), 1007, "UTF-8", compressed=True
+    )
 
 
 @pytest.mark.parametrize("text", ["ä€😀", "\ufeff", "\0", "\uffff\ufdd0", "\r\n", "\U0010ffff"])
-def test_a_character_may_be_cut_anywhere_between_fragments(text: str, arena: Arena) -> None:
-    arrives(arena, fragments(cuts(text.encode())), text)
+def test_a_character_may_be_cut_anywhere_between_fragments(text: str, hostile_server: HostileServer) -> None:
+    arrives(hostile_server, fragments(cuts(text.encode())), text)
 
 
 # Compressed data.
@@ -185,29 +206,41 @@ NOT_DEFLATE: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", NOT_DEFLATE)
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
-def test_compressed_data_that_is_broken_fails_with_1007(opcode: int, name: str, arena: Arena) -> None:
+def test_compressed_data_that_is_broken_fails_with_1007(
+    opcode: int, name: str, hostile_server: HostileServer
+) -> None:
     bad = NOT_DEFLATE[name]
     for data in (frame_bytes(opcode, bad, rsv=4), fragments(cuts(bad), opcode, rsv=4, more=True)):
-        fails(arena, data, 1007, "compressed data is broken", compressed=True)
+        fails(hostile_server, data, 1007, "compressed data is broken", compressed=True)
 
 
-def test_a_continuation_may_not_begin_a_compression_of_its_own(arena: Arena) -> None:
+def test_a_continuation_may_not_begin_a_compression_of_its_own(hostile_server: HostileServer) -> None:
     data = frame_bytes(Opcode.TEXT, b"begin", fin=False) + frame_bytes(0, deflate(b"x"), rsv=4)
-    fails(arena, data, 1002, "reserved bits", compressed=True)
+    fails(hostile_server, data, 1002, "reserved bits", compressed=True)
 
 
 @pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG, Opcode.CLOSE])
-def test_a_control_frame_may_not_be_compressed(opcode: int, arena: Arena) -> None:
-    fails(arena, frame_bytes(opcode, rsv=4), 1002, "reserved bits", compressed=True)
+def test_a_control_frame_may_not_be_compressed(opcode: int, hostile_server: HostileServer) -> None:
+    fails(hostile_server, frame_bytes(opcode, rsv=4), 1002, "reserved bits", compressed=True)
 
 
 @pytest.mark.parametrize("rsv", [1, 2, 3, 5, 6, 7])
-def test_the_other_reserved_bits_stay_refused_with_compression(rsv: int, arena: Arena) -> None:
-    fails(arena, frame_bytes(Opcode.TEXT, deflate(b"x"), rsv=rsv), 1002, "reserved bits", compressed=True)
+def test_the_other_reserved_bits_stay_refused_with_compression(
+    rsv: int, hostile_server: HostileServer
+) -> None:
+    fails(
+        hostile_server,
+        frame_bytes(Opcode.TEXT, deflate(b"x"), rsv=rsv),
+        1002,
+        "reserved bits",
+        compressed=True,
+    )
 
 
-def test_a_final_block_and_an_empty_message_are_lawful_in_compressed_data(arena: Arena) -> None:
+def test_a_final_block_and_an_empty_message_are_lawful_in_compressed_data(
+    hostile_server: HostileServer,
+) -> None:
     stream = zlib.compressobj(wbits=-15)
     final = stream.compress(b"hello") + stream.flush(zlib.Z_FINISH)
-    arrives(arena, frame_bytes(Opcode.TEXT, final + b"\x00", rsv=4), "hello", compressed=True)
-    arrives(arena, frame_bytes(Opcode.TEXT, b"\x00", rsv=4), "", compressed=True)
+    arrives(hostile_server, frame_bytes(Opcode.TEXT, final + b"\x00", rsv=4), "hello", compressed=True)
+    arrives(hostile_server, frame_bytes(Opcode.TEXT, b"\x00", rsv=4), "", compressed=True)

@@ -12,13 +12,13 @@ import pytest
 from syncws import ConnectionLost
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import PATIENCE, Arena, Case, Session
+from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, Session
 
 CLOSE = frame_bytes(Opcode.CLOSE, b"\x03\xe8")
 DEFLATE = "permessage-deflate"
 
 
-def test_each_ping_of_a_flood_is_answered_with_its_payload_in_order(arena: Arena) -> None:
+def test_each_ping_of_a_flood_is_answered_with_its_payload_in_order(hostile_server: HostileServer) -> None:
     payloads = [b"", bytes(125), *(b"%d" % number for number in range(2000))]
 
     def script(peer: Peer) -> None:
@@ -28,10 +28,10 @@ def test_each_ping_of_a_flood_is_answered_with_its_payload_in_order(arena: Arena
             assert (frame.opcode, frame.payload) == (Opcode.PONG, payload)
         peer.send_bytes(CLOSE)
 
-    arena.check(Case("pings", script, sent=1000))
+    hostile_server.check(Case("pings", script, sent=1000))
 
 
-def test_pings_between_and_inside_messages_are_answered(arena: Arena) -> None:
+def test_pings_between_and_inside_messages_are_answered(hostile_server: HostileServer) -> None:
     data = b"".join(
         frame_bytes(Opcode.PING, b"%d a" % number)
         + frame_bytes(Opcode.TEXT, b"x", fin=False)
@@ -48,11 +48,11 @@ def test_pings_between_and_inside_messages_are_answered(arena: Arena) -> None:
             assert peer.read_frame().payload == b"%d b" % number
         peer.send_bytes(CLOSE)
 
-    arena.check(Case("pings", script, sent=1000, messages=("xy",) * 200))
+    hostile_server.check(Case("pings", script, sent=1000, messages=("xy",) * 200))
 
 
 def test_a_ping_flood_whose_answers_the_server_does_not_read_at_first_ends_with_the_newest_pong(
-    arena: Arena,
+    hostile_server: HostileServer,
 ) -> None:
     count = 40_000  # their pongs are more than the buffers of the system hold
     flooded = threading.Event()
@@ -64,7 +64,7 @@ def test_a_ping_flood_whose_answers_the_server_does_not_read_at_first_ends_with_
             batch = range(start, start + 1000)
             peer.send_bytes(b"".join(frame_bytes(Opcode.PING, b"%0125d" % number) for number in batch))
         peer.send_text("flooded")
-        assert flooded.wait(PATIENCE)
+        assert flooded.wait(ENDS_WITHIN)
         pongs: list[int] = []
         while not pongs or pongs[-1] < count - 1:
             frame = peer.read_frame()
@@ -76,19 +76,21 @@ def test_a_ping_flood_whose_answers_the_server_does_not_read_at_first_ends_with_
     def on_flooded(session: Session, data: object) -> None:
         flooded.set()
 
-    arena.check(Case("unread", script, sent=1000, messages=("flooded",), reply=on_flooded))
+    hostile_server.check(Case("unread", script, sent=1000, messages=("flooded",), reply=on_flooded))
 
 
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
-def test_65536_tiny_fragments_are_one_message(opcode: int, arena: Arena) -> None:
+def test_65536_tiny_fragments_are_one_message(opcode: int, hostile_server: HostileServer) -> None:
     count = 65536
     fragment = frame_bytes(Opcode.CONTINUATION, b"x", fin=False)
     data = frame_bytes(opcode, fin=False) + fragment * (count - 1) + frame_bytes(0, b"x")
     message = "x" * count if opcode == Opcode.TEXT else b"x" * count
-    arena.check(Case("tiny", lambda peer: peer.accept(glued=data + CLOSE), sent=1000, messages=(message,)))
+    hostile_server.check(
+        Case("tiny", lambda peer: peer.accept(glued=data + CLOSE), sent=1000, messages=(message,))
+    )
 
 
-def test_65536_compressed_fragments_of_one_byte_are_one_message(arena: Arena) -> None:
+def test_65536_compressed_fragments_of_one_byte_are_one_message(hostile_server: HostileServer) -> None:
     stream = zlib.compressobj(level=0, wbits=-15)  # stored: as many bytes as there are characters
     packed = (stream.compress(b"x" * 65536) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
     data = frame_bytes(Opcode.TEXT, packed[:1], fin=False, rsv=4) + b"".join(
@@ -98,12 +100,12 @@ def test_65536_compressed_fragments_of_one_byte_are_one_message(arena: Arena) ->
     def script(peer: Peer) -> None:
         peer.accept(extensions=DEFLATE, glued=data + CLOSE)
 
-    arena.check(Case("tiny", script, sent=1000, messages=("x" * 65536,)))
+    hostile_server.check(Case("tiny", script, sent=1000, messages=("x" * 65536,)))
 
 
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "compressed"])
 def test_a_flood_of_empty_fragments_that_ends_in_a_close_is_an_orderly_close(
-    compressed: bool, arena: Arena
+    compressed: bool, hostile_server: HostileServer
 ) -> None:
     start = frame_bytes(Opcode.TEXT, fin=False, rsv=4 if compressed else 0)
     data = start + frame_bytes(Opcode.CONTINUATION, fin=False) * 30_000 + CLOSE
@@ -112,18 +114,20 @@ def test_a_flood_of_empty_fragments_that_ends_in_a_close_is_an_orderly_close(
         peer.accept(extensions=DEFLATE)
         peer.send_bytes(data)
 
-    arena.check(Case("empty", script, sent=1000))
+    hostile_server.check(Case("empty", script, sent=1000))
 
 
-def test_a_flood_of_empty_messages_is_delivered(arena: Arena) -> None:
+def test_a_flood_of_empty_messages_is_delivered(hostile_server: HostileServer) -> None:
     data = frame_bytes(Opcode.TEXT) * 5000 + frame_bytes(Opcode.BINARY) * 5000 + CLOSE
     case = Case(
         "empty", lambda peer: peer.accept(glued=data), sent=1000, messages=("",) * 5000 + (b"",) * 5000
     )
-    arena.check(case)
+    hostile_server.check(case)
 
 
-def test_a_flood_of_tiny_messages_with_a_slow_consumer_is_delivered_in_order(arena: Arena) -> None:
+def test_a_flood_of_tiny_messages_with_a_slow_consumer_is_delivered_in_order(
+    hostile_server: HostileServer,
+) -> None:
     texts = tuple(f"{number}" for number in range(20_000))
     gone_out = threading.Event()
 
@@ -134,14 +138,16 @@ def test_a_flood_of_tiny_messages_with_a_slow_consumer_is_delivered_in_order(are
         peer.send_bytes(CLOSE)
 
     def act(session: Session) -> None:
-        assert gone_out.wait(PATIENCE)  # in onopen, or before the first recv()
+        assert gone_out.wait(ENDS_WITHIN)  # in onopen, or before the first recv()
 
     options = {"max_queue": (1000, 10), "ping_interval": 0.05, "ping_timeout": 1}
-    arena.check(Case("tiny", script, sent=1000, messages=texts, options=options, act=act))
+    hostile_server.check(Case("tiny", script, sent=1000, messages=texts, options=options, act=act))
 
 
 @pytest.mark.parametrize("scheme", ["ws"])
-def test_a_server_that_floods_a_consumer_that_stands_still_is_slowed_by_tcp(arena: Arena) -> None:
+def test_a_server_that_floods_a_consumer_that_stands_still_is_slowed_by_tcp(
+    hostile_server: HostileServer,
+) -> None:
     stalled, total = threading.Event(), 0
     frame = frame_bytes(Opcode.BINARY, bytes(50_000))
 
@@ -157,11 +163,11 @@ def test_a_server_that_floods_a_consumer_that_stands_still_is_slowed_by_tcp(aren
         peer.socket.settimeout(None)
 
     def act(session: Session) -> None:
-        assert stalled.wait(PATIENCE)
+        assert stalled.wait(ENDS_WITHIN)
         session.close()
 
     # A pause of our own is no silence of the server's.
     options = {"max_queue": 100_000, "ping_interval": 0.05, "ping_timeout": 0.5, "close_timeout": 0.2}
-    outcome = arena.play(Case("still", script, act=act, options=options))
+    outcome = hostile_server.play(Case("still", script, act=act, options=options))
     assert total < 2000
     assert isinstance(outcome.error, ConnectionLost)  # the server leaves: no word of ping_timeout

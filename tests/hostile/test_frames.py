@@ -9,7 +9,7 @@ import pytest
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case, case_id
+from tests.hostile.hostile_server import Case, HostileServer, case_id
 
 BEFORE = frame_bytes(Opcode.TEXT, b"one") + frame_bytes(Opcode.BINARY, b"two")
 
@@ -114,25 +114,25 @@ def case(name: str, glued: bytes, then: bytes = b"") -> Case:
 
 @pytest.mark.parametrize("case", [case(name, BEFORE + bad) for name, (bad, _) in FAULTS.items()], ids=case_id)
 def test_a_frame_that_no_server_may_send_fails_with_1002_and_what_came_before_is_delivered(
-    case: Case, arena: Arena
+    case: Case, hostile_server: HostileServer
 ) -> None:
-    arena.check(case)
+    hostile_server.check(case)
 
 
 SOME = ("masked text", "opcode 3", "length 2^63", "close with the code 1005", "close with one byte")
 
 
 @pytest.mark.parametrize("case", [case(name, BEFORE + FAULTS[name][0], BEHIND) for name in SOME], ids=case_id)
-def test_the_close_code_reaches_a_server_that_sends_on(case: Case, arena: Arena) -> None:
-    arena.check(case)
+def test_the_close_code_reaches_a_server_that_sends_on(case: Case, hostile_server: HostileServer) -> None:
+    hostile_server.check(case)
 
 
 @pytest.mark.parametrize("name", SOME)
 def test_a_bad_frame_in_the_segment_of_the_101_comes_after_open_and_the_messages_before_it(
-    name: str, arena: Arena
+    name: str, hostile_server: HostileServer
 ) -> None:
     bad, says = FAULTS[name]
-    arena.check(
+    hostile_server.check(
         Case(
             name,
             lambda peer: peer.accept(glued=BEFORE + bad),
@@ -145,9 +145,9 @@ def test_a_bad_frame_in_the_segment_of_the_101_comes_after_open_and_the_messages
 
 
 @pytest.mark.parametrize("name", SOME)
-def test_what_follows_a_bad_frame_is_never_delivered(name: str, arena: Arena) -> None:
+def test_what_follows_a_bad_frame_is_never_delivered(name: str, hostile_server: HostileServer) -> None:
     bad, says = FAULTS[name]
-    arena.check(case(name, BEFORE + bad + BEFORE + close_frame(1000)))
+    hostile_server.check(case(name, BEFORE + bad + BEFORE + close_frame(1000)))
 
 
 def drip(data: bytes) -> Case:
@@ -161,15 +161,17 @@ def drip(data: bytes) -> Case:
 
 
 @pytest.mark.parametrize("name", ["masked text", "length 5 in eight bytes", "ping of 126 bytes"])
-def test_a_bad_frame_that_comes_byte_by_byte_is_refused_on_its_header_alone(name: str, arena: Arena) -> None:
+def test_a_bad_frame_that_comes_byte_by_byte_is_refused_on_its_header_alone(
+    name: str, hostile_server: HostileServer
+) -> None:
     bad = FAULTS[name][0]
-    arena.check(drip(BEFORE + bad[: 10 if bad[1] == 127 else 2]))
+    hostile_server.check(drip(BEFORE + bad[: 10 if bad[1] == 127 else 2]))
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1003, 1007, 1011, 1014, 3000, 3999, 4000, 4999])
-def test_a_lawful_close_code_is_shown_and_echoed(code: int, arena: Arena) -> None:
+def test_a_lawful_close_code_is_shown_and_echoed(code: int, hostile_server: HostileServer) -> None:
     data = BEFORE + close_frame(code, "wärum".encode())
-    arena.check(
+    hostile_server.check(
         Case(
             f"close {code}",
             lambda peer: peer.accept(glued=data),
@@ -180,9 +182,9 @@ def test_a_lawful_close_code_is_shown_and_echoed(code: int, arena: Arena) -> Non
     )
 
 
-def test_a_close_without_a_code_is_1005_and_is_answered_without_one(arena: Arena) -> None:
+def test_a_close_without_a_code_is_1005_and_is_answered_without_one(hostile_server: HostileServer) -> None:
     data = BEFORE + frame_bytes(Opcode.CLOSE)
-    arena.check(
+    hostile_server.check(
         Case(
             "empty close",
             lambda peer: peer.accept(glued=data),
@@ -194,9 +196,11 @@ def test_a_close_without_a_code_is_1005_and_is_answered_without_one(arena: Arena
 
 
 @pytest.mark.parametrize("reason", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"ok" * 60 + b"\xf0\x9f"])
-def test_a_close_reason_that_is_not_utf8_fails_with_1007(reason: bytes, arena: Arena) -> None:
+def test_a_close_reason_that_is_not_utf8_fails_with_1007(
+    reason: bytes, hostile_server: HostileServer
+) -> None:
     data = BEFORE + close_frame(1000, reason)
-    arena.check(
+    hostile_server.check(
         Case(
             "bad reason",
             lambda peer: peer.accept(glued=data),

@@ -10,7 +10,7 @@ import pytest
 from syncws import ConnectionClosed, ConnectionLost
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import Arena, Case, Outcome, Session, answer, until_gone
+from tests.hostile.hostile_server import Case, HostileServer, Outcome, Session, answer, until_gone
 
 # What the server has begun to say when the link breaks.
 CUTS: dict[str, bytes] = {
@@ -43,7 +43,7 @@ ENDS: dict[str, Callable[[Peer], object]] = {"FIN": finish, "cut": half_close, "
 @pytest.mark.parametrize("ending", ENDS)
 @pytest.mark.parametrize("name", CUTS)
 def test_a_link_that_breaks_without_a_close_frame_is_lost_and_whole_messages_are_kept(
-    name: str, ending: str, arena: Arena
+    name: str, ending: str, hostile_server: HostileServer
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(extensions="permessage-deflate", glued=frame_bytes(Opcode.TEXT, b"one"))
@@ -51,14 +51,16 @@ def test_a_link_that_breaks_without_a_close_frame_is_lost_and_whole_messages_are
         peer.send_bytes(CUTS[name])
         ENDS[ending](peer)
 
-    error = arena.check(Case(name, script, ConnectionLost, messages=("one",), reply=answer)).error
+    error = hostile_server.check(Case(name, script, ConnectionLost, messages=("one",), reply=answer)).error
     assert isinstance(error, ConnectionError)
     if ending != "RST":
         assert "without a Close frame" in str(error)
 
 
 @pytest.mark.parametrize("ending", ["FIN", "cut"])
-def test_messages_that_arrive_with_the_end_are_all_delivered_first(ending: str, arena: Arena) -> None:
+def test_messages_that_arrive_with_the_end_are_all_delivered_first(
+    ending: str, hostile_server: HostileServer
+) -> None:
     count = 3000
 
     def script(peer: Peer) -> None:
@@ -66,52 +68,56 @@ def test_messages_that_arrive_with_the_end_are_all_delivered_first(ending: str, 
         ENDS[ending](peer)
 
     messages = tuple(b"%d" % n for n in range(count))
-    arena.check(Case("glued", script, ConnectionLost, ("without a Close frame",), messages=messages))
+    hostile_server.check(Case("glued", script, ConnectionLost, ("without a Close frame",), messages=messages))
 
 
-def test_a_reset_right_after_the_101_fails_in_the_opening_or_right_after_it(arena: Arena) -> None:
+def test_a_reset_right_after_the_101_fails_in_the_opening_or_right_after_it(
+    hostile_server: HostileServer,
+) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         peer.reset()
 
-    outcome: Outcome = arena.play(Case("reset", script))
+    outcome: Outcome = hostile_server.play(Case("reset", script))
     assert isinstance(outcome.error, ConnectionLost)
     assert (outcome.code, outcome.reason, outcome.clean) == (1006, "", False)
     assert outcome.messages == []
 
 
-def test_an_end_right_after_the_101_comes_after_open(arena: Arena) -> None:
-    arena.check(Case("end", Peer.accept, ConnectionLost, ("without a Close frame",)))
+def test_an_end_right_after_the_101_comes_after_open(hostile_server: HostileServer) -> None:
+    hostile_server.check(Case("end", Peer.accept, ConnectionLost, ("without a Close frame",)))
 
 
 @pytest.mark.parametrize("ending", ["FIN", "RST"])
-def test_a_link_that_breaks_while_the_client_sends_is_lost(ending: str, arena: Arena) -> None:
+def test_a_link_that_breaks_while_the_client_sends_is_lost(
+    ending: str, hostile_server: HostileServer
+) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         peer.receive_bytes(1000)
         ENDS[ending](peer)
 
     def act(session: Session) -> None:
-        with contextlib.suppress(ConnectionClosed):  # the pull face may know of the end already
+        with contextlib.suppress(ConnectionClosed):  # the blocking API may know of the end already
             for _ in range(20):
                 session.send(bytes(1_000_000))
 
-    arena.check(Case("sending", script, ConnectionLost, act=act))
+    hostile_server.check(Case("sending", script, ConnectionLost, act=act))
 
 
-def test_a_reset_during_the_closing_handshake_is_a_loss(arena: Arena) -> None:
+def test_a_reset_during_the_closing_handshake_is_a_loss(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         assert peer.read_frame().opcode == Opcode.CLOSE
         peer.reset()
 
-    arena.check(Case("reset", script, ConnectionLost, act=lambda session: session.close()))
+    hostile_server.check(Case("reset", script, ConnectionLost, act=lambda session: session.close()))
 
 
-def test_an_end_of_tcp_in_answer_to_a_close_frame_is_a_loss(arena: Arena) -> None:
+def test_an_end_of_tcp_in_answer_to_a_close_frame_is_a_loss(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         assert peer.read_frame().opcode == Opcode.CLOSE
 
     says = ("without a Close frame",)
-    arena.check(Case("end", script, ConnectionLost, says, act=lambda session: session.close()))
+    hostile_server.check(Case("end", script, ConnectionLost, says, act=lambda session: session.close()))

@@ -6,27 +6,25 @@ import contextlib
 import json
 import socket
 import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
-from tests.hostile import memory_client
-from tests.hostile.arena import PATIENCE, UNSEEN, read_to_end
+from tests.hostile.hostile_server import ENDS_WITHIN, UNSEEN, read_to_end
+from tests.support.memory import STATUS
+from tests.support.programs import spawn
 
-ROOT = Path(__file__).resolve().parents[2]
 GIB = 2**30
 
 # Above idle, with max_size at its default of 16 MiB.
 LIMIT_KB = 60 * 1024
 
-pytestmark = pytest.mark.skipif(not memory_client.STATUS.exists(), reason="needs the /proc of Linux")
+pytestmark = pytest.mark.skipif(not STATUS.exists(), reason="needs the /proc of Linux")
 
 
 def bomb(block: bytes, count: int, first: bytes = b"") -> bytes:
@@ -115,11 +113,8 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def run_client(face: str, url: str, options: str, *flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.hostile.memory_client", face, url, options, *flags]
-    return subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def run_client(api: str, url: str, options: str, *flags: str) -> subprocess.Popen[str]:
+    return spawn("-m", "tests.hostile.memory_client", api, url, options, *flags)
 
 
 def greet(peer: Peer) -> None:
@@ -130,7 +125,7 @@ def greet(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_no_message_makes_memory_swell(name: str, face: str) -> None:
+def test_no_message_makes_memory_swell(name: str, api: str) -> None:
     attack = ATTACKS[name]
     codes: list[int | None] = []
 
@@ -140,12 +135,12 @@ def test_no_message_makes_memory_swell(name: str, face: str) -> None:
             attack.script(peer)
         if attack.sent != UNSEEN:
             closes = [
-                frame.payload for frame in read_to_end(peer, 4 * PATIENCE) if frame.opcode == Opcode.CLOSE
+                frame.payload for frame in read_to_end(peer, 4 * ENDS_WITHIN) if frame.opcode == Opcode.CLOSE
             ]
             codes.extend(int.from_bytes(payload[:2], "big") if payload else None for payload in closes)
 
-    with LoopbackServer(script) as server, run_client(face, server.url(), attack.options) as client:
-        said, complaint = client.communicate(timeout=4 * PATIENCE)
+    with LoopbackServer(script) as server, run_client(api, server.url(), attack.options) as client:
+        said, complaint = client.communicate(timeout=4 * ENDS_WITHIN)
     assert not complaint
     result = json.loads(said)
     assert result["messages"] == 0
@@ -165,24 +160,24 @@ def until_stalled(peer: Peer, data: bytes, limit: int) -> int:
     return sent // len(data)
 
 
-def test_a_ping_flood_whose_answers_are_not_read_does_not_make_memory_swell(face: str) -> None:
+def test_a_ping_flood_whose_answers_are_not_read_does_not_make_memory_swell(api: str) -> None:
     def script(peer: Peer) -> None:
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         greet(peer)
         for _ in range(200):
             peer.send_bytes(frame_bytes(Opcode.PING, bytes(125)) * 1000)
         peer.send_close()
-        read_to_end(peer, 4 * PATIENCE)
+        read_to_end(peer, 4 * ENDS_WITHIN)
 
-    with LoopbackServer(script) as server, run_client(face, server.url(), "{}") as client:
-        said, complaint = client.communicate(timeout=4 * PATIENCE)
+    with LoopbackServer(script) as server, run_client(api, server.url(), "{}") as client:
+        said, complaint = client.communicate(timeout=4 * ENDS_WITHIN)
     assert not complaint
     result = json.loads(said)
     assert result["error"] == ""
     assert result["rise"] < LIMIT_KB
 
 
-def test_small_messages_that_each_inflate_to_max_size_come_one_after_the_other(face: str) -> None:
+def test_small_messages_that_each_inflate_to_max_size_come_one_after_the_other(api: str) -> None:
     size, count = 2**23, 32
     small = zlib.compress(bytes(size), 9)[2:-4]  # one final block and more, which RFC 7692 7.2.3.4 allows
 
@@ -190,11 +185,11 @@ def test_small_messages_that_each_inflate_to_max_size_come_one_after_the_other(f
         greet(peer)
         peer.send_bytes(frame_bytes(Opcode.BINARY, small, rsv=4) * count)  # few reads of the client's
         peer.send_close()
-        read_to_end(peer, 4 * PATIENCE)
+        read_to_end(peer, 4 * ENDS_WITHIN)
 
     options = json.dumps({"max_size": size})
-    with LoopbackServer(script) as server, run_client(face, server.url(), options) as client:
-        said, complaint = client.communicate(timeout=4 * PATIENCE)
+    with LoopbackServer(script) as server, run_client(api, server.url(), options) as client:
+        said, complaint = client.communicate(timeout=4 * ENDS_WITHIN)
     assert not complaint
     result = json.loads(said)
     assert (result["error"], result["messages"]) == ("", count)
@@ -210,7 +205,7 @@ FLOODS = {
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_of_messages_before_a_consumer_that_stands_still_is_held_up_and_then_delivered(
-    name: str, face: str
+    name: str, api: str
 ) -> None:
     block, count = FLOODS[name]
     limit = 10**8  # far more than the buffers of the system hold
@@ -222,8 +217,10 @@ def test_a_flood_of_messages_before_a_consumer_that_stands_still_is_held_up_and_
         blocks.append(until_stalled(peer, block, limit))
         stalled.set()
 
-    with LoopbackServer(script) as server, run_client(face, server.url(), "{}", "wait") as client:
-        said, complaint = client.communicate("go\n" if stalled.wait(PATIENCE) else "", timeout=4 * PATIENCE)
+    with LoopbackServer(script) as server, run_client(api, server.url(), "{}", "wait") as client:
+        said, complaint = client.communicate(
+            "go\n" if stalled.wait(ENDS_WITHIN) else "", timeout=4 * ENDS_WITHIN
+        )
     assert not complaint
     result = json.loads(said)
     assert 0 < blocks[0] < limit // len(block)

@@ -10,7 +10,7 @@ import pytest
 
 from syncws import ConnectionLost, HandshakeError
 from syncws.testing.loopback import Peer, accept_key, frame_bytes
-from tests.hostile.arena import FACES, Arena, Case, case_id, keep_sending, sparing, until_gone
+from tests.hostile.hostile_server import APIS, Case, HostileServer, case_id, keep_sending, sparing, until_gone
 
 SOON = {"open_timeout": 0.2}
 LATE = ("open_timeout=0.2",)
@@ -63,8 +63,10 @@ SILENCE = [
 
 
 @pytest.mark.parametrize(("scheme", "case"), sparing(SILENCE))
-def test_an_answer_that_does_not_come_is_a_timeout_that_says_so(case: Case, arena: Arena) -> None:
-    arena.check(case)
+def test_an_answer_that_does_not_come_is_a_timeout_that_says_so(
+    case: Case, hostile_server: HostileServer
+) -> None:
+    hostile_server.check(case)
 
 
 @pytest.fixture
@@ -75,10 +77,10 @@ def deaf_port() -> Iterator[int]:
 
 
 def test_a_server_that_never_takes_the_connection_is_a_timeout(
-    face: str, scheme: str, deaf_port: int, client_ssl_context: ssl.SSLContext
+    api: str, scheme: str, deaf_port: int, client_ssl_context: ssl.SSLContext
 ) -> None:
     options = {**SOON, "ssl_context": client_ssl_context}
-    outcome = FACES[face](Case("deaf", until_gone), f"{scheme}://127.0.0.1:{deaf_port}/", options)
+    outcome = APIS[api](Case("deaf", until_gone), f"{scheme}://127.0.0.1:{deaf_port}/", options)
     assert isinstance(outcome.error, TimeoutError)
     assert "open_timeout=0.2" in str(outcome.error)
     assert not outcome.opened
@@ -98,8 +100,10 @@ FLOODS = [
 
 
 @pytest.mark.parametrize("case", FLOODS, ids=case_id)
-def test_an_endless_answer_ends_at_a_limit_that_the_error_names(case: Case, arena: Arena) -> None:
-    arena.check(Case(case.name, case.script, HandshakeError, case.says, opens=False))
+def test_an_endless_answer_ends_at_a_limit_that_the_error_names(
+    case: Case, hostile_server: HostileServer
+) -> None:
+    hostile_server.check(Case(case.name, case.script, HandshakeError, case.says, opens=False))
 
 
 NOISE: dict[str, bytes] = {
@@ -128,8 +132,10 @@ NOISE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", NOISE)
-def test_what_is_not_http_fails_at_once_and_the_error_shows_it(name: str, arena: Arena) -> None:
-    error = arena.check(Case(name, say(NOISE[name]), HandshakeError, opens=False)).error
+def test_what_is_not_http_fails_at_once_and_the_error_shows_it(
+    name: str, hostile_server: HostileServer
+) -> None:
+    error = hostile_server.check(Case(name, say(NOISE[name]), HandshakeError, opens=False)).error
     assert isinstance(error, HandshakeError)
     assert error.status is None
     line = NOISE[name].split(b"\r\n")[0]
@@ -143,16 +149,16 @@ def answer(peer: Peer) -> bytes:
     return OK + b"Upgrade: websocket\r\nConnection: Upgrade\r\n" + accept.encode()
 
 
-def test_a_right_answer_that_drips_in_within_open_timeout_opens(arena: Arena) -> None:
+def test_a_right_answer_that_drips_in_within_open_timeout_opens(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         for byte in answer(peer) + frame_bytes(1, b"hello") + frame_bytes(8, b"\x03\xe8"):
             peer.send_bytes(bytes((byte,)))
             peer.closing.wait(0.001)
 
-    arena.check(Case("slow", script, messages=("hello",), sent=1000))
+    hostile_server.check(Case("slow", script, messages=("hello",), sent=1000))
 
 
-def test_interim_answers_before_the_right_one_are_passed_over(arena: Arena) -> None:
+def test_interim_answers_before_the_right_one_are_passed_over(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         right = answer(peer)
         peer.send_bytes(
@@ -160,7 +166,7 @@ def test_interim_answers_before_the_right_one_are_passed_over(arena: Arena) -> N
         )
         peer.send_frame(8, b"\x03\xe8")
 
-    arena.check(Case("hints", script, sent=1000))
+    hostile_server.check(Case("hints", script, sent=1000))
 
 
 def end(peer: Peer) -> None:
@@ -174,7 +180,7 @@ PARTS = {"nothing": b"", "half a status line": b"HTTP/1.1 10", "half a head": OK
 @pytest.mark.parametrize("ending", ENDS)
 @pytest.mark.parametrize("part", PARTS)
 def test_tcp_that_ends_before_the_answer_is_whole_is_a_loss_that_says_so(
-    part: str, ending: str, arena: Arena
+    part: str, ending: str, hostile_server: HostileServer
 ) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -183,7 +189,9 @@ def test_tcp_that_ends_before_the_answer_is_whole_is_a_loss_that_says_so(
         if ending == "half-close":
             until_gone(peer)
 
-    error = arena.check(Case(part, script, ConnectionLost, ("opening handshake",), opens=False)).error
+    error = hostile_server.check(
+        Case(part, script, ConnectionLost, ("opening handshake",), opens=False)
+    ).error
     assert isinstance(error, ConnectionError)
     if ending == "FIN" and PARTS[part]:
         assert repr(PARTS[part]) in str(error)

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-import syncws._engine.opening
 from syncws import HandshakeError
 from syncws.testing.loopback import Headers, Peer
-from tests.hostile.arena import PATIENCE, Arena, Case, keep_sending, until_gone
+from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, keep_sending, until_gone
 
 REASONS = {
     200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
@@ -45,8 +44,8 @@ FORMS: dict[str, tuple[Headers, bytes, bytes]] = {
 }
 
 
-def refuse(arena: Arena, case: Case) -> HandshakeError:
-    error = arena.check(replace(case, error=HandshakeError, opens=False)).error
+def refuse(hostile_server: HostileServer, case: Case) -> HandshakeError:
+    error = hostile_server.check(replace(case, error=HandshakeError, opens=False)).error
     assert isinstance(error, HandshakeError)
     return error
 
@@ -58,7 +57,7 @@ def head(status: int, fields: Headers = ()) -> bytes:
 
 @pytest.mark.parametrize("status", REASONS)
 def test_every_status_but_101_is_refused_and_the_error_has_status_headers_and_body(
-    status: int, arena: Arena
+    status: int, hostile_server: HostileServer
 ) -> None:
     fields = (*FIELDS.get(status, ()), ("Content-Length", str(len(BODY))))
 
@@ -67,31 +66,31 @@ def test_every_status_but_101_is_refused_and_the_error_has_status_headers_and_bo
         peer.send_bytes(head(status, fields) + BODY)
         until_gone(peer)
 
-    error = refuse(arena, Case("status", script, says=(str(status), REASONS[status])))
+    error = refuse(hostile_server, Case("status", script, says=(str(status), REASONS[status])))
     assert (error.status, error.body) == (status, BODY)
     assert error.headers == fields
 
 
 @pytest.mark.parametrize("status", [301, 302])
-def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(status: int, arena: Arena) -> None:
+def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(
+    status: int, hostile_server: HostileServer
+) -> None:
     def script(peer: Peer) -> None:
         peer.refuse(status, REASONS[status], headers=FIELDS[status])
         until_gone(peer)
 
     location = dict(FIELDS[status])["Location"]
-    refuse(arena, Case("redirect", script, says=(location, "not followed")))
-    assert arena.server.connections == 1
+    refuse(hostile_server, Case("redirect", script, says=(location, "not followed")))
+    assert hostile_server.server.connections == 1
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "chunked"])
 @pytest.mark.parametrize("glued", [True, False], ids=["one segment", "two segments"])
 def test_the_body_is_told_whatever_is_said_of_its_length(
-    name: str, glued: bool, arena: Arena, monkeypatch: pytest.MonkeyPatch
+    name: str, glued: bool, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A busy machine may need more than usual.
-    monkeypatch.setattr(
-        syncws._engine.opening, "BODY_SECONDS", PATIENCE
-    )  # a busy machine may need more than usual
+    monkeypatch.setattr("syncws._engine.opening.BODY_SECONDS", ENDS_WITHIN)
     fields, sent, got = FORMS[name]
 
     def script(peer: Peer) -> None:
@@ -103,16 +102,16 @@ def test_the_body_is_told_whatever_is_said_of_its_length(
             peer.closing.wait(0.01)
             peer.send_bytes(sent)
 
-    error = refuse(arena, Case(name, script, says=("403 Forbidden", got.decode())))
+    error = refuse(hostile_server, Case(name, script, says=("403 Forbidden", got.decode())))
     assert (error.status, error.body) == (403, got)
 
 
-def test_a_chunked_body_is_told_as_far_as_it_came(arena: Arena) -> None:
+def test_a_chunked_body_is_told_as_far_as_it_came(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send_bytes(head(403, FORMS["chunked"][0]) + CHUNKED)
 
-    error = refuse(arena, Case("chunked", script, says=("403 Forbidden",)))
+    error = refuse(hostile_server, Case("chunked", script, says=("403 Forbidden",)))
     assert BODY in error.body
 
 
@@ -123,62 +122,68 @@ ws_only = pytest.mark.parametrize("scheme", ["ws"])
 @ws_only
 @pytest.mark.parametrize("data", [b"x" * 1000, b"1\r\nx\r\n"], ids=["plain", "chunked"])
 @pytest.mark.parametrize("pause", [0, 0.05], ids=["flood", "drip"])
-def test_an_endless_body_is_told_in_its_beginning(data: bytes, pause: float, arena: Arena) -> None:
+def test_an_endless_body_is_told_in_its_beginning(
+    data: bytes, pause: float, hostile_server: HostileServer
+) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         chunked = [("Transfer-Encoding", "chunked")] if data.startswith(b"1") else []
         peer.send_bytes(head(500, chunked))
         keep_sending(peer, data, pause)
 
-    error = refuse(arena, Case("endless", script, says=("500 Internal",)))
+    error = refuse(hostile_server, Case("endless", script, says=("500 Internal",)))
     assert error.body.startswith(data)
     assert len(error.body) <= 4096
 
 
 @ws_only
-def test_a_body_that_does_not_come_is_not_waited_for_longer_than_open_timeout(arena: Arena) -> None:
+def test_a_body_that_does_not_come_is_not_waited_for_longer_than_open_timeout(
+    hostile_server: HostileServer,
+) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send_bytes(head(503, [("Content-Length", "100")]) + b"wait")
         until_gone(peer)
 
     case = Case("no body", script, says=("503", "wait"), options={"open_timeout": 0.7})
-    assert refuse(arena, case).status == 503
+    assert refuse(hostile_server, case).status == 503
 
 
-def test_a_refusal_that_ends_with_a_reset_is_still_the_refusal(arena: Arena) -> None:
+def test_a_refusal_that_ends_with_a_reset_is_still_the_refusal(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send_bytes(head(400, [("Content-Length", "1000")]) + BODY)
         peer.reset()
 
-    error = refuse(arena, Case("reset", script, says=("400 Bad Request",)))
+    error = refuse(hostile_server, Case("reset", script, says=("400 Bad Request",)))
     assert error.status == 400
 
 
-def test_control_characters_of_the_body_do_not_reach_the_terminal_raw(arena: Arena) -> None:
+def test_control_characters_of_the_body_do_not_reach_the_terminal_raw(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.refuse(403, body=b"\x1b[2Jgone\0\x07")
 
-    error = refuse(arena, Case("escape", script, says=("403",)))
+    error = refuse(hostile_server, Case("escape", script, says=("403",)))
     assert error.body == b"\x1b[2Jgone\0\x07"
     assert str(error).isprintable()
 
 
 @pytest.mark.parametrize("reason", ["\x1b[2J", "\x07", "\x9b2J"])
 def test_control_characters_of_the_reason_phrase_do_not_reach_the_terminal_raw(
-    reason: str, arena: Arena
+    reason: str, hostile_server: HostileServer
 ) -> None:
     def script(peer: Peer) -> None:
         peer.refuse(403, reason)
 
-    assert str(refuse(arena, Case("escape", script))).isprintable()
+    assert str(refuse(hostile_server, Case("escape", script))).isprintable()
 
 
 @pytest.mark.parametrize("field", ["X-A\0: b", "X-A : b", "X-A: b\r\n c", "X-A: \0", "no colon", ": b"])
-def test_a_refusal_with_a_broken_header_still_tells_its_status(field: str, arena: Arena) -> None:
+def test_a_refusal_with_a_broken_header_still_tells_its_status(
+    field: str, hostile_server: HostileServer
+) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.send_bytes(b"HTTP/1.1 404 Not Found\r\n" + field.encode() + b"\r\n\r\n")
 
-    assert refuse(arena, Case("broken", script, says=("header line",))).status == 404
+    assert refuse(hostile_server, Case("broken", script, says=("header line",))).status == 404

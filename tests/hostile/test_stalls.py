@@ -12,7 +12,7 @@ import pytest
 from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.arena import PATIENCE, Arena, Case, Session, keep_sending
+from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, Session, keep_sending
 
 MIB = bytes(2**20)
 TOTAL = 50 * len(MIB)
@@ -36,7 +36,7 @@ def stall(then: Callable[[Peer], object] = lambda peer: None) -> Callable[[Peer]
         peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         peer.accept()
         then(peer)
-        peer.closing.wait(PATIENCE)
+        peer.closing.wait(ENDS_WITHIN)
 
     return script
 
@@ -59,19 +59,19 @@ class Kept:
 
 
 def test_a_server_that_stops_reading_while_50_mib_are_sent_is_found_dead_by_ping_timeout(
-    arena: Arena,
+    hostile_server: HostileServer,
 ) -> None:
     kept = Kept(send_50_mib)
-    arena.check(Case("stall", stall(), TimeoutError, DEAD, options=KEEPALIVE, act=kept))
+    hostile_server.check(Case("stall", stall(), TimeoutError, DEAD, options=KEEPALIVE, act=kept))
     assert 0 < kept.unsent <= TOTAL + len("too late")
 
 
-def test_a_silent_server_is_found_dead_by_ping_timeout_and_told_1011(arena: Arena) -> None:
-    arena.check(Case("silent", Peer.accept, TimeoutError, DEAD, sent=1011, options=KEEPALIVE))
+def test_a_silent_server_is_found_dead_by_ping_timeout_and_told_1011(hostile_server: HostileServer) -> None:
+    hostile_server.check(Case("silent", Peer.accept, TimeoutError, DEAD, sent=1011, options=KEEPALIVE))
 
 
 def test_close_ends_within_close_timeout_while_50_mib_wait_for_a_server_that_stopped_reading(
-    arena: Arena,
+    hostile_server: HostileServer,
 ) -> None:
     def act(session: Session) -> None:
         send_50_mib(session)
@@ -79,28 +79,32 @@ def test_close_ends_within_close_timeout_while_50_mib_wait_for_a_server_that_sto
 
     kept = Kept(act)
     options = {"close_timeout": 0.3, "ping_interval": None}
-    arena.check(Case("stall", stall(), TimeoutError, ("close_timeout=0.3",), options=options, act=kept))
+    hostile_server.check(
+        Case("stall", stall(), TimeoutError, ("close_timeout=0.3",), options=options, act=kept)
+    )
     assert kept.unsent > 0
 
 
-def test_a_stalled_send_does_not_keep_messages_from_arriving(arena: Arena) -> None:
+def test_a_stalled_send_does_not_keep_messages_from_arriving(hostile_server: HostileServer) -> None:
     released = threading.Event()
     texts = tuple(f"{number}" for number in range(100))
 
     def script(peer: Peer) -> None:
         peer.accept()
-        assert released.wait(PATIENCE)
+        assert released.wait(ENDS_WITHIN)
         peer.send_bytes(b"".join(frame_bytes(Opcode.TEXT, text.encode()) for text in texts))
 
     def act(session: Session) -> None:
         send_50_mib(session)
         released.set()
 
-    arena.check(Case("one way", script, WebSocketError, messages=texts, act=act))
+    hostile_server.check(Case("one way", script, WebSocketError, messages=texts, act=act))
 
 
 @ws_only
-def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(arena: Arena) -> None:
+def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(
+    hostile_server: HostileServer,
+) -> None:
     # Any byte counts as life: the pings in the outbox are no reason to fail, but close() must end it.
     outlived, patience = threading.Event(), 0.7
 
@@ -114,21 +118,21 @@ def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(arena: 
 
     def act(session: Session) -> None:
         send_50_mib(session)
-        assert outlived.wait(PATIENCE)
+        assert outlived.wait(ENDS_WITHIN)
         session.close()
 
     options = {"ping_interval": 0.1, "ping_timeout": patience, "close_timeout": 0.3}
-    arena.check(
+    hostile_server.check(
         Case("chatter", stall(chatter), TimeoutError, ("close_timeout=0.3",), options=options, act=act)
     )
 
 
 @ws_only
-def test_a_bad_frame_ends_a_connection_whose_sending_is_stalled(arena: Arena) -> None:
+def test_a_bad_frame_ends_a_connection_whose_sending_is_stalled(hostile_server: HostileServer) -> None:
     released = threading.Event()
 
     def bad(peer: Peer) -> None:
-        assert released.wait(PATIENCE)
+        assert released.wait(ENDS_WITHIN)
         peer.send_bytes(frame_bytes(3))
 
     def act(session: Session) -> None:
@@ -136,11 +140,11 @@ def test_a_bad_frame_ends_a_connection_whose_sending_is_stalled(arena: Arena) ->
         released.set()
 
     case = Case("bad", stall(bad), WebSocketError, ("opcode 3",), options={"close_timeout": 0.3}, act=act)
-    arena.check(case)
+    hostile_server.check(case)
 
 
 @ws_only
-def test_flush_and_ping_time_out_while_the_server_does_not_read(arena: Arena) -> None:
+def test_flush_and_ping_time_out_while_the_server_does_not_read(hostile_server: HostileServer) -> None:
     told: list[BaseException] = []
 
     def act(session: Session) -> None:
@@ -154,12 +158,12 @@ def test_flush_and_ping_time_out_while_the_server_does_not_read(arena: Arena) ->
         session.close()
 
     case = Case("stall", stall(), TimeoutError, options={"close_timeout": 0.2}, act=act)
-    arena.check(case)
-    assert len(told) == (2 if arena.face == "pull" else 0)
+    hostile_server.check(case)
+    assert len(told) == (2 if hostile_server.api == "blocking" else 0)
 
 
 @ws_only
-def test_a_server_that_reads_slowly_but_reads_gets_all_of_it(arena: Arena) -> None:
+def test_a_server_that_reads_slowly_but_reads_gets_all_of_it(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for _ in range(8):
@@ -172,4 +176,4 @@ def test_a_server_that_reads_slowly_but_reads_gets_all_of_it(arena: Arena) -> No
             session.send(MIB)
 
     options = {"ping_interval": 0.05, "ping_timeout": 5}
-    arena.check(Case("slow", script, sent=1000, options=options, act=act))
+    hostile_server.check(Case("slow", script, sent=1000, options=options, act=act))

@@ -9,10 +9,10 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from syncws._protocol.decoder import Decoder
-from syncws._protocol.encoder import PIECE, Encoder
-from syncws._protocol.frames import FIN, Close
-from syncws._protocol.permessage_deflate import Agreement, Deflater, Inflater
-from tests.property.examples import (
+from syncws._protocol.encoder import MAX_WRITE, Encoder
+from syncws._protocol.frames import FIN, CloseFrame
+from syncws._protocol.permessage_deflate import DeflateParameters, Deflater, Inflater
+from tests.property.strategies import (
     agreements,
     chunk_sizes,
     cut,
@@ -22,7 +22,7 @@ from tests.property.examples import (
     messages,
     small_borders,
 )
-from tests.property.model_peer import (
+from tests.support.model_peer import (
     BINARY,
     PING,
     PONG,
@@ -51,7 +51,9 @@ def sendings(sizes: st.SearchStrategy[int]) -> st.SearchStrategy[Sending]:
     )
 
 
-def check_receiving(plan: list[Sending], agreement: Agreement | None, sizes: list[int], end: bytes) -> None:
+def check_receiving(
+    plan: list[Sending], agreement: DeflateParameters | None, sizes: list[int], end: bytes
+) -> None:
     deflater = ModelDeflater(agreement) if agreement else None
     wire = b"".join(sending.wire(deflater) for sending in plan) + end
     decoder = Decoder(None, Inflater(agreement) if agreement else None)
@@ -59,9 +61,11 @@ def check_receiving(plan: list[Sending], agreement: Agreement | None, sizes: lis
     for chunk in cut(wire, sizes):
         assert decoder.ended is None
         received += decoder.feed(chunk)
+        while decoder.has_more:
+            received += decoder.feed(b"")
     assert received == [sending.message for sending in plan]
     assert decoder.controls == [control for sending in plan for control in sending.controls]
-    assert decoder.ended == (Close(1000, "bye") if end else None)
+    assert decoder.ended == (CloseFrame(1000, "bye") if end else None)
 
 
 ends = st.sampled_from([b"", server_frame(8, b"\x03\xe8bye")])
@@ -70,7 +74,7 @@ ends = st.sampled_from([b"", server_frame(8, b"\x03\xe8bye")])
 @examples(400)
 @given(st.lists(sendings(small_borders), max_size=6), st.none() | agreements(8), chunk_sizes, ends)
 def test_what_a_server_sends_in_whatever_way_is_received(
-    plan: list[Sending], agreement: Agreement | None, sizes: list[int], end: bytes
+    plan: list[Sending], agreement: DeflateParameters | None, sizes: list[int], end: bytes
 ) -> None:
     event(f"compression: {agreement is not None}, messages: {bool(plan)}")
     check_receiving(plan, agreement, sizes, end)
@@ -81,7 +85,7 @@ def test_what_a_server_sends_in_whatever_way_is_received(
     st.lists(sendings(large_borders), min_size=1, max_size=3), st.none() | agreements(8), chunk_sizes, ends
 )
 def test_messages_at_the_borders_of_the_long_length_are_received(
-    plan: list[Sending], agreement: Agreement | None, sizes: list[int], end: bytes
+    plan: list[Sending], agreement: DeflateParameters | None, sizes: list[int], end: bytes
 ) -> None:
     check_receiving(plan, agreement, [max(size, 61) for size in sizes], end)
 
@@ -106,7 +110,7 @@ class Item:
         return [(fin | opcode, part) for fin, opcode, part in zip(fins, opcodes, parts, strict=True)]
 
 
-def encode(items: list[Item], agreement: Agreement | None, batch: int) -> bytes:
+def encode(items: list[Item], agreement: DeflateParameters | None, batch: int) -> bytes:
     """The wire bytes of messages and control frames, made as the writer makes them."""
     encoder = Encoder(Deflater(agreement) if agreement else None)
     wire: list[bytes] = []
@@ -114,10 +118,10 @@ def encode(items: list[Item], agreement: Agreement | None, batch: int) -> bytes:
     for first, payload in (frame for item in items for frame in item.frames()):
         if first & 15 < 8:
             first, payload = encoder.compress(first, payload)
-        if len(payload) >= PIECE or len(waiting) >= batch:
+        if len(payload) >= MAX_WRITE or len(waiting) >= batch:
             wire.append(encoder.frames(waiting))
             waiting = []
-        if len(payload) >= PIECE:
+        if len(payload) >= MAX_WRITE:
             handed_over = 0
             for piece, size in encoder.pieces(first, payload):
                 wire.append(bytes(piece))
@@ -129,7 +133,7 @@ def encode(items: list[Item], agreement: Agreement | None, batch: int) -> bytes:
     return b"".join(wire)
 
 
-def check_sending(items: list[Item], agreement: Agreement | None, batch: int) -> None:
+def check_sending(items: list[Item], agreement: DeflateParameters | None, batch: int) -> None:
     server = ModelServer(agreement)
     frames = list(client_frames(encode(items, agreement, batch)))
     assert [frame.opcode for frame in frames] == [first & 15 for item in items for first, _ in item.frames()]
@@ -155,13 +159,16 @@ def items(sizes: st.SearchStrategy[int]) -> st.SearchStrategy[Item]:
 @examples(250)
 @given(st.lists(items(small_borders), max_size=8), st.none() | agreements(8), st.sampled_from([1, 3, 1000]))
 def test_a_server_understands_what_is_sent_and_the_masks_are_fresh(
-    plan: list[Item], agreement: Agreement | None, batch: int
+    plan: list[Item], agreement: DeflateParameters | None, batch: int
 ) -> None:
     check_sending(plan, agreement, batch)
 
 
 huge = st.builds(
-    make_payload, st.sampled_from([PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 3]), st.integers(0, 9), st.just(2)
+    make_payload,
+    st.sampled_from([MAX_WRITE - 1, MAX_WRITE, MAX_WRITE + 1, 2 * MAX_WRITE + 3]),
+    st.integers(0, 9),
+    st.just(2),
 )
 
 
@@ -172,6 +179,6 @@ huge = st.builds(
     st.sampled_from([1, 1000]),
 )
 def test_a_server_understands_messages_at_the_borders_of_the_long_length(
-    plan: list[Item], agreement: Agreement | None, batch: int
+    plan: list[Item], agreement: DeflateParameters | None, batch: int
 ) -> None:
     check_sending(plan, agreement, batch)

@@ -6,15 +6,15 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from syncws._protocol.permessage_deflate import Agreement
-from tests.property.examples import agreements, chunk_sizes, cut, examples
-from tests.property.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
-from tests.property.oracles import check_decoder
+from syncws._protocol.permessage_deflate import DeflateParameters
+from tests.property.strategies import agreements, chunk_sizes, cut, examples
+from tests.support.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
+from tests.support.parser_checks import check_decoder
 
 limits = st.none() | st.sampled_from([1, 5, 64, 125, 126, 1000, 70_000])
 
 
-def check(data: bytes, sizes: list[int], max_size: int | None, agreement: Agreement | None) -> str:
+def check(data: bytes, sizes: list[int], max_size: int | None, agreement: DeflateParameters | None) -> str:
     byte_by_byte = [data[at : at + 1] for at in range(len(data))]
     _, _, end = check_decoder(data, [byte_by_byte, cut(data, sizes)], max_size, agreement)
     return f"end: {end if isinstance(end, int) else type(end).__name__}"
@@ -22,7 +22,9 @@ def check(data: bytes, sizes: list[int], max_size: int | None, agreement: Agreem
 
 @examples(400)
 @given(st.binary(max_size=200), chunk_sizes, limits, st.none() | agreements(8))
-def test_any_bytes(data: bytes, sizes: list[int], limit: int | None, agreement: Agreement | None) -> None:
+def test_any_bytes(
+    data: bytes, sizes: list[int], limit: int | None, agreement: DeflateParameters | None
+) -> None:
     event(check(data, sizes, limit, agreement))
 
 
@@ -87,7 +89,7 @@ def near_frames(draw: st.DrawFn) -> bytes:
 @examples(700)
 @given(st.lists(near_frames(), max_size=6).map(b"".join), chunk_sizes, limits, st.none() | agreements(8))
 def test_frames_that_are_nearly_right(
-    data: bytes, sizes: list[int], limit: int | None, agreement: Agreement | None
+    data: bytes, sizes: list[int], limit: int | None, agreement: DeflateParameters | None
 ) -> None:
     event(check(data, sizes, limit, agreement))
 
@@ -105,7 +107,11 @@ sendings = st.builds(
 @examples(500)
 @given(st.data(), st.lists(sendings, min_size=1, max_size=4), chunk_sizes, limits, agreements(8))
 def test_lawful_streams_with_a_few_bytes_changed(
-    data: st.DataObject, plan: list[Sending], sizes: list[int], limit: int | None, agreement: Agreement
+    data: st.DataObject,
+    plan: list[Sending],
+    sizes: list[int],
+    limit: int | None,
+    agreement: DeflateParameters,
 ) -> None:
     deflater = ModelDeflater(agreement)
     wire = bytearray(b"".join(sending.wire(deflater) for sending in plan))
@@ -136,8 +142,10 @@ def test_lawful_streams_with_a_few_bytes_changed(
 def test_of_two_faults_in_compressed_text_the_earlier_counts(
     limit: int, payload: bytes, broken: bytes
 ) -> None:
-    packed = ModelDeflater(Agreement()).compress(payload, "sync") + SYNC_TAIL[: 4 * bool(broken)] + broken
-    check(server_frame(1, packed, rsv1=True), [3], limit, Agreement())
+    packed = (
+        ModelDeflater(DeflateParameters()).compress(payload, "sync") + SYNC_TAIL[: 4 * bool(broken)] + broken
+    )
+    check(server_frame(1, packed, rsv1=True), [3], limit, DeflateParameters())
 
 
 @pytest.mark.parametrize("first", [0x01, 0x02, 0x81, 0x82, 0x89])
@@ -150,8 +158,8 @@ def test_lengths_at_the_borders(first: int, wide: int, length: int) -> None:
 @pytest.mark.parametrize(
     "bad", [b"\xed\xa0", b"\xf4\x90", b"\xe0\x80", b"\xf0\x8f", b"\xc0", b"\xf5", b"a\x80"]
 )
-@pytest.mark.parametrize("agreement", [None, Agreement()])
-def test_bad_text_is_refused_at_its_first_bad_byte(bad: bytes, agreement: Agreement | None) -> None:
+@pytest.mark.parametrize("agreement", [None, DeflateParameters()])
+def test_bad_text_is_refused_at_its_first_bad_byte(bad: bytes, agreement: DeflateParameters | None) -> None:
     """In a frame that goes on, and in a fragment that another one follows."""
     payload = ModelDeflater(agreement).compress(bad, "full") + SYNC_TAIL if agreement else bad
     first = 0x41 if agreement else 0x01
@@ -160,7 +168,7 @@ def test_bad_text_is_refused_at_its_first_bad_byte(bad: bytes, agreement: Agreem
 
 
 def test_a_message_must_not_refer_to_the_one_before_without_context_takeover() -> None:
-    deflater = ModelDeflater(Agreement())
+    deflater = ModelDeflater(DeflateParameters())
     wire = b"".join(Sending(b"0123456789" * 9, compressed=True).wire(deflater) for _ in range(2))
-    assert check(wire, [7], None, Agreement()) == "end: NoneType"
-    assert check(wire, [7], None, Agreement(server_no_context_takeover=True)) == "end: 1007"
+    assert check(wire, [7], None, DeflateParameters()) == "end: NoneType"
+    assert check(wire, [7], None, DeflateParameters(server_no_context_takeover=True)) == "end: 1007"

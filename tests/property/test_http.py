@@ -8,22 +8,22 @@ from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from syncws._exceptions import HandshakeError
-from syncws._protocol.handshake import Asked, parse_extensions
+from syncws._protocol.handshake import HandshakeRequest, parse_extensions
 from syncws._protocol.http11 import MAX_HEAD, MAX_LINE, ResponseParser
-from tests.property.examples import chunk_sizes, cut, examples
-from tests.property.oracles import ACCEPT, check_answer, make_asked
+from tests.property.strategies import chunk_sizes, cut, examples
+from tests.support.parser_checks import ACCEPT, check_answer, make_asked
 
 askeds = st.builds(make_asked, st.sampled_from([(), ("chat",), ("chat", "superchat")]), st.booleans())
 
 
-def check(data: bytes, sizes: list[int], asked: Asked) -> None:
+def check(data: bytes, sizes: list[int], asked: HandshakeRequest) -> None:
     byte_by_byte = [data[at : at + 1] for at in range(len(data))]
     event(check_answer(data, [byte_by_byte, cut(data, sizes)], asked))
 
 
 @examples(200)
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(b"HTTP/1.1 101 ".__add__), chunk_sizes, askeds)
-def test_any_bytes(data: bytes, sizes: list[int], asked: Asked) -> None:
+def test_any_bytes(data: bytes, sizes: list[int], asked: HandshakeRequest) -> None:
     check(data, sizes, asked)
 
 
@@ -81,7 +81,7 @@ def near_answers(draw: st.DrawFn) -> bytes:
 
 @examples(600)
 @given(near_answers(), chunk_sizes, askeds)
-def test_answers_that_are_nearly_right(data: bytes, sizes: list[int], asked: Asked) -> None:
+def test_answers_that_are_nearly_right(data: bytes, sizes: list[int], asked: HandshakeRequest) -> None:
     check(data, sizes, asked)
 
 
@@ -123,7 +123,7 @@ runs = st.lists(
     st.sampled_from([b"", b"\0", b"\r", b"x", b'"']),
     askeds,
 )
-def test_long_lines_take_linear_time(name: bytes, run: bytes, end: bytes, asked: Asked) -> None:
+def test_long_lines_take_linear_time(name: bytes, run: bytes, end: bytes, asked: HandshakeRequest) -> None:
     head = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
     data = head + ACCEPT.encode() + b"\r\n" + name + run + end + b"\r\n\r\n"
     begun = time.process_time()

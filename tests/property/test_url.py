@@ -9,11 +9,11 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from syncws._exceptions import SecurityErr, SyntaxErr
-from syncws._protocol.handshake import Asked
+from syncws._protocol.handshake import HandshakeRequest
 from syncws._protocol.url import BLOCKED_PORTS, URL, check_port, parse_url
-from tests.property.examples import examples
+from tests.property.strategies import examples
 
-PLAIN = Asked(parse_url("ws://h/"), "key").request()
+PLAIN = HandshakeRequest(parse_url("ws://h/"), "key").request()
 
 
 def check(text: str) -> None:
@@ -46,7 +46,7 @@ def check_parts(url: URL) -> None:
     assert url.host and url.path.startswith("/")
     assert not {".", ".."} & set(url.path.lower().replace("%2e", ".").split("/"))
     assert str(url).startswith(url.scheme + "://") and str(url).endswith(url.host_header + url.resource)
-    request = Asked(url, "key").request()
+    request = HandshakeRequest(url, "key").request()
     assert len(request.split(b"\r\n")[0].split(b" ")) == 3
     assert request.count(b"\r\n") == request.count(b"\r") == request.count(b"\n")
     # No part of the URL can add a line.

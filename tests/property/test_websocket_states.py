@@ -22,10 +22,11 @@ from syncws import (
     SyntaxErr,
     WebSocket,
 )
-from syncws._protocol.permessage_deflate import Agreement
-from tests.property.examples import FACTOR, agreements, messages
-from tests.property.model_peer import ModelDeflater, Sending, server_frame
-from tests.property.scripted_end import SECONDS, ScriptedEnd
+from syncws._protocol.permessage_deflate import DeflateParameters
+from tests.property.scripted_server import ScriptedServer
+from tests.property.strategies import FACTOR, agreements, messages
+from tests.support.model_peer import ModelDeflater, Sending, server_frame
+from tests.support.waiting import SECONDS
 
 CONNECTING, OPEN, CLOSING, CLOSED = range(4)
 ABNORMAL = (1006, "", False)
@@ -72,8 +73,8 @@ class WebSocketStates(RuleBasedStateMachine):
     """
 
     @initialize(agreement=st.none() | agreements(), opens=st.sampled_from([True, True, False]))
-    def connect(self, agreement: Agreement | None, opens: bool) -> None:
-        self.end = ScriptedEnd(agreement)
+    def connect(self, agreement: DeflateParameters | None, opens: bool) -> None:
+        self.end = ScriptedServer(agreement)
         self.events: list[tuple[Event, int]] = []
         self.arrived = threading.Condition()
         self.state = CONNECTING
@@ -97,7 +98,7 @@ class WebSocketStates(RuleBasedStateMachine):
 
     @precondition(lambda self: self.state == CLOSED)
     @rule(agreement=st.none() | agreements(), opens=st.sampled_from([True, True, False]))
-    def connect_again(self, agreement: Agreement | None, opens: bool) -> None:
+    def connect_again(self, agreement: DeflateParameters | None, opens: bool) -> None:
         self.teardown()
         self.connect(agreement, opens)
 

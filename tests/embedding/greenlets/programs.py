@@ -16,13 +16,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.programs import PROGRAM_SECONDS, communicate, spawn
 
 LIBRARIES = ["gevent", "eventlet"]
 
-# How long a program may take; its own deadlines are shorter, and it prints where it hangs before this.
-DEADLINE = 50.0
-
+# A program prints where it hangs before `PROGRAM_SECONDS` are over; its own deadlines are shorter still.
 HEAD = """
     import faulthandler, sys, warnings
 
@@ -74,7 +72,9 @@ def why_not(library: str) -> str:
     if library == "eventlet":
         patch = "from eventlet import monkey_patch as patch"
     program = f"{patch}; patch(); import threading; t = threading.Thread(target=print); t.start(); t.join()"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PROGRAM_SECONDS
+    )
     if done.returncode == 0:
         return ""
     said = (done.stderr.splitlines() or [str(done.returncode)])[-1]
@@ -94,24 +94,13 @@ def start(
     trusted = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(trusted))
     text = textwrap.dedent(HEAD) + textwrap.dedent(program)
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", text, library, order, url, str(trusted)],
-        cwd=ROOT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return spawn("-c", text, library, order, url, str(trusted))
 
 
 def run(
     program: str, library: str, url: str, authority: trustme.CA, folder: Path, order: str = "patched first"
 ) -> str:
     """Run a program to its end, which must be a good one; what it printed."""
-    with start(program, library, url, authority, folder, order) as process:
-        try:
-            out, err = process.communicate(timeout=DEADLINE)
-        finally:
-            process.kill()
-    assert (process.returncode, err) == (0, ""), err
+    out, err = communicate(start(program, library, url, authority, folder, order))
+    assert err == "", err
     return out

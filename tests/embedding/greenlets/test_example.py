@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from syncws.testing.loopback import LoopbackServer
 from tests.embedding.greenlets.programs import skip_without
-from tests.test_examples import run
+from tests.support.programs import run
 
 
 def test_gevent_clients_talk_at_once() -> None:

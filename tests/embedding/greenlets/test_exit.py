@@ -11,10 +11,9 @@ import pytest
 import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.embedding.greenlets.programs import DEADLINE, start
-
-# From the end of the main program to the end of the process, goodbyes included, on a busy machine.
-EXIT_SECONDS = 5.0
+from tests.embedding.greenlets.programs import start
+from tests.support.programs import EXIT_SECONDS
+from tests.support.waiting import SECONDS
 
 CONNECTED = """
     opened = threading.Event()
@@ -76,9 +75,9 @@ def test_the_server_is_told_1001_and_nothing_is_printed(
         try:
             said = process.stdout.readline()
             since = time.monotonic()
-            told = [codes.get(timeout=DEADLINE) for _ in range(2)] if said else []
+            told = [codes.get(timeout=SECONDS) for _ in range(2)] if said else []
             seconds = time.monotonic() - since
-            process.wait(DEADLINE)
+            process.wait(SECONDS)
         finally:
             process.kill()
         assert (said, process.returncode, process.stderr.read()) == ("over\n", 0, "")

@@ -12,7 +12,7 @@ import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
-from tests.pull.support import wait_for
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
@@ -156,7 +156,7 @@ PROGRAMS = {
         connections = [syncws.connect(url + "later", **options) for _ in range(3)]
         for connection in connections:
             connection.send(bytes(20_000_000))  # the server reads it after the fork
-        wait_until(lambda: all(not connection._writer._waiting for connection in connections))
+        wait_until(lambda: all(connection.bufferedAmount < 20_000_000 for connection in connections))
         greenlets.sleep(0.1)
 
         def child():

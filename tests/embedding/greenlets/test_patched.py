@@ -1,4 +1,4 @@
-"""A program that gevent or eventlet has patched uses both faces as any other program does."""
+"""A program that gevent or eventlet has patched uses both APIs as any other program does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
-from tests.pull.support import finish
+from tests.support.servers import finish
 
 ORDERS = ["patched first", "syncws imported first"]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
 
 from syncws.testing.loopback import LoopbackServer
-from tests.embedding.greenlets.programs import DEADLINE, ROOT, skip_without
+from tests.embedding.greenlets.programs import skip_without
+from tests.support.programs import run_silently
 
 USE = """
     import sys, threading, warnings
@@ -64,17 +63,8 @@ IMPORT = """
 def test_nothing_is_patched_and_the_threads_are_real(library: str) -> None:
     skip_without(library)
     with LoopbackServer() as server:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(USE), library, server.url()],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE,
-        )
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        run_silently("-c", textwrap.dedent(USE), library, server.url())
 
 
 def test_neither_library_is_imported() -> None:
-    program = [sys.executable, "-W", "error", "-c", textwrap.dedent(IMPORT)]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE)
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    run_silently("-c", textwrap.dedent(IMPORT))

@@ -12,7 +12,8 @@ import trustme
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
-from tests.pull.support import SECONDS, finish, hold
+from tests.support.servers import finish, hold
+from tests.support.waiting import SECONDS
 
 TICKER = """
     ticks = []
@@ -29,7 +30,7 @@ TICKER = """
         call()
         return len(ticks) - before
 
-    connection = syncws.connect(url, **options)
+    connection = syncws.connect(url, close_timeout=0.1, **options)
     # Half a second each; five ticks would come even on a machine that does much else.
     assert ticks_during(lambda: raises(TimeoutError, lambda: connection.recv(0.5))) > 5
     assert ticks_during(lambda: raises(TimeoutError, lambda: connection.ping(0.5))) > 5
@@ -37,11 +38,12 @@ TICKER = """
     assert ticks_during(lambda: raises(TimeoutError, lambda: connection.flush(0.5))) > 5
     slow = dict(options, open_timeout=0.5)
     assert ticks_during(lambda: raises(TimeoutError, lambda: syncws.connect(url + "silent", **slow))) > 5
-    ws = syncws.WebSocket(url, **options)
+    ws = syncws.WebSocket(url, close_timeout=0.1, **options)
     assert ticks_during(lambda: raises(TimeoutError, lambda: ws.join(0.5))) > 5
     greenlets.kill(ticker)
-    connection._engine.abandon("the test is over")
-    ws._engine.abandon("the test is over")
+    connection.close()
+    ws.close()
+    ws.join(20)
 """
 
 

@@ -9,14 +9,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-
-ROOT = Path(__file__).resolve().parents[3]
-SECONDS = 30.0
+from tests.support.programs import run, run_silently
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb, the virtual screen, is not installed"),
@@ -66,21 +63,8 @@ def screen() -> Iterator[str]:
             server.terminate()
 
 
-def run(program: str, url: str, screen: str) -> tuple[str, str]:
-    with subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", HEAD + program, url],
-        cwd=ROOT,
-        env={**os.environ, "DISPLAY": screen},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            out, err = process.communicate(timeout=SECONDS)
-        finally:
-            process.kill()
-    assert process.returncode == 0, err
-    return out, err
+def run_chat(program: str, url: str, screen: str) -> tuple[str, str]:
+    return run("-c", HEAD + program, url, environment={"DISPLAY": screen})
 
 
 def test_what_is_typed_is_sent_and_what_arrives_is_shown(screen: str) -> None:
@@ -108,7 +92,7 @@ def test_what_is_typed_is_sent_and_what_arrives_is_shown(screen: str) -> None:
     root.mainloop()
     """
     with LoopbackServer(script) as server:
-        out, err = run(program, server.url(), screen)
+        out, err = run_chat(program, server.url(), screen)
     assert err == ""
     assert out.split("\n") == ["open True", *["message True"] * 101, "close True", ""]
     assert codes == [1000]
@@ -122,7 +106,7 @@ def test_the_server_closes_and_the_window_goes(screen: str) -> None:
             peer.read_message()
 
     with LoopbackServer(script) as server:
-        assert run("\n    root.mainloop()", server.url(), screen) == ("open True\nclose True\n", "")
+        assert run_chat("\n    root.mainloop()", server.url(), screen) == ("open True\nclose True\n", "")
 
 
 def test_events_that_come_before_the_main_loop_wait_for_it(screen: str) -> None:
@@ -139,7 +123,7 @@ def test_events_that_come_before_the_main_loop_wait_for_it(screen: str) -> None:
         peer.read_message()
 
     with LoopbackServer(script) as server:
-        out, err = run(program, server.url(), screen)
+        out, err = run_chat(program, server.url(), screen)
     assert err == ""
     assert out == "the main loop begins\nopen True\nmessage True\nclose True\n"
 
@@ -154,13 +138,8 @@ def test_the_example_runs_as_a_newcomer_would_run_it(screen: str) -> None:
         peer.read_message()
 
     with LoopbackServer(script) as server:
-        done = subprocess.run(
-            [sys.executable, "-m", "examples.tk_chat", server.url()],
-            cwd=ROOT,
-            env={**os.environ, "DISPLAY": screen},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
+        out = run_silently(
+            "-m", "examples.tk_chat", server.url(), warnings="default", environment={"DISPLAY": screen}
         )
     assert opened.is_set()
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert out == ""

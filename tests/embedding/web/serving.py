@@ -13,20 +13,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import TracebackType
 
 import pytest
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-
-ROOT = Path(__file__).resolve().parents[3]
-
-# How long a test waits for what must come: generous, since it is only spent when a test fails.
-DEADLINE = 30.0
+from tests.support.programs import ROOT
+from tests.support.waiting import SECONDS
 
 # gunicorn's options for each kind of worker.
 WORKERS = {
@@ -75,7 +70,7 @@ class Upstream(LoopbackServer):
 
     def wait_for(self, what: Callable[[], bool]) -> None:
         with self._changed:
-            assert self._changed.wait_for(what, DEADLINE), f"{self.opened} opened, ended: {self.ends}"
+            assert self._changed.wait_for(what, SECONDS), f"{self.opened} opened, ended: {self.ends}"
 
     def wait_opened(self, count: int) -> None:
         self.wait_for(lambda: self.opened >= count)
@@ -157,7 +152,7 @@ class Program(contextlib.AbstractContextManager["Program"]):
             return re.findall(pattern, "".join(self._lines))
 
         with self._changed:
-            assert self._changed.wait_for(lambda: len(found()) >= count, DEADLINE), "".join(self._lines)
+            assert self._changed.wait_for(lambda: len(found()) >= count, SECONDS), "".join(self._lines)
             return found()
 
     def send_signal(self, number: int) -> None:
@@ -166,8 +161,8 @@ class Program(contextlib.AbstractContextManager["Program"]):
     def stop(self, number: int = signal.SIGTERM, status: int = 0) -> None:
         """Ask it to end, and wait until it and its children have."""
         self.send_signal(number)
-        assert self.process.wait(DEADLINE) == status, self.printed
-        self._reading.join(DEADLINE)  # its last child holds the pipe open
+        assert self.process.wait(SECONDS) == status, self.printed
+        self._reading.join(SECONDS)  # its last child holds the pipe open
         assert not self._reading.is_alive(), self.printed
 
     def __exit__(
@@ -185,7 +180,7 @@ class Program(contextlib.AbstractContextManager["Program"]):
 
 def ask(port: int, path: str, body: object = None) -> tuple[int, dict[str, object]]:
     """Status and answer of one request, over a connection of its own; POST when it has a body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     with contextlib.closing(connection):
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if body is None:
@@ -240,7 +235,7 @@ class Traffic(contextlib.AbstractContextManager["Traffic"]):
     ) -> None:
         self._stopping.set()
         for thread in self._threads:
-            thread.join(DEADLINE)
+            thread.join(SECONDS)
 
 
 def check_delivery(traffic: Traffic, upstream: Upstream) -> None:
@@ -262,11 +257,3 @@ def gunicorn(
     with Program(*command, url=upstream.url(), **environment) as program:
         port = int(program.wait_printed(r"Listening at: http://127\.0\.0\.1:(\d+)")[0])
         yield program, port
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    """Wait for what nothing tells of."""
-    until = time.monotonic() + DEADLINE
-    while not what():
-        assert time.monotonic() < until
-        threading.Event().wait(0.01)

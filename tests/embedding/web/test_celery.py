@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.embedding.web.serving import DEADLINE, Program, Upstream, needs
+from tests.embedding.web.serving import Program, Upstream, needs
+from tests.support.waiting import SECONDS
 
 pytestmark = needs("celery")
 
@@ -30,7 +31,7 @@ def ask(folder: Path, *ids: str) -> list[tuple[str, str, str]]:
     with Program(
         "-m", "examples.celery_app.ask", *ids, url="ws://127.0.0.1:8768/", CELERY_FOLDER=str(folder)
     ) as program:
-        assert program.process.wait(DEADLINE) == 0, program.printed
+        assert program.process.wait(SECONDS) == 0, program.printed
     return re.findall(r"(ask_\w+): (\S+) by process (\d+)\n", program.printed)
 
 

@@ -19,8 +19,8 @@ from tests.embedding.web.serving import (
     for_each,
     gunicorn,
     needs,
-    wait_until,
 )
+from tests.support.waiting import SECONDS, wait_until
 
 pytestmark = needs("django", "gunicorn")
 
@@ -34,7 +34,7 @@ def database(tmp_path: Path) -> str:
     """A database with the project's tables."""
     path = str(tmp_path / "news.sqlite3")
     with Program("-m", "examples.django_project.manage", "migrate", DATABASE=path) as program:
-        assert program.process.wait(30) == 0, program.printed
+        assert program.process.wait(SECONDS) == 0, program.printed
     return path
 
 

@@ -1,0 +1,65 @@
+"""From a host name to its addresses.
+
+Owns: the look-up, which nothing can interrupt: a thread of its own makes it, and is left behind when it takes
+too long. Runs on: the thread that opens the connection. Must not import: the protocol.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+from .poller import READ, OpeningDeadline
+
+Address = tuple[int, int, int, Any]  # family, type, protocol, address
+
+
+def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> list[Address]:
+    """The addresses of `host`, in the system's order.
+
+    Raises `socket.gaierror` naming the host.
+    """
+    if (numeric := _numeric(host, port)) is not None:
+        return [numeric]
+    answers: list[list[Address] | OSError] = []
+
+    def run() -> None:
+        answers.append(_look_up(host, port))
+        deadline.wake()
+
+    threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
+    while not answers:
+        deadline.wait(None, READ)
+    answer = answers[0]
+    if isinstance(answer, list):
+        return answer
+    text = f"cannot resolve {host!r}: {answer.strerror or answer}"
+    raise type(answer)(answer.errno, text) from answer
+
+
+def _numeric(host: str, port: int) -> Address | None:
+    """The address that `host` is; None when it is a name.
+
+    Not from `getaddrinfo`, since gevent has a pool of threads for that, where an address would wait behind
+    the names of others, and no deadline be kept.
+    """
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, (host, port, *rest)
+    return None
+
+
+def _look_up(host: str, port: int) -> list[Address] | OSError:
+    try:
+        # Bytes, since a str would be sent through the idna codec, whose import on this thread could be cut
+        # in two by a fork. The URL's host is ASCII already.
+        found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
+    except OSError as error:
+        return error
+    except UnicodeError as error:
+        return socket.gaierror(socket.EAI_NONAME, str(error))
+    return [(family, kind, protocol, address) for family, kind, protocol, _, address in found]

@@ -1,0 +1,310 @@
+"""What the documents show runs: the examples, the README's programs, and the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import re
+import signal
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from syncws.testing.loopback import LoopbackServer, Peer
+from tests.support import python_servers
+from tests.support.programs import PROGRAM_SECONDS, ROOT, run, spawn
+
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[str]:
+    """Run an example that serves, on a free port, until Ctrl-C ends it; the URL that it prints."""
+    if sys.platform == "win32":
+        pytest.skip("one process cannot press Ctrl-C for another one alone on Windows")
+    with spawn("-m", *arguments, "0") as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"ws://127\.0\.0\.1:\d+/", process.stdout.readline())
+            assert found is not None
+            yield found[0]
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=PROGRAM_SECONDS)
+        finally:
+            process.kill()
+    assert (process.returncode, err) == (0, "")
+
+
+def read_to_the_close(peer: Peer) -> None:
+    """Read until the client's Close frame, which raises `PeerClosed`."""
+    while True:
+        peer.read_message()
+
+
+def readme_blocks() -> list[str]:
+    text = (ROOT / "README.md").read_text("utf-8")
+    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def aiohttp_url(server_ssl_context: ssl.SSLContext) -> Iterator[str]:
+    """An aiohttp server's echo over wss."""
+    # Of the module, not of the test: else the server would begin after the count of what a test leaves.
+    with python_servers.running(server_ssl_context) as roots:
+        yield roots["aiohttp wss"] + "/echo"
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(path))
+    return str(path)
+
+
+# The README.
+
+
+def test_readme_eight_lines_print_the_echo() -> None:
+    program = readme_blocks()[0]
+    assert sum(bool(line.strip()) for line in program.splitlines()) <= 8
+    with LoopbackServer() as server:
+        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url()))
+    assert (out, err) == ("received hello\n", "")
+
+
+def test_readme_pull_face_prints_the_echo() -> None:
+    program = next(block for block in readme_blocks() if "connection.recv(" in block)
+    with LoopbackServer() as server:
+        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url()))
+    assert (out, err) == ("hello\n", "")
+
+
+def test_readme_script_streams_5_mb_over_wss(aiohttp_url: str, ca_file: str, tmp_path: Path) -> None:
+    """The newcomer's test: the README's complete script, as it stands there, against aiohttp."""
+    script, text = tmp_path / "script.py", tmp_path / "book.txt"
+    script.write_text(next(block for block in readme_blocks() if "argparse" in block), "utf-8")
+    words = random.Random(5)
+    lines, size = [], 0
+    while size < 5_000_000:
+        lines.append("Zeile – " + "ш" * words.randrange(200) + "a" * words.randrange(200))
+        size += len(lines[-1].encode()) + 1
+    text.write_text("\n".join(lines), "utf-8", newline="\n")
+    program = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    out, err = run("-c", program, str(script), aiohttp_url, str(text), "--ca", ca_file)
+    assert out == f"closed: 1000 \n{len(lines)} of {len(lines)} lines came back, 0 of them changed\n"
+    assert err == ""
+
+
+# The examples.
+
+
+def test_every_example_has_a_test() -> None:
+    # Those that need more than the package alone are tested in tests/embedding.
+    files = [Path(__file__), *(ROOT / "tests" / "embedding").rglob("*.py")]
+    tests = "".join(path.read_text("utf-8") for path in files)
+    assert [name for name in EXAMPLES if f'"examples.{name}"' not in tests] == []
+
+
+def test_echo_client_hears_the_echo_server() -> None:
+    with serving("examples.echo_server") as url:
+        assert run("-m", "examples.echo_client", url) == ("received hello\n", "")
+
+
+def test_stream_file_counts_lines_that_changed(tmp_path: Path) -> None:
+    def change(peer: Peer) -> None:
+        peer.accept()
+        while True:
+            peer.send_text(str(peer.read_message()).upper())
+
+    text = tmp_path / "text"
+    text.write_text("ONE\ntwo\nTHREE\n")
+    with LoopbackServer(change) as server:
+        out, err = run("-m", "examples.stream_file", server.url(), str(text), status=1)
+    assert out == "closed: 1000 \n3 of 3 lines came back, 1 of them changed\n"
+    assert err == ""
+
+
+def test_stream_file_tells_why_it_could_not_connect(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("one\n")
+    with LoopbackServer(lambda peer: peer.refuse(503, "Not Now")) as server:
+        out, _ = run("-m", "examples.stream_file", server.url(), str(text), status=1)
+    assert out.startswith(f"error: {server.url()} answered 503 Not Now\nclosed: 1006")
+
+
+def test_chat_prints_what_arrives_and_sends_what_is_typed() -> None:
+    def greet(peer: Peer) -> None:
+        peer.accept()
+        peer.send_text("Grüß Gott")
+        peer.send_text(f"you said {peer.read_message()!r}")
+        peer.read_message()
+
+    with LoopbackServer(greet) as server, spawn("-m", "examples.chat", server.url()) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            assert process.stdout.readline() == "Grüß Gott\n"
+            process.stdin.write("good morning\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "you said 'good morning'\n"
+            out, err = process.communicate(timeout=PROGRAM_SECONDS)  # the end of its input
+        finally:
+            process.kill()
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+def test_asyncio_bridge_hears_the_echo_in_the_event_loop() -> None:
+    with LoopbackServer() as server:
+        out, err = run("-m", "examples.asyncio_bridge", server.url())
+    lines = [f"received message {number} in the thread of the event loop\n" for number in range(3)]
+    assert (out, err) == ("".join(lines), "")
+
+
+def test_asyncio_bridge_raises_what_went_wrong() -> None:
+    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
+        _, err = run("-m", "examples.asyncio_bridge", server.url(), status=1)
+    assert err.endswith(f"syncws.HandshakeError: {server.url()} answered 403 Forbidden\n")
+
+
+def test_market_data_comes_back_after_each_loss() -> None:
+    with serving("examples.market_server") as url:
+        out, err = run("-m", "examples.market_data", url, "ACME", "GLOBEX", "--longest-pause", "0.1")
+    *lines, last = out.splitlines()
+    assert err == ""
+    # The server loses two connections and closes the third: five prices of each symbol on each of them.
+    assert len([line for line in lines if line.startswith("lost (")]) == 2
+    seen = [line.split() for line in lines if re.fullmatch(r"(ACME|GLOBEX) [\d.]+", line)]
+    assert len(seen) == len(lines) - 2 == 3 * 5 * 2
+    prices = {symbol: float(price) for symbol, price in seen}
+    assert json.loads(last.removeprefix("the market is closed: ")) == prices
+
+
+def test_request_response_matches_answers_that_come_out_of_order() -> None:
+    def shuffle(peer: Peer) -> None:
+        peer.accept()
+        for _ in range(25):
+            asked = [peer.read_message() for _ in range(4)]
+            for question in reversed(asked):
+                peer.send_text(str(question))
+        peer.read_message()
+
+    with LoopbackServer(shuffle) as server:
+        out, err = run("-m", "examples.request_response", server.url())
+        assert server.connections == 1
+    assert (out, err) == ("100 answers, 0 of them to another question\n", "")
+
+
+def test_request_response_ends_when_the_server_does() -> None:
+    def stop(peer: Peer) -> None:
+        peer.accept()
+        peer.read_message()
+        peer.send_close(3000, "enough")
+        read_to_the_close(peer)
+
+    with LoopbackServer(stop) as server:
+        _, err = run("-m", "examples.request_response", server.url(), status=1)
+    assert err.endswith("syncws.ConnectionClosed: connection closed: 3000 enough\n")
+
+
+def test_upload_and_download_carry_a_file_unchanged(tmp_path: Path) -> None:
+    up, down = tmp_path / "up", tmp_path / "down"
+    up.write_bytes(random.Random(7).randbytes(20_000_001))  # more than the default max_size
+    with serving("examples.file_server", str(up)) as url:
+        out, err = run("-m", "examples.upload", url + "upload", str(up))
+        assert out == "the server says: 20000001 bytes received\n"
+        # The carriage returns that draw the bar over itself are newlines here.
+        assert err.count("[") > 100 and err.endswith(f"[{'#' * 40}] 100%\n")
+        done = [int(percent) for percent in re.findall(r"(\d+)%", err)]
+        assert done == sorted(done)
+        out, err = run("-m", "examples.download", url + "download", str(down))
+    assert (out, err) == (f"20000001 bytes in {down}\n", "")
+    assert down.read_bytes() == up.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["down", "up"]
+
+
+def test_upload_sends_one_message(tmp_path: Path) -> None:
+    def hear(peer: Peer) -> None:
+        peer.accept()
+        peer.send_text(f"{peer.read_message()!r}")
+        peer.read_message()
+
+    file = tmp_path / "file"
+    for content in (b"", b"short", b"x" * 200_000):
+        file.write_bytes(content)
+        with LoopbackServer(hear) as server:
+            out, err = run("-m", "examples.upload", server.url(), str(file))
+        assert out == f"the server says: {content!r}\n"
+        assert err.endswith("100%\n")
+
+
+def test_download_keeps_no_half_file(tmp_path: Path) -> None:
+    def cut(peer: Peer) -> None:
+        peer.accept()
+        peer.send_frame(2, b"half", fin=False)
+
+    file = tmp_path / "file"
+    with LoopbackServer(cut) as server:
+        _, err = run("-m", "examples.download", server.url(), str(file), status=1)
+    assert "syncws.ConnectionClosed: connection failed: 1006" in err
+    assert not file.exists()
+
+
+# The command line.
+
+DEMO_LINE = re.compile(
+    r" *\d+\.\d{4} s  (?:MainThread|syncws-\d+-worker) +  "
+    r"(WebSocket|open|send\(\)|message|close\(\)|close)  .*  "
+    r"readyState=[0-3] (?:CONNECTING|OPEN|CLOSING|CLOSED) *  bufferedAmount=\d+"
+)
+
+
+@pytest.mark.parametrize("flags", [(), ("-S",)], ids=["installed", "nothing installed"])
+def test_demo_prints_one_line_for_each_event(flags: tuple[str, ...]) -> None:
+    out, err = run(*flags, "-m", "syncws", "demo")
+    lines = out.splitlines()
+    assert lines[0].startswith("An echo server runs in this process: ws")
+    events = [line for line in lines[1:] if not line.startswith("(without TLS")]
+    told = []
+    for line in events:
+        found = DEMO_LINE.fullmatch(line)
+        assert found is not None, line
+        told.append(found[1])
+    # The constructor's line comes from another thread than the rest, so it may come a little later.
+    told.remove("WebSocket")
+    assert told == ["open", "send()", "send()", "message", "message", "close()", "close"]
+    assert "code=1000 reason='the demo is over' wasClean=True" in events[-1]
+    assert err == ""
+
+
+def test_command_line_sends_stdin_and_prints_what_arrives() -> None:
+    with LoopbackServer() as server:
+        out, err = run("-m", "syncws", server.url(), given="Grüße\nzwei\n")
+    assert (out, err) == ("Grüße\nzwei\n", "closed: 1000\n")
+
+
+def test_command_line_prints_binary_as_it_is() -> None:
+    def speak(peer: Peer) -> None:
+        peer.accept()
+        peer.send_binary(b"raw")
+        peer.send_close(1000, "that is all")
+        read_to_the_close(peer)
+
+    with LoopbackServer(speak) as server:
+        assert run("-m", "syncws", server.url()) == ("raw\n", "closed: 1000 that is all\n")
+
+
+def test_command_line_ends_with_1_after_a_failure() -> None:
+    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
+        out, err = run("-m", "syncws", server.url(), status=1)
+    assert out == ""
+    assert err == f"error: {server.url()} answered 403 Forbidden\nclosed: 1006\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("ws://127.0.0.1:8765/#part",), ("http:",)])
+def test_command_line_ends_with_2_when_it_is_used_wrongly(arguments: tuple[str, ...]) -> None:
+    _, err = run("-m", "syncws", *arguments, status=2)
+    assert err.startswith("usage: python -m syncws")

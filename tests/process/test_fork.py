@@ -1,0 +1,369 @@
+"""fork: in the child every connection is over at once; the parent's goes on undisturbed.
+
+The forks happen in programs of their own, since a test run is no place to fork.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import textwrap
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from tests.support.programs import run_silently
+from tests.support.servers import finish
+from tests.support.waiting import SECONDS, wait_for
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+
+
+HEAD = """
+    import faulthandler, gc, os, signal, ssl, sys, threading, time, traceback, warnings
+    import syncws
+    from tests.support.threads import Task
+
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    faulthandler.dump_traceback_later(25, exit=True)
+    url, authority = sys.argv[1:3]
+    options = {"ssl_context": ssl.create_default_context(cafile=authority)} if url.startswith("wss") else {}
+
+    def in_child(call):
+        # Run `call` in a forked child, and be sure that it went well, in time.
+        child = os.fork()
+        if child == 0:
+            try:
+                signal.alarm(15)
+                call()
+                gc.collect()
+                sys.stdout.flush()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        status = os.waitpid(child, 0)[1]
+        assert os.waitstatus_to_exitcode(status) == 0, status
+
+    def closed(call):
+        try:
+            result = call()
+        except syncws.ConnectionClosed as closed:
+            assert (closed.code, closed.reason, closed.wasClean) == (1006, "", False), closed
+            assert "forked" in str(closed.__cause__), closed.__cause__
+        else:
+            raise AssertionError(f"returned {result!r}")
+
+    def all_is_over(connection):
+        assert connection.readyState == connection.CLOSED
+        for _ in range(2):
+            closed(connection.recv)
+            closed(lambda: connection.recv(5))
+            closed(lambda: list(connection))
+            closed(lambda: list(connection.recv_streaming()))
+            closed(lambda: connection.send("from the child"))
+            closed(lambda: connection.send(["from", "the child"]))
+            closed(connection.ping)
+            connection.close()
+        with connection:
+            pass
+
+    def round_trip(connection):
+        connection.send("ping")
+        assert connection.recv(20) == "ping"
+        assert connection.ping(20) >= 0
+"""
+
+
+def run_program(program: str, url: str, authority: trustme.CA, folder: Path) -> None:
+    trusted = folder / "authority.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    text = textwrap.dedent(HEAD) + textwrap.dedent(program)
+    run_silently("-c", text, url, str(trusted))
+
+
+PROGRAMS = {
+    "an idle connection": """
+        connection = syncws.connect(url, **options)
+        in_child(lambda: all_is_over(connection))
+        round_trip(connection)
+        connection.close()
+        assert connection.readyState == connection.CLOSED
+    """,
+    "messages received and not taken": """
+        connection = syncws.connect(url, **options)
+        connection.send("1")
+        connection.send("2")
+        connection.send("3")
+        assert connection.recv(20) == "1"
+        connection.ping(20)  # by now all have come, and wait in the parent, for the parent
+        in_child(lambda: all_is_over(connection))
+        assert [connection.recv(20), connection.recv(20)] == ["2", "3"]
+        round_trip(connection)
+        connection.close()
+    """,
+    "another thread in recv": """
+        connection = syncws.connect(url, **options)
+        task = Task(connection.recv)
+        task.wait_blocked()
+        in_child(lambda: all_is_over(connection))
+        connection.send("for the thread")
+        assert task.result() == "for the thread"
+        round_trip(connection)
+        connection.close()
+    """,
+    "traffic in both directions": """
+        connection = syncws.connect(url, **options)
+        over = threading.Event()
+
+        def send():
+            number = 0
+            while not over.is_set():
+                connection.send(str(number))
+                number += 1
+                if number % 100 == 0:
+                    connection.flush(20)
+            connection.send("end")
+
+        sending = threading.Thread(target=send)
+        sending.start()
+        for number in range(5000):
+            assert connection.recv(20) == str(number)
+            if number % 500 == 0:
+                in_child(lambda: all_is_over(connection))
+        over.set()
+        while (message := connection.recv(20)) != "end":
+            number += 1
+            assert message == str(number)
+        sending.join()
+        connection.close()
+    """,
+    "connections of the child's own": """
+        connection = syncws.connect(url, **options)
+
+        def child():
+            all_is_over(connection)
+            with syncws.connect(url, **options) as own:
+                round_trip(own)
+                in_child(lambda: (all_is_over(own), all_is_over(connection)))
+                round_trip(own)
+
+        in_child(child)
+        round_trip(connection)
+        connection.close()
+    """,
+    "closed before the fork": """
+        connection = syncws.connect(url, **options)
+        connection.close(3000)
+
+        def child():
+            connection.close()
+            try:
+                connection.recv()
+            except syncws.ConnectionClosed as closed:
+                assert (closed.code, closed.wasClean) == (3000, True), closed
+            else:
+                raise AssertionError
+
+        in_child(child)
+    """,
+    "a child that exits as programs do": """
+        faulthandler.cancel_dump_traceback_later()  # its thread, which exiting waits for, is not in the child
+        connection = syncws.connect(url, **options)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(15)
+            sys.exit(0)  # with what is registered at exit
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        round_trip(connection)
+        connection.close()
+    """,
+    "a signal handler forks out of recv": """
+        def fork(number, frame):
+            nonlocals["child"] = os.fork()
+
+        nonlocals = {"child": None}
+        connection = syncws.connect(url, **options)
+        parent = os.getpid()
+        for receive in (connection.recv, lambda: connection.recv(20)):
+            signal.signal(signal.SIGALRM, fork)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            if os.getpid() == parent:
+                threading.Timer(0.2, lambda: connection.send("for the parent")).start()
+            try:
+                assert receive() == "for the parent"
+            except syncws.ConnectionClosed as closed:
+                assert nonlocals["child"] == 0 and closed.code == 1006
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(nonlocals["child"], 0)[1]) == 7
+        round_trip(connection)
+        connection.close()
+    """,
+    "a reconnecting connection": """
+        lost = []
+        opened = threading.Event()
+        ws = syncws.ReconnectingWebSocket(url, onopen=lambda e: opened.set(), onclose=lost.append, **options)
+        assert opened.wait(20)
+
+        def child():
+            assert ws.readyState == ws.CLOSED
+            ws.join(5)
+            ws.close()
+            ws.send("dropped, as by a closed WebSocket")
+            assert not lost
+
+        in_child(child)
+        assert ws.readyState == ws.OPEN
+        ws.close()
+        ws.join(20)
+        assert len(lost) == 1 and lost[0].wasClean
+    """,
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
+    program: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    with LoopbackServer(ssl_context=server_ssl_context if secure else None) as server:
+        run_program(program, server.url(), authority, tmp_path)
+
+
+# Where the connection is when the fork comes: what the server does then.
+def before_answer(peer: Peer, go_on: threading.Event) -> None:
+    peer.read_request()
+    wait_for(go_on)
+    peer.accept()
+    peer.echo()
+
+
+def within_answer(peer: Peer, go_on: threading.Event) -> None:
+    peer.read_request()
+    peer.send_bytes(b"HTTP/1.1 103 Early Hints\r\nLink: ")
+    wait_for(go_on)
+    peer.send_bytes(b"x\r\n\r\n")
+    peer.accept()
+    peer.echo()
+
+
+WHILE_CONNECTING = """
+    opening = []
+    done = threading.Event()
+
+    def connect():
+        with syncws.connect(url.replace("/go", "/"), **options) as connection:
+            round_trip(connection)
+            opening.append(connection)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    # The second connection is there to tell when the first one is under way, and when to go on with it.
+    with syncws.connect(url, **options) as control:
+        assert control.recv(20) == "it is under way"
+
+        def child():
+            thread.join(5)
+            assert not thread.is_alive()
+            with syncws.connect(url.replace("/go", "/echo"), **options) as own:
+                round_trip(own)
+            all_is_over(control)
+
+        in_child(child)
+        control.send("go on")
+        thread.join(20)
+    assert len(opening) == 1
+"""
+
+
+@pytest.mark.parametrize("script", [before_answer, within_answer])
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+def test_a_fork_while_connecting_disturbs_neither_the_parent_nor_the_child(
+    script: Callable[[Peer, threading.Event], None],
+    secure: bool,
+    server_ssl_context: ssl.SSLContext,
+    authority: trustme.CA,
+    tmp_path: Path,
+) -> None:
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def serve(peer: Peer) -> None:
+        target = peer.read_request().target
+        if target == "/echo":
+            peer.accept()
+            peer.echo()
+        elif target == "/go":
+            peer.accept()
+            wait_for(under_way)
+            peer.send_text("it is under way")
+            assert peer.read_message() == "go on"
+            go_on.set()
+            finish(peer)
+        else:
+            peer.read_request = lambda: peer.request  # type: ignore[assignment,method-assign,return-value]
+            under_way.set()
+            script(peer, go_on)
+
+    with LoopbackServer(serve, ssl_context=server_ssl_context if secure else None) as server:
+        run_program(WHILE_CONNECTING, server.url("/go"), authority, tmp_path)
+
+
+def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA, tmp_path: Path) -> None:
+    # The server never answers the TLS handshake; the parent's attempt ends by its own time-out.
+    program = """
+        failed = []
+
+        def connect():
+            try:
+                syncws.connect(url, open_timeout=1, **options)
+            except TimeoutError:
+                failed.append(True)
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        while not any(name.endswith("-reader") for name in (t.name for t in threading.enumerate())):
+            time.sleep(0.001)
+        for _ in range(20):
+            in_child(lambda: None)
+            time.sleep(0.01)
+        thread.join(20)
+        assert failed
+    """
+    with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
+        run_program(program, f"wss://localhost:{server.port}/", authority, tmp_path)
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+def test_the_server_hears_nothing_of_a_forked_child(
+    secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_text("begin")
+        try:
+            while True:
+                heard.append(peer.read_message())
+        except PeerClosed as closed:
+            heard.append(str(closed.code))
+            raise
+
+    program = """
+        connection = syncws.connect(url, **options)
+        assert connection.recv(20) == "begin"
+        in_child(lambda: all_is_over(connection))
+        in_child(lambda: None)
+        connection.send("from the parent")
+        connection.close(3999)
+        try:
+            connection.recv()
+        except syncws.ConnectionClosed as closed:
+            assert (closed.code, closed.wasClean) == (3999, True)
+    """
+    heard: list[str | bytes] = []
+    with LoopbackServer(script, ssl_context=server_ssl_context if secure else None) as server:
+        run_program(program, server.url(), authority, tmp_path)
+    assert heard == ["from the parent", "3999"]

@@ -1,0 +1,257 @@
+"""Forks in the middle of traffic, hundreds of them, and the three ways of `multiprocessing`.
+
+What a single fork does to each call of a connection is in test_fork.py.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import ssl
+import textwrap
+from pathlib import Path
+
+import pytest
+import trustme
+
+from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from tests.support.programs import ROOT, run_silently
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+
+FORKS = 250  # each over ws and over wss
+
+# Two connections echo numbers all the time while the main thread forks. Each child looks at what it has
+# inherited, uses a connection of its own now and then, and ends in the ways that children end.
+TRAFFIC = """
+    import os, signal, ssl, sys, threading, time, traceback
+    import syncws
+
+    url, trusted, forks, interval = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+    if sys.gettrace() is None:  # under coverage's tracer each switch costs so much that nothing gets done
+        sys.setswitchinterval(interval)
+    options = {"ssl_context": ssl.create_default_context(cafile=trusted)} if url[:3] == "wss" else {}
+    over = threading.Event()
+    opened = threading.Event()
+    heard = []
+
+    connection = syncws.connect(url, **options)
+    ws = syncws.WebSocket(
+        url, onopen=lambda e: opened.set(), onmessage=lambda e: heard.append(e.data), **options
+    )
+    assert opened.wait(20)
+
+    def pull():
+        number = 0
+        while not over.is_set():
+            connection.send(str(number))
+            assert connection.recv(20) == str(number)
+            number += 1
+        counts.append(number)
+
+    def push():
+        number = 0
+        while not over.is_set():
+            ws.send(str(number))
+            number += 1
+            while number - len(heard) > 50:
+                time.sleep(0.0005)
+        counts.append(number)
+        until = time.monotonic() + 20
+        while len(heard) < number:
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        assert heard == [str(number) for number in range(number)]
+
+    def look():
+        assert (ws.readyState, connection.readyState) == (ws.CLOSED, connection.CLOSED)
+        ws.send("from the child")
+        ws.join(5)
+        try:
+            connection.send("from the child")
+        except syncws.ConnectionClosed as closed:
+            assert (closed.code, closed.wasClean) == (1006, False)
+        else:
+            raise AssertionError("sent")
+        for receive in (connection.recv, lambda: connection.recv(5)):
+            try:
+                receive()
+            except syncws.ConnectionClosed as closed:
+                assert closed.code == 1006
+            else:
+                raise AssertionError("received")
+
+    def child(number):
+        signal.alarm(20)
+        look()
+        if number % 50 == 0:
+            with syncws.connect(url, **options) as own:
+                own.send("own")
+                assert own.recv(15) == "own"
+        if number % 10 == 0:
+            sys.exit(0)  # with the functions of atexit
+        os._exit(0)
+
+    counts = []
+    threads = [threading.Thread(target=body) for body in (pull, push)]
+    for thread in threads:
+        thread.start()
+    for number in range(forks):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                child(number)
+            except SystemExit:
+                over.set()
+                raise
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status == 0, (number, status)
+    over.set()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+    assert (ws.readyState, connection.readyState) == (ws.OPEN, connection.OPEN)
+    connection.close(3000)
+    ws.close(3000)
+    ws.join(20)
+    print(len(counts), min(counts) > 0)
+"""
+
+
+class Echo(LoopbackServer):
+    """Echoes, and keeps how each connection ended."""
+
+    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+        self.ends: list[object] = []
+        super().__init__(self._script, ssl_context=ssl_context)
+
+    def _script(self, peer: Peer) -> None:
+        peer.accept()
+        try:
+            while True:
+                message = peer.read_message()
+                assert "child" not in str(message)
+                peer.send_text(str(message))
+        except PeerClosed as closed:
+            self.ends.append(closed.code)
+            raise
+        except (OSError, EOFError) as error:
+            self.ends.append(type(error))
+
+
+def run_program(program: str, *arguments: str) -> str:
+    """What the program prints; it must print nothing to stderr."""
+    return run_silently("-c", textwrap.dedent(program), *arguments, warnings="ignore::DeprecationWarning")
+
+
+@pytest.mark.parametrize("interval", [0.005, 1e-6], ids=["", "switching"])
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+def test_forks_in_the_middle_of_traffic_disturb_nothing(
+    secure: bool,
+    interval: float,
+    server_ssl_context: ssl.SSLContext,
+    authority: trustme.CA,
+    tmp_path: Path,
+) -> None:
+    trusted = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    forks = FORKS if interval > 1e-3 else FORKS // 5  # changing threads all the time is slow
+    server = Echo(server_ssl_context if secure else None)
+    with server:
+        assert run_program(TRAFFIC, server.url(), str(trusted), str(forks), str(interval)) == "2 True\n"
+    # The parent's two, closed by itself, and the children's own: no end that is not an orderly Close.
+    assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
+
+
+# The parent's connection is open, and under way, while the pool works.
+POOL = """
+    import sys, threading
+    from multiprocessing import get_context
+    import syncws
+
+    def work(number):
+        with syncws.connect(sys.argv[1]) as connection:
+            connection.send(f"{number}")
+            answer = connection.recv(15)
+        heard = []
+        opened = threading.Event()
+        ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set(), onmessage=heard.append)
+        with ws:
+            assert opened.wait(15)
+        return answer
+
+    def talk():
+        while not over.is_set():
+            connection.send("parent")
+            assert connection.recv(20) == "parent"
+
+    if __name__ == "__main__":
+        connection = syncws.connect(sys.argv[1])
+        over = threading.Event()
+        talker = threading.Thread(target=talk)
+        talker.start()
+        with get_context(sys.argv[2]).Pool(2) as pool:
+            print(pool.map(work, range(20)) == [str(number) for number in range(20)])
+            pool.close()
+            pool.join()
+        over.set()
+        talker.join(20)
+        connection.close()
+"""
+
+
+# Children that end without closing anything.
+CHILD = """
+    import sys, threading
+    from multiprocessing import get_context
+    import syncws
+
+    kept = []
+
+    def work():
+        opened = threading.Event()
+        connection = syncws.connect(sys.argv[1])
+        ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set())
+        kept.extend([connection, ws])
+        assert opened.wait(15)
+        connection.send("last words")
+
+    if __name__ == "__main__":
+        kept.append(syncws.connect(sys.argv[1]))
+        children = [get_context(sys.argv[2]).Process(target=work) for _ in range(3)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(20)
+        kept[0].send("all over")
+        assert kept[0].recv(20) == "all over"
+        kept[0].close(3000)
+        print([child.exitcode for child in children])
+"""
+
+
+def run_file(program: str, folder: Path, url: str, method: str) -> str:
+    """What a program prints that is a file, as spawn and forkserver import it; nothing goes to stderr."""
+    path = folder / "program.py"
+    path.write_text(textwrap.dedent(program))
+    here = {"PYTHONPATH": str(ROOT)}
+    return run_silently(str(path), url, method, warnings="ignore::DeprecationWarning", environment=here)
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_path: Path) -> None:
+    server = Echo()
+    with server:
+        assert run_file(CHILD, tmp_path, server.url(), method) == "[0, 0, 0]\n"
+    assert sorted(map(str, server.ends)) == ["1001"] * 6 + ["3000"]
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, tmp_path: Path) -> None:
+    server = Echo()
+    with server:
+        assert run_file(POOL, tmp_path, server.url(), method) == "True\n"
+    assert server.ends == [1000] * 41

@@ -1,0 +1,71 @@
+"""`syncws._protocol.messages`: what may be sent, and what a Close frame of the application may say."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import pytest
+
+from syncws._exceptions import InvalidAccessErr, SyntaxErr
+from syncws._protocol.frames import CloseFrame, Opcode
+from syncws._protocol.messages import encode_message, validate_close
+
+CLOSES: list[tuple[Any, Any, CloseFrame | type[Exception]]] = [
+    (1000, "", CloseFrame(1000)),
+    (3000, "a", CloseFrame(3000, "a")),
+    (4999, "é" * 61 + "x", CloseFrame(4999, "é" * 61 + "x")),
+    (None, "", CloseFrame()),
+    (None, "a", SyntaxErr),
+    *[
+        (code, "", InvalidAccessErr)
+        for code in (0, -1, 999, 1001, 1005, 1006, 1015, 2999, 5000, 65536 + 1000)
+    ],
+    (True, "", InvalidAccessErr),
+    (1000.0, "", InvalidAccessErr),
+    ("1000", "", InvalidAccessErr),
+    (1000, "x" * 124, SyntaxErr),
+    (1000, "é" * 62, SyntaxErr),
+    (1000, "\ud800", SyntaxErr),
+    (1000, b"a", TypeError),
+    (1000, None, TypeError),
+    (1001, "x" * 124, InvalidAccessErr),  # the code is looked at first
+    (None, "x" * 124, SyntaxErr),
+]
+
+
+def test_text_and_buffers_are_encoded() -> None:
+    assert encode_message("ä€😀\0") == (Opcode.TEXT, "ä€😀\0".encode())
+    assert encode_message("") == (Opcode.TEXT, b"")
+    for kind in (bytes, bytearray, memoryview):
+        assert encode_message(kind(b"\xff\0")) == (Opcode.BINARY, b"\xff\0")
+    assert encode_message(array.array("H", [1, 2])) == (Opcode.BINARY, array.array("H", [1, 2]).tobytes())  # type: ignore[arg-type]
+    assert encode_message(memoryview(b"abcdef")[::2]) == (Opcode.BINARY, b"ace")
+
+
+def test_mutable_buffer_is_copied() -> None:
+    data = bytearray(b"abc")
+    _, payload = encode_message(data)
+    data[0] = 0
+    data.clear()  # there is no view of it left
+    assert payload == b"abc"
+
+
+def test_lone_surrogate_is_refused_with_its_place() -> None:
+    with pytest.raises(SyntaxErr, match="index 2"):
+        encode_message("ab\udc80")
+
+
+@pytest.mark.parametrize("data", [None, 5, 1.5, ["a"], object(), {"a": 1}])
+def test_anything_else_is_refused_by_its_type(data: Any) -> None:
+    with pytest.raises(TypeError, match=type(data).__name__):
+        encode_message(data)
+
+
+@pytest.mark.parametrize(("code", "reason", "expected"), CLOSES)
+def test_close_is_checked(code: Any, reason: Any, expected: CloseFrame | type[Exception]) -> None:
+    if isinstance(expected, CloseFrame):
+        assert validate_close(code, reason) == expected
+    else:
+        with pytest.raises(expected):
+            validate_close(code, reason)

@@ -1,0 +1,66 @@
+"""Servers that end or refuse their connections, for the tests of what comes back after a loss."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from syncws import Loss
+from syncws.testing.loopback import Peer
+from tests.support.servers import finish
+
+
+class Recorded:
+    """A policy that keeps what it was asked, and never waits long."""
+
+    def __init__(self, *delays: float | None) -> None:
+        self.losses: list[Loss] = []
+        self._delays = list(delays)
+
+    def __call__(self, loss: Loss) -> float | None:
+        self.losses.append(loss)
+        return self._delays.pop(0) if self._delays else 0.0
+
+    @property
+    def kinds(self) -> list[type[Exception]]:
+        return [type(loss.error) for loss in self.losses]
+
+
+def counting(*scripts: Callable[[Peer], object]) -> Callable[[Peer], None]:
+    """A script for each connection in turn, the last one for all that follow."""
+    lock = threading.Lock()
+    count = 0
+
+    def script(peer: Peer) -> None:
+        nonlocal count
+        with lock:
+            chosen = scripts[min(count, len(scripts) - 1)]
+            count += 1
+        chosen(peer)
+
+    return script
+
+
+def greet(peer: Peer) -> None:
+    peer.accept()
+    peer.send_text("hello")
+    peer.echo()
+
+
+def greet_and_end(peer: Peer) -> None:
+    peer.accept()
+    peer.send_text("hello")
+
+
+def greet_and_close(code: int) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_text("hello")
+        peer.send_close(code)
+        finish(peer)
+
+    return script
+
+
+def refuse(status: int) -> Callable[[Peer], None]:
+    return lambda peer: peer.refuse(status)

@@ -1,0 +1,200 @@
+"""The repository says each thing once, and what it says twice agrees."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib.metadata
+import re
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from syncws._engine.options import Options
+from syncws._version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = sorted((ROOT / "syncws").rglob("*.py"))
+SOURCES = sorted(path for folder in ("syncws", "tests", "examples") for path in (ROOT / folder).rglob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+# In these folders a test is a program of a user: it sees what the public API shows and what its server saw.
+# The layout of frames is no secret of any layer: the server's scripts are written in it.
+PUBLIC_FOLDERS = ("websocket", "connection", "reconnecting", "process", "hostile", "peers", "embedding")
+PUBLIC_TESTS = [path for folder in PUBLIC_FOLDERS for path in sorted((ROOT / "tests" / folder).rglob("*.py"))]
+PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_[a-z]\w+"')
+
+# What these tests need from inside all the same.
+PRIVATE_NAMES_THAT_TESTS_NEED = {
+    # A time of the package that is made longer, so that no busy machine can use it up.
+    "tests/websocket/test_first_events.py": ["syncws._engine.dispatcher.FIRST_EVENT_SECONDS"],
+    "tests/hostile/test_refusals.py": ["syncws._engine.opening.BODY_SECONDS"],
+    # One that is made so long that a test would not end in time if it were waited for.
+    "tests/hostile/test_closing.py": ["syncws._engine.reader.CATCH_UP_SECONDS"],
+    # A minute that is made nothing, so that no test takes that long.
+    "tests/reconnecting/test_reconnector.py": ["syncws._retry.STABLE_SECONDS"],
+    # These are tests of one module, whose names the package does not hand out.
+    "tests/reconnecting/test_retry.py": ["syncws._retry"],
+    "tests/embedding/web/test_uwsgi.py": ["syncws._engine.uwsgi"],
+    # The list of options, which the package does not hand out.
+    "tests/websocket/test_constructor.py": ["syncws._engine.options"],
+    # Importing TLS must import neither library of greenlets.
+    "tests/embedding/greenlets/test_unpatched.py": ["syncws._transport.tls"],
+}
+
+MODULE_LINES = 400
+FUNCTION_LINES = 60
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """The fenced blocks of one language in a document."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def tracked() -> list[Path]:
+    """The files that are in git, or will be with the next commit."""
+    try:
+        listing = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"not a git checkout: {error}")
+    paths = [ROOT / entry for entry in listing.decode().split("\0") if entry]
+    return [path for path in paths if path.is_file()]
+
+
+def installed() -> importlib.metadata.Distribution:
+    """The installed distribution; not the .egg-info that a build leaves in the checkout."""
+    for found in importlib.metadata.distributions(name="syncws"):
+        files = {str(file) for file in found.files or ()}
+        if any(file.endswith(".dist-info/METADATA") for file in files) and "syncws/__init__.py" in files:
+            return found
+    pytest.skip("syncws is not installed, or installed as editable")
+
+
+def test_version_agrees_with_the_metadata() -> None:
+    assert installed().version == __version__
+
+
+def test_installed_package_has_every_file_of_the_checkout() -> None:
+    in_wheel = {str(file) for file in installed().files or () if str(file).startswith("syncws/")}
+    in_checkout = {name(path) for path in [*PACKAGE, ROOT / "syncws" / "py.typed"]}
+    assert {file for file in in_wheel if "__pycache__" not in file} == in_checkout
+
+
+def test_metadata_asks_for_no_other_package() -> None:
+    assert not installed().requires
+
+
+def test_readme_first_commands_are_the_demo_and_the_tests() -> None:
+    commands = blocks(ROOT / "README.md", "sh")[0].splitlines()
+    assert len(commands) == 2
+    assert commands[0] == "python3 -m syncws demo"
+    assert commands[1].endswith("tox")
+
+
+def test_test_command_is_the_same_everywhere() -> None:
+    command = blocks(ROOT / "README.md", "sh")[0].splitlines()[1]
+    assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == command
+    assert blocks(ROOT / "CONTRIBUTING.md", "sh")[0].splitlines() == [command]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_python_blocks_compile(document: Path) -> None:
+    for number, block in enumerate(blocks(document, "python"), 1):
+        compile(block, f"{document.name}, block {number}", "exec")
+
+
+def test_readme_shows_the_example_that_streams_a_file() -> None:
+    assert (ROOT / "examples" / "stream_file.py").read_text("utf-8") in blocks(ROOT / "README.md", "python")
+
+
+def test_readme_names_every_option() -> None:
+    section = (ROOT / "README.md").read_text("utf-8").partition("\n## Options\n")[2].partition("\n## ")[0]
+    for option in dataclasses.fields(Options):
+        assert f"`{option.name}`" in section or f"`{option.name}=" in section, option.name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_addresses_in_documents_are_loopback_or_examples(document: Path) -> None:
+    for url in re.findall(r"\b(?:https?|wss?)://[^\s`\"')>]+", document.read_text("utf-8")):
+        host = urlsplit(url).hostname or ""
+        assert re.fullmatch(r"127\.0\.0\.1|::1|localhost|h|host.*|(.+\.)?example(\.com|\.org)?", host), url
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_links_in_documents_lead_to_a_file_or_a_heading(document: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text("utf-8")):
+        path, _, heading = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+            assert heading in anchors, link
+
+
+def test_tracked_files_name_no_place_of_one_machine() -> None:
+    homes = "|".join(["work", "root", "home", "Users"])  # joined here, so that this file passes
+    machine = re.compile(rf"(?<![\w.:/\-])/(?:{homes})/[\w.]|\.pyenv[/\\]|[A-Z]:\\Users\\")
+    for path in tracked():
+        found = machine.search(path.read_text("utf-8", errors="replace"))
+        assert not found, f"{name(path)}: {found}"
+
+
+def test_tracked_files_hold_no_certificate_or_key() -> None:
+    begin = re.compile("-----" + r"BEGIN [A-Z ]*(CERTIFICATE|PRIVATE KEY)-----\s+[A-Za-z0-9+/]{20}")
+    for path in tracked():
+        assert path.suffix not in {".pem", ".key", ".crt", ".p12", ".pfx"}, name(path)
+        assert not begin.search(path.read_text("utf-8", errors="replace")), name(path)
+
+
+def test_all_folders_of_tests_are_run_by_default_but_the_one_for_programs_of_others() -> None:
+    chosen = re.search(r"^testpaths = \[(.*?)\]", (ROOT / "pyproject.toml").read_text("utf-8"), re.M | re.S)
+    assert chosen is not None
+    here = {path.relative_to(ROOT).parts[1] for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {f"tests/{part}" for part in here - {"embedding"}} == set(re.findall(r'"(.*?)"', chosen[1]))
+
+
+@pytest.mark.parametrize("path", PUBLIC_TESTS, ids=name)
+def test_tests_of_whole_connections_read_no_private_names(path: Path) -> None:
+    text = path.read_text("utf-8")
+    allowed = {"syncws._protocol.frames", "os._exit", *PRIVATE_NAMES_THAT_TESTS_NEED.get(name(path), ())}
+    assert not {part for part in PRIVATE.findall(text) if not part.startswith("self._")} - allowed
+
+
+def test_private_names_that_tests_need_are_still_read() -> None:
+    for path, names in PRIVATE_NAMES_THAT_TESTS_NEED.items():
+        for needed in names:
+            assert needed in (ROOT / path).read_text("utf-8"), (path, needed)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_module_opens_with_a_docstring(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not tree.body or ast.get_docstring(tree)
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_module_and_its_functions_are_short(path: Path) -> None:
+    text = path.read_text("utf-8")
+    length = text.count("\n")
+    assert length <= MODULE_LINES
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_each_exclusion_from_coverage_has_its_reason(path: Path) -> None:
+    for line in path.read_text("utf-8").splitlines():
+        assert "pragma: no cover" not in line or re.search(r"pragma: no cover - \w.+", line), line

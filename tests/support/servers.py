@@ -1,0 +1,43 @@
+"""How scripts of the loopback server end, and ports that nobody serves."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+
+from syncws._protocol.frames import Opcode
+from syncws.testing.loopback import Peer
+from tests.support.waiting import SECONDS
+
+
+def finish(peer: Peer) -> None:
+    """A script's end: read up to the client's Close, or the end; then the server ends TCP."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        while peer.read_frame().opcode != Opcode.CLOSE:
+            pass
+
+
+def drain(peer: Peer) -> None:
+    """A script's end: read and ignore all, until the client ends TCP."""
+    peer.wait_eof(SECONDS)
+
+
+def hold(peer: Peer) -> None:
+    """A script's end: do nothing, not even read, until the server is closed."""
+    peer.closing.wait(SECONDS)
+
+
+@contextlib.contextmanager
+def refusing() -> Iterator[str]:
+    """The URL of a port that nobody listens on, and nobody will."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"ws://127.0.0.1:{taken.getsockname()[1]}/"
+
+
+@contextlib.contextmanager
+def unanswering() -> Iterator[str]:
+    """The URL of a TCP listener that nobody accepts from."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"

@@ -1,0 +1,83 @@
+"""Calls in threads of their own, and a Python that changes from thread to thread as often as it can."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from syncws import ConnectionClosed
+from tests.support.waiting import SECONDS
+
+Result = TypeVar("Result")
+
+# For how long a thread must stand at one place to count as waiting.
+STANDSTILL = 0.05
+
+
+class Task(Generic[Result]):
+    """A call in a thread of its own."""
+
+    def __init__(self, call: Callable[[], Result]) -> None:
+        self._call = call
+        self._results: list[Result] = []
+        self._error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._call())
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def running(self) -> bool:
+        return self.thread.is_alive()
+
+    def wait_blocked(self) -> None:
+        """Wait until the call waits for something, which shows in its thread standing at one place."""
+        place: object = None
+        until = time.monotonic() + SECONDS
+        since = time.monotonic()
+        while time.monotonic() - since < STANDSTILL:
+            assert self.running, f"{self._call} did not wait: {self._error!r}, {self._results!r}"
+            assert time.monotonic() < until, f"{self._call} does not come to a standstill"
+            frame = sys._current_frames().get(self.thread.ident or 0)
+            now = frame and (frame.f_code, frame.f_lasti)
+            if now is None or now != place:
+                place, since = now, time.monotonic()
+            del frame  # it would keep alive what the call is about
+            threading.Event().wait(0.002)
+
+    def wait(self, seconds: float = SECONDS) -> BaseException | None:
+        """Wait for the end; what the call raised."""
+        self.thread.join(seconds)
+        assert not self.running, f"{self._call} did not end"
+        return self._error
+
+    def result(self, seconds: float = SECONDS) -> Result:
+        if (error := self.wait(seconds)) is not None:
+            raise error
+        return self._results[0]
+
+    def closed(self, seconds: float = SECONDS) -> ConnectionClosed:
+        """The `ConnectionClosed` that the call must raise."""
+        error = self.wait(seconds)
+        assert isinstance(error, ConnectionClosed), f"{error!r}, {self._results!r}"
+        return error
+
+
+@contextlib.contextmanager
+def switching_all_the_time(interval: float = 1e-6) -> Iterator[None]:
+    """Let Python change from thread to thread as often as it can, or at another interval."""
+    before = sys.getswitchinterval()
+    if sys.gettrace() is None:  # under coverage's tracer each switch costs so much that nothing gets done
+        sys.setswitchinterval(interval)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

@@ -1,0 +1,26 @@
+"""How long a test waits, and how it waits for what no event tells."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+# How long a test waits for what must come. It is generous, since only a failing test waits that long; three
+# of these fill the minute after which pytest ends a test that hangs.
+SECONDS = 20.0
+
+# What counts as "at once" on a busy machine: far below every option that could end a wait instead.
+AT_ONCE = 5.0
+
+
+def wait_until(condition: Callable[[], bool], what: str = "") -> None:
+    """For what no event tells: ask again and again."""
+    until = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"did not become true: {what or condition}"
+        threading.Event().wait(0.002)
+
+
+def wait_for(event: threading.Event) -> None:
+    assert event.wait(SECONDS), "what was waited for did not happen"
