@@ -24,6 +24,9 @@ from .stream import Stream
 # What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
+# What it says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
+_BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
+
 _default_context: ssl.SSLContext | None = None
 _default_lock = threading.Lock()
 
@@ -57,6 +60,10 @@ def describe(error: ssl.SSLError, tried: str) -> ssl.SSLError:
     if error.reason in _NOT_TLS:
         hint = " (does the server speak TLS on this port?)"
     text = f"{tried}: {'certificate verify failed: ' if hasattr(error, 'verify_code') else ''}{reason}{hint}"
+    return _with_text(error, text)
+
+
+def _with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
     copy = type(error)(error.errno, text)
     for name in ("library", "reason", "verify_code", "verify_message"):
         if hasattr(error, name):
@@ -139,8 +146,10 @@ class TLSStream(Stream):
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
+            if error.reason in _BROKEN_RECORD:
+                error = _with_text(error, f"a TLS record arrived broken ({error.reason})")
             if not parts:
-                raise
+                raise error
             self._error = error  # told next: what came before it counts
         return b"".join(parts)
 
