@@ -31,13 +31,15 @@ class Keepalive:
             self._ping_requested_at = now
         return True
 
-    def deadline(self, left_at: float, progress_at: float) -> float | None:
+    def deadline(self, left_at: float, progress_at: float, acknowledged_at: float = 0.0) -> float | None:
         """When the link counts as dead, unless something arrives.
 
         Args:
-            left_at: when the last ping was handed to the network.
-            progress_at: when the network last took a byte. While a ping is stuck behind a send that does
+            left_at: when the last ping was handed to the kernel.
+            progress_at: when the kernel last took a byte. While a ping is stuck behind a send that does
                 not move, silence counts from there: a peer that stopped reading must not live for ever.
+            acknowledged_at: when the other side was last seen to take something of what the kernel holds.
+                That counts also after the ping has left, for megabytes may lie in the kernel ahead of it.
         """
         if self._ping_requested_at is None or self._timeout is None:
             return None
@@ -46,9 +48,9 @@ class Keepalive:
         since = self._ping_sent_at
         if since is None:
             since = max(self._ping_requested_at, progress_at)
-        return since + self._timeout
+        return max(since, acknowledged_at) + self._timeout
 
-    def next_at(self, left_at: float, progress_at: float) -> float | None:
-        """When to look again."""
-        times = [at for at in (self._ping_at, self.deadline(left_at, progress_at)) if at is not None]
-        return min(times, default=None)
+    def next_at(self, left_at: float, progress_at: float, acknowledged_at: float = 0.0) -> float | None:
+        """When to look again; the arguments are those of `deadline`."""
+        deadline = self.deadline(left_at, progress_at, acknowledged_at)
+        return min((at for at in (self._ping_at, deadline) if at is not None), default=None)

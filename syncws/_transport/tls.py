@@ -146,8 +146,10 @@ class TLSStream(Stream):
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
-            if error.reason in _BROKEN_RECORD:
-                error = _with_text(error, f"a TLS record arrived broken ({error.reason})")
+            # PyPy gives no reason beside the text.
+            reason = error.reason or str(error).partition("] ")[2].replace(" ", "_").upper()
+            if reason in _BROKEN_RECORD:
+                error = _with_text(error, f"a TLS record arrived broken ({reason})")
             if not parts:
                 raise error
             self._error = error  # told next: what came before it counts
