@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -31,6 +32,7 @@ from tests.signals.stage import Faults, Interrupted, Stage
 HANG = 6.0
 HANG_AFTER = 20.0
 SLOW = 2.0
+PAUSE = 0.001
 PACKAGE = str(Path(syncws.__file__).parent)
 # A real signal, so many seconds after the call began: for what happens while a C function waits.
 ALARMS = (0.0008, 0.0016, 0.005)
@@ -43,7 +45,8 @@ def on_thread_of_ours() -> bool:
 class Run:
     """One interruption."""
 
-    def __init__(self, server: Server, points: Points, call: str, handler: str) -> None:
+    def __init__(self, server: Server, points: Points, call: str, handler: str, pause: float) -> None:
+        self._pause = pause
         self._points = points
         self._name = call
         self._call: Call = CALLS[call]
@@ -54,6 +57,7 @@ class Run:
         self.place: Place | None = None
         self.count = 0
         self.traceback = ""
+        self._acted = threading.Event()
 
     def at(self, number: int) -> list[str]:
         """Interrupt at a point (a real signal, where it is negative; none, at -100); what went wrong."""
@@ -94,6 +98,8 @@ class Run:
             finally:
                 self.count = points.count
                 self.place = points.struck
+            if self.place is not None:
+                self._acted.wait(HANG)  # it may be on another thread
             return
 
         def alarm(signum: int, frame: FrameType | None) -> None:
@@ -109,9 +115,17 @@ class Run:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _strike(self, frame: FrameType) -> None:
+        try:
+            self._interrupt(frame)
+        finally:
+            self._acted.set()
+
+    def _interrupt(self, frame: FrameType) -> None:
         if self._handler.raises and _cannot_raise(frame):
             return
         print(json.dumps({"struck": str(Place.of(frame))}), flush=True)  # known, if it hangs now
+        if self._pause:
+            time.sleep(self._pause)
         if self._finalizer:
             Dropped(self._act)
         else:
@@ -174,10 +188,18 @@ class Batch:
     def say(self, **words: Any) -> None:
         print(json.dumps(words), flush=True)
 
-    def once(self, call: str, handler: str, number: int) -> Run:
+    def once(self, call: str, handler: str, number: int, pauses: Sequence[float] = (0.0, PAUSE)) -> Run:
+        """Interrupt at a point: at once, and with a pause in which other threads meet what is held there."""
+        for pause in pauses if number >= 0 else pauses[:1]:
+            run = self._once(call, handler, number, pause)
+            if run.place is None:
+                break
+        return run
+
+    def _once(self, call: str, handler: str, number: int, pause: float) -> Run:
         self.say(begin=number)
         faulthandler.dump_traceback_later(HANG, exit=True)
-        run = Run(self.server, self.points, call, handler)
+        run = Run(self.server, self.points, call, handler, pause)
         began = time.monotonic()
         faults = run.at(number)
         faulthandler.cancel_dump_traceback_later()
@@ -204,10 +226,12 @@ class Batch:
         self.say(total=count)
         alarms = range(-len(ALARMS), 0) if CALLS[call].waits and first <= 0 else range(0)
         if points:
-            chosen = random.Random(f"{seed} {call} {handler}").sample(range(count), min(points, count))
+            chooser = random.Random(f"{seed} {call} {handler}")
+            chosen = chooser.sample(range(count), min(points, count))
             for number in [*alarms, *sorted(chosen)]:
+                pauses = chooser.choice([(0.0,), (PAUSE,)])
                 if number >= first:
-                    self.once(call, handler, number)
+                    self.once(call, handler, number, pauses)
             return
         for number in alarms:
             if number >= first:

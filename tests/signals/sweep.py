@@ -12,8 +12,9 @@ backwards. `points.py` has the interpreter call a function of ours at each of th
 own code, and makes the handler's call right there. That is what a real handler does at that place, to the
 instruction (`test_points.py` compares the two), but it comes where we choose: a run is made for point 0, one
 for point 1, and so on, until a run ends before its point. Points below 0 are real signals, 0.8, 1.6 and
-5 ms after the call began: they come while a C function waits. On PyPy, where handlers run between any two
-steps, each line is a point as well.
+5 ms after the call began: they come while a C function waits. Each point is struck twice, at once and after a
+pause in which other threads run into what the interrupted one holds. On PyPy, where handlers run between any
+two steps, each line is a point as well.
 
 **Handlers.** They return after one call of the API (a send, a close, a receive, of the same connection, of
 another, of a `WebSocket`), or they raise (`raise`, `close_and_raise`), or a finalizer makes the same call
