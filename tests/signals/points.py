@@ -64,7 +64,7 @@ class Place:
 class Points:
     """Counts the points that are passed, and calls `strike` at the one numbered `at`.
 
-    One of these watches at a time. `watches` says for the present thread whether it is one of those whose
+    Make it when the package has been imported, and before any thread is started. One of these watches at a time. `watches` says for the present thread whether it is one of those whose
     points count.
     """
 
@@ -117,10 +117,7 @@ class Points:
             return ours
 
     def _begin(self) -> None:
-        if MONITORING:
-            self._set_events(True)
-            return
-        if self._threads is None:
+        if not MONITORING and self._threads is None:
             sys.setprofile(self._profile)
             sys.settrace(self._trace)
 
@@ -146,11 +143,7 @@ class Points:
         monitoring.register_callback(_TOOL, events.INSTRUCTION, self._on_instruction)
         self._event_set = events.PY_START | events.PY_RESUME | events.CALL | events.JUMP
         self._monitored: set[CodeType] = set()
-
-    def _set_events(self, on: bool) -> None:
-        monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
-        if self._monitored:
-            return
+        # Now: on free-threaded 3.13 the collector forgets all functions once a second thread is started.
         for function in gc.get_objects():
             if type(function) is FunctionType and self._is_ours(function.__code__):
                 self._add(function.__code__)
