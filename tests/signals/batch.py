@@ -9,8 +9,12 @@ ends the process; the stacks are on standard error then.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import importlib
 import json
+import os
+import pkgutil
 import random
 import signal
 import sys
@@ -180,6 +184,10 @@ def _cannot_raise(frame: FrameType | None) -> bool:
 
 class Batch:
     def __init__(self) -> None:
+        for module in pkgutil.walk_packages(syncws.__path__, "syncws."):
+            if not module.name.endswith("__main__"):
+                with contextlib.suppress(ImportError):  # of what an optional part would need
+                    importlib.import_module(module.name)
         self.points = Points(PACKAGE)
         self.points.watch_new_threads()
         self.server = Server()
@@ -244,8 +252,6 @@ class Batch:
 
 def _exit() -> None:
     """Leave without the end of the interpreter, which may wait for what hangs."""
-    import os
-
     os._exit(3)
 
 

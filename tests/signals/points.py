@@ -64,8 +64,7 @@ class Place:
 class Points:
     """Counts the points that are passed, and calls `strike` at the one numbered `at`.
 
-    Make it when the package has been imported, and before any thread is started. One of these watches at a time. `watches` says for the present thread whether it is one of those whose
-    points count.
+    Make it when the package has been imported, and before any thread is started; one in a process.
     """
 
     def __init__(self, prefix: str) -> None:
