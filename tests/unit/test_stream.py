@@ -130,15 +130,14 @@ def test_reset_gives_the_other_side_no_end_of_file(ends: tuple[socket.socket, so
 
 
 def test_reset_frees_a_blocked_send_and_drops_what_the_kernel_holds(
-    ends: tuple[socket.socket, socket.socket],
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("syncws._transport.stream.POLL_SECONDS", 2 * DEADLINE)
     stream = Stream(ends[0])
     thread, errors = fill(stream)
-    began = time.monotonic()
     stream.reset()
     thread.join(DEADLINE)
     assert not thread.is_alive()
-    assert time.monotonic() - began < DEADLINE / 3
     assert isinstance(errors[0], BrokenPipeError)
     stream.close()
     with pytest.raises(ConnectionResetError):
