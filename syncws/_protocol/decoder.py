@@ -1,7 +1,7 @@
 """Bytes in, messages out: frames, fragments, text and compression checked as they arrive (RFC 6455 5).
 
-Owns: the read side's protocol state. Runs on: the reader thread, or whoever reads in its place; one thread at
-a time. Must not import: anything with I/O or threads.
+Owns: the read side's protocol state. Runs on: the thread that reads, one at a time. Must not import: anything
+with I/O or threads.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class _Assembly:
         return self.take()
 
     def take(self) -> Message:
-        """What is held; nothing of it is held any more."""
+        """Hand out what is held, and forget it."""
         if self._buffer is not None:
             data: Message = self._buffer.getvalue()
         elif self._single is not None:

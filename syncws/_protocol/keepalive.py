@@ -1,14 +1,14 @@
 """When a ping is due, and when silence means that the link is dead (RFC 6455 5.5.2).
 
-Owns: the keepalive's times of one connection. Runs on: the reader thread alone. Must not import: anything;
-it is told the time.
+Owns: the keepalive's times of one connection. Runs on: the reader thread alone. Must not import: anything.
+The caller passes the time in.
 """
 
 from __future__ import annotations
 
 
 class Keepalive:
-    """Pings at a fixed interval, and takes any byte that arrives as a sign of life."""
+    """Asks for pings at a fixed interval, and counts any byte that arrives as a sign of life."""
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = interval
@@ -19,11 +19,11 @@ class Keepalive:
         self._ping_sent_at: float | None = None
 
     def activity(self) -> None:
-        """Bytes arrived, or reading is paused by ourselves: silence counts from the next ping on."""
+        """Bytes arrived, or we paused reading ourselves: the next ping starts a new deadline."""
         self._ping_requested_at = self._ping_sent_at = None
 
     def ping_due(self, now: float) -> bool:
-        """Whether a ping is to be sent now; asking counts it as sent."""
+        """Whether to send a ping now; each True counts as one ping requested."""
         if self._ping_at is None or self._interval is None or now < self._ping_at:
             return False
         self._ping_at = now + self._interval

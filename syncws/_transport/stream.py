@@ -1,11 +1,11 @@
-"""A duplex stream of bytes over one connected TCP socket: the plain one. `_tls` has the other.
+"""A duplex stream of bytes over one connected socket, without TLS. `tls` has the stream with TLS.
 
-Owns: the socket. Runs on: `recv` and `close` on the reader thread only, `send` and `end_output` on one
-thread at a time (the reader's while the connection is being opened, then the writer's), `shutdown` on
-any thread. Must not import: the protocol or the threads.
+Owns: the socket. Runs on: `recv` on one thread at a time, `send`, `flush` and `end_output` on one thread at a
+time, which may be another; `close` when no other thread is in a call; `shutdown`, `reset` and
+`unacknowledged` on any thread. Must not import: the engine.
 
-The socket never blocks. Waiting is the reader's business (`poller`); only `send` waits here, and
-`shutdown` frees it.
+The socket never blocks. A thread that waits to receive does so in `poller`; only `send` waits here, and
+`shutdown` and `reset` free it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Stream:
 
             answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(struct.calcsize("i")))
         except (ImportError, AttributeError, OSError, ValueError):
-            return None  # no such module, request, answer or (any more) descriptor
+            return None  # no such module or request, or the descriptor is closed
         held: int = struct.unpack("i", answer)[0]
         return held
 
@@ -103,7 +103,7 @@ class Stream:
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # already ended by the other side, which is all that was wanted
+            pass  # the other side has ended it already
 
     def shutdown(self) -> None:
         """End both directions at once; frees a blocked `send` and makes `recv` see the end."""
@@ -120,7 +120,7 @@ class Stream:
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
         except OSError:
-            pass  # not connected any more, which is all that was wanted
+            pass  # the connection is gone already
         # To end the output now would let the other side read an end of file. Where a send is blocked, that
         # end waits behind what the kernel holds, and the reset drops both. The sender sets _blocked before it
         # looks at _down, so one of the two sees the other.
@@ -131,7 +131,7 @@ class Stream:
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # not connected any more, which is all that was wanted
+            pass  # the connection is gone already
 
     def close(self) -> None:
         """End the output as far as that takes no waiting, and free the descriptor.
