@@ -7,9 +7,9 @@ What can happen at once. One thread reads and another one writes, and with TLS e
 may have to answer (a key update, an alert), and writing looks at what has arrived. OpenSSL states that two
 threads must not use one SSL object at the same time, and CPython's `ssl` has no right lock of its own: before
 3.13 it has none, 3.13.6 held one over calls that block, so that a thread in `recv` kept every other thread
-from sending, and the release after it took that one out. The harm is real: one thread in `SSLSocket.recv` and one in
-`SSLSocket.send`, released together right after a TLS 1.3 handshake (session tickets are on their way then),
-crashed the process in 11 of 11 runs on CPython 3.10, 3.12 and 3.13 with OpenSSL 3.0; where they were
+from sending, and the release after it took that one out. The harm is real: one thread in `SSLSocket.recv` and
+one in `SSLSocket.send`, released together right after a TLS 1.3 handshake (session tickets are on their way
+then), crashed the process in 11 of 11 runs on CPython 3.10, 3.12 and 3.13 with OpenSSL 3.0; where they were
 counted, within 79 connections. A test that only sends both ways for a while shows nothing.
 
 Why this is right. Every call of OpenSSL is made under `_lock`, and none of them blocks, since the `SSLObject`
