@@ -129,9 +129,9 @@ class Encoder:
         head = header(head_byte, len(payload)) + key
         with memoryview(payload) as view:
             for start in range(0, len(view), MAX_WRITE):
-                part = view[start : start + MAX_WRITE]
-                masked = mask_large(part, key)
-                yield head + masked, len(part)
+                with view[start : start + MAX_WRITE] as part:
+                    masked, length = mask_large(part, key), len(part)
+                yield head + masked, length
                 head = b""
 
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
