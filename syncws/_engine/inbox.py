@@ -165,8 +165,8 @@ class Inbox:
         """
         part = entry[0]
         if not isinstance(part, MessagePart):
-            # Only the first and the last can be parts: what lies between arrived at once.
-            count = len(entry) - isinstance(entry[-1], MessagePart)
+            parts_at = (at for at, item in enumerate(entry) if isinstance(item, MessagePart))
+            count = next(parts_at, len(entry))
             messages = self.messages
             messages += entry[:count]  # type: ignore[arg-type]
             del entry[:count]
