@@ -165,10 +165,8 @@ class Inbox:
         """
         part = entry[0]
         if not isinstance(part, MessagePart):
-            # Only the first ones and the last ones can be parts: what lies between arrived at once.
-            count = len(entry)
-            while isinstance(entry[count - 1], MessagePart):
-                count -= 1
+            kinds = [*map(type, entry)]
+            count = kinds.index(MessagePart) if MessagePart in kinds else len(entry)
             messages = self.messages
             messages += entry[:count]  # type: ignore[arg-type]
             del entry[:count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,25 @@ def test_recv_returns_text_as_str_and_binary_as_bytes() -> None:
             connection.send(data)
             received = connection.recv(SECONDS)
             assert (type(received), received) == (type(data), data)
+
+
+def test_large_compressed_messages_between_small_ones_in_one_read_are_received_whole() -> None:
+    def compressed(size: int) -> bytes:
+        stream = zlib.compressobj(wbits=-15)
+        payload = (stream.compress(bytes(size)) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        return frame_bytes(Opcode.BINARY, payload, rsv=4)
+
+    def script(peer: Peer) -> None:
+        small = frame_bytes(Opcode.TEXT, b"small")
+        peer.accept(
+            headers=[("Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover")],
+            glued=small + compressed(300_000) + small + compressed(600_000) + small,
+        )
+        finish(peer)
+
+    with LoopbackServer(script) as server, syncws.connect(server.url()) as connection:
+        for expected in ("small", bytes(300_000), "small", bytes(600_000), "small"):
+            assert connection.recv(SECONDS) == expected
 
 
 @pytest.mark.parametrize("timeout", [0, 0.0, 0.01, -1])
