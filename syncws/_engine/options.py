@@ -4,8 +4,8 @@ Owns: nothing at run time. Runs on: the caller's thread. Must not import: anythi
 
 `Options` is the one list of them. The four calls (`WebSocket`, `connect`, `reconnect` and
 `ReconnectingWebSocket`) write each option out in their signatures, for editors and type checkers, and
-tests/engine/test_signatures.py holds these equal to `Options`. To add an option: a field and its check here, a
-parameter in each signature, a line in tests/typing.
+tests/engine/test_signatures.py holds these equal to `Options`. To add an option: a field and its check here,
+a parameter in each signature, a line in tests/typing.
 """
 
 from __future__ import annotations
