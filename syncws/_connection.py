@@ -1,4 +1,4 @@
-"""`connect` and `Connection`: the pull face, for code that waits rather than is called.
+"""`connect` and `Connection`: the blocking API, for code that waits rather than is called.
 
 Owns: nothing of its own; what was received waits in `_inbox`. Runs on: any thread. Must not import: sockets,
 the reader, the worker.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from ._engine.engine import Engine
 from ._engine.inbox import Inbox
@@ -110,9 +110,9 @@ class Connection(ReadyStates):
     # Any for an Engine: what a public signature names counts as public to those that check types.
     def __init__(self, url: URL, engine: Any) -> None:
         self._url = url
-        self._engine: Engine = engine
-        self._writer = engine.writer
-        self._inbox = Inbox(engine.queue, engine.connection_closed)
+        self._engine = cast(Engine, engine)
+        self._writer = self._engine.writer
+        self._inbox = Inbox(self._engine.queue, self._engine.connection_closed)
         self._messages = self._inbox.messages
         self._close_called = False
 

@@ -103,7 +103,8 @@ class Options:
 
     headers: Headers = ()
     origin: str | None = None
-    ssl_context: ssl.SSLContext | None = None
+    # None first: from Python 3.15 on, dataclasses evaluates the first name of an annotation.
+    ssl_context: None | ssl.SSLContext = None
     server_hostname: str | None = None
     compression: Literal["deflate"] | None = "deflate"
     open_timeout: float | None = 10

@@ -190,14 +190,15 @@ def _error(url: str, why: str) -> SyntaxErr:
 
 
 def _public_part(url: str) -> str:
-    """What `URL.public` is, for a URL that cannot be parsed: no userinfo, query or fragment."""
+    """What a URL that cannot be parsed is, with dots for its userinfo, query and fragment."""
     match = _START.match(url)
     start = match[0] if match else ""
-    head, *tail = re.split("[?#]", url, maxsplit=1)
-    if tail and "@" in tail[0]:
+    head, mark, tail = (re.split("([?#])", url, maxsplit=1) + ["", ""])[:3]
+    if "@" in tail:
         return f"{start}..."  # "?" and "#" may stand in a password, so all of it may be userinfo
+    end = f"{mark}..." if tail else mark
     _, at, after = head.rpartition("@")
-    return f"{start}...@{after}" if at else head
+    return f"{start}...@{after}{end}" if at else f"{head}{end}"
 
 
 def _to_scalar_values(text: str) -> str:

@@ -33,7 +33,8 @@ class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
 
     def __init__(self, code: int | None, reason: str = "") -> None:
         super().__init__(f"the client closed: {code} {reason}".rstrip())
-        self.code, self.reason = code, reason
+        self.code: int | None = code
+        self.reason: str = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,8 +357,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
                     continue  # the client has gone again
                 connection.settimeout(None)  # BSD hands the listener's non-blocking mode on
                 self.connections += 1
-                peer = Peer(connection, self._closing)
-                name = f"syncws-loopback-{self.connections}"
+                peer, name = Peer(connection, self._closing), f"syncws-loopback-{self.connections}"
                 thread = threading.Thread(target=self._serve, args=(peer,), name=name, daemon=True)
                 thread.start()
                 self._sessions = {old: its for old, its in self._sessions.items() if old.is_alive()}

@@ -15,6 +15,7 @@ import pytest
 import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
 from syncws._engine.options import DEFAULT_QUEUE, HeadersLike, Options, QueueLimit, check_timeout
+from syncws._events import EventHandler
 from syncws.testing.loopback import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"
@@ -78,7 +79,7 @@ def parameters(call: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def hints(call: Callable[..., Any]) -> dict[str, Any]:
-    return typing.get_type_hints(call.__init__ if isinstance(call, type) else call)  # type: ignore[misc]
+    return typing.get_type_hints(vars(call)["__init__"] if isinstance(call, type) else call)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -272,6 +273,17 @@ def test_a_subclass_may_use_the_other_spellings_and_any_other_attribute() -> Non
         assert (ws.on_error, ws.on_ready) == (None, print)
         with pytest.raises(AttributeError):
             ws.on_open = print  # type: ignore[attr-defined]
+
+
+def test_a_class_may_define_another_spelling_beside_the_handler_itself() -> None:
+    class Both(EventTarget):
+        on_open = "its own"
+        onopen = EventHandler[Event[Any]]("Called at each return.")
+
+    target: Any = Both()
+    assert target.on_open == "its own"
+    with pytest.raises(AttributeError):
+        target.onOpen = print
 
 
 # Arguments.

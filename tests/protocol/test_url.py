@@ -439,7 +439,7 @@ def test_url_of_another_type_is_a_type_error(url: Any) -> None:
 def test_error_quotes_the_url_and_says_what_is_wrong(url: str, reason: str) -> None:
     with pytest.raises(SyntaxErr) as caught:
         parse_url(url)
-    assert repr(url.partition("#")[0]) in caught.value.message
+    assert repr(url.replace("#x", "#...")) in caught.value.message
     assert reason in caught.value.message
     assert caught.value.__cause__ is None
 

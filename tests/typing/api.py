@@ -107,6 +107,11 @@ class Chat(WebSocket):
         print(self.room, event.data)
 
 
+def subclasses() -> None:
+    with Chat(URL) as chat:
+        print(chat.room.upper())
+
+
 class Ticker(EventTarget):
     """A target that is no connection."""
 
