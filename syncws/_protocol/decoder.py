@@ -1,7 +1,7 @@
 """Bytes in, messages out: frames, fragments, text and compression checked as they arrive (RFC 6455 5).
 
-Owns: the read side's protocol state. Runs on: the reader thread, or whoever reads in its place; one thread at
-a time. Must not import: anything with I/O or threads.
+Owns: the read side's protocol state. Runs on: the thread that reads, one at a time. Must not import: anything
+with I/O or threads.
 """
 
 from __future__ import annotations
@@ -27,13 +27,17 @@ LEAST_STEP = 256
 # The largest part of a message that is given in parts, in bytes.
 LARGEST_PART = 256 * 1024
 
+# Pieces of a message that are smaller than the first are collected in buffers of about the second.
+LEAST_PIECE = 4096
+LARGEST_BUFFER = 8192
+
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class _Assembly:
     """A message that is still arriving."""
 
-    __slots__ = ("_buffer", "_single", "_utf8", "compressed", "held", "in_parts", "size")
+    __slots__ = ("_buffer", "_pieces", "_utf8", "compressed", "held", "in_parts", "size")
 
     def __init__(self, opcode: int, compressed: bool) -> None:
         self.compressed = compressed
@@ -41,9 +45,10 @@ class _Assembly:
         self.held = 0  # of what was not given in parts
         self.in_parts = False
         self._utf8 = _make_utf8_decoder() if opcode == Opcode.TEXT else None
-        # What came first stays as it is, since most often nothing follows it. A list of all that came would
-        # cost fifty bytes for each byte of a message that arrives byte by byte; a buffer does not.
-        self._single: Message | None = None
+        # Pieces of some size are kept as they are and joined at the end: a buffer that grows is copied each
+        # time, and some allocators keep what it leaves behind. Small pieces behind the first go to a buffer,
+        # since a list would cost fifty bytes for each byte of a message that arrives byte by byte.
+        self._pieces: list[Message] = []
         self._buffer: io.StringIO | io.BytesIO | None = None
 
     def write(self, data: bytes) -> None:
@@ -65,28 +70,32 @@ class _Assembly:
         return self.take()
 
     def take(self) -> Message:
-        """What is held; nothing of it is held any more."""
-        if self._buffer is not None:
-            data: Message = self._buffer.getvalue()
-        elif self._single is not None:
-            data = self._single
-        else:
-            data = b"" if self._utf8 is None else ""
-        self._single = self._buffer = None
-        self.held = 0 if self._utf8 is None else len(self._utf8.getstate()[0])
-        return data
+        """Hand out what is held, and forget it."""
+        self._close_buffer()
+        pieces, self._pieces = self._pieces, []
+        if self._utf8 is None:
+            self.held = 0
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[arg-type]
+        self.held = len(self._utf8.getstate()[0])
+        return pieces[0] if len(pieces) == 1 else "".join(pieces)  # type: ignore[arg-type]
 
     def _collect(self, data: Message) -> None:
         if not data:
             return
+        if len(data) >= LEAST_PIECE or not (self._pieces or self._buffer):
+            self._close_buffer()
+            self._pieces.append(data)
+            return
         if self._buffer is None:
-            if self._single is None:
-                self._single = data
-                return
             self._buffer = io.BytesIO() if self._utf8 is None else io.StringIO(newline="")
-            self._buffer.write(self._single)  # type: ignore[arg-type]
-            self._single = None
         self._buffer.write(data)  # type: ignore[arg-type]
+        if self._buffer.tell() >= LARGEST_BUFFER:
+            self._close_buffer()
+
+    def _close_buffer(self) -> None:
+        if self._buffer is not None:
+            self._pieces.append(self._buffer.getvalue())
+            self._buffer = None
 
 
 class Decoder:

@@ -1,7 +1,7 @@
 """Messages in, bytes out: compression, masking, framing (RFC 6455 5, RFC 7692 7).
 
-Owns: the write side's protocol state. Runs on: the writer thread, or whoever sends in its place; one thread
-at a time. Must not import: anything with I/O or threads.
+Owns: the write side's protocol state. Runs on: the thread that sends, one at a time. Must not import:
+anything with I/O or threads.
 
 Keys come from `os.urandom` after the payloads are fixed, a fresh one for each frame (RFC 6455 5.3, 10.3).
 """
@@ -107,7 +107,7 @@ class Encoder:
             yield piece, share, sent == len(payload)
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
-        """The wire bytes of several small frames, each given as its first byte and its payload."""
+        """The wire bytes of several small frames, each given as its head byte and its payload."""
         keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))
         wire = []
         for (head_byte, payload), key in zip(items, keys, strict=True):
@@ -129,9 +129,9 @@ class Encoder:
         head = header(head_byte, len(payload)) + key
         with memoryview(payload) as view:
             for start in range(0, len(view), MAX_WRITE):
-                part = view[start : start + MAX_WRITE]
-                masked = mask_large(part, key)
-                yield head + masked, len(part)
+                with view[start : start + MAX_WRITE] as part:
+                    masked, length = mask_large(part, key), len(part)
+                yield head + masked, length
                 head = b""
 
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:

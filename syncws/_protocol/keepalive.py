@@ -1,14 +1,14 @@
 """When a ping is due, and when silence means that the link is dead (RFC 6455 5.5.2).
 
-Owns: the keepalive's times of one connection. Runs on: the reader thread alone. Must not import: anything;
-it is told the time.
+Owns: the keepalive's times of one connection. Runs on: the reader thread alone. Must not import: anything.
+The caller passes the time in.
 """
 
 from __future__ import annotations
 
 
 class Keepalive:
-    """Pings at a fixed interval, and takes any byte that arrives as a sign of life."""
+    """Asks for pings at a fixed interval, and counts any byte that arrives as a sign of life."""
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = interval
@@ -19,11 +19,11 @@ class Keepalive:
         self._ping_sent_at: float | None = None
 
     def activity(self) -> None:
-        """Bytes arrived, or reading is paused by ourselves: silence counts from the next ping on."""
+        """Bytes arrived, or we paused reading ourselves: the next ping starts a new deadline."""
         self._ping_requested_at = self._ping_sent_at = None
 
     def ping_due(self, now: float) -> bool:
-        """Whether a ping is to be sent now; asking counts it as sent."""
+        """Whether to send a ping now; each True counts as one ping requested."""
         if self._ping_at is None or self._interval is None or now < self._ping_at:
             return False
         self._ping_at = now + self._interval
@@ -31,13 +31,15 @@ class Keepalive:
             self._ping_requested_at = now
         return True
 
-    def deadline(self, left_at: float, progress_at: float) -> float | None:
+    def deadline(self, left_at: float, progress_at: float, acknowledged_at: float = 0.0) -> float | None:
         """When the link counts as dead, unless something arrives.
 
         Args:
-            left_at: when the last ping was handed to the network.
-            progress_at: when the network last took a byte. While a ping is stuck behind a send that does
+            left_at: when the last ping was handed to the kernel.
+            progress_at: when the kernel last took a byte. While a ping is stuck behind a send that does
                 not move, silence counts from there: a peer that stopped reading must not live for ever.
+            acknowledged_at: when the other side was last seen to take something of what the kernel holds.
+                That counts also after the ping has left, for megabytes may lie in the kernel ahead of it.
         """
         if self._ping_requested_at is None or self._timeout is None:
             return None
@@ -46,9 +48,9 @@ class Keepalive:
         since = self._ping_sent_at
         if since is None:
             since = max(self._ping_requested_at, progress_at)
-        return since + self._timeout
+        return max(since, acknowledged_at) + self._timeout
 
-    def next_at(self, left_at: float, progress_at: float) -> float | None:
-        """When to look again."""
-        times = [at for at in (self._ping_at, self.deadline(left_at, progress_at)) if at is not None]
-        return min(times, default=None)
+    def next_at(self, left_at: float, progress_at: float, acknowledged_at: float = 0.0) -> float | None:
+        """When to look again; the arguments are those of `deadline`."""
+        deadline = self.deadline(left_at, progress_at, acknowledged_at)
+        return min((at for at in (self._ping_at, deadline) if at is not None), default=None)

@@ -34,7 +34,9 @@ def encode_message(data: str | Buffer) -> tuple[int, bytes]:
     if type(data) is bytes:
         return Opcode.BINARY, data
     try:
-        return Opcode.BINARY, memoryview(data).tobytes()
+        # Released at once: where objects are freed late (PyPy), the caller could not resize its bytearray.
+        with memoryview(data) as view:
+            return Opcode.BINARY, view.tobytes()
     except TypeError as error:
         hint = " (json.dumps makes a str of it)" if isinstance(data, (dict, list)) else ""
         kind = type(data).__name__

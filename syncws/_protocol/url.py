@@ -130,7 +130,7 @@ def parse_url(url: str) -> URL:
 
     Raises:
         TypeError: ``url`` is not a ``str``.
-        SyntaxErr: it cannot be parsed, is relative, has another scheme, or has a fragment, be it empty.
+        SyntaxErr: it cannot be parsed, is relative, has another scheme, or has a fragment, even an empty one.
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, not {type(url).__name__}")

@@ -10,35 +10,45 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Callable
 
 from .poller import WRITE, OpeningDeadline, OpenTimeoutError
 from .resolver import Address
 
+MakeSocket = Callable[[int, int, int], socket.socket]
 
-def connect(addresses: list[Address], host: str, deadline: OpeningDeadline) -> socket.socket:
+
+def connect(
+    addresses: list[Address], host: str, deadline: OpeningDeadline, make_socket: MakeSocket | None = None
+) -> socket.socket:
     """A connected socket, non-blocking, from the first address that answers.
 
     Each address but the last has an equal share of the time that is left, so that one that swallows
     packets does not use up the others' chance. Raises the last address's `OSError`, naming it, with
     those of the others chained.
+
+    `make_socket` is given family, type and protocol; `socket.socket` by default.
     """
+    make_socket = make_socket or socket.socket
     failure: OSError | None = None
     for index, address in enumerate(addresses):
         left = len(addresses) - index
         share = None
         if deadline.at is not None and left > 1:
             share = max(0.0, deadline.at - time.monotonic()) / left
-        outcome = _connect_one(address, deadline, share)
+        outcome = _connect_one(make_socket, address, deadline, share)
         if isinstance(outcome, socket.socket):
             return outcome
         failure = _describe(outcome, host, address, failure)
     raise failure or OSError(errno.EADDRNOTAVAIL, f"{host!r} has no address")
 
 
-def _connect_one(address: Address, deadline: OpeningDeadline, share: float | None) -> socket.socket | OSError:
+def _connect_one(
+    make_socket: MakeSocket, address: Address, deadline: OpeningDeadline, share: float | None
+) -> socket.socket | OSError:
     family, kind, protocol, where = address
     try:
-        sock = socket.socket(family, kind, protocol)
+        sock = make_socket(family, kind, protocol)
     except OSError as error:
         return error
     try:

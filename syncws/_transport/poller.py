@@ -1,10 +1,10 @@
-"""The one place where the reader waits: for its socket, for a moment in time, or to be woken.
+"""The one place where a connection waits: for its socket, for a moment in time, or to be woken.
 
-Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on the reader thread,
-`wake` on any thread. Must not import: anything of the package.
+Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on one thread at a time, `wake`
+on any thread. Must not import: anything of the package.
 
-`close()` does not wake a thread that waits for the socket, and `shutdown()` does so on some systems only;
-a descriptor in the same selector does on all of them.
+On Linux, `close()` of a socket does not wake a thread that waits for it, and on Windows `shutdown()` does
+not. A second descriptor in the same selector wakes the thread on every system.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Protocol
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-# A longer wait ends early: poll() takes at most 2^31 ms, and whoever waits looks at the clock again.
+# A longer wait ends early: poll() takes at most 2^31 ms, and each caller looks at the clock again.
 LONGEST_WAIT = 24 * 3600.0
 
 
@@ -96,7 +96,9 @@ class Poller:
 
     def wake(self) -> None:
         """Make the present or the next `wait` return; does nothing after `close`."""
-        with self._lock:  # else the descriptor could be closed, and its number be another's, before the write
+        # Under the lock: else `close` could free the descriptor's number, and another file get it, before
+        # the write.
+        with self._lock:
             if self._closed:
                 return
             try:
@@ -105,7 +107,7 @@ class Poller:
                 else:
                     self._pair[1].send(b"\0")
             except BlockingIOError:
-                pass  # it is full of wakes that are not taken yet: one more says nothing new
+                pass  # the buffer is full of wake-ups that were not consumed yet: one more changes nothing
 
     def after_fork(self) -> None:
         """In a forked child: free this process's copies of the descriptors, the watched socket's too."""
@@ -119,7 +121,7 @@ class Poller:
         """Free the descriptors."""
         with self._lock:
             if self._closed:
-                return  # in a forked child, and the numbers may be others' by now
+                return  # as in a forked child, where the numbers may belong to other files by now
             self._closed = True
             self._selector.close()
             if self._pair is None:
@@ -145,4 +147,4 @@ class Poller:
                 while self._pair[0].recv(4096):
                     continue
         except BlockingIOError:
-            pass  # all taken
+            pass  # everything was consumed

@@ -6,6 +6,7 @@ too long. Runs on: the thread that opens the connection. Must not import: the pr
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from typing import Any
@@ -18,7 +19,7 @@ Address = tuple[int, int, int, Any]  # family, type, protocol, address
 def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> list[Address]:
     """The addresses of `host`, in the system's order.
 
-    Raises `socket.gaierror` naming the host.
+    Raises `socket.gaierror` naming the host, and `OSError` when there is no thread for the look-up.
     """
     if (numeric := _numeric(host, port)) is not None:
         return [numeric]
@@ -28,7 +29,10 @@ def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> 
         answers.append(_look_up(host, port))
         deadline.wake()
 
-    threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
+    try:
+        threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
+    except RuntimeError as error:  # Python's word for what pthread_create says with EAGAIN
+        raise OSError(errno.EAGAIN, f"cannot resolve {host!r}: {error}") from error
     while not answers:
         deadline.wait(None, READ)
     answer = answers[0]

@@ -1,17 +1,19 @@
-"""A duplex stream of bytes over one connected TCP socket: the plain one. `_tls` has the other.
+"""A duplex stream of bytes over one connected socket, without TLS. `tls` has the stream with TLS.
 
-Owns: the socket. Runs on: `recv` and `close` on the reader thread only, `send` and `end_output` on one
-thread at a time (the reader's while the connection is being opened, then the writer's), `shutdown` on
-any thread. Must not import: the protocol or the threads.
+Owns: the socket. Runs on: `recv` on one thread at a time, `send`, `flush` and `end_output` on one thread at a
+time, which may be another; `close` when no other thread is in a call; `shutdown`, `reset` and
+`unacknowledged` on any thread. Must not import: the engine.
 
-The socket never blocks. Waiting is the reader's business (`poller`); only `send` waits here, and
-`shutdown` frees it.
+The socket never blocks. A thread that waits to receive does so in `poller`; only `send` waits here, and
+`shutdown` and `reset` free it.
 """
 
 from __future__ import annotations
 
 import selectors
 import socket
+import struct
+import sys
 import time
 from collections.abc import Callable
 
@@ -22,12 +24,20 @@ from .poller import ForkedError
 # a selector; elsewhere (Windows) this bounds how long it goes unnoticed.
 POLL_SECONDS = 1.0
 
+# macOS: the bytes in a socket's send buffer, <sys/socket.h>.
+_SO_NWRITE = 0x1024
+# SO_LINGER's struct has two shorts on Windows, two ints elsewhere: on, for no time.
+_LINGER_NOT_AT_ALL = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
 
 class Stream:
     """A plain TCP connection.
 
     Attributes:
-        progress_at: when the network last took a byte, on the clock of `time.monotonic`.
+        received: bytes read from the network so far, those of TLS itself included. It also rises where `recv`
+            gives nothing yet, since half a TLS record is a sign of life, too.
+        handed: bytes handed to the kernel so far, those of TLS itself included.
+        progress_at: when the kernel last took a byte, on the clock of `time.monotonic`.
         drained: whether the last `recv` took all that there was.
         wait_writable: how `send` waits for the network while the connection is being opened; it may raise.
             None once the connection is open: `send` then waits by itself.
@@ -38,10 +48,14 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
+        self.received = 0
+        self.handed = 0
         self.progress_at = time.monotonic()
         self.drained = True
         self.wait_writable: Callable[[], object] | None = None
         self._down = False
+        self._reset = False
+        self._blocked = False  # a `send` waits, or is about to
 
     def recv(self, size: int) -> bytes | None:
         """What has arrived, about `size` bytes at most; ``b""`` at the end, None when there is nothing yet.
@@ -53,6 +67,7 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             self.drained = True
             return None
+        self.received += len(data)
         self.drained = len(data) < size
         return data
 
@@ -66,20 +81,57 @@ class Stream:
     def flush(self) -> None:
         """Send what the layer below has pending (TLS)."""
 
+    def unacknowledged(self) -> int | None:
+        """How many of the bytes in `handed` the kernel still holds, as the other side has not taken them.
+
+        `handed` less this grows while the connection moves. None where the system cannot be asked.
+        """
+        try:
+            if sys.platform == "darwin":
+                return self.socket.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
+            import fcntl
+            import termios
+
+            answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(struct.calcsize("i")))
+        except (ImportError, AttributeError, OSError, ValueError):
+            return None  # no such module or request, or the descriptor is closed
+        held: int = struct.unpack("i", answer)[0]
+        return held
+
     def end_output(self) -> None:
         """Say that nothing more will be sent: the other side reads an end of file after what was sent."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # already ended by the other side, which is all that was wanted
+            pass  # the other side has ended it already
 
     def shutdown(self) -> None:
         """End both directions at once; frees a blocked `send` and makes `recv` see the end."""
         self._down = True
+        if not self._reset:
+            self._shut_down()
+
+    def reset(self) -> None:
+        """Have `close` reset TCP: the other side gets no end of file, and what the kernel holds is dropped.
+
+        Nothing more is sent, and a blocked `send` is freed. From any thread.
+        """
+        self._reset = self._down = True
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
+        except OSError:
+            pass  # the connection is gone already
+        # To end the output now would let the other side read an end of file. Where a send is blocked, that
+        # end waits behind what the kernel holds, and the reset drops both. The sender sets _blocked before it
+        # looks at _down, so one of the two sees the other.
+        if self._blocked:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
-            pass  # not connected any more, which is all that was wanted
+            pass  # the connection is gone already
 
     def close(self) -> None:
         """End the output as far as that takes no waiting, and free the descriptor.
@@ -87,7 +139,8 @@ class Stream:
         No other thread may be in a call.
         """
         self._down = True
-        self.end_output()
+        if not self._reset:
+            self.end_output()
         self.socket.close()
 
     def _send_raw(self, data: Buffer) -> None:
@@ -98,16 +151,23 @@ class Stream:
         except (BlockingIOError, InterruptedError):
             sent = 0
         if sent:
+            self.handed += sent
             self.progress_at = time.monotonic()
         if sent == total:
             return
         with memoryview(data) as view:
             while sent < total:
-                self._block_until_writable()
+                self._blocked = True
                 try:
-                    sent += sock.send(view[sent:])
+                    self._block_until_writable()
+                finally:
+                    self._blocked = False
+                try:
+                    taken = sock.send(view[sent:])
                 except (BlockingIOError, InterruptedError):
                     continue
+                sent += taken
+                self.handed += taken
                 self.progress_at = time.monotonic()
 
     def _block_until_writable(self) -> None:

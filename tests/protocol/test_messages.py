@@ -69,3 +69,10 @@ def test_close_is_checked(code: Any, reason: Any, expected: CloseFrame | type[Ex
     else:
         with pytest.raises(expected):
             validate_close(code, reason)
+
+
+def test_a_buffer_that_was_copied_can_be_resized_at_once() -> None:
+    data = bytearray(b"abc")
+    assert encode_message(data) == (Opcode.BINARY, b"abc")
+    data += b"more"  # raises BufferError while there is a view of it
+    data.clear()

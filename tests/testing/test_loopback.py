@@ -517,7 +517,8 @@ class TestTLS:
         with LoopbackServer(script, ssl_context=served) as server, self.dial(server, trusting) as client:
             client.sendall(b"still heard")
             socket.socket.shutdown(client, socket.SHUT_WR)
-            with pytest.raises(ssl.SSLEOFError):
+            # OpenSSL 3.6: client.recv writes what it has to say, and finds its output ended.
+            with pytest.raises((ssl.SSLEOFError, BrokenPipeError)):
                 client.recv(1)
         assert received == [b"still heard"]
 

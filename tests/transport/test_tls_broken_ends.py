@@ -171,7 +171,7 @@ def spoil(peer: Peer) -> None:
         (say_close_notify, "ended TCP without a Close frame"),
         (cut, "ended TCP without a Close frame"),
         (lambda peer: peer.reset(), "lost"),
-        (spoil, "BAD_RECORD_MAC"),
+        (spoil, "a TLS record arrived broken"),
     ],
     ids=["close_notify", "TCP cut", "reset", "spoilt record"],
 )

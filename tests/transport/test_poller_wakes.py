@@ -1,0 +1,78 @@
+"""`syncws._transport.poller` without eventfd, as on macOS and Windows; and in a forked child."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from syncws._transport.poller import READ, WRITE, ForkedError, Poller
+
+SECONDS = 30.0
+
+
+@pytest.fixture(params=["eventfd", "socketpair", "select"])
+def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Poller]:
+    if request.param == "eventfd" and not hasattr(os, "eventfd"):
+        pytest.skip("no eventfd here")
+    if request.param != "eventfd":
+        monkeypatch.delattr(os, "eventfd", raising=False)
+    if request.param == "select":
+        monkeypatch.delattr(selectors, "PollSelector", raising=False)
+    made = Poller()
+    yield made
+    made.close()
+
+
+def test_wakes_do_not_pile_up_however_many_there_are(poller: Poller) -> None:
+    for _ in range(100_000):
+        poller.wake()
+    assert not poller.wait(None, READ, SECONDS)
+    assert not poller.wait(None, READ, 0.01)
+    thread = threading.Thread(target=poller.wait, args=(None, READ, SECONDS))
+    thread.start()
+    poller.wake()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+
+
+def test_socket_and_wake_up_are_told_apart(poller: Poller) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        assert poller.wait(near, WRITE, SECONDS)
+        poller.wake()
+        assert not poller.wait(near, READ, SECONDS)
+        far.send(b"x")
+        poller.wake()
+        assert poller.wait(near, READ, SECONDS)
+        assert not poller.wait(None, READ, 0.01)
+
+
+def test_wait_that_a_fork_interrupted_raises_the_error_for_greenlets(poller: Poller) -> None:
+    near, far = socket.socketpair()
+    with near, far:
+        assert not poller.wait(near, READ, 0.01)
+        poller.after_fork()
+        assert near.fileno() == -1  # the child's copy of the connection
+        with pytest.raises(ForkedError):
+            _wait_on_closed(poller)
+    assert not issubclass(ForkedError, Exception)
+
+
+def _wait_on_closed(poller: Poller) -> None:
+    """As the rest of `wait` runs in a greenlet of the child: its selector is closed by then."""
+    poller._selector = selectors.SelectSelector()
+    try:
+        poller.wait(None, READ, 0)
+    finally:
+        poller._selector.close()
+
+
+def test_close_frees_all_descriptors_and_may_be_called_again(poller: Poller) -> None:
+    poller.close()
+    poller.close()
+    poller.wake()

@@ -1,0 +1,121 @@
+"""`syncws._transport.resolver`: from a name to addresses, on a thread that can be left behind."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from syncws._transport.poller import OpenTimeoutError, Poller
+from syncws._transport.resolver import resolve
+
+SECONDS = 30.0
+
+
+class Deadline:
+    """Waits as the opening of a connection does; `over` ends the waiting."""
+
+    at: float | None = None
+
+    def __init__(self) -> None:
+        self.poller = Poller()
+        self.over = False
+
+    def wait(self, sock: socket.socket | None, events: int, limit: float | None = None) -> bool:
+        assert sock is None
+        if self.over:
+            raise OpenTimeoutError("time is over")
+        return self.poller.wait(None, events, SECONDS)
+
+    def wake(self) -> None:
+        self.poller.wake()
+
+
+@pytest.fixture
+def deadline() -> Any:
+    made = Deadline()
+    yield made
+    made.poller.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "family", "address"),
+    [("127.0.0.1", socket.AF_INET, ("127.0.0.1", 80)), ("::1", socket.AF_INET6, ("::1", 80, 0, 0))],
+)
+def test_an_address_needs_no_look_up_and_no_thread(
+    host: str, family: int, address: object, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    monkeypatch.setattr(threading, "Thread", None)
+    assert resolve(host, 80, deadline) == [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, address)]
+
+
+def test_name_is_looked_up_on_a_thread_of_its_own_and_the_system_s_order_is_kept(
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def getaddrinfo(*arguments: object) -> list[tuple[int, int, int, str, object]]:
+        asked.append((threading.current_thread().name, *arguments))
+        return [(2, 1, 6, "", ("192.0.2.2", 443)), (2, 1, 6, "", ("192.0.2.1", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    found = resolve("host.example", 443, deadline, "syncws-7")
+    assert found == [(2, 1, 6, ("192.0.2.2", 443)), (2, 1, 6, ("192.0.2.1", 443))]
+    # Bytes: a str would go through the idna codec.
+    assert asked == [("syncws-7-resolver", b"host.example", 443, 0, socket.SOCK_STREAM)]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "number"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), socket.gaierror, socket.EAI_NONAME),
+        (OSError(errno.EMFILE, "Too many open files"), OSError, errno.EMFILE),
+        (UnicodeError("label too long"), socket.gaierror, socket.EAI_NONAME),
+    ],
+)
+def test_failure_names_the_host_and_keeps_its_class_and_number(
+    error: Exception, kind: type[OSError], number: int, deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def getaddrinfo(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(kind, match="cannot resolve 'host.example'") as caught:
+        resolve("host.example", 443, deadline)
+    assert caught.value.errno == number
+    assert caught.value.__cause__ is not None
+
+
+def test_look_up_that_hangs_is_left_behind(deadline: Deadline, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def getaddrinfo(*_: object) -> list[object]:
+        begun.set()
+        deadline.over = True
+        deadline.wake()
+        release.wait(SECONDS)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    try:
+        with pytest.raises(OpenTimeoutError):
+            resolve("host.example", 443, deadline)
+        assert begun.is_set()
+    finally:
+        release.set()
+
+
+def test_without_a_thread_for_it_the_look_up_fails_as_the_system_does(
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(OSError, match="cannot resolve 'host.example': can't start new thread") as caught:
+        resolve("host.example", 443, deadline)
+    assert caught.value.errno == errno.EAGAIN
