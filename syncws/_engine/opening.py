@@ -34,31 +34,36 @@ MAX_INTERIM = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenStream:
     """An open connection: the stream, what was agreed, and the first bytes after the answer."""
 
     stream: Stream
-    agreed: HandshakeResult
+    result: HandshakeResult
     rest: bytes
 
 
-class Opening:
+class Connector:
     """One attempt."""
 
     def __init__(
-        self, asked: HandshakeRequest, options: Options, waiter: Poller, check: Callable[[], None], name: str
+        self,
+        request: HandshakeRequest,
+        options: Options,
+        poller: Poller,
+        check: Callable[[], None],
+        name: str,
     ) -> None:
         """`check` is called before each wait; it raises when the attempt was abandoned."""
-        self._asked = asked
+        self._request = request
         self._options = options
-        self._waiter = waiter
+        self._poller = poller
         self._check = check
         self._name = name
         self._doing = ""
         self.at: float | None = None
         self.stream: Stream | None = None  # as soon as there is one
 
-    def run(self) -> Opened:
+    def run(self) -> OpenStream:
         """Open the connection.
 
         Raises `OSError` (DNS, TCP, TLS; `TimeoutError` when `open_timeout` is over) and `WebSocketError`
@@ -66,7 +71,7 @@ class Opening:
         """
         if self._options.open_timeout is not None:
             self.at = time.monotonic() + self._options.open_timeout
-        url = self._asked.url
+        url = self._request.url
         self._doing = f"looking up {url.hostname!r}"
         addresses = resolver.resolve(url.hostname, url.effective_port, self, self._name)
         self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
@@ -81,12 +86,12 @@ class Opening:
             with contextlib.suppress(
                 ConnectionError
             ):  # an answer that came before the end is still to be read
-                stream.send(self._asked.request())
+                stream.send(self._request.request())
             response, rest = self._read_head(stream)
             if response.status != 101:
                 raise self._refusal(stream, response, rest)
             stream.wait_writable = None
-            return Opened(stream, check_response(self._asked, response), rest)
+            return OpenStream(stream, check_response(self._request, response), rest)
         except BaseException:
             stream.close()
             raise
@@ -94,7 +99,7 @@ class Opening:
     # What `resolver` and `dialer` need: an `OpeningDeadline`.
 
     def wake(self) -> None:
-        self._waiter.wake()
+        self._poller.wake()
 
     def wait(self, sock: socket.socket | None, events: int, limit: float | None = None) -> bool:
         """Wait until `sock` is ready (True) or `limit` seconds are over (False).
@@ -107,7 +112,7 @@ class Opening:
             if until is not None and now >= until:
                 return False
             ends = [end for end in (self.at, until) if end is not None]
-            if self._waiter.wait(sock, events, min(ends) - now if ends else None):
+            if self._poller.wait(sock, events, min(ends) - now if ends else None):
                 return True
             if sock is None:
                 return False
@@ -118,7 +123,7 @@ class Opening:
         now = time.monotonic()
         if self.at is not None and now >= self.at:
             raise OpenTimeoutError(
-                f"{self._asked.url.public} was not open within "
+                f"{self._request.url.public} was not open within "
                 f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
             )
         return now
@@ -128,7 +133,7 @@ class Opening:
 
         from .._transport import tls  # imported already, by the caller's thread; see `_engine`
 
-        url, options = self._asked.url, self._options
+        url, options = self._request.url, self._options
         tried = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
         self._doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
         context = options.ssl_context or tls.default_context()
@@ -180,7 +185,7 @@ class Opening:
                 raise ConnectionLost(self._lost(f"the server ended TCP while {self._doing}", parser.received))
 
     def _lost(self, text: str, received: bytes) -> str:
-        url = self._asked.url
+        url = self._request.url
         if received:
             text += f" after {received[:100]!r}"
         elif not url.secure:
@@ -189,7 +194,7 @@ class Opening:
 
     def _refusal(self, stream: Stream, response: Response, rest: bytes) -> HandshakeError:
         body = self._read_body(stream, response, rest)
-        message = f"{self._asked.url.public} answered {response.status} {response.reason}".rstrip()
+        message = f"{self._request.url.public} answered {response.status} {response.reason}".rstrip()
         location = get_all(response.headers, "Location")
         if location and 300 <= response.status < 400:
             message += f" (redirects are not followed) to {location[0]}"

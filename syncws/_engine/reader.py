@@ -26,7 +26,7 @@ from .._transport.stream import Stream
 from .event_queue import Closed, EventQueue
 from .event_queue import Closing as ClosingRecord
 from .event_queue import Opening as OpeningRecord
-from .opening import Opened, Opening
+from .opening import Connector, OpenStream
 from .options import Options
 from .pending_pings import Pongs
 from .primitives import stay
@@ -75,7 +75,7 @@ class Reader:
         self._log_fields = log_fields
         self._in_parts = in_parts
         self._waiter: Poller | None = None
-        self._attempt: Opening | None = None
+        self._attempt: Connector | None = None
         self._abandoned: str | None = None
         self._abandon_code: int = CloseCode.GOING_AWAY
         self._opened_at: float | None = None
@@ -142,7 +142,7 @@ class Reader:
         closed = _failed(WebSocketError("the reader ended"))
         try:
             self._waiter = Poller()
-            self._attempt = Opening(
+            self._attempt = Connector(
                 self._asked, self._options, self._waiter, self._check_abandoned, self._name
             )
             opened = self._attempt.run()
@@ -183,9 +183,9 @@ class Reader:
         if self._released:
             raise WebSocketError("nobody held the connection any more")
 
-    def _converse(self, opened: Opened) -> Closed:
+    def _converse(self, opened: OpenStream) -> Closed:
         """Everything from the answer to the opening handshake to the end of TCP."""
-        stream, agreed = opened.stream, opened.agreed
+        stream, agreed = opened.stream, opened.result
         log(logging.DEBUG, self._log_fields, "%s: open: %s", self._name, self._asked.url.public)
         self._opened_at = time.monotonic()
         deflate = agreed.deflate
