@@ -18,6 +18,7 @@ operating system or the TLS library reports keeps its own class (`ConnectionRefu
       HandshakeError      the answer to the opening handshake was refused or broken
       ProtocolError       the server broke RFC 6455 or RFC 7692, or passed a limit
       ConnectionLost      TCP ended without a Close frame; also a ConnectionError
+      ThreadStartError    the system gives no more threads; also a RuntimeError and an OSError
       BufferFull          max_buffered would be passed (raised by `send`)
       ConnectionClosed    the connection is over (pull face)
 """
@@ -120,6 +121,10 @@ class ProtocolError(WebSocketError):
 
 class ConnectionLost(WebSocketError, ConnectionError):
     """TCP ended, or was reset, before the closing handshake was done."""
+
+
+class ThreadStartError(WebSocketError, RuntimeError, OSError):
+    """The system gives no more threads: an error like any other of its limits, such as that of open files."""
 
 
 class BufferFull(WebSocketError):
