@@ -17,7 +17,8 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
     any       -> FINISHED    `finish`: nothing more will be sent
 
 What is accepted: all while ACCEPTING; while FINISHING, which `close` begins where messages wait behind one that
-goes out in fragments, the fragments that finish it; nothing once REFUSING.
+goes out in fragments, the fragments that finish it; nothing once REFUSING. While REFUSING the callback API counts
+what it drops, as browsers do; once SEALED nothing is counted either, so that what was counted can be told.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
     from .fragmented_send import FragmentedSend
 
 UNOPENED, IDLE, SCHEDULED, WRITING, FINISHED = range(5)
-ACCEPTING, FINISHING, REFUSING = range(3)
+ACCEPTING, FINISHING, REFUSING, SEALED = range(4)
+
+# What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
+REFUSED, COUNTED, TAKEN = range(3)
 
 
 class SendQueue:
@@ -47,6 +51,7 @@ class SendQueue:
         queued: bytes of application data given to `send` so far, also those that were refused and counted.
         refused: of these, those that were refused: they count in `bufferedAmount`, and were never taken.
         sent: bytes handed to the network so far; only the writer changes it.
+        close_called: whether the application has closed; its Close is in the notes then.
         fragmented: the message that is going out in fragments, or about to.
         behind_bytes: bytes that wait for its end.
         waiters: who waits for progress of the writer, or for its end.
@@ -59,6 +64,7 @@ class SendQueue:
         self.queued = 0
         self.refused = 0
         self.sent = 0
+        self.close_called = False
         self.fragmented: FragmentedSend | None = None
         self.behind_bytes = 0
         self.waiters = Waiters()
@@ -84,27 +90,29 @@ class SendQueue:
         sent = self.sent
         return self.queued - self.refused - sent
 
-    def send(self, head_byte: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> bool:
-        """Queue a whole message; False when it was refused, since the connection is closing.
+    def send(self, opcode: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> int:
+        """Queue a whole message: TAKEN, or, since the connection is closing, REFUSED or COUNTED.
 
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         size = len(payload)
-        note = [(head_byte, payload)]
+        note = [(FIN | opcode, payload)]
         limit = self._max_buffered
-        taken = full = wake = False
+        result = REFUSED
+        full = wake = False
         try:
             with self._leaf:
                 if not accept or self.phase != ACCEPTING:
-                    if count_refused:
+                    if count_refused and self.phase != SEALED:
                         self.queued += size
                         self.refused += size
+                        result = COUNTED
                 elif limit is not None and self.queued - self.sent + size > limit:
                     full = True
                 else:
                     self.queued += size
                     self._notes += note
-                    taken = True
+                    result = TAKEN
                     if self.fragmented is not None and self.fragmented.begun:
                         self._behind += 1
                         self.behind_bytes += size
@@ -118,7 +126,13 @@ class SendQueue:
             raise BufferFull(
                 f"{size} bytes do not fit: {self.buffered} bytes are waiting already, and max_buffered={limit}"
             )
-        return taken
+        return result
+
+    def seal(self) -> int:
+        """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
+        with self._leaf:
+            self.phase = SEALED
+        return self.buffered
 
     def leave_note(self, note: object, always: bool = False) -> bool:
         """Leave a ping for the writer; False when the connection is closing. `always`: also then."""
@@ -150,6 +164,7 @@ class SendQueue:
         try:
             with self._leaf:
                 if self.phase == ACCEPTING:
+                    self.close_called = True
                     self._mixed = True
                     if self._behind and self.fragmented is not None and self.fragmented.thread != caller:
                         self.phase = FINISHING
@@ -177,7 +192,7 @@ class SendQueue:
         taken = wake = False
         try:
             with self._leaf:
-                if self.phase != REFUSING and self.fragmented is fragmented:
+                if self.phase < REFUSING and self.fragmented is fragmented:
                     self.queued += size
                     self._notes += note
                     self._mixed = taken = True
