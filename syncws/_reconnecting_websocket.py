@@ -320,7 +320,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             except BaseException as error:  # also SystemExit, as from a callback: others wait for this thread
                 self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
-            link.dispatcher.first_events.pass_all()
+            link.dispatcher.constructed(True)
             if self._stopped.is_set():  # close() came while it was being made, and has not seen it
                 link.close(validate_close(CloseCode.NORMAL, ""))
 

@@ -94,8 +94,9 @@ class FirstEvents:
     """Holds the first events back until there is a listener of their kind."""
 
     def __init__(self) -> None:
+        self._constructed = False  # whether the constructor has returned
         self._all_pass = False
-        self._until: float | None = None  # None: the constructor, or `wait_open`, has not returned
+        self._until: float | None = None  # None: that, or `wait_open`, has not returned
         self._awaited_open = False  # all but messages pass
         self._waiters = Waiters()
 
@@ -103,13 +104,14 @@ class FirstEvents:
     def passed(self) -> bool:
         """Whether nothing waits any more."""
         until = self._until
-        return self._all_pass or (until is not None and time.monotonic() >= until)
+        return self._constructed and (self._all_pass or (until is not None and time.monotonic() >= until))
 
     def constructed(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
         if has_listeners:
             self._all_pass = True
         self._until = time.monotonic() + FIRST_EVENT_SECONDS
+        self._constructed = True
         self._waiters.notify()
 
     def listener_added(self) -> None:
@@ -142,6 +144,8 @@ class FirstEvents:
             )
 
     def _passes(self, kind: str, listens: Callable[[str], bool]) -> bool:
+        if not self._constructed:
+            return False
         return self.passed or (self._awaited_open and kind != "message") or listens(kind)
 
 

@@ -135,7 +135,9 @@ class Engine:
 
     @property
     def is_closing(self) -> bool:
-        """Whether either side has begun to close."""
+        """Whether either side has begun to close, or the application to end it at once."""
+        if self._notes.abort_error is not None or self._notes.failure is not None:
+            return True
         return self.queue.phase != ACCEPTING or self._reader.closing.state not in (
             State.CONNECTING,
             State.OPEN,
@@ -218,6 +220,11 @@ class Engine:
     def _fail_message(self, error: BaseException, close_code: int) -> None:
         text = f"the iterable given to send() raised {error!r} inside a message"
         self.fail(WebSocketError(text), close_code)
+
+    @property
+    def is_output_over(self) -> bool:
+        """Whether nothing more will be handed to the network."""
+        return self.queue.turn == FINISHED
 
     def is_sending_fragments_here(self) -> bool:
         """Whether this thread is inside `send_fragments`."""

@@ -55,6 +55,7 @@ class Output(Protocol):
     """What the reader knows of the writer; see there."""
 
     ping_sent_at: float
+    ping_position: int
     close_sent_at: float | None
     error: BaseException | None
 
@@ -133,7 +134,6 @@ class OpenLink:
 
     def _follow_notes(self, now: float) -> None:
         notes, output, closing = self._notes, self._output, self._closing
-        close_sent_at = output.close_sent_at  # first: see the head of the module
         if notes.abort_error is not None:
             self._do(closing.aborted(notes.abort_error))
         if notes.failure is not None:
@@ -142,19 +142,27 @@ class OpenLink:
             # WHATWG 5 wants no code in this Close; browsers say 1001, as at the end of a page, and so do we.
             output.close(CloseFrame(CloseCode.GOING_AWAY))
             self._do(closing.close_called(now))
-        if output.close_called and closing.state is not State.CLOSED:
-            self._do(closing.close_called(now))
+        self._follow_close(now)
         if notes.cut_at is not None and notes.cut_error is not None:
             self._do(closing.cut_wanted(notes.cut_at, notes.cut_error))
-        if closing.close_sent_at is None and close_sent_at is not None:
-            self._do(closing.close_sent(close_sent_at))
         error = output.error
         if error is not None and not isinstance(error, OSError):
             # A fault of the writer's own. There is nobody left who could tell the server.
             self._do(closing.failed(error, CloseCode.INTERNAL_ERROR, now))
             self._do(closing.lost(error))
+        elif error is not None and self._input.ended:
+            self._do(closing.lost(error))  # neither side is left
         if closing.is_catching_up and self._consumer.is_caught_up():
             self._do(closing.caught_up(now))
+
+    def _follow_close(self, now: float) -> None:
+        """How far our own Close is. Before each input that comes from the network, since it is older than that."""
+        output, closing = self._output, self._closing
+        close_sent_at = output.close_sent_at  # first: see the head of the module
+        if output.close_called and closing.state is not State.CLOSED:
+            self._do(closing.close_called(now))
+        if closing.close_sent_at is None and close_sent_at is not None:
+            self._do(closing.close_sent(close_sent_at))
 
     def _do(self, action: Do) -> None:
         if action is Do.QUEUE_CLOSE:
@@ -170,6 +178,10 @@ class OpenLink:
         """Do what is due; return the seconds until something is due again, None for never."""
         closing, keepalive, progress = self._closing, self._keepalive, self._input.progress
         is_open = closing.state is State.OPEN
+        if not (is_open and keepalive.has_ping_left(self._output.ping_sent_at)):
+            progress.limit = None
+        elif progress.limit is None:
+            progress.limit = self._output.ping_position
         if closing.awaits_progress or (is_open and keepalive.awaits_pong):
             progress.look(now)
             self._do(closing.progressed(self._progress_at()))
@@ -235,7 +247,7 @@ class OpenLink:
         try:
             data = stream.recv(source.read_size)
         except OSError as error:
-            self._lose(f"the connection with {self._url} was lost: {error}", error)
+            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
             return
         if stream.output_pending:
             self._output.flush_pending()
@@ -251,7 +263,7 @@ class OpenLink:
                 # What the server had sent before the loss is read; nothing else can come.
                 self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
         else:
-            self._input_ended()
+            self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
 
     @property
     def _keeps_messages(self) -> bool:
@@ -265,12 +277,15 @@ class OpenLink:
         decoder = self._decoder
         return self._consumer.wants_parts and not decoder.streaming and decoder.collected > 0
 
-    def _input_ended(self) -> None:
+    def _input_ended(self, text: str, cause: BaseException | None) -> None:
+        """Nothing more comes. After the server's Close our answer may get through all the same."""
+        now = time.monotonic()
         self._input.ended = True
+        self._follow_close(now)
         if self._closing.decodes:
-            self._lose(f"{self._url} ended TCP without a Close frame", self._output.error)
-        else:
-            self._do(self._closing.input_ended(time.monotonic()))
+            self._lose(text, cause)
+        elif self._closing.state is not State.CLOSED:
+            self._do(self._closing.input_ended(now))
 
     def _lose(self, text: str, cause: BaseException | None) -> None:
         error = ConnectionLost(text)
@@ -294,6 +309,7 @@ class OpenLink:
         if ended is None:
             return
         now = time.monotonic()
+        self._follow_close(now)
         if isinstance(ended, CloseFrame):
             self._output.server_closed()
             self._do(closing.close_received(ended, now))

@@ -175,6 +175,12 @@ class SendQueue:
         finally:
             self.wake()
 
+    def stop_accepting(self) -> None:
+        """The application has seen that the server closed: nothing is taken any more."""
+        with self._leaf:
+            if self.phase == ACCEPTING:
+                self.phase = REFUSING
+
     # The thread that sends a message in fragments.
 
     def begin_fragments(self, fragmented: FragmentedSend) -> bool:

@@ -33,6 +33,7 @@ class Writer:
     Attributes:
         thread_name: what a thread is called while it writes for this.
         ping_sent_at: when the last Ping was handed to the network; 0 before.
+        ping_position: how many bytes had been handed over then, those of the Ping included.
         close_sent_at: when the Close was; None before.
         error: what ended the writer before its time; None otherwise.
     """
@@ -42,6 +43,7 @@ class Writer:
     ) -> None:
         self.thread_name = f"{name}-writer"
         self.ping_sent_at = 0.0
+        self.ping_position = 0
         self.close_sent_at: float | None = None
         self.error: BaseException | None = None
         self._queue = queue
@@ -188,6 +190,7 @@ class Writer:
             return False
         stream.send(self._encoder.frames(controls))
         if any(head_byte == FIN | Opcode.PING for head_byte, _ in controls):
+            self.ping_position = stream.handed
             self.ping_sent_at = time.monotonic()
             self._on_change()
         return True

@@ -32,7 +32,7 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     "tests/websocket/test_first_events.py": ["syncws._engine.dispatcher.FIRST_EVENT_SECONDS"],
     "tests/hostile/test_refusals.py": ["syncws._engine.opening.BODY_SECONDS"],
     # One that is made so long that a test would not end in time if it were waited for.
-    "tests/hostile/test_closing.py": ["syncws._engine.reader.CATCH_UP_SECONDS"],
+    "tests/hostile/test_closing.py": ["syncws._protocol.closing.CATCH_UP_SECONDS"],
     # A minute that is made nothing, so that no test takes that long.
     "tests/reconnecting/test_reconnector.py": ["syncws._retry.STABLE_SECONDS"],
     # These are tests of one module, whose names the package does not hand out.
