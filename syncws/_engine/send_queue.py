@@ -1,7 +1,8 @@
 """What callers leave for the writer: messages, pings and the Close, and the count of their bytes.
 
-Owns: the notes that the writer has not taken yet, whose turn it is to write, and `bufferedAmount`. Runs on: any
-thread; the methods under *the writer's turn* on the thread that has it. Must not import: sockets, the reading side.
+Owns: the notes that the writer has not taken yet, whose turn it is to write, and `bufferedAmount`. Runs on:
+any thread; the methods under *the writer's turn* on the thread that has it. Must not import: sockets, the
+reading side.
 
 A caller changes what must be true before its call returns, and leaves its note, in one leaf; `finally`, it
 schedules the writer by one call of a C function. So a signal handler finds all done or nothing, and its
@@ -10,14 +11,19 @@ handler may wait here between the leaf and the scheduling of the call that it in
 
 The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
-    UNOPENED  -> IDLE        `open`: there is a stream to write to
-    IDLE      -> SCHEDULED   a note was left: a writer thread is called
+    UNOPENED  -> SCHEDULED       `open`: there is a stream to write to
+    IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread is called
     IDLE, SCHEDULED -> WRITING   `take_turn`
-    WRITING   -> IDLE        `rest`: nothing is left; WRITING -> SCHEDULED: other connections wait for a thread
-    any       -> FINISHED    `finish`: nothing more will be sent
+    WRITING   -> IDLE            `rest`: nothing is left to do
+    WRITING   -> SCHEDULED       `yield_turn`: other connections wait for a thread
+    WRITING   -> STOPPING        `stop`: the thread that writes is to end
+    any other -> FINISHED        `stop`
+    WRITING, STOPPING -> FINISHED    `finish`: nothing more will be sent, and no thread is in the stream
 
-What is accepted: all while ACCEPTING; while FINISHING, which `close` begins where messages wait behind one that
-goes out in fragments, the fragments that finish it; nothing once REFUSING.
+Whoever changes it to FINISHED, and nobody else, tells the others.
+
+What is accepted: all while ACCEPTING; while FINISHING, which `close` begins where messages wait behind one
+that goes out in fragments, the fragments that finish it; nothing once REFUSING.
 """
 
 from __future__ import annotations
@@ -28,13 +34,13 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
-from .outbox import CloseNote, FragmentNote
+from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Leaf, Waiters
 
 if TYPE_CHECKING:
     from .fragmented_send import FragmentedSend
 
-UNOPENED, IDLE, SCHEDULED, WRITING, FINISHED = range(5)
+UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
 ACCEPTING, FINISHING, REFUSING = range(3)
 
 
@@ -44,8 +50,8 @@ class SendQueue:
     Attributes:
         turn: whose turn it is to write; see the head of the module.
         phase: what is accepted.
-        queued: bytes of application data given to `send` so far, also those that were refused and counted.
-        refused: of these, those that were refused: they count in `bufferedAmount`, and were never taken.
+        taken: bytes of application data that `send` took so far.
+        refused: bytes that were refused and count in `bufferedAmount` all the same.
         sent: bytes handed to the network so far; only the writer changes it.
         fragmented: the message that is going out in fragments, or about to.
         behind_bytes: bytes that wait for its end.
@@ -56,7 +62,7 @@ class SendQueue:
     def __init__(self, max_buffered: int | None) -> None:
         self.turn = UNOPENED
         self.phase = ACCEPTING
-        self.queued = 0
+        self.taken = 0
         self.refused = 0
         self.sent = 0
         self.fragmented: FragmentedSend | None = None
@@ -75,14 +81,14 @@ class SendQueue:
     @property
     def buffered(self) -> int:
         """Bytes given to `send` and not handed to the network."""
-        sent = self.sent  # read first: else what is queued and sent in between would make it negative
-        return self.queued - sent
+        sent = self.sent  # read first: else what is taken and sent in between would make it negative
+        return self.taken + self.refused - sent
 
     @property
     def unsent(self) -> int:
         """Bytes that `send` took and that are not handed to the network."""
         sent = self.sent
-        return self.queued - self.refused - sent
+        return self.taken - sent
 
     def send(self, head_byte: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> bool:
         """Queue a whole message; False when it was refused, since the connection is closing.
@@ -97,12 +103,11 @@ class SendQueue:
             with self._leaf:
                 if not accept or self.phase != ACCEPTING:
                     if count_refused:
-                        self.queued += size
                         self.refused += size
-                elif limit is not None and self.queued - self.sent + size > limit:
+                elif limit is not None and self.taken - self.sent + size > limit:
                     full = True
                 else:
-                    self.queued += size
+                    self.taken += size
                     self._notes += note
                     taken = True
                     if self.fragmented is not None and self.fragmented.begun:
@@ -116,7 +121,8 @@ class SendQueue:
                 self.wake()
         if full:
             raise BufferFull(
-                f"{size} bytes do not fit: {self.buffered} bytes are waiting already, and max_buffered={limit}"
+                f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
+                f"and max_buffered={limit}"
             )
         return taken
 
@@ -138,11 +144,12 @@ class SendQueue:
         return taken
 
     def close(self, close: CloseFrame) -> None:
-        """Queue a Close frame behind all that is queued, unless there is one already; nothing is accepted after.
+        """Queue a Close frame behind all that is queued, unless there is one already; nothing is accepted
+        after.
 
         Messages of other threads that wait behind one in fragments are sent first, and that is finished
-        before them, since their senders were told that they are queued. The thread that sends it cannot finish
-        it while it waits for its own close().
+        before them, since their senders were told that they are queued. The thread that sends it cannot
+        finish it while it waits for its own close().
         """
         caller = threading.get_ident()
         finish = [CloseNote(close, finish=True)]
@@ -157,6 +164,7 @@ class SendQueue:
                     else:
                         self.phase = REFUSING
                         self._notes += cut
+            self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
             self.wake()
 
@@ -178,7 +186,7 @@ class SendQueue:
         try:
             with self._leaf:
                 if self.phase != REFUSING and self.fragmented is fragmented:
-                    self.queued += size
+                    self.taken += size
                     self._notes += note
                     self._mixed = taken = True
                     fragmented.begun = not final
@@ -202,16 +210,23 @@ class SendQueue:
                     if fragmented.begun:
                         self.phase = REFUSING
                     self.fragmented = None
+            self.waiters.notify()  # the next call's turn
         finally:
             self.wake()
 
     # The reader thread.
 
-    def server_closed(self) -> None:
-        """The server's Close is here: a message in fragments is not taken further, and nothing may follow it."""
+    def cut_fragments(self) -> None:
+        """The server's Close or a fault is here: a message in fragments is not taken further, and nothing may
+        follow its beginning but our Close."""
+        cut = [CutNote()]
         with self._leaf:
             if self.fragmented is not None and self.fragmented.begun:
                 self.phase = REFUSING
+                self._notes += cut
+                self._mixed = True
+        self.waiters.notify()
+        self.schedule()
 
     def refuse(self, note: CloseNote) -> None:
         """Take nothing more from the application, and queue a Close frame of the reader's."""
@@ -220,9 +235,20 @@ class SendQueue:
             self.phase = REFUSING
             self._notes += notes
             self._mixed = True
-        self.wake()
+        self.waiters.notify()
+        self.schedule()
 
-    # The writer's turn.
+    def schedule(self) -> None:
+        """Have the writer look for what is to be done, also where that is no note."""
+        wake = False
+        with self._leaf:
+            if self.turn == IDLE:
+                self.turn = SCHEDULED
+                wake = True
+            elif self.turn == WRITING:
+                self._called_again = True
+        if wake:
+            self.wake()
 
     def open(self) -> None:
         """There is a stream to write to."""
@@ -231,14 +257,29 @@ class SendQueue:
                 self.turn = SCHEDULED
         self.wake()
 
+    def stop(self) -> bool:
+        """Nothing more is to be sent. True when nobody writes, and the turn is FINISHED by this call; else
+        the thread that writes is about to `finish`, or it is over already."""
+        mine = False
+        with self._leaf:
+            self.phase = REFUSING
+            if self.turn == WRITING:
+                self.turn = STOPPING
+            elif self.turn != STOPPING and self.turn != FINISHED:
+                self.turn = FINISHED
+                mine = True
+        return mine
+
+    # The writer's turn.
+
     def take_turn(self) -> bool:
-        """Begin to write; False while another thread does, and before `open` and after `finish`."""
+        """Begin to write; False while another thread does, before `open` and at the end."""
         mine = False
         with self._leaf:
             if self.turn == IDLE or self.turn == SCHEDULED:
                 self.turn = WRITING
                 mine = True
-            else:
+            elif self.turn == WRITING:
                 self._called_again = True
         return mine
 
@@ -253,32 +294,32 @@ class SendQueue:
         return notes, mixed
 
     def rest(self) -> bool:
-        """Give the turn back, unless a note is left or a call came in; False then."""
+        """Give the turn back; False when there is more to do: a note, a call that came in, or the end."""
         rests = False
         with self._leaf:
             if self._called_again:
                 self._called_again = False
-            elif not self._notes:
+            elif not self._notes and self.turn == WRITING:
                 self.turn = IDLE
                 rests = True
         return rests
 
-    def yield_turn(self) -> None:
-        """Give the turn back with work left, so that another connection has the thread."""
+    def yield_turn(self) -> bool:
+        """Give the turn back with work left, so that another connection has the thread; False at the end."""
+        yields = False
         with self._leaf:
-            self.turn = SCHEDULED
-        self.wake()
+            if self.turn == WRITING:
+                self.turn = SCHEDULED
+                yields = True
+        if yields:
+            self.wake()
+        return yields
 
-    def finish(self, holder: bool) -> bool:
-        """Nothing more will be sent. Whoever has the turn is the `holder`; without it, False while another
-        thread has it."""
-        mine = False
+    def finish(self) -> None:
+        """Nothing more will be sent: the thread that has the turn has left the stream."""
         with self._leaf:
-            if self.turn != FINISHED and (holder or self.turn != WRITING):
-                self.turn = FINISHED
-                self.phase = REFUSING
-                mine = True
-        return mine
+            self.turn = FINISHED
+            self.phase = REFUSING
 
     # A forked child.
 

@@ -1,11 +1,11 @@
 """When the network last took bytes of ours: what tells a slow link from a dead one.
 
-Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol, the
-threads.
+Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol,
+the threads.
 
-What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close that
-has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get less,
-the link is alive. Where the kernel cannot be asked, what it takes from us counts instead.
+What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close
+that has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get
+less, the link is alive. Where the kernel cannot be asked, what it takes from us counts instead.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SendProgress:
         self.is_pending = False
         self._stream = stream
         self._handed = stream.handed
-        self._taken = 0
+        self._taken = self._handed - (stream.unacknowledged() or 0)
 
     def look(self, now: float) -> None:
         """Read both counts."""
@@ -38,7 +38,7 @@ class SendProgress:
             self._handed = handed
             self.handed_at = now
         if held is None:
-            self.at = self.handed_at
+            self.at = max(self.at, self.handed_at)
             self.is_pending = False
             return
         self.is_pending = held > 0
