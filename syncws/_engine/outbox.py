@@ -13,8 +13,8 @@ Where the data's lane is:
     WHOLE -> INSIDE      a first fragment
     INSIDE -> WHOLE      the last fragment: what waited behind goes next
     WHOLE -> ENDED       a Close
-    INSIDE -> ENDED      a Close that does not wait for the last fragment, or `cut`: what waits behind is given
-                         up, since nothing may follow the beginning of a message but its end, or a Close
+    INSIDE -> ENDED      a Close that does not wait for the last fragment, or `cut`: what waits behind is
+                         given up, since nothing may follow a beginning but its end, or a Close
     INSIDE -> FINISHING  a Close that waits for the last fragment; what is behind goes out before it
     FINISHING -> ENDED   the last fragment, `cut`, or another Close that does not wait
 
