@@ -1,16 +1,11 @@
 """`syncws._engine.send_queue`: what is taken, how it is counted, whose turn it is, and a signal at any
-moment."""
+moments."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import itertools
-import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
 import pytest
 
@@ -30,7 +25,8 @@ from syncws._engine.send_queue import (
     SendQueue,
 )
 from syncws._protocol.frames import FIN, CloseFrame, Opcode
-from tests.support.interrupts import Interrupted, alarms, needs_timer_signals
+from tests.support.interrupts import needs_timer_signals
+from tests.support.moments import Moments, interrupt
 from tests.support.outbox_stories import CLOSES, take_all
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS
@@ -469,55 +465,12 @@ def test_what_many_threads_leave_is_all_taken_in_each_one_s_order_and_no_call_is
     assert queue.buffered == 0
 
 
-class Moment:
-    """Has a handler run at some moment of the package's code inside the with-statement, and nowhere else."""
-
-    def __init__(self, handler: Callable[[], object]) -> None:
-        self.runs = 0
-        self._handler = handler
-        self._inside = False
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        assert frame is not None
-        if not self._inside:
-            return
-        if frame.f_code.co_filename in (send_queue.__file__, primitives.__file__):
-            self._inside = False
-            self.runs += 1
-            self._handler()
-        else:
-            signal.setitimer(signal.ITIMER_REAL, 0.00001)  # it has met the test itself
-
-    @contextlib.contextmanager
-    def within(self, delay: float) -> Iterator[None]:
-        self._inside = True
-        signal.setitimer(signal.ITIMER_REAL, delay)
-        try:
-            yield
-        finally:
-            self._inside = False
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def interrupt() -> None:
-    raise Interrupted
-
-
 def is_locked(leaf: primitives.Leaf) -> bool:
     """Whether a leaf is held; by this thread, which is in no call of the queue's."""
     taken = leaf._acquire(False)
     if taken:
         leaf.__exit__(None, None, None)
     return not taken
-
-
-def moments() -> Iterator[float]:
-    """For a second: times to the next signal, from almost none to longer than the calls take."""
-    until = time.monotonic() + 1.0
-    for number in itertools.count():
-        if time.monotonic() > until:
-            return
-        yield 0.000002 + number % 60 * 0.000001
 
 
 CALLS: dict[str, Callable[[SendQueue, FragmentedSend], object]] = {
@@ -532,25 +485,24 @@ CALLS: dict[str, Callable[[SendQueue, FragmentedSend], object]] = {
 @pytest.mark.parametrize("name", CALLS)
 def test_a_signal_handler_that_raises_at_any_moment_finds_all_done_or_nothing(name: str) -> None:
     call = CALLS[name]
-    moment = Moment(interrupt)
-    with alarms(10, 0, moment):
-        for delay in moments():
-            queue, calls = opened()
-            fragmented = fragmented_by(queue)
-            with contextlib.suppress(Interrupted), moment.within(delay):
-                for _ in range(4):
-                    call(queue, fragmented)
-            assert not is_locked(queue._leaf)
-            turn, taken = queue.turn, queue.taken
-            notes, _ = queue.take_notes()
-            if name == "close":
-                assert len(notes) == (queue.phase == REFUSING)
-            elif name != "leave_note":
-                assert taken == len(notes)
-            if notes:
-                assert turn == SCHEDULED or name == "close"
-                assert len(calls), "a note was left, and no writer called"
-    assert moment.runs > 100
+    moments = Moments(interrupt, send_queue, primitives)
+    for delay in moments.each():
+        queue, calls = opened()
+        fragmented = fragmented_by(queue)
+        with moments.within(delay):
+            for _ in range(4):
+                call(queue, fragmented)
+        assert not is_locked(queue._leaf)
+        turn, taken = queue.turn, queue.taken
+        notes, _ = queue.take_notes()
+        if name == "close":
+            assert len(notes) == (queue.phase == REFUSING)
+        elif name != "leave_note":
+            assert taken == len(notes)
+        if notes:
+            assert turn == SCHEDULED or name == "close"
+            assert len(calls), "a note was left, and no writer called"
+    assert moments.runs > 100
 
 
 @needs_timer_signals
@@ -565,22 +517,21 @@ def test_a_signal_handler_that_makes_every_call_at_any_moment_waits_for_nothing_
         for again in CALLS.values():
             again(queue, fragmented)
 
-    moment = Moment(handler)
-    with alarms(10, 0, moment):
-        for delay in moments():
-            queue, calls = opened()
-            fragmented = fragmented_by(queue)
-            before = moment.runs
-            with moment.within(delay):
-                for _ in range(4):
-                    call(queue, fragmented)
-            notes, _ = queue.take_notes()
-            assert len(calls), "a note was left, and no writer called"
-            closes = [number for number, note in enumerate(notes) if isinstance(note, CloseNote)]
-            assert len(closes) == (queue.phase != ACCEPTING)
-            if moment.runs > before:
-                (close,) = closes
-                assert not [note for note in notes[close:] if isinstance(note, tuple) or note == "ping"]
-            elif name != "close":
-                assert len(notes) == 4
-    assert moment.runs > 100
+    moments = Moments(handler, send_queue, primitives)
+    for delay in moments.each():
+        queue, calls = opened()
+        fragmented = fragmented_by(queue)
+        before = moments.runs
+        with moments.within(delay):
+            for _ in range(4):
+                call(queue, fragmented)
+        notes, _ = queue.take_notes()
+        assert len(calls), "a note was left, and no writer called"
+        closes = [number for number, note in enumerate(notes) if isinstance(note, CloseNote)]
+        assert len(closes) == (queue.phase != ACCEPTING)
+        if moments.runs > before:
+            (close,) = closes
+            assert not [note for note in notes[close:] if isinstance(note, tuple) or note == "ping"]
+        elif name != "close":
+            assert len(notes) == 4
+    assert moments.runs > 100
