@@ -13,9 +13,9 @@ event nothing is dispatched, and only then is `over` true.
 from __future__ import annotations
 
 import contextvars
+import itertools
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +24,7 @@ from .._log import Fields, log_exception
 from .._protocol.messages import Message, MessagePart
 from .._transport.poller import ForkedError
 from .event_queue import Entry, EventQueue
-from .primitives import Waiters
+from .primitives import Waiters, make_mailbox
 from .records import Closed, CloseReceived, Opened
 
 #: Schedules a callable of no arguments on the user's own thread.
@@ -41,7 +41,7 @@ ASSIGNMENT_SECONDS = 0.0002
 
 @dataclass(frozen=True)
 class _Failed:
-    """The error event that comes before the end."""
+    """The error event that comes before the end, if there is one."""
 
     closed: Closed
 
@@ -53,38 +53,41 @@ _Entry = _Messages | Opened | CloseReceived | _Failed | Closed
 
 
 class EventSink(Protocol):
-    """What the worker dispatches to. Each call can be repeated when Ctrl-C has cut it short."""
+    """What the worker dispatches to. Each call but the last two can be repeated when Ctrl-C has cut it short."""
 
-    def _on_opened(self, record: Opened) -> None: ...
-    def _on_messages(self, messages: _Messages, time_stamp: float) -> None: ...
-    def _on_close_received(self) -> None: ...
-    def _on_failed(self, record: Closed) -> None: ...
-    def _on_closed(self, record: Closed) -> None: ...
-    def _raise_interrupt(self) -> None: ...
-    def _listens_to(self, kind: str) -> bool: ...
+    def on_opened(self, record: Opened) -> None: ...
+    def on_messages(self, messages: _Messages, time_stamp: float) -> None: ...
+    def on_close_received(self) -> None: ...
+    def on_failed(self, record: Closed) -> None: ...
+    def on_closed(self, record: Closed) -> None: ...
+    def raise_interrupt(self) -> None: ...
+    def listens_to(self, kind: str) -> bool: ...
+    def on_over(self) -> None: ...
+    def on_fork(self) -> None: ...
 
 
 def dispatch_and_wait(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) -> None:
-    """Have `dispatch` schedule `task`, and wait until it is done."""
-    done = threading.Event()
-    once = threading.Lock()
+    """Have `dispatch` schedule `task`, and wait until it is done, or was cut short by a signal handler."""
+    done = make_mailbox()
+    put = done.put
+    calls = itertools.count()
 
     def run() -> None:
-        mine = False
+        first: bool | None = None
         try:
-            mine = once.acquire(blocking=False)
-            if mine:  # else dispatch called it, or scheduled it, before it raised
+            first = next(calls) == 0
+            if first:  # else dispatch called it, or scheduled it, before it raised
                 task()
         finally:
-            if mine:
-                done.set()
+            if first is not False:
+                put(None)
 
     try:
         dispatch(run)
     except BaseException:  # also SystemExit, as from a callback: others wait for this thread
         log_exception(log_fields, "dispatch raised: %r; events are dispatched on the worker", dispatch)
         run()
-    done.wait()
+    done.get()
 
 
 class FirstEvents:
@@ -147,7 +150,6 @@ class Dispatcher:
 
     Attributes:
         callback_thread: the identifier of the thread that callbacks run in right now; None between batches.
-        keep_alive: the sink, while it must not be collected though nobody else holds it; None otherwise.
         first_events: what holds the first events back.
         over: whether the last event has been dispatched.
         waiters: who waits for that, and for the open event.
@@ -162,12 +164,12 @@ class Dispatcher:
         log_fields: Fields,
     ) -> None:
         self.callback_thread: int | None = None
-        self.keep_alive: EventSink | None = None
         self.first_events = FirstEvents()
         self.over = False
         self.waiters = Waiters()
         self._queue = queue
-        self._sink = weakref.ref(sink)
+        self._sink = sink
+        queue.on_fork = self._after_fork
         self._log_fields = log_fields
         self._now = now
         self._dispatch = dispatch
@@ -176,6 +178,15 @@ class Dispatcher:
         self._entries: list[_Entry] = []  # of the present batch, those not dealt with
         self._not_before = 0.0
         self._forked = False
+        self._worker: int | None = None  # the thread of `run`
+
+    def is_here(self) -> bool:
+        """Whether the caller is the worker, or in a callback: it must not wait for the events."""
+        return threading.get_ident() in (self.callback_thread, self._worker)
+
+    def wait_over(self, timeout: float | None) -> bool:
+        """Wait until the last event is dispatched; False when `timeout` seconds were over first."""
+        return self.waiters.wait_until(lambda: self.over, timeout)
 
     def constructed(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
@@ -183,14 +194,16 @@ class Dispatcher:
             self._not_before = time.monotonic() + ASSIGNMENT_SECONDS
         self.first_events.constructed(has_listeners)
 
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """In a forked child: no handler runs."""
         self._forked = True
         self.over = True
+        self._sink.on_fork()
         self.waiters.notify()
 
     def run(self) -> None:
         """The body of the worker thread; ends after the close event."""
+        self._worker = threading.get_ident()
         try:
             more = True
             while more:
@@ -198,8 +211,9 @@ class Dispatcher:
                 more = self._dispatch_batch(batch)
                 batch = []  # held no longer than need be
         finally:
+            self._worker = None
             self.over = True
-            self.keep_alive = None
+            self._sink.on_over()
             self.waiters.notify()
 
     def _dispatch_batch(self, batch: list[Entry]) -> bool:
@@ -211,7 +225,7 @@ class Dispatcher:
             if isinstance(entry, list):
                 entries.append(iter(entry))
             else:
-                if isinstance(entry, Closed) and entry.outcome.error is not None:
+                if isinstance(entry, Closed):
                     entries.append(_Failed(entry))
                 entries.append(entry)
         if self.first_events.passed:
@@ -225,13 +239,9 @@ class Dispatcher:
     def _wait_for_listener(self, entry: _Entry) -> None:
         kind = _kind_of(entry)
         if kind is not None:
-            self.first_events.wait(kind, self._listens_to)
+            self.first_events.wait(kind, self._sink.listens_to)
         if (left := self._not_before - time.monotonic()) > 0:
             time.sleep(left)
-
-    def _listens_to(self, kind: str) -> bool:
-        sink = self._sink()
-        return sink is None or sink._listens_to(kind)
 
     def _dispatch_entries(self, entries: list[_Entry]) -> None:
         if self._not_before:
@@ -247,32 +257,28 @@ class Dispatcher:
         self.waiters.notify()
 
     def _run_batch(self) -> None:
-        sink = self._sink()
-        if sink is None:
-            self._entries = []  # collected: there is nobody to tell
-            return
         self.callback_thread = threading.get_ident()
         try:
-            self._context.run(self._dispatch_all, sink)
+            self._context.run(self._dispatch_all)
         finally:
             self.callback_thread = None
-        sink._raise_interrupt()
+        self._sink.raise_interrupt()
 
-    def _dispatch_all(self, sink: EventSink) -> None:
+    def _dispatch_all(self) -> None:
         """Dispatch the entries, and remove what is done: after a Ctrl-C the next call goes on there."""
-        entries = self._entries
+        entries, sink = self._entries, self._sink
         while entries:
             entry = entries[0]
             if isinstance(entry, Opened):
-                sink._on_opened(entry)
+                sink.on_opened(entry)
             elif isinstance(entry, CloseReceived):
-                sink._on_close_received()
+                sink.on_close_received()
             elif isinstance(entry, _Failed):
-                sink._on_failed(entry.closed)
+                sink.on_failed(entry.closed)
             elif isinstance(entry, Closed):
-                sink._on_closed(entry)
+                sink.on_closed(entry)
             else:
-                sink._on_messages(entry, self._now())
+                sink.on_messages(entry, self._now())
             del entries[0]
 
 
@@ -283,5 +289,5 @@ def _kind_of(entry: _Entry) -> str | None:
     if isinstance(entry, CloseReceived):
         return None
     if isinstance(entry, _Failed):
-        return "error"
+        return None if entry.closed.outcome.error is None else "error"
     return "close" if isinstance(entry, Closed) else "message"

@@ -13,9 +13,7 @@ import itertools
 import threading
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
 from .._log import Fields
@@ -27,7 +25,7 @@ from . import process
 from .fragmented_send import FragmentedSend
 from .options import Options
 from .pending_pings import PendingPing, PendingPings
-from .primitives import block_forever, is_own_thread
+from .primitives import block_forever
 from .reader import Reader
 from .reader_notes import ReaderNotes
 from .records import Closed, Consumer
@@ -36,13 +34,6 @@ from .writer import Writer
 from .writer_pool import shared_pool
 
 _numbers = itertools.count(1)
-
-
-class Owner(Protocol):
-    """What is known here of `WebSocket` and `Connection`."""
-
-    def _after_fork(self) -> None:
-        """In a forked child: take note that the connection is closed."""
 
 
 class Engine:
@@ -69,7 +60,8 @@ class Engine:
             headers=options.headers,
             compression=options.compression is not None,
         )
-        self._options = options
+        self._url = url.public
+        self._max_buffered = options.max_buffered
         self._pool = shared_pool()
         self._notes = ReaderNotes()
         self._pings = PendingPings()
@@ -77,39 +69,57 @@ class Engine:
         self.queue = SendQueue(options.max_buffered)
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
-        # One call of a C function that has the reader look at its notes, whatever a handler does to its caller.
-        self._wake_by_writer = functools.partial(self._pool.schedule, _Wake(self._writer.thread_name, self._notes))
+        self._wake_by_writer = self.make_job(self._notes.wake)
         self._reader = Reader(
             request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
         )
         consumer.on_room = self._notes.wake
         self._forked = False
-        self._owner: weakref.ref[Owner] | None = None
+        self._running: set[str] = set()  # the names of the threads that have not come to their end
 
-    def start(self, owner: Owner, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Make sure of a writer thread, start the reader, then the threads of `owner`, given as (name, body).
+    def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
+        """Make sure of a writer thread, start the reader, then the consumer's threads, given as (name, body).
 
         Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
         """
-        self._owner = weakref.ref(owner)
         process.remember(self)
+        registered = False
         try:
             self._pool.register(self._writer.thread_name)
+            registered = True
             for name, body in (("reader", self._reader.run), *bodies):
-                # Daemons: a connection that nobody closes must not keep the process from ending.
-                threading.Thread(
-                    target=self._run, args=(body,), name=f"{self.name}-{name}", daemon=True
-                ).start()
+                self._start_thread(name, body)
         except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
             self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
-            if isinstance(error, RuntimeError) and not isinstance(error, ThreadStartError):
-                raise ThreadStartError(f"a thread of {self.name} cannot be started: {error}") from error
+            if registered and "reader" not in self._running:
+                self._writer.stop()
             raise
 
-    def _run(self, body: Callable[[], None]) -> None:
-        body()
-        if self._forked:
-            block_forever()
+    def _start_thread(self, name: str, body: Callable[[], None]) -> None:
+        # Daemons: a connection that nobody closes must not keep the process from ending.
+        thread = threading.Thread(
+            target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
+        )
+        self._running.add(name)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._running.discard(name)
+            raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
+
+    def _run(self, name: str, body: Callable[[], None]) -> None:
+        """The whole of a thread."""
+        try:
+            body()
+        finally:
+            if self._forked:
+                block_forever()
+            self._running.discard(name)
+            self._notes.waiters.notify()
+
+    def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
+        """One call of a C function that has a writer thread make `call`, whatever a handler does to its caller."""
+        return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
 
     # How the connection is.
 
@@ -126,12 +136,20 @@ class Engine:
     @property
     def is_closing(self) -> bool:
         """Whether either side has begun to close."""
-        return self.queue.phase != ACCEPTING or self._reader.closing.state not in (State.CONNECTING, State.OPEN)
+        return self.queue.phase != ACCEPTING or self._reader.closing.state not in (
+            State.CONNECTING,
+            State.OPEN,
+        )
 
     @property
     def is_open(self) -> bool:
         """Whether the opening handshake is done, and the end has not come."""
         return self._reader.closing.state not in (State.CONNECTING, State.CLOSED)
+
+    @property
+    def open_seconds(self) -> float:
+        """How long the connection was open, once it has ended."""
+        return 0.0 if self.closed is None else self.closed.open_seconds
 
     def closed_error(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""
@@ -142,6 +160,8 @@ class Engine:
             waiting = WebSocketError("close() was called, and the server has not answered yet")
             outcome = Outcome(CloseCode.NO_STATUS, error=waiting)
         closed = self.closed
+        if closed is not None:
+            outcome = closed.outcome
         unsent = self.queue.unsent if closed is None else closed.unsent
         error = ConnectionClosed(outcome.code, outcome.reason, outcome.was_clean, unsent=unsent)
         error.__cause__ = outcome.error
@@ -149,15 +169,18 @@ class Engine:
 
     # What callers want.
 
-    def close(self, frame: CloseFrame, cut_at: float | None = None, cut_error: Exception | None = None) -> None:
-        """Begin the closing handshake: `frame` goes out behind all that is queued; at `cut_at` the connection is
-        cut for `cut_error`. To call it again does no harm, and makes up for a call that was cut short."""
+    def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
+        """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds the
+        connection is cut. To call it again does no harm, and makes up for a call that was cut short."""
         try:
             self.queue.close(frame)
-            self._notes.note_close(cut_at, cut_error)
+            if timeout is not None:
+                text = f"{self._url}: the end did not come within the timeout of close(), {timeout:g} s"
+                self._notes.note_cut(time.monotonic() + timeout, TimeoutError(text))
             self._notes.wake()
         finally:
-            self._wake_by_writer()
+            if self._reader.closed is None:
+                self._wake_by_writer()
 
     def abort(self, error: Exception) -> None:
         """End the connection now; `error` is told as the reason."""
@@ -165,7 +188,8 @@ class Engine:
             self._notes.abort_error = error
             self._notes.wake()
         finally:
-            self._wake_by_writer()
+            if self._reader.closed is None:
+                self._wake_by_writer()
 
     def fail(self, error: BaseException, close_code: int) -> None:
         """Fail the connection for a fault of the application's, telling the server `close_code`."""
@@ -173,21 +197,23 @@ class Engine:
             self._notes.failure = (error, close_code)
             self._notes.wake()
         finally:
-            self._wake_by_writer()
+            if self._reader.closed is None:
+                self._wake_by_writer()
 
-    def release(self, owner: Owner, warn: Callable[..., None] = warnings.warn) -> None:
+    def release(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
         """Close the connection whose owner is being collected while it is open, and warn of that."""
         message = f"unclosed {owner!r}"
         try:
             self._notes.released = True
             self._notes.wake()
         finally:
-            self._wake_by_writer()
+            if self._reader.closed is None:
+                self._wake_by_writer()
         warn(message, ResourceWarning, source=owner)
 
     def send_fragments(self, chunks: Iterator[str | Buffer]) -> None:
         """Send one message in fragments; waits. See `Connection.send`."""
-        FragmentedSend(self.queue, self._options.max_buffered, self.closed_error, self._fail_message).run(chunks)
+        FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message).run(chunks)
 
     def _fail_message(self, error: BaseException, close_code: int) -> None:
         text = f"the iterable given to send() raised {error!r} inside a message"
@@ -197,10 +223,6 @@ class Engine:
         """Whether this thread is inside `send_fragments`."""
         fragmented = self.queue.fragmented
         return fragmented is not None and fragmented.thread == threading.get_ident()
-
-    def may_wait(self) -> bool:
-        """Whether a call may wait on this thread: not on a reader or a writer, where a finalizer may run."""
-        return not is_own_thread()
 
     def wait_flushed(self, timeout: float | None) -> bool:
         """Wait until all that was queued is with the network, or nothing more will be sent; False after
@@ -224,7 +246,8 @@ class Engine:
 
     def wait_closed(self, timeout: float | None) -> bool:
         """Wait for the record of the end; False when `timeout` seconds were over first."""
-        self._wake_by_writer()
+        if self._reader.closed is None:
+            self._wake_by_writer()
         return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
 
     # What the process wants.
@@ -239,8 +262,8 @@ class Engine:
             self.abort(WebSocketError("the process ends"))
 
     def wait_over(self, timeout: float) -> None:
-        """Wait until the connection is closed, and its consumer has been told."""
-        self.wait_closed(timeout)
+        """Wait until the threads have come to their end, so that none of them prints while the process goes away."""
+        self._notes.waiters.wait_until(lambda: not self._running, timeout)
 
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
@@ -248,21 +271,16 @@ class Engine:
         closed = self._reader.after_fork()
         self.queue.after_fork(functools.partial(shared_pool().schedule, None))
         self._pings.end()
-        self._consumer.after_fork(closed)
+        self._running.clear()
         self._notes.after_fork()
-        owner = None if self._owner is None else self._owner()
-        if owner is not None:
-            owner._after_fork()
+        self._consumer.after_fork(closed)
 
 
-class _Wake:
-    """A job for a writer thread: wake the reader."""
+class _Job:
+    """Something that a writer thread is to do for the connection, though it is not to write."""
 
-    __slots__ = ("_notes", "thread_name")
+    __slots__ = ("run", "thread_name")
 
-    def __init__(self, thread_name: str, notes: ReaderNotes) -> None:
+    def __init__(self, thread_name: str, call: Callable[[], object]) -> None:
         self.thread_name = thread_name
-        self._notes = notes
-
-    def run(self) -> None:
-        self._notes.wake()
+        self.run = call

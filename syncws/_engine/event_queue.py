@@ -26,6 +26,7 @@ class EventQueue:
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
         """`limit` is (bytes, messages)."""
         self.on_room: Callable[[], None] = _do_nothing
+        self.on_fork: Callable[[], None] = _do_nothing
         self._max_bytes, self._max_messages = limit
         self._leaf = Leaf()
         self._waiters = Waiters()
@@ -91,6 +92,7 @@ class EventQueue:
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what came is the parent's; here there is only the end."""
         self._entries = [closed]
+        self.on_fork()
 
 
 def _reaches(count: int, limit: int | None) -> bool:

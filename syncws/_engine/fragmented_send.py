@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from .._exceptions import ConnectionClosed
 from .._protocol.frames import FIN, Buffer, CloseCode, Opcode
 from .._protocol.messages import encode_message
-from .send_queue import ACCEPTING, REFUSING, SendQueue
+from .send_queue import ACCEPTING, CUT, SendQueue
 
 # How much of a message that is sent in fragments may be unsent, where `max_buffered` is not less.
 STREAM_WINDOW = 2**20
@@ -74,7 +74,7 @@ class FragmentedSend:
     def _fail_unfinished(self, error: BaseException) -> None:
         """Fail the connection for a message that has begun and cannot be ended: nothing may follow it. Where
         a Close cuts it off all the same, that stands."""
-        if self.begun and self._queue.phase != REFUSING:
+        if self.begun and self._queue.phase < CUT:
             self._fail(error, CloseCode.INTERNAL_ERROR)
 
     def _wait_turn(self) -> bool:
@@ -107,7 +107,7 @@ class FragmentedSend:
             room = self._window - len(piece)
             if not self._fits(room):
                 queue.wake()
-                queue.waiters.wait_until(lambda room=room: self._fits(room) or queue.phase == REFUSING)  # type: ignore[misc]
+                queue.waiters.wait_until(lambda room=room: self._fits(room) or queue.phase >= CUT)  # type: ignore[misc]
             if not queue.send_fragment(self, head_byte, piece):
                 return False
             head_byte = Opcode.CONTINUATION

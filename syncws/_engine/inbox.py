@@ -13,7 +13,7 @@ A message is collected whole by the decoder unless somebody streams: `wants_part
 parts is one object, `StreamedMessage`: the reader appends, one streaming call claims it and takes. Where nobody
 has claimed it by its end, the reader joins it, and it is a message like any other.
 
-The bound counts what can be taken. While the reader is paused, `wake_below` says from which number of messages on
+The bound counts what can be taken. While the reader is paused, `fast_above` says from which number of messages on
 taking one must wake it; a consumer that looked at that before the pause and takes after it wakes nobody, so
 a paused reader also looks by itself, at growing intervals of at most a second. A message that is not whole
 counts too, but alone it pauses the reader only past 16 MiB, or max_queue where that is more: to take
@@ -23,13 +23,16 @@ what is there must suffice for reading to go on.
 from __future__ import annotations
 
 import collections
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from .._protocol.closing import Outcome
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
+from .receive_bound import PART_OVERHEAD, ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
 
 popleft = collections.deque.popleft
@@ -40,8 +43,12 @@ MAX_PART = 256 * 1024
 # How much of a message that is not whole is read while nobody asks for it, where max_queue is not more.
 LARGEST_UNASKED = 16 * 2**20
 
-# What a part costs besides its bytes, near enough for a bound.
-_PART_OVERHEAD = 64
+# `fast_above` while a message is streamed: no consumer may pop one.
+_NEVER = sys.maxsize
+
+
+class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as StopIteration does
+    """The last message was received."""
 
 
 class StreamedMessage:
@@ -73,66 +80,31 @@ class _StreamCall:
         self.whole: Message = b""
 
 
-class _Bound:
-    """How much waits, as the reader counts it: by the batches that it put."""
-
-    __slots__ = ("batches", "max_bytes", "max_messages", "parts_put", "parts_taken", "put_count")
-
-    def __init__(self, max_bytes: int | None, max_messages: int | None) -> None:
-        self.max_bytes = float("inf") if max_bytes is None else max_bytes
-        self.max_messages = float("inf") if max_messages is None else max_messages
-        self.batches: collections.deque[tuple[int, int]] = collections.deque()  # (put_count after it, bytes)
-        self.put_count = 0
-        self.parts_put = 0  # bytes, overheads counted
-        self.parts_taken = 0  # the one counter that the consumer changes
-
-    def waiting_bytes(self, waiting: int) -> int:
-        """The bytes of the batches of which any of `waiting` messages is left."""
-        taken = self.put_count - waiting
-        batches = self.batches
-        while batches and batches[0][0] <= taken:
-            batches.popleft()
-        return sum([size for _, size in batches])
-
-    def room_at(self) -> int:
-        """How many messages may be left when reading is to go on: half of the bound."""
-        size = 0
-        room = 0
-        for last, bytes_of_batch in reversed(self.batches):
-            size += bytes_of_batch
-            if size > self.max_bytes / 2:
-                return int(min(self.put_count - last, self.max_messages // 2))
-            room = self.put_count - last
-        return int(min(room, self.max_messages // 2))
-
-
 class Inbox:
     """See the head of the module, and `records.Consumer`.
 
     Attributes:
         messages: the whole messages.
         source: what `map` takes to pop one of them.
-        wake_below: a consumer that takes one while at most so many are there calls `on_room` first.
+        fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
         ending: how the connection ends, as soon as the messages before that may be followed by it.
         closed: the record of the end; None before it.
         waiters: who waits for any of these.
     """
 
-    def __init__(
-        self, limit: tuple[int | None, int | None], closed_error: Callable[[], Exception]
-    ) -> None:
-        """`limit` is (bytes, messages); `closed_error` makes what is raised after the last message."""
+    def __init__(self, limit: tuple[int | None, int | None]) -> None:
+        """`limit` is (bytes, messages)."""
         self.messages: collections.deque[Message] = collections.deque()
         self.source = (self.messages,)
-        self.wake_below = 0
+        self.fast_above = 0
         self.on_room: Callable[[], None] = _do_nothing
         self.opened: Opened | None = None
         self.ending: Outcome | None = None
         self.closed: Closed | None = None
         self.waiters = Waiters()
-        self._closed_error = closed_error
-        self._bound = _Bound(*limit)
+        self._wake_below = 0  # while the reader is paused: it wants to be woken when fewer are left
+        self._bound = ReceiveBound(*limit)
         self._back_at = -1  # put_count when a consumer last found nothing
         self._reader_waits = False
         self._leaf = Leaf()
@@ -146,26 +118,35 @@ class Inbox:
         return self._stream_call is not None
 
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
-        bound = self._bound
-        if isinstance(messages[0], MessagePart):
-            self._put_part(messages.pop(0))  # type: ignore[arg-type]
-        part = messages.pop() if messages and isinstance(messages[-1], MessagePart) else None
-        if messages:
-            bound.put_count += len(messages)
-            bound.batches.append((bound.put_count, size))
-            self.messages += messages  # type: ignore[arg-type]
-        if part is not None:
-            self._put_part(part)  # type: ignore[arg-type]
+        if MessagePart in map(type, messages):
+            self._put_mixed(messages)
+        else:
+            self._put_whole(messages, size)  # type: ignore[arg-type]
         self.waiters.notify()
+
+    def _put_whole(self, messages: list[Message], size: int) -> None:
+        bound = self._bound
+        bound.put_count += len(messages)
+        bound.batches.append((bound.put_count, size))
+        self.messages += messages
+
+    def _put_mixed(self, messages: list[Message | MessagePart]) -> None:
+        """Parts may stand anywhere, since one read can end a message, bring others, and begin the next."""
+        for message in messages:
+            if isinstance(message, MessagePart):
+                self._put_part(message)
+            else:
+                self._put_whole([message], len(message))
 
     def _put_part(self, part: MessagePart) -> None:
         bound = self._bound
+        self._back_at = -1  # the application has not seen this
         message = self._incoming
         if message is None:
             message = self._incoming = StreamedMessage()
         size = len(part.data)
         if not message.skipped:
-            bound.parts_put += size + _PART_OVERHEAD
+            bound.parts_put += size + PART_OVERHEAD
             message.parts.append(part)
         if not part.final:
             return
@@ -178,12 +159,10 @@ class Inbox:
                 unclaimed = True
         if unclaimed:
             parts = message.parts
-            whole = "" if isinstance(parts[0].data, str) else b""
-            data = whole.join([part.data for part in parts])  # type: ignore[arg-type]
-            bound.parts_put -= sum([len(part.data) + _PART_OVERHEAD for part in parts])
-            bound.put_count += 1
-            bound.batches.append((bound.put_count, len(data)))
-            self.messages.append(data)
+            pieces: list[Any] = [part.data for part in parts]
+            data: Message = type(pieces[0])().join(pieces)
+            bound.parts_put -= sum([len(piece) + PART_OVERHEAD for piece in pieces])
+            self._put_whole([data], len(data))
 
     def put_record(self, record: Record) -> None:
         if isinstance(record, Opened):
@@ -200,19 +179,24 @@ class Inbox:
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
         if full:
-            self.wake_below = self._bound.room_at() + 1
+            self._set_wake_below(self._bound.room_at() + 1)
             full = self._passes_bound(len(self.messages), collected)
-        if not full:
-            self.wake_below = 0
+        if not full and self._wake_below:
+            self._set_wake_below(0)
         self._reader_waits = full
         return full
+
+    def _set_wake_below(self, count: int) -> None:
+        with self._leaf:
+            self._wake_below = count
+            self.fast_above = count if self._stream_call is None else _NEVER
 
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
         in_parts = bound.parts_put - bound.parts_taken
         size = bound.waiting_bytes(waiting)
-        if self.wake_below and waiting:  # paused: until half of it is taken
-            return waiting >= self.wake_below
+        if self._wake_below and waiting:  # paused: until half of it is taken
+            return waiting >= self._wake_below
         if not waiting and not in_parts:
             asked = self._back_at == bound.put_count
             return collected >= max(bound.max_bytes, LARGEST_UNASKED) and not asked
@@ -229,22 +213,24 @@ class Inbox:
         self.messages.clear()
         self._incoming = None
         self._stream_call = None
+        self.fast_above = self._wake_below = 0
         self.closed = closed
         self.ending = closed.outcome
+        self.waiters.notify()
 
     # The threads that receive.
 
     def receive(self, timeout: float | None) -> Message:
         """The next message, waiting for it.
 
-        Raises `TimeoutError`, or what `closed_error` makes when the connection is over.
+        Raises `TimeoutError`, or `InboxEnded` when the connection is over.
         """
-        self.check_not_streaming()
         until = None if timeout is None else time.monotonic() + timeout
         while True:
+            self._wait_stream_over(until)
             count = len(self.messages)
             if count:
-                if count <= self.wake_below:
+                if count <= self._wake_below:
                     self.on_room()
                 try:
                     (message,) = map(popleft, self.source)
@@ -259,9 +245,17 @@ class Inbox:
             if self.ending is not None:
                 self._come_back()
                 if not self.messages:  # the end is set after the last message
-                    raise self._closed_error()
+                    raise InboxEnded
             elif until is not None and time.monotonic() >= until:
-                raise TimeoutError(f"no message came within {timeout} s")
+                raise TimeoutError(f"no message came within {timeout:g} s")
+
+    def _wait_stream_over(self, until: float | None) -> None:
+        """Wait while another thread streams a message: what follows that is behind it."""
+        if self._stream_call is not None:
+            self.check_not_streaming()
+            left = None if until is None else until - time.monotonic()
+            if not self.waiters.wait_until(lambda: self._stream_call is None, left):
+                raise TimeoutError("no message came in time: another thread streams one")
 
     def _come_back(self) -> None:
         """The application has dealt with all that there was, and is back for more."""
@@ -284,7 +278,7 @@ class Inbox:
         message: StreamedMessage | None = None
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
-                raise TimeoutError(f"no message came within {timeout} s")
+                raise TimeoutError(f"no message came within {timeout:g} s")
             self.on_room()  # the reader is to hand out what it has of a message that is not whole
             message = self._claim(call, timeout)
             if message is not None:
@@ -304,15 +298,16 @@ class Inbox:
         with self._leaf:
             if self._stream_call is None:
                 self._stream_call = call
+                self.fast_above = _NEVER
         return self._stream_call is call
 
     def _claim(self, call: _StreamCall, timeout: float | None) -> StreamedMessage | None:
         """Claim the message that arrives in parts; None where a whole one comes before it, with `call.whole`."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
+            message = self._incoming  # first: what came before it is among the whole ones then
             if self._take_whole(call):
                 return None
-            message = self._incoming
             if message is not None:
                 with self._leaf:
                     if message.claimer is None:
@@ -325,12 +320,12 @@ class Inbox:
             if self.messages or self._has_unclaimed():
                 continue
             if self.ending is not None:
-                raise self._closed_error()
+                raise InboxEnded
             if until is not None and time.monotonic() >= until:
-                raise TimeoutError(f"no message came within {timeout} s")
+                raise TimeoutError(f"no message came within {timeout:g} s")
 
     def _take_whole(self, call: _StreamCall) -> bool:
-        if self.messages and len(self.messages) <= self.wake_below:
+        if self.messages and len(self.messages) <= self._wake_below:
             self.on_room()
         try:
             (call.whole,) = map(popleft, self.source)
@@ -350,7 +345,7 @@ class Inbox:
         while True:
             while message.parts:
                 part = message.parts.popleft()
-                bound.parts_taken += len(part.data) + _PART_OVERHEAD
+                bound.parts_taken += len(part.data) + PART_OVERHEAD
                 if self._reader_waits:
                     self.on_room()
                 if part.data:
@@ -359,9 +354,9 @@ class Inbox:
                     return
             self._come_back()
             if not self.waiters.wait_until(lambda: message.parts or self.ending is not None, timeout):
-                raise TimeoutError(f"no part of the message came within {timeout} s")
+                raise TimeoutError(f"no part of the message came within {timeout:g} s")
             if not message.parts:
-                raise self._closed_error()
+                raise InboxEnded
 
     def _end(self, call: _StreamCall, message: StreamedMessage | None) -> None:
         """The call is over; what it has not taken of its message is dropped."""
@@ -369,10 +364,11 @@ class Inbox:
             message.skipped = True
             parts = message.parts
             while parts:
-                self._bound.parts_taken += len(parts.popleft().data) + _PART_OVERHEAD
+                self._bound.parts_taken += len(parts.popleft().data) + PART_OVERHEAD
         with self._leaf:
             if self._stream_call is call:
                 self._stream_call = None
+                self.fast_above = self._wake_below
         self.waiters.notify()
         self.on_room()
 

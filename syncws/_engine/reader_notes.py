@@ -1,7 +1,7 @@
 """What others want of the reader, and its wake-up.
 
-Owns: these notes. Runs on: any thread; `check_open` and `close_poller` on the reader thread. Must not import: the
-protocol, the writer.
+Owns: these notes. Runs on: any thread; `check_wanted` and `close_poller` on the reader thread. Must not import: the
+protocol, the writer. That the application closes is no note here: the send queue holds it, beside the Close.
 
 Each note is left once and never taken back; the reader looks at all of them after each wake-up. The wake-up takes
 several steps of Python, which a signal handler that raises can cut off: so each call that leaves a note here also
@@ -26,8 +26,8 @@ class ReaderNotes:
     """The notes of one connection.
 
     Attributes:
-        close_called: the application closes; its Close frame is in the outbox.
-        cut_at: when the earliest `timeout` of its calls is over, on the clock of `time.monotonic`; None without.
+        cut_at: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`; None
+            without.
         cut_error: what is wrong then.
         abort_error: the application wants the end now, and this is told as its reason.
         failure: what the connection is to be failed for, and the code that the server is told.
@@ -38,7 +38,6 @@ class ReaderNotes:
     """
 
     def __init__(self) -> None:
-        self.close_called = False
         self.cut_at: float | None = None
         self.cut_error: Exception | None = None
         self.abort_error: Exception | None = None
@@ -56,20 +55,19 @@ class ReaderNotes:
         if poller is not None:
             poller.wake()
 
-    def note_close(self, cut_at: float | None, cut_error: Exception | None) -> None:
-        """The application closes, and will wait until `cut_at`."""
+    def note_cut(self, cut_at: float, cut_error: Exception) -> None:
+        """A call of close() waits until `cut_at`, and then no longer for `cut_error`."""
         with self._leaf:
-            self.close_called = True
-            if cut_at is not None and (self.cut_at is None or cut_at < self.cut_at):
+            if self.cut_at is None or cut_at < self.cut_at:
                 self.cut_error = cut_error
                 self.cut_at = cut_at
 
-    def check_open(self) -> None:
+    def check_wanted(self) -> None:
         """Raise while the connection is being opened and nobody wants it any more."""
         if self.abort_error is not None:
             raise self.abort_error
-        if self.close_called:
-            raise WebSocketError(CLOSED_EARLY)
+        if self.failure is not None:
+            raise self.failure[0]
         if self.released:
             raise WebSocketError("nobody held the connection any more")
 

@@ -52,13 +52,15 @@ class Consumer(Protocol):
     """Where the reader puts what arrives: an `EventQueue` for callbacks, an `Inbox` for calls of `recv`.
 
     Attributes:
-        wants_parts: whether somebody takes a message in parts, as it arrives.
         on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the reader
             to wait. It must not wait.
     """
 
-    wants_parts: bool
     on_room: Callable[[], None]
+
+    @property
+    def wants_parts(self) -> bool:
+        """Whether somebody takes a message in parts, as it arrives."""
 
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
         """Append messages that hold `size` bytes; the list is the consumer's from now on."""

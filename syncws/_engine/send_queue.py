@@ -22,8 +22,15 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
 Whoever changes it to FINISHED, and nobody else, tells the others.
 
-What is accepted: all while ACCEPTING; while FINISHING, which `close` begins where messages wait behind one
-that goes out in fragments, the fragments that finish it; nothing once REFUSING.
+What is accepted:
+
+    ACCEPTING   all
+    FINISHING   the fragments that finish a message: `close` was called, and other messages wait behind it
+    CUT         nothing: the server's Close, or a fault, came in the middle of a message in fragments
+    REFUSING    nothing, and a Close is queued, or no writer is there any more
+    SEALED      nothing, nor is what the callback API drops counted any more, so that the count can be told
+
+The phase only ever rises.
 """
 
 from __future__ import annotations
@@ -41,7 +48,10 @@ if TYPE_CHECKING:
     from .fragmented_send import FragmentedSend
 
 UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
-ACCEPTING, FINISHING, REFUSING = range(3)
+ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
+
+# What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
+REFUSED, COUNTED, TAKEN = range(3)
 
 
 class SendQueue:
@@ -53,8 +63,9 @@ class SendQueue:
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
         sent: bytes handed to the network so far; only the writer changes it.
+        close_called: whether the application has closed. Its Close is queued then, unless the reader had a
+            reason of its own for one.
         fragmented: the message that is going out in fragments, or about to.
-        behind_bytes: bytes that wait for its end.
         waiters: who waits for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
     """
@@ -65,11 +76,11 @@ class SendQueue:
         self.taken = 0
         self.refused = 0
         self.sent = 0
+        self.close_called = False
         self.fragmented: FragmentedSend | None = None
-        self.behind_bytes = 0
         self.waiters = Waiters()
         self.wake: Callable[[], object] = bool
-        self._behind = 0
+        self._behind: int | None = None  # bytes of the messages that wait for its end; None: there is none
         self._max_buffered = max_buffered
         self._leaf = Leaf()
         self._notes: list[object] = []
@@ -85,34 +96,45 @@ class SendQueue:
         return self.taken + self.refused - sent
 
     @property
+    def queued(self) -> int:
+        """Bytes given to `send` so far, also those that were refused and counted."""
+        return self.taken + self.refused
+
+    @property
     def unsent(self) -> int:
         """Bytes that `send` took and that are not handed to the network."""
         sent = self.sent
         return self.taken - sent
 
-    def send(self, head_byte: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> bool:
-        """Queue a whole message; False when it was refused, since the connection is closing.
+    @property
+    def behind_bytes(self) -> int:
+        """Bytes of the messages that wait for the end of the one that goes out in fragments."""
+        return self._behind or 0
+
+    def send(self, opcode: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> int:
+        """Queue a whole message: TAKEN, or, since the connection is closing, REFUSED or COUNTED.
 
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         size = len(payload)
-        note = [(head_byte, payload)]
+        note = [(FIN | opcode, payload)]
         limit = self._max_buffered
-        taken = full = wake = False
+        result = REFUSED
+        full = wake = False
         try:
             with self._leaf:
                 if not accept or self.phase != ACCEPTING:
-                    if count_refused:
+                    if count_refused and self.phase != SEALED:
                         self.refused += size
+                        result = COUNTED
                 elif limit is not None and self.taken - self.sent + size > limit:
                     full = True
                 else:
                     self.taken += size
                     self._notes += note
-                    taken = True
+                    result = TAKEN
                     if self.fragmented is not None and self.fragmented.begun:
-                        self._behind += 1
-                        self.behind_bytes += size
+                        self._behind = size if self._behind is None else self._behind + size
                     if self.turn == IDLE:
                         self.turn = SCHEDULED
                         wake = True
@@ -124,7 +146,13 @@ class SendQueue:
                 f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
                 f"and max_buffered={limit}"
             )
-        return taken
+        return result
+
+    def seal(self) -> int:
+        """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
+        with self._leaf:
+            self.phase = SEALED
+        return self.buffered
 
     def leave_note(self, note: object, always: bool = False) -> bool:
         """Leave a ping for the writer; False when the connection is closing. `always`: also then."""
@@ -156,14 +184,19 @@ class SendQueue:
         cut = [CloseNote(close)]
         try:
             with self._leaf:
-                if self.phase == ACCEPTING:
+                fragmented = self.fragmented
+                finishes = fragmented is not None and self._behind is not None and fragmented.thread != caller
+                if self.close_called:
+                    pass
+                elif self.phase == ACCEPTING and finishes:
+                    self.phase = FINISHING
+                    self._notes += finish
                     self._mixed = True
-                    if self._behind and self.fragmented is not None and self.fragmented.thread != caller:
-                        self.phase = FINISHING
-                        self._notes += finish
-                    else:
-                        self.phase = REFUSING
-                        self._notes += cut
+                elif self.phase == ACCEPTING or self.phase == CUT:
+                    self.phase = REFUSING
+                    self._notes += cut
+                    self._mixed = True
+                self.close_called = True
             self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
             self.wake()
@@ -185,13 +218,13 @@ class SendQueue:
         taken = wake = False
         try:
             with self._leaf:
-                if self.phase != REFUSING and self.fragmented is fragmented:
+                if self.phase < CUT and self.fragmented is fragmented:
                     self.taken += size
                     self._notes += note
                     self._mixed = taken = True
                     fragmented.begun = not final
                     if final:
-                        self._behind = self.behind_bytes = 0
+                        self._behind = None
                         if self.phase == FINISHING:
                             self.phase = REFUSING
                     if self.turn == IDLE:
@@ -207,7 +240,7 @@ class SendQueue:
         try:
             with self._leaf:
                 if self.fragmented is fragmented:
-                    if fragmented.begun:
+                    if fragmented.begun and self.phase < REFUSING:
                         self.phase = REFUSING
                     self.fragmented = None
             self.waiters.notify()  # the next call's turn
@@ -221,8 +254,8 @@ class SendQueue:
         follow its beginning but our Close."""
         cut = [CutNote()]
         with self._leaf:
-            if self.fragmented is not None and self.fragmented.begun:
-                self.phase = REFUSING
+            if self.fragmented is not None and self.fragmented.begun and self.phase < CUT:
+                self.phase = CUT
                 self._notes += cut
                 self._mixed = True
         self.waiters.notify()
@@ -232,7 +265,7 @@ class SendQueue:
         """Take nothing more from the application, and queue a Close frame of the reader's."""
         notes = [note]
         with self._leaf:
-            self.phase = REFUSING
+            self.phase = REFUSING if self.phase < REFUSING else self.phase
             self._notes += notes
             self._mixed = True
         self.waiters.notify()
@@ -262,7 +295,7 @@ class SendQueue:
         the thread that writes is about to `finish`, or it is over already."""
         mine = False
         with self._leaf:
-            self.phase = REFUSING
+            self.phase = REFUSING if self.phase < REFUSING else self.phase
             if self.turn == WRITING:
                 self.turn = STOPPING
             elif self.turn != STOPPING and self.turn != FINISHED:
@@ -319,13 +352,13 @@ class SendQueue:
         """Nothing more will be sent: the thread that has the turn has left the stream."""
         with self._leaf:
             self.turn = FINISHED
-            self.phase = REFUSING
+            self.phase = REFUSING if self.phase < REFUSING else self.phase
 
     # A forked child.
 
     def after_fork(self, wake: Callable[[], object]) -> None:
         """An end without a word to the network."""
         self.turn = FINISHED
-        self.phase = REFUSING
+        self.phase = max(REFUSING, self.phase)
         self.wake = wake
         self.waiters.notify()

@@ -91,6 +91,11 @@ class Writer:
         self._queue.schedule()
 
     @property
+    def close_called(self) -> bool:
+        """Whether the application has closed; its Close is queued then."""
+        return self._queue.close_called
+
+    @property
     def unsent(self) -> int:
         """Bytes that `send` took and that are not handed to the network."""
         return self._queue.unsent

@@ -28,6 +28,7 @@ import logging
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from .._exceptions import ThreadStartError
@@ -54,7 +55,8 @@ class PooledWriter(Protocol):
 
     thread_name: str
 
-    def run(self) -> None:
+    @property
+    def run(self) -> Callable[[], object]:
         """Send all that there is to send, unless another thread is at it."""
 
 

@@ -15,11 +15,16 @@ from syncws._engine.fragmented_send import FragmentedSend
 from syncws._engine.outbox import CloseNote, Outbox
 from syncws._engine.send_queue import (
     ACCEPTING,
+    COUNTED,
+    CUT,
     FINISHED,
     FINISHING,
     IDLE,
+    REFUSED,
     REFUSING,
     SCHEDULED,
+    SEALED,
+    TAKEN,
     UNOPENED,
     WRITING,
     SendQueue,
@@ -70,7 +75,7 @@ def fragmented_by(queue: SendQueue, thread: int = 0) -> FragmentedSend:
 
 def test_what_is_given_to_send_is_counted_until_it_is_sent() -> None:
     queue, _ = opened()
-    assert queue.send(TEXT, b"12345")
+    assert queue.send(Opcode.TEXT, b"12345") == TAKEN
     assert (queue.buffered, queue.unsent) == (5, 5)
     queue.sent += 5
     assert (queue.buffered, queue.unsent) == (0, 0)
@@ -80,28 +85,28 @@ def test_what_is_refused_is_counted_as_buffered_where_that_is_asked_for_and_neve
     queue, calls = opened()
     queue.close(CloseFrame(1000))
     called = len(calls)
-    assert not queue.send(TEXT, b"123")
+    assert queue.send(Opcode.TEXT, b"123") == REFUSED
     assert (queue.buffered, queue.unsent) == (0, 0)
-    assert not queue.send(TEXT, b"123", count_refused=True)
+    assert queue.send(Opcode.TEXT, b"123", count_refused=True) == COUNTED
     assert (queue.buffered, queue.unsent) == (3, 0)
     assert len(calls) == called
 
 
 def test_a_message_is_refused_where_the_caller_knows_of_a_close_already() -> None:
     queue, _ = opened()
-    assert not queue.send(TEXT, b"12", accept=False, count_refused=True)
+    assert queue.send(Opcode.TEXT, b"12", accept=False, count_refused=True) == COUNTED
     assert (queue.buffered, queue.unsent, queue.take_notes()) == (2, 0, ([], False))
 
 
 def test_what_is_more_than_max_buffered_is_neither_queued_nor_counted() -> None:
     queue, calls = opened(max_buffered=10)
-    assert queue.send(TEXT, bytes(6))
+    assert queue.send(Opcode.TEXT, bytes(6)) == TAKEN
     with pytest.raises(BufferFull, match="5 bytes do not fit: 6 bytes .* max_buffered=10"):
-        queue.send(TEXT, bytes(5))
+        queue.send(Opcode.TEXT, bytes(5))
     assert queue.buffered == 6
-    assert queue.send(TEXT, bytes(4))
+    assert queue.send(Opcode.TEXT, bytes(4)) == TAKEN
     queue.sent += 6
-    assert queue.send(TEXT, bytes(6))
+    assert queue.send(Opcode.TEXT, bytes(6)) == TAKEN
     assert len(queue.take_notes()[0]) == 3
     assert len(calls) == 1
 
@@ -117,7 +122,7 @@ def test_what_is_taken_and_sent_between_two_looks_makes_no_count_negative() -> N
             before = self._sent
             if self.racing:
                 self.racing = False
-                self.send(TEXT, bytes(100))
+                self.send(Opcode.TEXT, bytes(100))
                 self._sent += 100
             return before
 
@@ -132,7 +137,46 @@ def test_what_is_taken_and_sent_between_two_looks_makes_no_count_negative() -> N
         assert getattr(queue, name) == 0
 
 
+def test_what_is_dropped_after_the_count_was_told_for_good_is_not_counted() -> None:
+    queue, _ = opened()
+    queue.send(Opcode.TEXT, b"1")
+    queue.close(CloseFrame(1000))
+    queue.send(Opcode.TEXT, b"12", count_refused=True)
+    assert queue.seal() == 3
+    assert queue.send(Opcode.TEXT, b"1234", count_refused=True) == REFUSED
+    assert (queue.buffered, queue.queued) == (3, 3)
+
+
 # What is accepted.
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda queue: queue.close(CloseFrame(1000)),
+        lambda queue: queue.cut_fragments(),
+        lambda queue: queue.refuse(CLOSES["close"]),
+        lambda queue: queue.end_fragments(queue.fragmented),
+        lambda queue: queue.stop(),
+        lambda queue: queue.finish(),
+        lambda queue: queue.after_fork(bool),
+    ],
+    ids=["close", "cut_fragments", "refuse", "end_fragments", "stop", "finish", "after_fork"],
+)
+def test_what_is_accepted_never_gets_more(call: Callable[[SendQueue], object]) -> None:
+    queue, _ = opened()
+    queue.send_fragment(fragmented_by(queue), Opcode.TEXT, b"a")
+    queue.seal()
+    call(queue)
+    assert queue.phase == SEALED
+
+
+@pytest.mark.parametrize("before", ["", "(m a cut", "last", "(m leave"])
+def test_that_the_application_closes_is_told_whatever_was_before(before: str) -> None:
+    queue = told(before)[2]
+    assert not queue.close_called
+    queue.close(CloseFrame(1000))
+    assert queue.close_called
 
 
 def test_pings_are_left_until_the_close_and_those_of_the_keepalive_also_then() -> None:
@@ -150,8 +194,8 @@ def test_pings_are_left_until_the_close_and_those_of_the_keepalive_also_then() -
 
 def test_notes_of_messages_alone_are_told_from_others() -> None:
     queue, _ = opened()
-    queue.send(TEXT, b"a")
-    queue.send(TEXT, b"b")
+    queue.send(Opcode.TEXT, b"a")
+    queue.send(Opcode.TEXT, b"b")
     assert queue.take_notes() == ([(TEXT, b"a"), (TEXT, b"b")], False)
     assert queue.take_notes() == ([], False)
     for leave in (
@@ -201,7 +245,7 @@ def told(story: str) -> tuple[str, str, SendQueue]:
             head_byte = opcode | (FIN if word.endswith(")") else 0)
             taken = queue.send_fragment(fragmented, head_byte, word.strip("()").encode())
         else:
-            taken = queue.send(TEXT, word.encode())
+            taken = queue.send(Opcode.TEXT, word.encode()) == TAKEN
         if not taken:
             refused.append(word)
     outbox.put(queue.take_notes()[0])
@@ -243,6 +287,16 @@ CLOSINGS: dict[str, tuple[str, str, str, int, int]] = {
     "c: with nothing behind it": ("(m mine x)", "(m close", "x)", 0, REFUSING),
     "c: it does nothing after another thread's": ("(m a close mine x)", "(m x) a close", "", 0, REFUSING),
     "d: the server's Close": ("(m a cut b x | again", "(m | again", "b x", 1, REFUSING),
+    "d: the server's Close, before ours is queued": ("(m a cut b x", "(m", "b x", 1, CUT),
+    "d: the server's Close, and then close() here": ("(m a cut close b x", "(m close", "b x", 1, REFUSING),
+    "d: the server's Close, ours, and then close() here": (
+        "(m a cut again close",
+        "(m again",
+        "",
+        1,
+        REFUSING,
+    ),
+    "d: close() after a fault's Close": ("(m a last close", "(m last", "", 1, REFUSING),
     "d: the server's Close outside of fragments": ("a cut b again c", "a b again", "c", 0, REFUSING),
     "d: the server's Close behind a message in fragments": (
         "(m x) cut b again",
@@ -254,6 +308,13 @@ CLOSINGS: dict[str, tuple[str, str, str, int, int]] = {
     "d: a fault": ("(m a cut x last", "(m last", "x", 1, REFUSING),
     "d: a fault whose Close is queued at once": ("(m a last x", "(m last", "x", 1, REFUSING),
     "the iterable raises": ("(m a leave b last", "(m last", "b", 1, REFUSING),
+    "the iterable raises, and close() comes before the fault is told": (
+        "(m a leave close last",
+        "(m last",
+        "",
+        1,
+        REFUSING,
+    ),
     "the iterable ends in order": ("(m x) leave b", "(m x) b", "", 0, ACCEPTING),
 }
 
@@ -296,15 +357,15 @@ def test_no_turn_at_fragments_begins_once_the_connection_is_closing() -> None:
 def test_bytes_that_wait_behind_are_told_until_the_end_of_the_message() -> None:
     queue, _ = opened()
     fragmented = fragmented_by(queue)
-    queue.send(TEXT, bytes(3))
+    queue.send(Opcode.TEXT, bytes(3))
     assert queue.behind_bytes == 0
     queue.send_fragment(fragmented, Opcode.TEXT, b"a")
-    queue.send(TEXT, bytes(5))
-    queue.send(TEXT, bytes(7))
+    queue.send(Opcode.TEXT, bytes(5))
+    queue.send(Opcode.TEXT, bytes(7))
     assert queue.behind_bytes == 12
     queue.send_fragment(fragmented, FIN | Opcode.CONTINUATION, b"")
     assert queue.behind_bytes == 0
-    queue.send(TEXT, bytes(9))
+    queue.send(Opcode.TEXT, bytes(9))
     assert queue.behind_bytes == 0
 
 
@@ -336,8 +397,8 @@ def test_a_thread_that_waits_to_send_in_fragments_is_told_though_the_network_sta
 # Whose turn it is. For each call: how to make it, what it returns, and the turns that it leads from and to,
 # with "!" where it calls a writer.
 TABLE: list[tuple[str, Callable[[SendQueue], object], object, str]] = [
-    ("send", lambda queue: queue.send(TEXT, b"a"), True, "IDLE>SCHEDULED!"),
-    ("send", lambda queue: queue.send(TEXT, b"a"), True, "UNOPENED SCHEDULED WRITING STOPPING"),
+    ("send", lambda queue: queue.send(Opcode.TEXT, b"a"), TAKEN, "IDLE>SCHEDULED!"),
+    ("send", lambda queue: queue.send(Opcode.TEXT, b"a"), TAKEN, "UNOPENED SCHEDULED WRITING STOPPING"),
     ("leave_note", lambda queue: queue.leave_note("ping"), True, "IDLE>SCHEDULED!"),
     ("leave_note", lambda queue: queue.leave_note("ping"), True, "UNOPENED SCHEDULED WRITING STOPPING"),
     ("refuse", lambda queue: queue.refuse(CLOSES["close"]), None, "IDLE>SCHEDULED!"),
@@ -387,7 +448,7 @@ def test_each_call_in_each_turn(
 @pytest.mark.parametrize(
     "comes",
     [
-        lambda queue: queue.send(TEXT, b"a"),
+        lambda queue: queue.send(Opcode.TEXT, b"a"),
         lambda queue: queue.leave_note("ping"),
         lambda queue: queue.refuse(CLOSES["close"]),
         lambda queue: queue.schedule(),
@@ -422,7 +483,7 @@ def test_in_a_forked_child_nothing_is_accepted_and_who_waits_is_told() -> None:
     task.wait_blocked()
     queue.after_fork(bool)
     assert task.result()
-    assert not queue.send(TEXT, b"a")
+    assert queue.send(Opcode.TEXT, b"a") == REFUSED
     queue.close(CloseFrame(1000))
 
 
@@ -437,7 +498,7 @@ def test_what_many_threads_leave_is_all_taken_in_each_one_s_order_and_no_call_is
 
     def send(number: int) -> None:
         for serial in range(count):
-            assert queue.send(TEXT, bytes([number]) + b"%d" % serial)
+            assert queue.send(Opcode.TEXT, bytes([number]) + b"%d" % serial) == TAKEN
 
     seen: list[bytes] = []
 
@@ -474,7 +535,7 @@ def is_locked(leaf: primitives.Leaf) -> bool:
 
 
 CALLS: dict[str, Callable[[SendQueue, FragmentedSend], object]] = {
-    "send": lambda queue, fragmented: queue.send(TEXT, b"a"),
+    "send": lambda queue, fragmented: queue.send(Opcode.TEXT, b"a"),
     "close": lambda queue, fragmented: queue.close(CloseFrame(1000)),
     "leave_note": lambda queue, fragmented: queue.leave_note("ping"),
     "send_fragment": lambda queue, fragmented: queue.send_fragment(fragmented, Opcode.TEXT, b"a"),

@@ -13,7 +13,7 @@ from tests.support.interrupts import Interrupted, alarms
 
 
 class Moments:
-    """Runs a handler at moments of what the loop over `each` does, in the code of these modules and nowhere else.
+    """Runs a handler at moments of what the loop over `each` does, in the code of these modules alone.
 
     Attributes:
         runs: how often the handler has run.
