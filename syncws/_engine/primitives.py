@@ -117,36 +117,6 @@ class Leaf:
             return
 
 
-class ReentrantLock:
-    """A lock whose block may call C functions that do not wait: a handler that runs after one of them, with
-    the lock held, can take it again, and must not wait for a thread that takes it before its outcome is
-    published."""
-
-    __slots__ = ("__exit__", "__weakref__", "_acquire", "renew")
-
-    renew: Callable[[], None]
-
-    if TYPE_CHECKING:  # the slot holds the method of C's lock
-
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None: ...
-
-    def __init__(self) -> None:
-        lock = threading.RLock()
-        self._acquire = lock.acquire
-        self.__exit__ = lock.__exit__  # type: ignore[method-assign]
-        self.renew = lock._at_fork_reinit  # type: ignore[attr-defined]
-        _remember(self)
-
-    def __enter__(self) -> None:
-        for _ in map(self._acquire, _ONCE):
-            return
-
-
 class Waiters:
     """The threads that wait until something becomes true."""
 
