@@ -12,21 +12,16 @@ from collections.abc import Callable, Iterator
 from .._exceptions import ConnectionClosed
 from .._protocol.frames import FIN, Buffer, CloseCode, Opcode
 from .._protocol.messages import encode_message
-from .send_queue import ACCEPTING, CUT, SendQueue
+from .send_queue import ACCEPTING, CUT, FragmentsTurn, SendQueue
 
 # How much of a message that is sent in fragments may be unsent, where `max_buffered` is not less.
 STREAM_WINDOW = 2**20
 
 
-class FragmentedSend:
-    """One call of `send` with an iterable.
+class FragmentedSend(FragmentsTurn):
+    """One call of `send` with an iterable."""
 
-    Attributes:
-        thread: the identifier of the thread that made the call.
-        begun: whether a first fragment is queued, and the last is not.
-    """
-
-    __slots__ = ("_closed_error", "_fail", "_queue", "_window", "begun", "thread")
+    __slots__ = ("_closed_error", "_fail", "_queue", "_window")
 
     def __init__(
         self,
@@ -37,8 +32,7 @@ class FragmentedSend:
     ) -> None:
         """`closed_error` makes the exception for a connection that is closing; `fail` fails the
         connection."""
-        self.thread = threading.get_ident()
-        self.begun = False
+        super().__init__(threading.get_ident())
         self._queue = queue
         self._window = STREAM_WINDOW if max_buffered is None else max(1, min(STREAM_WINDOW, max_buffered))
         self._closed_error = closed_error
@@ -80,8 +74,7 @@ class FragmentedSend:
     def _wait_turn(self) -> bool:
         """Wait until no other call sends in fragments; False when the connection is closing."""
         queue = self._queue
-        owner = queue.fragmented
-        if owner is not None and owner.thread == self.thread:
+        if queue.fragmented.thread == self.thread:
             raise RuntimeError("send() of an iterable from inside one, on the same connection (RFC 6455 5.4)")
         queue.wake()
         queue.waiters.wait_until(lambda: queue.begin_fragments(self) or queue.phase != ACCEPTING)
@@ -117,4 +110,4 @@ class FragmentedSend:
         """Whether no more than `room` bytes are unsent. Messages that wait for the end of this one do not
         count: it would wait for itself. They are read last, or one that comes in between would count after
         all."""
-        return self._queue.unsent - self._queue.behind_bytes <= room
+        return self._queue.unsent - self.behind_bytes <= room

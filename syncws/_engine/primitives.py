@@ -155,8 +155,8 @@ class Waiters:
             finally:
                 # A thread that was not notified takes its name off; else each time-out would leave one.
                 with leaf:
-                    if sleeper in self._sleeping:
-                        del self._sleeping[sleeper]
+                    self._sleeping[sleeper] = None  # now it is there in any case
+                    del self._sleeping[sleeper]
             result = predicate()
             if result:
                 return result
@@ -165,15 +165,17 @@ class Waiters:
         """Let all who wait look again. What they look at must have changed before this call."""
         if _LOOKS_IN_ORDER and not self._sleeping:
             return
-        nobody: dict[threading.Lock, None] = {}
+        sleeping: dict[threading.Lock, None] = {}
+        nobody = sleeping
         woken: list[threading.Lock] = []
         # Made before the `try`, so that its `finally` is one step: an exception of a handler forgets nobody.
         releases = map(_release, woken)
         try:
             with self._leaf:
-                woken += self._sleeping
+                sleeping = self._sleeping
                 self._sleeping = nobody
         finally:
+            woken += sleeping
             collections.deque(releases, 0)
 
     def renew(self) -> None:

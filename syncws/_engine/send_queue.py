@@ -22,6 +22,9 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
 Whoever changes it to FINISHED, and nobody else, tells the others.
 
+The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
+run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
+
 What is accepted:
 
     ACCEPTING   all
@@ -37,21 +40,42 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
 from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Leaf, Waiters
 
-if TYPE_CHECKING:
-    from .fragmented_send import FragmentedSend
-
 UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
 ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
 
 # What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
 REFUSED, COUNTED, TAKEN = range(3)
+
+
+_NOTHING = ()
+
+# What `max_buffered` is where it is not given.
+_ENDLESS = 2**62
+
+
+class FragmentsTurn:
+    """The turn at sending a message in fragments, and what waits for its end.
+
+    Attributes:
+        thread: the identifier of the thread that has it.
+        begun: whether a first fragment is queued, and the last is not.
+        behind: how many messages wait for the last.
+        behind_bytes: their bytes.
+    """
+
+    __slots__ = ("begun", "behind", "behind_bytes", "thread")
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.begun = False
+        self.behind = 0
+        self.behind_bytes = 0
 
 
 class SendQueue:
@@ -65,7 +89,7 @@ class SendQueue:
         sent: bytes handed to the network so far; only the writer changes it.
         close_called: whether the application has closed. Its Close is queued then, unless the reader had a
             reason of its own for one.
-        fragmented: the message that is going out in fragments, or about to.
+        fragmented: who has the turn at sending in fragments; `nobody`, or a call.
         waiters: who waits for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
     """
@@ -77,11 +101,11 @@ class SendQueue:
         self.refused = 0
         self.sent = 0
         self.close_called = False
-        self.fragmented: FragmentedSend | None = None
+        self.nobody = FragmentsTurn(0)
+        self.fragmented = self.nobody
         self.waiters = Waiters()
         self.wake: Callable[[], object] = bool
-        self._behind: int | None = None  # bytes of the messages that wait for its end; None: there is none
-        self._max_buffered = max_buffered
+        self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
         self._leaf = Leaf()
         self._notes: list[object] = []
         self._mixed = False  # whether there are other notes than messages
@@ -106,47 +130,37 @@ class SendQueue:
         sent = self.sent
         return self.taken - sent
 
-    @property
-    def behind_bytes(self) -> int:
-        """Bytes of the messages that wait for the end of the one that goes out in fragments."""
-        return self._behind or 0
-
     def send(self, opcode: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> int:
         """Queue a whole message: TAKEN, or, since the connection is closing, REFUSED or COUNTED.
 
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         size = len(payload)
-        note = [(FIN | opcode, payload)]
-        limit = self._max_buffered
-        result = REFUSED
-        full = wake = False
+        notes = _NOTHING, [(FIN | opcode, payload)]
+        accepted = fits = taken = counted = wake = False
         try:
             with self._leaf:
-                if not accept or self.phase != ACCEPTING:
-                    if count_refused and self.phase != SEALED:
-                        self.refused += size
-                        result = COUNTED
-                elif limit is not None and self.taken - self.sent + size > limit:
-                    full = True
-                else:
-                    self.taken += size
-                    self._notes += note
-                    result = TAKEN
-                    if self.fragmented is not None and self.fragmented.begun:
-                        self._behind = size if self._behind is None else self._behind + size
-                    if self.turn == IDLE:
-                        self.turn = SCHEDULED
-                        wake = True
+                accepted = accept & (self.phase == ACCEPTING)
+                fits = self.taken - self.sent + size <= self._max_buffered
+                taken = accepted & fits
+                counted = count_refused & (not accepted) & (self.phase != SEALED)
+                self._notes += notes[taken]
+                self.taken += size * taken
+                self.refused += size * counted
+                fragmented = self.fragmented
+                fragmented.behind += taken & fragmented.begun
+                fragmented.behind_bytes += size * (taken & fragmented.begun)
+                wake = taken & (self.turn == IDLE)
+                self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
-        if full:
+        if accepted and not fits:
             raise BufferFull(
                 f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
-                f"and max_buffered={limit}"
+                f"and max_buffered={self._max_buffered}"
             )
-        return result
+        return TAKEN if taken else COUNTED if counted else REFUSED
 
     def seal(self) -> int:
         """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
@@ -156,16 +170,15 @@ class SendQueue:
 
     def leave_note(self, note: object, always: bool = False) -> bool:
         """Leave a ping for the writer; False when the connection is closing. `always`: also then."""
-        notes = [note]
+        notes = _NOTHING, [note]
         taken = wake = False
         try:
             with self._leaf:
-                if always or self.phase == ACCEPTING:
-                    self._notes += notes
-                    self._mixed = taken = True
-                    if self.turn == IDLE:
-                        self.turn = SCHEDULED
-                        wake = True
+                taken = always | (self.phase == ACCEPTING)
+                self._notes += notes[taken]
+                self._mixed |= taken
+                wake = taken & (self.turn == IDLE)
+                self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
@@ -180,22 +193,17 @@ class SendQueue:
         finish it while it waits for its own close().
         """
         caller = threading.get_ident()
-        finish = [CloseNote(close, finish=True)]
-        cut = [CloseNote(close)]
+        notes = _NOTHING, [CloseNote(close)], [CloseNote(close, finish=True)]
         try:
             with self._leaf:
                 fragmented = self.fragmented
-                finishes = fragmented is not None and self._behind is not None and fragmented.thread != caller
-                if self.close_called:
-                    pass
-                elif self.phase == ACCEPTING and finishes:
-                    self.phase = FINISHING
-                    self._notes += finish
-                    self._mixed = True
-                elif self.phase == ACCEPTING or self.phase == CUT:
-                    self.phase = REFUSING
-                    self._notes += cut
-                    self._mixed = True
+                phase = self.phase
+                others_wait = (fragmented.behind > 0) & (fragmented.thread != caller)
+                queues = (not self.close_called) & ((phase == ACCEPTING) | (phase == CUT))
+                finishes = queues & (phase == ACCEPTING) & others_wait
+                self._notes += notes[queues + finishes]
+                self._mixed |= queues
+                self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
                 self.close_called = True
             self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
@@ -203,46 +211,46 @@ class SendQueue:
 
     # The thread that sends a message in fragments.
 
-    def begin_fragments(self, fragmented: FragmentedSend) -> bool:
+    def begin_fragments(self, fragmented: FragmentsTurn) -> bool:
         """Give the turn at fragments to a call, if nobody has it; False otherwise."""
+        turns = [fragmented, fragmented]
         with self._leaf:
-            if self.fragmented is None and self.phase == ACCEPTING:
-                self.fragmented = fragmented
+            turns[0] = self.fragmented
+            self.fragmented = turns[(self.fragmented is self.nobody) & (self.phase == ACCEPTING)]
         return self.fragmented is fragmented
 
-    def send_fragment(self, fragmented: FragmentedSend, head_byte: int, payload: bytes) -> bool:
+    def send_fragment(self, fragmented: FragmentsTurn, head_byte: int, payload: bytes) -> bool:
         """Queue a fragment; False when none is taken any more."""
         size = len(payload)
-        note = [FragmentNote((head_byte, payload))]
-        final = bool(head_byte & FIN)
+        notes = _NOTHING, [FragmentNote((head_byte, payload))]
+        ends = bool(head_byte & FIN)
         taken = wake = False
         try:
             with self._leaf:
-                if self.phase < CUT and self.fragmented is fragmented:
-                    self.taken += size
-                    self._notes += note
-                    self._mixed = taken = True
-                    fragmented.begun = not final
-                    if final:
-                        self._behind = None
-                        if self.phase == FINISHING:
-                            self.phase = REFUSING
-                    if self.turn == IDLE:
-                        self.turn = SCHEDULED
-                        wake = True
+                taken = (self.phase < CUT) & (self.fragmented is fragmented)
+                self._notes += notes[taken]
+                self._mixed |= taken
+                self.taken += size * taken
+                fragmented.begun = taken & (not ends) | (not taken) & fragmented.begun
+                fragmented.behind *= fragmented.begun
+                fragmented.behind_bytes *= fragmented.begun
+                self.phase += (taken & ends & (self.phase == FINISHING)) * (REFUSING - FINISHING)
+                wake = taken & (self.turn == IDLE)
+                self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
         return taken
 
-    def end_fragments(self, fragmented: FragmentedSend) -> None:
+    def end_fragments(self, fragmented: FragmentsTurn) -> None:
         """Give the turn at fragments back. Nothing may follow a message that is not whole but a Close."""
+        turns = [self.nobody, self.nobody]
         try:
             with self._leaf:
-                if self.fragmented is fragmented:
-                    if fragmented.begun and self.phase < REFUSING:
-                        self.phase = REFUSING
-                    self.fragmented = None
+                turns[0] = self.fragmented
+                mine = self.fragmented is fragmented
+                self.fragmented = turns[mine]
+                self.phase += (mine & fragmented.begun & (self.phase < REFUSING)) * (REFUSING - self.phase)
             self.waiters.notify()  # the next call's turn
         finally:
             self.wake()
@@ -254,7 +262,7 @@ class SendQueue:
         follow its beginning but our Close."""
         cut = [CutNote()]
         with self._leaf:
-            if self.fragmented is not None and self.fragmented.begun and self.phase < CUT:
+            if self.fragmented.begun and self.phase < CUT:
                 self.phase = CUT
                 self._notes += cut
                 self._mixed = True

@@ -459,7 +459,8 @@ def test_all_is_whole_after_it_was_renewed() -> None:
 
 
 def in_child_of_handler(wait: Callable[[], object], end: Callable[[], None]) -> None:
-    """`wait` is interrupted by a handler that forks; in the child `end` makes it come back, in the parent too."""
+    """`wait` is interrupted by a handler that forks; in the child `end` makes it come back, in the parent
+    too."""
     children: list[int] = []
     parent = os.getpid()
 

@@ -358,15 +358,15 @@ def test_bytes_that_wait_behind_are_told_until_the_end_of_the_message() -> None:
     queue, _ = opened()
     fragmented = fragmented_by(queue)
     queue.send(Opcode.TEXT, bytes(3))
-    assert queue.behind_bytes == 0
+    assert fragmented.behind_bytes == 0
     queue.send_fragment(fragmented, Opcode.TEXT, b"a")
     queue.send(Opcode.TEXT, bytes(5))
     queue.send(Opcode.TEXT, bytes(7))
-    assert queue.behind_bytes == 12
+    assert fragmented.behind_bytes == 12
     queue.send_fragment(fragmented, FIN | Opcode.CONTINUATION, b"")
-    assert queue.behind_bytes == 0
+    assert fragmented.behind_bytes == 0
     queue.send(Opcode.TEXT, bytes(9))
-    assert queue.behind_bytes == 0
+    assert fragmented.behind_bytes == 0
 
 
 @pytest.mark.parametrize(
