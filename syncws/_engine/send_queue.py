@@ -137,30 +137,37 @@ class SendQueue:
         """
         size = len(payload)
         notes = _NOTHING, [(FIN | opcode, payload)]
-        accepted = fits = taken = counted = wake = False
+        accepted = fits = taken = wake = False
         try:
             with self._leaf:
                 accepted = accept & (self.phase == ACCEPTING)
                 fits = self.taken - self.sent + size <= self._max_buffered
                 taken = accepted & fits
-                counted = count_refused & (not accepted) & (self.phase != SEALED)
-                self._notes += notes[taken]
                 self.taken += size * taken
-                self.refused += size * counted
+                self._notes += notes[taken]
                 fragmented = self.fragmented
-                fragmented.behind += taken & fragmented.begun
-                fragmented.behind_bytes += size * (taken & fragmented.begun)
+                waits = taken & fragmented.begun
+                fragmented.behind += waits
+                fragmented.behind_bytes += size * waits
                 wake = taken & (self.turn == IDLE)
                 self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
-        if accepted and not fits:
+        if taken:
+            return TAKEN
+        if accepted:
             raise BufferFull(
                 f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
                 f"and max_buffered={self._max_buffered}"
             )
-        return TAKEN if taken else COUNTED if counted else REFUSED
+        return self._count(size) if count_refused else REFUSED
+
+    def _count(self, size: int) -> int:
+        with self._leaf:
+            counts = self.phase != SEALED
+            self.refused += size * counts
+        return COUNTED if counts else REFUSED
 
     def seal(self) -> int:
         """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
