@@ -122,11 +122,11 @@ class Writer:
             return
         assert stream is not None  # else the turn is not given
         try:
-            while queue.turn == WRITING and self.close_sent_at is None:
-                if self._send_all(stream):
-                    if self._pool.has_waiting and queue.yield_turn():
-                        return
-                elif queue.rest():
+            while queue.turn == WRITING:
+                did = self._send_all(stream)
+                if self.close_sent_at is not None:
+                    break
+                if self._pool.has_waiting and queue.yield_turn() if did else queue.rest():
                     return
         except ForkedError:
             raise
