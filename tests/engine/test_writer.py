@@ -166,7 +166,14 @@ def test_compressed_messages_are_counted_as_they_were_given() -> None:
 
 
 def test_nothing_is_sent_twice_where_the_network_takes_a_part_of_it() -> None:
-    script = [1, BlockingIOError(), 3, InterruptedError(), 0, 2]
+    script: list[int | BaseException | Callable[[], None]] = [
+        1,
+        BlockingIOError(),
+        3,
+        InterruptedError(),
+        0,
+        2,
+    ]
     with Link(None, *script) as link:
         link.queue.send(TEXT, b"message")
         run(link)
