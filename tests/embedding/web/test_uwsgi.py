@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from syncws._engine.uwsgi import check_threads
 
+from syncws._engine.uwsgi import check_threads
 from tests.embedding.web.serving import Program, Traffic, Upstream, ask, check_delivery, needs
 
 UWSGI = shutil.which("uwsgi", path=os.path.dirname(sys.executable))
