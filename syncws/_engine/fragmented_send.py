@@ -12,21 +12,16 @@ from collections.abc import Callable, Iterator
 from .._exceptions import ConnectionClosed
 from .._protocol.frames import FIN, Buffer, CloseCode, Opcode
 from .._protocol.messages import encode_message
-from .send_queue import ACCEPTING, FINISHED, REFUSING, SendQueue
+from .send_queue import ACCEPTING, CUT, FragmentsTurn, SendQueue
 
 # How much of a message that is sent in fragments may be unsent, where `max_buffered` is not less.
 STREAM_WINDOW = 2**20
 
 
-class FragmentedSend:
-    """One call of `send` with an iterable.
+class FragmentedSend(FragmentsTurn):
+    """One call of `send` with an iterable."""
 
-    Attributes:
-        thread: the identifier of the thread that made the call.
-        begun: whether a first fragment is queued, and the last is not.
-    """
-
-    __slots__ = ("_closed_error", "_fail", "_queue", "_window", "begun", "thread")
+    __slots__ = ("_closed_error", "_fail", "_queue", "_window")
 
     def __init__(
         self,
@@ -35,9 +30,9 @@ class FragmentedSend:
         closed_error: Callable[[], ConnectionClosed],
         fail: Callable[[BaseException, int], None],
     ) -> None:
-        """`closed_error` makes the exception for a connection that is closing; `fail` fails the connection."""
-        self.thread = threading.get_ident()
-        self.begun = False
+        """`closed_error` makes the exception for a connection that is closing; `fail` fails the
+        connection."""
+        super().__init__(threading.get_ident())
         self._queue = queue
         self._window = STREAM_WINDOW if max_buffered is None else max(1, min(STREAM_WINDOW, max_buffered))
         self._closed_error = closed_error
@@ -51,57 +46,68 @@ class FragmentedSend:
         else:
             raise ValueError("data is an iterable without a chunk: nothing to send")
         try:
-            self._wait_turn()
-            self._send_chunks(opcode, payload, chunks)
+            is_sent = self._wait_turn() and self._send_chunks(opcode, payload, chunks)
+        except BaseException as error:
+            # Each step twice where a handler's exception cuts it off: else the connection would stay as it is
+            # for ever, or the next call would wait for this one.
+            try:
+                self._fail_unfinished(error)
+            except BaseException:
+                self._fail_unfinished(error)
+                raise
+            raise
         finally:
             try:
                 self._queue.end_fragments(self)
-            except BaseException:  # a handler's; but the next call must not wait for this one for ever
+            except BaseException:
                 self._queue.end_fragments(self)
                 raise
+        if not is_sent:
+            raise self._closed_error()
 
-    def _wait_turn(self) -> None:
+    def _fail_unfinished(self, error: BaseException) -> None:
+        """Fail the connection for a message that has begun and cannot be ended: nothing may follow it. Where
+        a Close cuts it off all the same, that stands."""
+        if self.begun and self._queue.phase < CUT:
+            self._fail(error, CloseCode.INTERNAL_ERROR)
+
+    def _wait_turn(self) -> bool:
+        """Wait until no other call sends in fragments; False when the connection is closing."""
         queue = self._queue
-        owner = queue.fragmented
-        if owner is not None and owner.thread == self.thread:
+        if queue.fragmented.thread == self.thread:
             raise RuntimeError("send() of an iterable from inside one, on the same connection (RFC 6455 5.4)")
         queue.wake()
         queue.waiters.wait_until(lambda: queue.begin_fragments(self) or queue.phase != ACCEPTING)
-        if queue.fragmented is not self:
-            raise self._closed_error()
+        return queue.fragmented is self
 
-    def _send_chunks(self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer]) -> None:
-        try:
-            self._send(opcode, payload)
-            for chunk in chunks:
-                kind, payload = encode_message(chunk)
-                if kind != opcode:
-                    raise TypeError("data: the iterable mixes str and bytes-like chunks")
-                self._send(Opcode.CONTINUATION, payload)
-            # The end is a fragment of its own, so that no chunk has to wait for the next one.
-            self._send(FIN | Opcode.CONTINUATION, b"")
-        except ConnectionClosed:
-            raise
-        except BaseException as error:
-            if self.begun:  # it cannot be ended, and nothing may follow its beginning
-                self._fail(error, CloseCode.INTERNAL_ERROR)
-            raise
+    def _send_chunks(self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer]) -> bool:
+        """False when the connection takes no more of it."""
+        if not self._send(opcode, payload):
+            return False
+        for chunk in chunks:
+            kind, payload = encode_message(chunk)
+            if kind != opcode:
+                raise TypeError("data: the iterable mixes str and bytes-like chunks")
+            if not self._send(Opcode.CONTINUATION, payload):
+                return False
+        # The end is a fragment of its own, so that no chunk has to wait for the next one.
+        return self._send(FIN | Opcode.CONTINUATION, b"")
 
-    def _send(self, head_byte: int, payload: bytes) -> None:
+    def _send(self, head_byte: int, payload: bytes) -> bool:
         queue = self._queue
         for start in range(0, len(payload) or 1, self._window):
             piece = payload[start : start + self._window]
-            # Messages that wait for the end of this one do not count: it would wait for itself.
-            fits = self._window - len(piece)
-            if queue.unsent - queue.behind_bytes > fits:
+            room = self._window - len(piece)
+            if not self._fits(room):
                 queue.wake()
-                queue.waiters.wait_until(
-                    lambda fits=fits: (  # type: ignore[misc]
-                        queue.unsent - queue.behind_bytes <= fits
-                        or queue.turn == FINISHED
-                        or queue.phase == REFUSING
-                    )
-                )
+                queue.waiters.wait_until(lambda room=room: self._fits(room) or queue.phase >= CUT)  # type: ignore[misc]
             if not queue.send_fragment(self, head_byte, piece):
-                raise self._closed_error()
+                return False
             head_byte = Opcode.CONTINUATION
+        return True
+
+    def _fits(self, room: int) -> bool:
+        """Whether no more than `room` bytes are unsent. Messages that wait for the end of this one do not
+        count: it would wait for itself. They are read last, or one that comes in between would count after
+        all."""
+        return self._queue.unsent - self.behind_bytes <= room

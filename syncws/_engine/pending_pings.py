@@ -1,7 +1,8 @@
-"""The pings that the application sends itself, and the threads that wait for their pongs (RFC 6455 5.5.2, 5.5.3).
+"""The pings that the application sends itself, and the threads that wait for their pongs (RFC 6455 5.5.2,
+5.5.3).
 
-Owns: what is awaited. Runs on: `start` and `wait` on any thread, `sent` on the one that has the writer's turn,
-`pong_received` and `end` on the reader thread. Must not import: sockets, the protocol.
+Owns: what is awaited. Runs on: `start` and `wait` on any thread, `sent` on the one that has the writer's
+turn, `pong_received` and `end` on the reader thread. Must not import: sockets, the protocol.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Locks, waits and wake-ups that stay right whatever a signal handler, a finalizer, a fork or a greenlet does.
+"""Locks, waits and wake-ups that stay right whatever a signal handler, a finalizer, a fork or a greenlet
+does.
 
 Owns: every primitive of the package, and what a fork must renew. Runs on: any thread. Must not import:
 anything of the package.
@@ -11,20 +12,21 @@ may do the same; up to CPython 3.11 it runs when a container is made, later wher
 
 Why it is right.
 
-1. A lock is a *leaf*. Inside it there are only operators, assignments and branches on built-in types: no call,
-   no loop, no `raise`, no container display, no property. So no handler and no finalizer runs on a thread that
-   holds one, no two are held together, and nobody can wait for a lock whose holder waits for them. A test
-   reads the source for this rule, another one traces it.
+1. A lock is a *leaf*. Inside it there are only operators, assignments and branches on built-in types: no
+   call, no loop, no `raise`, no container display, no property. So no handler and no finalizer runs on a
+   thread that holds one, no two are held together, and nobody can wait for a lock whose holder waits for
+   them. A test reads the source for this rule, another one traces it.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
    before the release. ``with lock:`` over a bare lock is no such form: CPython 3.14 looks for signals between
    ``__enter__`` and the block, and leaves the lock locked when a handler raises there. `Leaf.__enter__`
-   acquires inside ``for _ in map(acquire, ONCE): return``, where the interpreter looks for nothing between the
-   end of the acquire and the block; its ``__exit__`` is the lock's own C method.
-3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is one
-   call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and each wait
-   makes up for one that a handler cut off.
-4. Nothing is held while a thread waits. A waiter enters its name first, looks at the condition then, and sleeps
-   last; who changes something changes it first and looks for names then. So one of the two sees the other.
+   acquires inside ``for _ in map(acquire, ONCE): return``, where the interpreter looks for nothing between
+   the end of the acquire and the block; its ``__exit__`` is the lock's own C method.
+3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is
+   one call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and
+   each wait makes up for one that a handler cut off.
+4. Nothing is held while a thread waits. A waiter enters its name first, looks at the condition then, and
+   sleeps last; who changes something changes it first and looks for names then. So one of the two sees the
+   other.
 
 What was tried and rejected: reentrant locks (they cure re-entry, but a handler that waits for another thread
 while its own holds the lock still waits for ever), `threading.Condition` (an exception inside its wait leaves
@@ -37,6 +39,8 @@ handler should only set a flag.
 
 from __future__ import annotations
 
+import collections
+import operator
 import queue
 import sys
 import threading
@@ -49,6 +53,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 T = TypeVar("T")
 
 _ONCE = (True,)
+_release = operator.methodcaller("release")
 
 # On Windows no wait for a lock can be interrupted by Ctrl-C before CPython 3.14 (python/cpython#125541).
 _LONGEST_WAIT = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) else threading.TIMEOUT_MAX
@@ -59,8 +64,12 @@ class _Renewable(Protocol):
         """In a forked child: forget the parent's threads."""
 
 
-# Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every build,
-# and a finalizer, which discards, may interrupt a thread that held one.
+# Without the interpreter's lock a processor may look at one thing before others see what it stored in
+# another: there "change first, look for names then" needs a leaf around the look as well.
+_LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+# Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
+# build, and a finalizer, which discards, may interrupt a thread that held one.
 _renewables: set[weakref.ref[Any]] = set()
 
 # The threads of ours that must never wait for a connection: readers, writers, look-ups.
@@ -98,36 +107,6 @@ class Leaf:
 
     def __init__(self) -> None:
         lock = threading.Lock()
-        self._acquire = lock.acquire
-        self.__exit__ = lock.__exit__  # type: ignore[method-assign]
-        self.renew = lock._at_fork_reinit  # type: ignore[attr-defined]
-        _remember(self)
-
-    def __enter__(self) -> None:
-        for _ in map(self._acquire, _ONCE):
-            return
-
-
-class ReentrantLock:
-    """A lock whose block may call C functions that do not wait: a handler that runs after one of them, with
-    the lock held, can take it again, and must not wait for a thread that takes it before its outcome is
-    published."""
-
-    __slots__ = ("__exit__", "__weakref__", "_acquire", "renew")
-
-    renew: Callable[[], None]
-
-    if TYPE_CHECKING:  # the slot holds the method of C's lock
-
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None: ...
-
-    def __init__(self) -> None:
-        lock = threading.RLock()
         self._acquire = lock.acquire
         self.__exit__ = lock.__exit__  # type: ignore[method-assign]
         self.renew = lock._at_fork_reinit  # type: ignore[attr-defined]
@@ -176,22 +155,28 @@ class Waiters:
             finally:
                 # A thread that was not notified takes its name off; else each time-out would leave one.
                 with leaf:
-                    if sleeper in self._sleeping:
-                        del self._sleeping[sleeper]
+                    self._sleeping[sleeper] = None  # now it is there in any case
+                    del self._sleeping[sleeper]
             result = predicate()
             if result:
                 return result
 
     def notify(self) -> None:
         """Let all who wait look again. What they look at must have changed before this call."""
-        if not self._sleeping:
+        if _LOOKS_IN_ORDER and not self._sleeping:
             return
-        nobody: dict[threading.Lock, None] = {}
-        with self._leaf:
-            sleeping = self._sleeping
-            self._sleeping = nobody
-        for sleeper in sleeping:
-            sleeper.release()
+        sleeping: dict[threading.Lock, None] = {}
+        nobody = sleeping
+        woken: list[threading.Lock] = []
+        # Made before the `try`, so that its `finally` is one step: an exception of a handler forgets nobody.
+        releases = map(_release, woken)
+        try:
+            with self._leaf:
+                sleeping = self._sleeping
+                self._sleeping = nobody
+        finally:
+            woken += sleeping
+            collections.deque(releases, 0)
 
     def renew(self) -> None:
         """In a forked child: a wait that a signal handler forked out of looks again."""
@@ -207,11 +192,51 @@ class Mailbox(Protocol):
     def qsize(self) -> int: ...
 
 
+class _PythonMailbox:
+    """A mailbox where C has none that works. `put` takes no lock, so that it can come in the middle of
+    another."""
+
+    def __init__(self) -> None:
+        self._items: collections.deque[Any] = collections.deque()
+        self._token = threading.Lock()  # free while a thread that waits should look
+        self._token.acquire()
+
+    def put(self, item: Any) -> None:
+        self._items.append(item)
+        self._offer()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                if self._items:
+                    return self._items.popleft()
+                left = _LONGEST_WAIT if until is None else until - time.monotonic()
+                if left <= 0 or not block:
+                    raise queue.Empty
+                self._token.acquire(timeout=min(left, _LONGEST_WAIT))
+            except IndexError:
+                continue  # another thread was quicker
+            finally:
+                if self._items:  # two items may have come with one token, and an exception may take one along
+                    self._offer()
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+    def _offer(self) -> None:
+        try:
+            self._token.release()
+        except RuntimeError:
+            pass  # it is free already
+
+
 def make_mailbox() -> Mailbox:
     """A mailbox that works for threads, and for greenlets in a program that gevent or eventlet patched."""
-    if is_patched() and getattr(queue.SimpleQueue, "__module__", "") == "_queue":
-        return queue.Queue()  # eventlet leaves C's SimpleQueue, in which all its greenlets would stand still
-    return queue.SimpleQueue()
+    # gevent brings one of its own. eventlet leaves C's, in which all its greenlets would stand still. PyPy
+    # has one in Python, in which a finalizer that puts while its thread puts waits for itself.
+    is_in_c = queue.SimpleQueue.__module__ == "_queue"
+    return queue.SimpleQueue() if is_in_c != is_patched() else _PythonMailbox()
 
 
 def is_patched() -> bool:
@@ -226,13 +251,9 @@ class Flag:
 
     def __init__(self) -> None:
         self._set = False
-        self.renew()
-        _remember(self)
-
-    def renew(self) -> None:
-        """In a forked child: a mailbox of its own."""
         self._mailbox = make_mailbox()
         self._put = self._mailbox.put
+        _remember(self)
 
     def set(self) -> None:
         """Let all who wait go on."""
@@ -255,8 +276,18 @@ class Flag:
                 self._mailbox.get(timeout=min(left, _LONGEST_WAIT))
             except queue.Empty:
                 continue
-        self._put(None)  # for the next that waits
+            finally:
+                if self._set:
+                    self._put(None)  # for the next thread that waits
         return True
+
+    def renew(self) -> None:
+        """In a forked child: a mailbox of its own; a wait that a signal handler forked out of goes on in
+        it."""
+        left_behind = self._put
+        self._mailbox = make_mailbox()
+        self._put = self._mailbox.put
+        left_behind(None)
 
 
 class own_thread:  # noqa: N801 - reads as a statement
@@ -270,12 +301,12 @@ class own_thread:  # noqa: N801 - reads as a statement
 
 
 def is_own_thread() -> bool:
-    """Whether the caller is a reader, a writer or a look-up of ours: a finalizer of the program's may run there,
-    and a wait for a connection could be a wait for itself."""
+    """Whether the caller is a reader, a writer or a look-up of ours: a finalizer of the program's may run
+    there, and a wait for a connection could be a wait for itself."""
     return threading.get_ident() in _own_threads
 
 
 def block_forever() -> None:
-    """Wait for good. gevent takes the greenlets along into a forked child, and prints a traceback when one that
-    was started before the fork ends there."""
+    """Wait for good. gevent takes the greenlets along into a forked child, and prints a traceback when one
+    that was started before the fork ends there."""
     threading.Event().wait()

@@ -1,7 +1,8 @@
 """What callers leave for the writer: messages, pings and the Close, and the count of their bytes.
 
-Owns: the notes that the writer has not taken yet, whose turn it is to write, and `bufferedAmount`. Runs on: any
-thread; the methods under *the writer's turn* on the thread that has it. Must not import: sockets, the reading side.
+Owns: the notes that the writer has not taken yet, whose turn it is to write, and `bufferedAmount`. Runs on:
+any thread; the methods under *the writer's turn* on the thread that has it. Must not import: sockets, the
+reading side.
 
 A caller changes what must be true before its call returns, and leaves its note, in one leaf; `finally`, it
 schedules the writer by one call of a C function. So a signal handler finds all done or nothing, and its
@@ -10,36 +11,71 @@ handler may wait here between the leaf and the scheduling of the call that it in
 
 The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
-    UNOPENED  -> IDLE        `open`: there is a stream to write to
-    IDLE      -> SCHEDULED   a note was left: a writer thread is called
+    UNOPENED  -> SCHEDULED       `open`: there is a stream to write to
+    IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread is called
     IDLE, SCHEDULED -> WRITING   `take_turn`
-    WRITING   -> IDLE        `rest`: nothing is left; WRITING -> SCHEDULED: other connections wait for a thread
-    any       -> FINISHED    `finish`: nothing more will be sent
+    WRITING   -> IDLE            `rest`: nothing is left to do
+    WRITING   -> SCHEDULED       `yield_turn`: other connections wait for a thread
+    WRITING   -> STOPPING        `stop`: the thread that writes is to end
+    any other -> FINISHED        `stop`
+    WRITING, STOPPING -> FINISHED    `finish`: nothing more will be sent, and no thread is in the stream
 
-What is accepted: all while ACCEPTING; while FINISHING, which `close` begins where messages wait behind one that
-goes out in fragments, the fragments that finish it; nothing once REFUSING. While REFUSING the callback API counts
-what it drops, as browsers do; once SEALED nothing is counted either, so that what was counted can be told.
+Whoever changes it to FINISHED, and nobody else, tells the others.
+
+The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
+run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
+
+What is accepted:
+
+    ACCEPTING   all
+    FINISHING   the fragments that finish a message: `close` was called, and other messages wait behind it
+    CUT         nothing: the server's Close, or a fault, came in the middle of a message in fragments
+    REFUSING    nothing, and a Close is queued, or no writer is there any more
+    SEALED      nothing, nor is what the callback API drops counted any more, so that the count can be told
+
+The phase only ever rises.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
-from .outbox import CloseNote, FragmentNote
+from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Leaf, Waiters
 
-if TYPE_CHECKING:
-    from .fragmented_send import FragmentedSend
-
-UNOPENED, IDLE, SCHEDULED, WRITING, FINISHED = range(5)
-ACCEPTING, FINISHING, REFUSING, SEALED = range(4)
+UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
+ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
 
 # What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
 REFUSED, COUNTED, TAKEN = range(3)
+
+
+_NOTHING = ()
+
+# What `max_buffered` is where it is not given.
+_ENDLESS = 2**62
+
+
+class FragmentsTurn:
+    """The turn at sending a message in fragments, and what waits for its end.
+
+    Attributes:
+        thread: the identifier of the thread that has it.
+        begun: whether a first fragment is queued, and the last is not.
+        behind: how many messages wait for the last.
+        behind_bytes: their bytes.
+    """
+
+    __slots__ = ("begun", "behind", "behind_bytes", "thread")
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.begun = False
+        self.behind = 0
+        self.behind_bytes = 0
 
 
 class SendQueue:
@@ -48,12 +84,12 @@ class SendQueue:
     Attributes:
         turn: whose turn it is to write; see the head of the module.
         phase: what is accepted.
-        queued: bytes of application data given to `send` so far, also those that were refused and counted.
-        refused: of these, those that were refused: they count in `bufferedAmount`, and were never taken.
+        taken: bytes of application data that `send` took so far.
+        refused: bytes that were refused and count in `bufferedAmount` all the same.
         sent: bytes handed to the network so far; only the writer changes it.
-        close_called: whether the application has closed; its Close is in the notes then.
-        fragmented: the message that is going out in fragments, or about to.
-        behind_bytes: bytes that wait for its end.
+        close_called: whether the application has closed. Its Close is queued then, unless the reader had a
+            reason of its own for one.
+        fragmented: who has the turn at sending in fragments; `nobody`, or a call.
         waiters: who waits for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
     """
@@ -61,16 +97,15 @@ class SendQueue:
     def __init__(self, max_buffered: int | None) -> None:
         self.turn = UNOPENED
         self.phase = ACCEPTING
-        self.queued = 0
+        self.taken = 0
         self.refused = 0
         self.sent = 0
         self.close_called = False
-        self.fragmented: FragmentedSend | None = None
-        self.behind_bytes = 0
+        self.nobody = FragmentsTurn(0)
+        self.fragmented = self.nobody
         self.waiters = Waiters()
         self.wake: Callable[[], object] = bool
-        self._behind = 0
-        self._max_buffered = max_buffered
+        self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
         self._leaf = Leaf()
         self._notes: list[object] = []
         self._mixed = False  # whether there are other notes than messages
@@ -81,14 +116,19 @@ class SendQueue:
     @property
     def buffered(self) -> int:
         """Bytes given to `send` and not handed to the network."""
-        sent = self.sent  # read first: else what is queued and sent in between would make it negative
-        return self.queued - sent
+        sent = self.sent  # read first: else what is taken and sent in between would make it negative
+        return self.taken + self.refused - sent
+
+    @property
+    def queued(self) -> int:
+        """Bytes given to `send` so far, also those that were refused and counted."""
+        return self.taken + self.refused
 
     @property
     def unsent(self) -> int:
         """Bytes that `send` took and that are not handed to the network."""
         sent = self.sent
-        return self.queued - self.refused - sent
+        return self.taken - sent
 
     def send(self, opcode: int, payload: bytes, accept: bool = True, count_refused: bool = False) -> int:
         """Queue a whole message: TAKEN, or, since the connection is closing, REFUSED or COUNTED.
@@ -96,37 +136,38 @@ class SendQueue:
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         size = len(payload)
-        note = [(FIN | opcode, payload)]
-        limit = self._max_buffered
-        result = REFUSED
-        full = wake = False
+        notes = _NOTHING, [(FIN | opcode, payload)]
+        accepted = fits = taken = wake = False
         try:
             with self._leaf:
-                if not accept or self.phase != ACCEPTING:
-                    if count_refused and self.phase != SEALED:
-                        self.queued += size
-                        self.refused += size
-                        result = COUNTED
-                elif limit is not None and self.queued - self.sent + size > limit:
-                    full = True
-                else:
-                    self.queued += size
-                    self._notes += note
-                    result = TAKEN
-                    if self.fragmented is not None and self.fragmented.begun:
-                        self._behind += 1
-                        self.behind_bytes += size
-                    if self.turn == IDLE:
-                        self.turn = SCHEDULED
-                        wake = True
+                accepted = accept & (self.phase == ACCEPTING)
+                fits = self.taken - self.sent + size <= self._max_buffered
+                taken = accepted & fits
+                self.taken += size * taken
+                self._notes += notes[taken]
+                fragmented = self.fragmented
+                waits = taken & fragmented.begun
+                fragmented.behind += waits
+                fragmented.behind_bytes += size * waits
+                wake = taken & (self.turn == IDLE)
+                self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
-        if full:
+        if taken:
+            return TAKEN
+        if accepted:
             raise BufferFull(
-                f"{size} bytes do not fit: {self.buffered} bytes are waiting already, and max_buffered={limit}"
+                f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
+                f"and max_buffered={self._max_buffered}"
             )
-        return result
+        return self._count(size) if count_refused else REFUSED
+
+    def _count(self, size: int) -> int:
+        with self._leaf:
+            counts = self.phase != SEALED
+            self.refused += size * counts
+        return COUNTED if counts else REFUSED
 
     def seal(self) -> int:
         """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
@@ -136,42 +177,42 @@ class SendQueue:
 
     def leave_note(self, note: object, always: bool = False) -> bool:
         """Leave a ping for the writer; False when the connection is closing. `always`: also then."""
-        notes = [note]
+        notes = _NOTHING, [note]
         taken = wake = False
         try:
             with self._leaf:
-                if always or self.phase == ACCEPTING:
-                    self._notes += notes
-                    self._mixed = taken = True
-                    if self.turn == IDLE:
-                        self.turn = SCHEDULED
-                        wake = True
+                taken = always | (self.phase == ACCEPTING)
+                self._notes += notes[taken]
+                self._mixed |= taken
+                wake = taken & (self.turn == IDLE)
+                self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
         return taken
 
     def close(self, close: CloseFrame) -> None:
-        """Queue a Close frame behind all that is queued, unless there is one already; nothing is accepted after.
+        """Queue a Close frame behind all that is queued, unless there is one already; nothing is accepted
+        after.
 
         Messages of other threads that wait behind one in fragments are sent first, and that is finished
-        before them, since their senders were told that they are queued. The thread that sends it cannot finish
-        it while it waits for its own close().
+        before them, since their senders were told that they are queued. The thread that sends it cannot
+        finish it while it waits for its own close().
         """
         caller = threading.get_ident()
-        finish = [CloseNote(close, finish=True)]
-        cut = [CloseNote(close)]
+        notes = _NOTHING, [CloseNote(close)], [CloseNote(close, finish=True)]
         try:
             with self._leaf:
-                if self.phase == ACCEPTING:
-                    self.close_called = True
-                    self._mixed = True
-                    if self._behind and self.fragmented is not None and self.fragmented.thread != caller:
-                        self.phase = FINISHING
-                        self._notes += finish
-                    else:
-                        self.phase = REFUSING
-                        self._notes += cut
+                fragmented = self.fragmented
+                phase = self.phase
+                others_wait = (fragmented.behind > 0) & (fragmented.thread != caller)
+                queues = (not self.close_called) & ((phase == ACCEPTING) | (phase == CUT))
+                finishes = queues & (phase == ACCEPTING) & others_wait
+                self._notes += notes[queues + finishes]
+                self._mixed |= queues
+                self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
+                self.close_called = True
+            self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
             self.wake()
 
@@ -183,67 +224,85 @@ class SendQueue:
 
     # The thread that sends a message in fragments.
 
-    def begin_fragments(self, fragmented: FragmentedSend) -> bool:
+    def begin_fragments(self, fragmented: FragmentsTurn) -> bool:
         """Give the turn at fragments to a call, if nobody has it; False otherwise."""
+        turns = [fragmented, fragmented]
         with self._leaf:
-            if self.fragmented is None and self.phase == ACCEPTING:
-                self.fragmented = fragmented
+            turns[0] = self.fragmented
+            self.fragmented = turns[(self.fragmented is self.nobody) & (self.phase == ACCEPTING)]
         return self.fragmented is fragmented
 
-    def send_fragment(self, fragmented: FragmentedSend, head_byte: int, payload: bytes) -> bool:
+    def send_fragment(self, fragmented: FragmentsTurn, head_byte: int, payload: bytes) -> bool:
         """Queue a fragment; False when none is taken any more."""
         size = len(payload)
-        note = [FragmentNote((head_byte, payload))]
-        final = bool(head_byte & FIN)
+        notes = _NOTHING, [FragmentNote((head_byte, payload))]
+        ends = bool(head_byte & FIN)
         taken = wake = False
         try:
             with self._leaf:
-                if self.phase < REFUSING and self.fragmented is fragmented:
-                    self.queued += size
-                    self._notes += note
-                    self._mixed = taken = True
-                    fragmented.begun = not final
-                    if final:
-                        self._behind = self.behind_bytes = 0
-                        if self.phase == FINISHING:
-                            self.phase = REFUSING
-                    if self.turn == IDLE:
-                        self.turn = SCHEDULED
-                        wake = True
+                taken = (self.phase < CUT) & (self.fragmented is fragmented)
+                self._notes += notes[taken]
+                self._mixed |= taken
+                self.taken += size * taken
+                fragmented.begun = taken & (not ends) | (not taken) & fragmented.begun
+                fragmented.behind *= fragmented.begun
+                fragmented.behind_bytes *= fragmented.begun
+                self.phase += (taken & ends & (self.phase == FINISHING)) * (REFUSING - FINISHING)
+                wake = taken & (self.turn == IDLE)
+                self.turn += wake  # SCHEDULED
         finally:
             if wake:
                 self.wake()
         return taken
 
-    def end_fragments(self, fragmented: FragmentedSend) -> None:
+    def end_fragments(self, fragmented: FragmentsTurn) -> None:
         """Give the turn at fragments back. Nothing may follow a message that is not whole but a Close."""
+        turns = [self.nobody, self.nobody]
         try:
             with self._leaf:
-                if self.fragmented is fragmented:
-                    if fragmented.begun:
-                        self.phase = REFUSING
-                    self.fragmented = None
+                turns[0] = self.fragmented
+                mine = self.fragmented is fragmented
+                self.fragmented = turns[mine]
+                self.phase += (mine & fragmented.begun & (self.phase < REFUSING)) * (REFUSING - self.phase)
+            self.waiters.notify()  # the next call's turn
         finally:
             self.wake()
 
     # The reader thread.
 
-    def server_closed(self) -> None:
-        """The server's Close is here: a message in fragments is not taken further, and nothing may follow it."""
+    def cut_fragments(self) -> None:
+        """The server's Close or a fault is here: a message in fragments is not taken further, and nothing may
+        follow its beginning but our Close."""
+        cut = [CutNote()]
         with self._leaf:
-            if self.fragmented is not None and self.fragmented.begun:
-                self.phase = REFUSING
+            if self.fragmented.begun and self.phase < CUT:
+                self.phase = CUT
+                self._notes += cut
+                self._mixed = True
+        self.waiters.notify()
+        self.schedule()
 
     def refuse(self, note: CloseNote) -> None:
         """Take nothing more from the application, and queue a Close frame of the reader's."""
         notes = [note]
         with self._leaf:
-            self.phase = REFUSING
+            self.phase = REFUSING if self.phase < REFUSING else self.phase
             self._notes += notes
             self._mixed = True
-        self.wake()
+        self.waiters.notify()
+        self.schedule()
 
-    # The writer's turn.
+    def schedule(self) -> None:
+        """Have the writer look for what is to be done, also where that is no note."""
+        wake = False
+        with self._leaf:
+            if self.turn == IDLE:
+                self.turn = SCHEDULED
+                wake = True
+            elif self.turn == WRITING:
+                self._called_again = True
+        if wake:
+            self.wake()
 
     def open(self) -> None:
         """There is a stream to write to."""
@@ -252,14 +311,29 @@ class SendQueue:
                 self.turn = SCHEDULED
         self.wake()
 
+    def stop(self) -> bool:
+        """Nothing more is to be sent. True when nobody writes, and the turn is FINISHED by this call; else
+        the thread that writes is about to `finish`, or it is over already."""
+        mine = False
+        with self._leaf:
+            self.phase = REFUSING if self.phase < REFUSING else self.phase
+            if self.turn == WRITING:
+                self.turn = STOPPING
+            elif self.turn != STOPPING and self.turn != FINISHED:
+                self.turn = FINISHED
+                mine = True
+        return mine
+
+    # The writer's turn.
+
     def take_turn(self) -> bool:
-        """Begin to write; False while another thread does, and before `open` and after `finish`."""
+        """Begin to write; False while another thread does, before `open` and at the end."""
         mine = False
         with self._leaf:
             if self.turn == IDLE or self.turn == SCHEDULED:
                 self.turn = WRITING
                 mine = True
-            else:
+            elif self.turn == WRITING:
                 self._called_again = True
         return mine
 
@@ -274,38 +348,38 @@ class SendQueue:
         return notes, mixed
 
     def rest(self) -> bool:
-        """Give the turn back, unless a note is left or a call came in; False then."""
+        """Give the turn back; False when there is more to do: a note, a call that came in, or the end."""
         rests = False
         with self._leaf:
             if self._called_again:
                 self._called_again = False
-            elif not self._notes:
+            elif not self._notes and self.turn == WRITING:
                 self.turn = IDLE
                 rests = True
         return rests
 
-    def yield_turn(self) -> None:
-        """Give the turn back with work left, so that another connection has the thread."""
+    def yield_turn(self) -> bool:
+        """Give the turn back with work left, so that another connection has the thread; False at the end."""
+        yields = False
         with self._leaf:
-            self.turn = SCHEDULED
-        self.wake()
+            if self.turn == WRITING:
+                self.turn = SCHEDULED
+                yields = True
+        if yields:
+            self.wake()
+        return yields
 
-    def finish(self, holder: bool) -> bool:
-        """Nothing more will be sent. Whoever has the turn is the `holder`; without it, False while another
-        thread has it."""
-        mine = False
+    def finish(self) -> None:
+        """Nothing more will be sent: the thread that has the turn has left the stream."""
         with self._leaf:
-            if self.turn != FINISHED and (holder or self.turn != WRITING):
-                self.turn = FINISHED
-                self.phase = REFUSING
-                mine = True
-        return mine
+            self.turn = FINISHED
+            self.phase = REFUSING if self.phase < REFUSING else self.phase
 
     # A forked child.
 
     def after_fork(self, wake: Callable[[], object]) -> None:
         """An end without a word to the network."""
         self.turn = FINISHED
-        self.phase = REFUSING
+        self.phase = max(REFUSING, self.phase)
         self.wake = wake
         self.waiters.notify()

@@ -1,16 +1,18 @@
 """The writer: takes what callers left, frames it, hands it to the network.
 
-Owns: the outbox, the write side of the stream, the `Encoder`, and the fall of `bufferedAmount`. Runs on: `run` on
-a writer thread, one at a time; the methods under *the reader thread* on that. Must not import: the reading side.
+Owns: the outbox, the write side of the stream, the `Encoder`, and the fall of `bufferedAmount`. Runs on:
+`run` on a writer thread, one at a time; the methods under *the reader thread* on that. Must not import: the
+reading side.
 
-What the writer does follows from whose turn it is (`send_queue`): whoever has the turn owns the outbox and the
-stream. What could not be sent stays counted.
+What the writer does follows from whose turn it is (`send_queue`): whoever has the turn owns the outbox and
+the stream. What could not be sent stays counted.
 """
 
 from __future__ import annotations
 
 import collections
 import time
+import traceback
 from collections.abc import Callable
 
 from .._log import Fields, log_exception
@@ -20,11 +22,13 @@ from .._transport.poller import ForkedError
 from .._transport.stream import Stream
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
-from .send_queue import FINISHED, SendQueue
+from .send_queue import FINISHED, WRITING, SendQueue
 from .writer_pool import WriterPool
 
 # Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
 MAX_PONGS = 4096
+
+PING = FIN | Opcode.PING
 
 
 class Writer:
@@ -52,7 +56,6 @@ class Writer:
         self._log_fields = log_fields
         self._outbox = Outbox()
         self._pongs: collections.deque[Frame] = collections.deque(maxlen=MAX_PONGS)
-        self._stopping = False
         self._stream: Stream | None = None
         self._encoder = Encoder()
         self._on_change: Callable[[], None] = _do_nothing
@@ -69,23 +72,25 @@ class Writer:
     def send_pong(self, payload: bytes) -> None:
         """Answer a Ping. Where thousands wait, the oldest answers give way (RFC 6455 5.5.3)."""
         self._pongs.append((FIN | Opcode.PONG, payload))
-        self._queue.wake()
+        self._queue.schedule()
 
     def send_ping(self, payload: bytes) -> None:
         """Queue a Ping of the keepalive's ahead of the data."""
-        self._queue.leave_note((FIN | Opcode.PING, payload), always=True)
+        self._queue.leave_note((PING, payload), always=True)
 
     def server_closed(self) -> None:
-        """The server's Close is here; messages are still accepted."""
-        self._queue.server_closed()
+        """The server's Close, or a fault, is here: a message in fragments goes no further. Whole messages are
+        still accepted, where they would not stand behind that."""
+        self._queue.cut_fragments()
 
     def close(self, close: CloseFrame, last: bool = False) -> None:
-        """Accept nothing more, and queue a Close; `last`: in the place of one that waits, and the output ends."""
+        """Accept nothing more, and queue a Close; `last`: in the place of one that waits, and the output
+        ends."""
         self._queue.refuse(CloseNote(close, last=last))
 
     def flush_pending(self) -> None:
         """What the stream's lower layer has pending is to be sent (TLS)."""
-        self._queue.wake()
+        self._queue.schedule()
 
     @property
     def close_called(self) -> bool:
@@ -104,9 +109,8 @@ class Writer:
 
     def stop(self) -> None:
         """End the writer, and wait until no thread of its is in the stream. A send under way is cut short."""
-        self._stopping = True
-        if self._queue.finish(holder=False):
-            self._finished()
+        if self._queue.stop():
+            self._tell_finished()
         elif not self.is_finished and self._stream is not None:
             self._stream.shutdown()
         self._queue.waiters.wait_until(lambda: self.is_finished)
@@ -115,48 +119,56 @@ class Writer:
 
     def run(self) -> None:
         """Send what there is to send; returns at once while another thread does that."""
-        if not self._queue.take_turn():
+        queue, stream = self._queue, self._stream
+        if not queue.take_turn():
             return
-        error: BaseException | None = None
+        assert stream is not None  # else the turn is not given
         try:
-            stream = self._stream
-            assert stream is not None  # else the turn is not given
-            while not self._stopping:
-                if not self._send_all(stream):
-                    if self._queue.rest():
-                        return
-                elif self._pool.has_waiting and not self._stopping:
-                    self._queue.yield_turn()
+            while queue.turn == WRITING:
+                did = self._send_all(stream)
+                if self.close_sent_at is not None:
+                    break
+                if self._pool.has_waiting and queue.yield_turn() if did else queue.rest():
                     return
         except ForkedError:
             raise
-        except BaseException as fault:
-            error = fault
-        # The reader learns of a loss by itself, and tells it; of all else from here.
-        self.error = error
-        self._queue.finish(holder=True)
-        self._finished()
-        if error is not None and not isinstance(error, OSError):
+        except OSError as error:
+            traceback.clear_frames(error.__traceback__)  # else it would hold what could not be sent
+            self._finish(error)
+        except BaseException as error:
+            self._finish(error)
             log_exception(self._log_fields, "%s: a fault of syncws itself: %r", self.thread_name, error)
+            traceback.clear_frames(error.__traceback__)
+        else:
+            self._finish(None)
 
-    def _finished(self) -> None:
-        self._queue.waiters.notify()
-        self._pool.unregister()
-        self._on_change()
+    def _finish(self, error: BaseException | None) -> None:
+        if self._queue.turn == WRITING:  # else `stop` made the error
+            self.error = error
+        self._queue.finish()
+        self._tell_finished()
+
+    def _tell_finished(self) -> None:
+        """What could not be sent is let go: only its size is asked for now."""
+        try:
+            self._queue.waiters.notify()
+        finally:
+            try:
+                self._pool.unregister()
+            finally:
+                self._on_change()
+        self._queue.take_notes()
+        self._outbox = Outbox()
 
     def _take_notes(self) -> None:
         notes, mixed = self._queue.take_notes()
-        if not notes:
-            return
         if not mixed:
             self._outbox.put_messages(notes)  # type: ignore[arg-type]
             return
         for note in notes:
             if isinstance(note, PendingPing):
                 self._pings.sent(note)
-                self._outbox.put_control((FIN | Opcode.PING, note.payload))
-            elif isinstance(note, tuple) and note[0] == FIN | Opcode.PING:
-                self._outbox.put_control(note)
+                self._outbox.put_control((PING, note.payload))
             else:
                 self._outbox.put((note,))
 
@@ -175,10 +187,8 @@ class Writer:
             self.close_sent_at = time.monotonic()
             if self._outbox.last:
                 stream.end_output()
-            self._stopping = True
             did = True
-        if self._queue.waiters:
-            self._queue.waiters.notify()
+        self._queue.waiters.notify()
         return did
 
     def _send_controls(self, stream: Stream) -> bool:
@@ -189,7 +199,7 @@ class Writer:
         if not controls:
             return False
         stream.send(self._encoder.frames(controls))
-        if any(head_byte == FIN | Opcode.PING for head_byte, _ in controls):
+        if any(head_byte == PING for head_byte, _ in controls):
             self.ping_position = stream.handed
             self.ping_sent_at = time.monotonic()
             self._on_change()
@@ -203,10 +213,11 @@ class Writer:
             queue.sent += size
             return
         for wire, sent, is_boundary in encoder.encode(frames):
+            if queue.turn != WRITING:
+                raise BrokenPipeError("the connection was shut down")
             stream.send(wire)
             queue.sent += sent
-            if queue.waiters:
-                queue.waiters.notify()
+            queue.waiters.notify()
             if is_boundary:
                 self._take_notes()
                 self._send_controls(stream)

@@ -5,17 +5,17 @@ thread* never wait, but for `wait_surplus_exited`. Must not import: sockets, the
 
 A thread writes for one connection until nothing is left to send, however long its network makes it wait. So
 there is one thread for each connection that is sending, and one spare: the last idle thread starts a
-replacement before it begins. Two are kept when nobody sends, others end after a second. Where the system gives
-no more threads, those that are there serve all.
+replacement before it begins. Two are kept when nobody sends, others end after a second. Where the system
+gives no more threads, those that are there serve all.
 
-What can happen at once, and why it is right. `schedule` is the `put` of a mailbox, one call of a C function that
-starts no thread and takes no lock of ours, because it runs in signal handlers, in finalizers and in ``finally``
-blocks that a handler's exception passes through. A job that is put wakes one thread that waits in `get`; a thread
-that is not waiting finds the job when it comes back to `get`, so none is missed. A thread counts itself, as its
-first and last step, in a leaf, so the count never names a thread that does not run: where `Thread.start` is
-cut short by Ctrl-C, the worst is one thread too many, which ends after a second like any other. A thread decides
-to end and stops counting in one leaf, and looks again after that, so that it and a connection that registers just
-then cannot both rely on the other.
+What can happen at once, and why it is right. `schedule` is the `put` of a mailbox, one call of a C function
+that starts no thread and takes no lock of ours, because it runs in signal handlers, in finalizers and in
+``finally`` blocks that a handler's exception passes through. A job that is put wakes one thread that waits in
+`get`; a thread that is not waiting finds the job when it comes back to `get`, so none is missed. A thread
+counts itself, as its first and last step, in a leaf, so the count never names a thread that does not run:
+where `Thread.start` is cut short by Ctrl-C, the worst is one thread too many, which ends after a second like
+any other. A thread decides to end and stops counting in one leaf, and looks again after that, so that it and
+a connection that registers just then cannot both rely on the other.
 
 What was tried and rejected: a writer thread for each connection (a third of a connection's memory, and nearly
 always asleep); a list of idle threads with a lock each (right, but it took a page to say why); to start
@@ -77,13 +77,17 @@ class WriterPool:
     # Any thread.
 
     def register(self, name: str) -> None:
-        """Make sure of a thread for a new connection. Raises `ThreadStartError` when the system gives none."""
-        with self._leaf:
-            self._registered += 1
+        """Make sure of a thread for a new connection. Raises `ThreadStartError` when the system gives
+        none."""
+        registered = False
         try:
+            with self._leaf:
+                self._registered += 1
+                registered = True
             self._add_missing_thread(name)
         except BaseException:
-            self.unregister()
+            if registered:
+                self.unregister()
             raise
 
     def unregister(self) -> None:
@@ -94,11 +98,12 @@ class WriterPool:
 
     @property
     def has_waiting(self) -> bool:
-        """Whether a connection waits for a thread."""
-        return self._jobs.qsize() > 0
+        """Whether a connection waits for a thread, since all of them are busy."""
+        return self._jobs.qsize() > 0 and self._busy >= self._threads
 
     def wait_surplus_exited(self, timeout: float | None) -> bool:
-        """Wait until there are no more threads than connections; False when `timeout` seconds were over first."""
+        """Wait until there are no more threads than connections; False when `timeout` seconds were over
+        first."""
         return self._changes.wait_until(lambda: self._threads <= self._registered, timeout)
 
     def after_fork(self) -> None:
@@ -175,7 +180,9 @@ class WriterPool:
             if thread.name != job.thread_name:
                 thread.name = job.thread_name
             job.run()
-        except Exception:
+        except ForkedError:
+            raise
+        except BaseException:  # this thread is the others' as well
             log_exception({}, "%s: a fault of syncws itself", job.thread_name)
         finally:
             with self._leaf:

@@ -1,7 +1,7 @@
 """When the network last took bytes of ours: what tells a slow link from a dead one.
 
-Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol, the
-threads.
+Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol,
+the threads.
 
 What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close that
 has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get less, the
@@ -35,7 +35,7 @@ class SendProgress:
         self.is_pending = False
         self._stream = stream
         self._handed = stream.handed
-        self._taken = 0
+        self._taken = self._handed - (stream.unacknowledged() or 0)
 
     def look(self, now: float) -> None:
         """Read both counts."""
