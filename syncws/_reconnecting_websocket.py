@@ -142,13 +142,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
         link.start()
-        # Callbacks see the context variables of the constructor's caller, also after the first loss.
-        run = contextvars.copy_context().run
-        try:
-            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
-        except BaseException:
-            link.abort("the thread that would come back cannot be started")
-            raise
+        self._start_thread(name)
         self._constructed = True
         link.dispatcher.constructed(any(handlers))
 
@@ -287,6 +281,15 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._ended.set()
 
     # The thread.
+
+    def _start_thread(self, name: str) -> None:
+        # Callbacks see the context variables of the constructor's caller, also after the first loss.
+        run = contextvars.copy_context().run
+        try:
+            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
+        except BaseException:
+            self._link.abort("the thread that would come back cannot be started")
+            raise
 
     def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers
