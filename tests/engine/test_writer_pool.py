@@ -20,9 +20,8 @@ from syncws._engine.writer_pool import WriterPool, forget_shared_pool, shared_po
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import Opcode
 from syncws._transport.poller import ForkedError
-from tests.support.interrupts import needs_timer_signals
 from tests.support.links import MUCH, Link
-from tests.support.moments import Moments, interrupt
+from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
@@ -203,7 +202,7 @@ def test_a_registration_that_is_cut_off_is_none(pool: WriterPool, monkeypatch: p
     assert pool._registered == 0
 
 
-@needs_timer_signals
+@needs_moments
 def test_a_handler_that_raises_at_any_moment_of_a_registration_leaves_none_behind(pool: WriterPool) -> None:
     moments = Moments(interrupt, writer_pool, primitives)
     for delay in moments.each():
