@@ -1,21 +1,22 @@
-"""Locks, waits and wake-ups that stay right whatever a signal handler, a finalizer, a fork or a greenlet
-does.
+"""Locks, waits and wake-ups that stay right whatever a signal handler, finalizer, fork or greenlet does.
 
 Owns: every primitive of the package, and what a fork must renew. Runs on: any thread. Must not import:
 anything of the package.
 
 What can happen. CPython runs signal handlers on the main thread, between two steps of whatever Python code it
 is in: at the start of a Python function, after a call (of a C function too) and at a backward jump; never
-after an operator, a store or a branch. A handler may raise, as Ctrl-C does, or call any method of a
-connection, and wait there for our other threads. The garbage collector runs finalizers on any thread, which
-may do the same; up to CPython 3.11 it runs when a container is made, later where signals are looked for.
+after an operator or a store. A handler may raise, as Ctrl-C does, or call any method of a connection, and
+wait there for our other threads. The garbage collector runs finalizers on any thread, which may do the same;
+up to CPython 3.11 it runs when a container is made, later where signals are looked for.
 
 Why it is right.
 
-1. A lock is a *leaf*. Inside it there are only operators, assignments and branches on built-in types: no
-   call, no loop, no `raise`, no container display, no property. So no handler and no finalizer runs on a
-   thread that holds one, no two are held together, and nobody can wait for a lock whose holder waits for
-   them. A test reads the source for this rule, another one traces it.
+1. A lock is a *leaf*. Inside it there are only operators and assignments on built-in types: no call, no
+   loop, no `raise`, no container display, no property. Branches only where no caller's thread comes: CPython
+   3.10 looks for signals where a jump is taken, too; what depends on a case is picked by it from a tuple, or
+   multiplied with it. So no handler and no finalizer runs on a thread that holds one, no two are held
+   together, and nobody can wait for a lock whose holder waits for them. A test reads the source for this
+   rule, another one traces it.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
    before the release. ``with lock:`` over a bare lock is no such form: CPython 3.14 looks for signals between
    ``__enter__`` and the block, and leaves the lock locked when a handler raises there. `Leaf.__enter__`

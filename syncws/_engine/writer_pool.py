@@ -14,8 +14,9 @@ that starts no thread and takes no lock of ours, because it runs in signal handl
 `get`; a thread that is not waiting finds the job when it comes back to `get`, so none is missed. A thread
 counts itself, as its first and last step, in a leaf, so the count never names a thread that does not run:
 where `Thread.start` is cut short by Ctrl-C, the worst is one thread too many, which ends after a second like
-any other. A thread decides to end and stops counting in one leaf, and looks again after that, so that it and
-a connection that registers just then cannot both rely on the other.
+any other. A thread decides to end and stops counting in one leaf, the one in which connections and busy
+threads are counted: a connection that comes before that keeps the thread, and one that comes after it starts
+another.
 
 What was tried and rejected: a writer thread for each connection (a third of a connection's memory, and nearly
 always asleep); a list of idle threads with a lock each (right, but it took a page to say why); to start
@@ -84,6 +85,7 @@ class WriterPool:
             with self._leaf:
                 self._registered += 1
                 registered = True
+            self._changes.notify()  # no thread is one too many any more, perhaps
             self._add_missing_thread(name)
         except BaseException:
             if registered:
@@ -151,16 +153,18 @@ class WriterPool:
 
     def _should_exit(self, timed_out: bool) -> bool:
         """Whether there are enough without this thread, which does not count from then on."""
-        enough = self._needed() if timed_out else self._registered
         exits = False
         with self._leaf:
+            enough = self._registered
+            if timed_out:
+                used = self._busy + 1
+                if used < MIN_THREADS:
+                    used = MIN_THREADS
+                if used < enough:
+                    enough = used
             if self._threads > enough:
                 self._threads -= 1
                 exits = True
-        if exits and self._threads < self._needed():  # a connection came in between
-            with self._leaf:
-                self._threads += 1
-            exits = False
         return exits
 
     def _serve_one(self) -> bool:

@@ -14,9 +14,9 @@ from syncws._engine.fragmented_send import STREAM_WINDOW
 from syncws._engine.send_queue import ACCEPTING, FINISHED, REFUSING, SendQueue
 from syncws._engine.writer_pool import WriterPool
 from syncws._protocol.frames import CloseFrame, Opcode
-from tests.support.interrupts import Interrupted, needs_timer_signals
+from tests.support.interrupts import Interrupted
 from tests.support.links import Frame, Link
-from tests.support.moments import Moments, interrupt
+from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_until
 
@@ -298,7 +298,7 @@ def test_a_call_that_waits_for_its_turn_raises_once_the_connection_closes() -> N
         assert isinstance(first.wait(), ConnectionClosed)
 
 
-@needs_timer_signals
+@needs_moments
 def test_a_handler_that_raises_at_any_moment_gives_the_turn_back_and_fails_what_has_begun() -> None:
     moments = Moments(interrupt, fragmented_send, send_queue, primitives)
     begun = 0

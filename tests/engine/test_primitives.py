@@ -18,7 +18,7 @@ import pytest
 from syncws._engine import primitives
 from syncws._engine.primitives import Flag, Leaf, Mailbox, Waiters, is_own_thread, make_mailbox, own_thread
 from tests.support.interrupts import Interrupted, alarms, needs_timer_signals
-from tests.support.moments import Moments, interrupt
+from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
@@ -76,7 +76,7 @@ def test_a_leaf_is_given_back_when_its_block_raises_or_returns() -> None:
     assert not is_locked(leaf)
 
 
-@needs_timer_signals
+@needs_moments
 def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_half_done() -> None:
     account = Account()
     moments = Moments(interrupt, primitives, sys.modules[__name__])
@@ -89,8 +89,7 @@ def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_
     assert moments.runs > 100
 
 
-@needs_timer_signals
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="handlers run between any two steps there")
+@needs_moments
 def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
     account = Account()
 
@@ -228,7 +227,7 @@ def test_no_wake_up_is_lost_between_two_threads_that_take_turns(waiters: Waiters
     assert turn[0] == 2 * rounds
 
 
-@needs_timer_signals
+@needs_moments
 def test_an_exception_from_a_handler_at_any_moment_of_a_wait_comes_out_as_it_is(waiters: Waiters) -> None:
     moments = Moments(interrupt, primitives)
     for delay in moments.each():
@@ -241,7 +240,7 @@ def test_an_exception_from_a_handler_at_any_moment_of_a_wait_comes_out_as_it_is(
     assert not waiters  # what interrupts have left behind, the next notice takes away
 
 
-@needs_timer_signals
+@needs_moments
 def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters: Waiters) -> None:
     rounds = [0]
     seen = [0, 0, 0]
@@ -269,7 +268,7 @@ def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters
     assert moments.runs > 50
 
 
-@needs_timer_signals
+@needs_moments
 def test_a_handler_may_wait_and_notify_at_any_moment_of_both(waiters: Waiters) -> None:
 
     def handler() -> None:
@@ -396,7 +395,7 @@ def test_waits_for_a_flag_that_is_set_leave_nothing_behind() -> None:
     assert flag._mailbox.qsize() <= 1
 
 
-@needs_timer_signals
+@needs_moments
 def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_waiting() -> None:
     moments = Moments(interrupt, primitives)
     for delay in moments.each():
@@ -410,7 +409,7 @@ def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_wait
     assert moments.runs > 20
 
 
-@needs_timer_signals
+@needs_moments
 def test_a_flag_that_a_handler_s_exception_meets_while_it_is_set_can_be_set_again() -> None:
     moments = Moments(interrupt, primitives)
     for delay in moments.each():

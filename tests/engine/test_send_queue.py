@@ -30,8 +30,7 @@ from syncws._engine.send_queue import (
     SendQueue,
 )
 from syncws._protocol.frames import FIN, CloseFrame, Opcode
-from tests.support.interrupts import needs_timer_signals
-from tests.support.moments import Moments, interrupt
+from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.outbox_stories import CLOSES, take_all
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS
@@ -542,7 +541,7 @@ CALLS: dict[str, Callable[[SendQueue, FragmentedSend], object]] = {
 }
 
 
-@needs_timer_signals
+@needs_moments
 @pytest.mark.parametrize("name", CALLS)
 def test_a_signal_handler_that_raises_at_any_moment_finds_all_done_or_nothing(name: str) -> None:
     call = CALLS[name]
@@ -566,7 +565,7 @@ def test_a_signal_handler_that_raises_at_any_moment_finds_all_done_or_nothing(na
     assert moments.runs > 100
 
 
-@needs_timer_signals
+@needs_moments
 @pytest.mark.parametrize("name", CALLS)
 def test_a_signal_handler_that_makes_every_call_at_any_moment_waits_for_nothing_and_loses_nothing(
     name: str,
