@@ -7,9 +7,10 @@ Owns: that ready state, and what the application wants of the connection. Runs o
 reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
 object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
 
-The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all else
-makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it; where a
-signal handler cuts a call short in between, a thread of ours carries it out, and so does each later call.
+The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all
+else makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it;
+where a signal handler cuts a call short in between, a thread of ours carries it out, and so does each later
+call.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ class CallbackLink:
         return self.dispatcher.wait_over(timeout)
 
     def wait_open(self, timeout: float | None) -> bool:
-        """Wait until the open event is dispatched, or the end; False when `timeout` seconds were over first."""
+        """Wait until the open event is dispatched, or the end; False after `timeout` seconds."""
         dispatcher = self.dispatcher
         dispatcher.first_events.begin_wait_open()
         try:

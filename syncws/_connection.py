@@ -179,8 +179,7 @@ class Connection(ReadyStates):
         raise self._received_all()
 
     def __iter__(self) -> Iterator[str | bytes]:
-        """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent is with the
-        network.
+        """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent has left.
 
         Raises `ConnectionClosed` on any other end, and where something was not sent.
         """
@@ -270,8 +269,8 @@ class Connection(ReadyStates):
 
         What was queued is sent first, as long as the network takes it, then a Close frame. `close_timeout`
         bounds the standing still, not the work. Messages that arrived before the call can still be received;
-        later ones are not kept. A second call waits for the same end. Inside `send()` of an iterable, and where
-        a finalizer runs on a thread of the package, this begins the closing and returns.
+        later ones are not kept. A second call waits for the same end. Inside `send()` of an iterable, and
+        where a finalizer runs on a thread of the package, this begins the closing and returns.
 
         Args:
             code: 1000, or 3000 to 4999; None sends a Close frame without a code.
@@ -279,8 +278,8 @@ class Connection(ReadyStates):
             timeout: seconds after which the connection is cut, as by `abort`; None waits as long as it takes.
 
         Raises:
-            ConnectionClosed: something that `send` took was not sent; its `unsent` says how many bytes. Not when
-                a call in the same thread has raised one that said so.
+            ConnectionClosed: something that `send` took was not sent; its `unsent` says how many bytes.
+                Not when a call in the same thread has raised one that said so.
             InvalidAccessErr: the code is neither 1000, nor 3000 to 4999, nor None.
             SyntaxErr: the reason is over 123 bytes of UTF-8 or holds a lone surrogate, or has no code.
             TypeError: `timeout` is no number.
@@ -292,7 +291,8 @@ class Connection(ReadyStates):
     def abort(self, reason: str = "") -> None:
         """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
 
-        Returns at once; does nothing when the connection is closed. What the network has not taken is dropped.
+        Returns at once; does nothing when the connection is closed. What the network has not taken is
+        dropped.
 
         Args:
             reason: for the error that others of the connection's calls raise.
@@ -308,8 +308,8 @@ class Connection(ReadyStates):
     ) -> None:
         """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`.
 
-        Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on, and
-        the loss is logged.
+        Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on,
+        and the loss is logged.
         """
         if error is not None and not isinstance(error, Exception):
             self._leave_in_a_hurry()
@@ -352,7 +352,8 @@ class Connection(ReadyStates):
             raise self._closed_error()
 
     def _close_and_wait(self, frame: CloseFrame, timeout: float | None) -> int:
-        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not sent."""
+        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not
+        sent."""
         engine = self._engine
         engine.close(frame, timeout)
         if is_own_thread() or engine.is_sending_fragments_here():

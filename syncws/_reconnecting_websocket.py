@@ -1,10 +1,10 @@
 """`ReconnectingWebSocket`: the callback API's connection that comes back after a loss.
 
-Owns: one thread that makes a `CallbackLink` after the other. Runs on: that thread, the callbacks of the present
-link, and any caller's. Must not import: sockets, frame layout, the reader.
+Owns: one thread that makes a `CallbackLink` after the other. Runs on: that thread, the callbacks of the
+present link, and any caller's. Must not import: sockets, frame layout, the reader.
 
-What is sent is either reported as unsent at a loss, or refused after it: the loss event seals the link's send queue,
-which counts nothing from then on, and tells what it counted.
+What is sent is either reported as unsent at a loss, or refused after it: the loss event seals the link's send
+queue, which counts nothing from then on, and tells what it counted.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close for good, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`."""
+        """Close for good, and wait for the end; in a hurry when Ctrl-C or `SystemExit` left the block."""
         self._stopped.set()
         self._link.leave(error)
         if error is None or isinstance(error, Exception):
@@ -346,7 +346,8 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
-        """What the policy is asked about: what failed, or for a connection that was open a `ConnectionClosed`."""
+        """What the policy is asked about: what failed, or for a connection that was open a
+        `ConnectionClosed`."""
         failure = link.failure
         if link.opened is None:
             return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))

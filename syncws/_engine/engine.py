@@ -2,8 +2,8 @@
 
 Owns: the threads' beginnings. Runs on: the caller's thread. Must not import: what programs call.
 
-Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close goes
-to both, since its frame is the writer's and its deadline the reader's.
+Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close
+goes to both, since its frame is the writer's and its deadline the reader's.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ class Engine:
             self._notes.waiters.notify()
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
-        """One call of a C function that has a writer thread make `call`, whatever a handler does to its caller."""
+        """One call of a C function that has a writer thread make `call`, whatever a handler does to its
+        caller."""
         return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
 
     # How the connection is.
@@ -172,8 +173,8 @@ class Engine:
     # What callers want.
 
     def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
-        """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds the
-        connection is cut. To call it again does no harm, and makes up for a call that was cut short."""
+        """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds
+        the connection is cut. To call it again does no harm, and makes up for a call that was cut short."""
         try:
             self.queue.close(frame)
             if timeout is not None:
@@ -269,7 +270,8 @@ class Engine:
             self.abort(WebSocketError("the process ends"))
 
     def wait_over(self, timeout: float) -> None:
-        """Wait until the threads have come to their end, so that none of them prints while the process goes away."""
+        """Wait until the threads have come to their end, so that none of them prints while the process goes
+        away."""
         self._notes.waiters.wait_until(lambda: not self._running, timeout)
 
     def after_fork(self) -> None:

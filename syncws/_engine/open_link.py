@@ -1,17 +1,18 @@
 """The life of a connection while there is a stream: one loop, which feeds the decoder and keeps the clock.
 
-Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but that
-of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs call.
+Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but
+that of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs
+call.
 
-How it works. One loop goes on until the machine is CLOSED. Each turn of it looks at the notes that others have
-left, then at the clock, then waits for the socket, for a wake-up or for the next deadline, and reads once. The
-machine alone decides: whatever happened is an input to it, and what it returns is done here. So there is
-no path of its own for a failure, a closing handshake or an abort.
+How it works. One loop goes on until the machine is CLOSED. Each turn of it looks at the notes that others
+have left, then at the clock, then waits for the socket, for a wake-up or for the next deadline, and reads
+once. The machine alone decides: whatever happened is an input to it, and what it returns is done here. So
+there is no path of its own for a failure, a closing handshake or an abort.
 
-What can happen at once. Callers and the writer change a note or an attribute first and wake the reader then; the
-reader looks at all of them after each wake-up, so it misses none. Of two that follow from each other, it looks at
-the later one first, and so never sees the effect without the cause: that a Close has left before that it was
-queued. It never writes: a pong or a Close is queued for the writer.
+What can happen at once. Callers and the writer change a note or an attribute first and wake the reader then;
+the reader looks at all of them after each wake-up, so it misses none. Of two that follow from each other, it
+looks at the later one first, and so never sees the effect without the cause: that a Close has left before
+that it was queued. It never writes: a pong or a Close is queued for the writer.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class Output(Protocol):
 
     @property
     def close_called(self) -> bool: ...
+    @property
+    def close_queued(self) -> bool: ...
     @property
     def unsent(self) -> int: ...
     def open(self, stream: Stream, encoder: Encoder, on_change: Callable[[], None]) -> None: ...
@@ -156,11 +159,15 @@ class OpenLink:
             self._do(closing.caught_up(now))
 
     def _follow_close(self, now: float) -> None:
-        """How far our own Close is. Before each input that comes from the network, since it is older than that."""
+        """How far our own Close is. Before each input that comes from the network, since it is older than
+        that."""
         output, closing = self._output, self._closing
         close_sent_at = output.close_sent_at  # first: see the head of the module
         if output.close_called and closing.state is not State.CLOSED:
-            self._do(closing.close_called(now))
+            if closing.is_catching_up and not output.close_queued:
+                self._do(closing.caught_up(now))  # it had seen the server's Close, which we answer
+            else:
+                self._do(closing.close_called(now))
         if closing.close_sent_at is None and close_sent_at is not None:
             self._do(closing.close_sent(close_sent_at))
 
@@ -267,8 +274,8 @@ class OpenLink:
 
     @property
     def _keeps_messages(self) -> bool:
-        """Whether messages that arrive are for the application. After close() no message is dispatched, so none
-        is kept, and nothing holds up the server's Close."""
+        """Whether messages that arrive are for the application. After close() none is dispatched, so none is
+        kept, and nothing holds up the server's Close."""
         return self._closing.takes_messages and not self._output.close_called
 
     @property

@@ -30,7 +30,8 @@ What is accepted:
     ACCEPTING   all
     FINISHING   the fragments that finish a message: `close` was called, and other messages wait behind it
     CUT         nothing: the server's Close, or a fault, came in the middle of a message in fragments
-    REFUSING    nothing, and a Close is queued, or no writer is there any more
+    REFUSING    nothing: a Close is queued, or the application has seen that the server closed, and our answer
+                is about to be; or no writer is there any more
     SEALED      nothing, nor is what the callback API drops counted any more, so that the count can be told
 
 The phase only ever rises.
@@ -101,6 +102,7 @@ class SendQueue:
         self.refused = 0
         self.sent = 0
         self.close_called = False
+        self.close_queued = False
         self.nobody = FragmentsTurn(0)
         self.fragmented = self.nobody
         self.waiters = Waiters()
@@ -211,6 +213,7 @@ class SendQueue:
                 self._notes += notes[queues + finishes]
                 self._mixed |= queues
                 self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
+                self.close_queued = self.close_queued | queues
                 self.close_called = True
             self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
@@ -219,8 +222,8 @@ class SendQueue:
     def stop_accepting(self) -> None:
         """The application has seen that the server closed: nothing is taken any more."""
         with self._leaf:
-            if self.phase == ACCEPTING:
-                self.phase = REFUSING
+            self.phase += (self.phase == ACCEPTING) * REFUSING
+        self.waiters.notify()
 
     # The thread that sends a message in fragments.
 

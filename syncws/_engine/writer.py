@@ -94,8 +94,13 @@ class Writer:
 
     @property
     def close_called(self) -> bool:
-        """Whether the application has closed; its Close is queued then."""
+        """Whether the application has closed."""
         return self._queue.close_called
+
+    @property
+    def close_queued(self) -> bool:
+        """Whether the application's own Close is, or was, in the queue."""
+        return self._queue.close_queued
 
     @property
     def unsent(self) -> int:

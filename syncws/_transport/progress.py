@@ -3,10 +3,11 @@
 Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol,
 the threads.
 
-What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close that
-has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get less, the
-link is alive. What was handed over behind it does not count: the kernel of a server that stands still takes our
-later pings all the same. Where our own kernel cannot be asked, what it takes from us counts instead.
+What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close
+that has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get
+less, the link is alive. What was handed over behind it does not count: the kernel of a server that stands
+still takes our later pings all the same. Where our own kernel cannot be asked, what it takes from us counts
+instead.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class SendProgress:
     """Watches the output of one stream.
 
     Attributes:
-        at: when the network last took something that counts, on the clock of `time.monotonic`, as far as `look`
+        at: when the network last took something that counts, on the clock of `time.monotonic`, as far as
+            `look`
             has seen.
         handed_at: when the kernel did.
         limit: how many bytes count, from the first that was handed over; None for all.

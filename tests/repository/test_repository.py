@@ -37,7 +37,7 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     "tests/reconnecting/test_reconnector.py": ["syncws._retry.STABLE_SECONDS"],
     # These are tests of one module, whose names the package does not hand out.
     "tests/reconnecting/test_retry.py": ["syncws._retry"],
-    "tests/embedding/web/test_uwsgi.py": ["syncws._engine.uwsgi"],
+    "tests/embedding/web/test_uwsgi.py": ["syncws._engine.process"],
     # The list of options, which the package does not hand out.
     "tests/websocket/test_constructor.py": ["syncws._engine.options"],
     # Importing TLS must import neither library of greenlets.
