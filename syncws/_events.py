@@ -1,7 +1,7 @@
-"""The event classes and `EventTarget`: what listeners are given, and how they are called (DOM standard 2).
+"""The event classes, and `EventTarget`, which calls listeners (DOM standard 2).
 
-Owns: the listener lists of one object. Runs on: listeners may be added and removed from any thread;
-they are called in the thread that dispatches. Must not import: anything with sockets or the protocol.
+Owns: the listener lists of one object. Runs on: any thread may add and remove listeners; they are called in
+the thread that dispatches. Must not import: anything with sockets or the protocol.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class MessageEvent(Event[TargetT]):
     def __init__(
         self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None
     ) -> None:
-        # Not by super().__init__: this runs once a message, and is a good part of what a message costs.
+        # Without super().__init__(): this runs for every message, and is a good part of a message's cost.
         self.type: str = type
         self.data = data
         self.origin: str = origin
@@ -131,7 +131,7 @@ EventT = TypeVar("EventT", bound=Event[Any])
 
 
 def _refuse_coroutines(name: str, callback: Listener) -> None:
-    """Raise `TypeError` for an ``async def``: to call it makes a coroutine, which would never run."""
+    """Raise `TypeError` for an ``async def``: calling it makes a coroutine, which nothing would run."""
     calls = [callback, getattr(callback, "handleEvent", None)]
     if callable(callback):
         calls.append(type(callback).__call__)
@@ -147,7 +147,7 @@ def _in_main_thread() -> bool:
 
 
 class _Registration:
-    """One entry of a listener list. ``removed`` is read by dispatches that are under way."""
+    """One entry of a listener list. A dispatch that is under way reads ``removed``."""
 
     __slots__ = ("call", "callback", "once", "removed")
 
@@ -158,7 +158,7 @@ class _Registration:
 
     def replace(self, callback: Listener) -> None:
         self.callback = callback
-        # `handleEvent` is looked up at each call, as Web IDL has it.
+        # Web IDL: `handleEvent` is looked up at each call.
         self.call: Handler = callback if callable(callback) else lambda event: callback.handleEvent(event)
 
 
@@ -168,15 +168,15 @@ class EventTarget:
     Every method may be called from any thread, also from inside a listener.
     """
 
-    # Lists are replaced, never changed: a dispatch runs over the tuple that it found, so that a listener
-    # added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone").
+    # Tuples, replaced and never changed: a dispatch runs over the one that it found at its start, so a
+    # listener that is added meanwhile gets the next event, not this one (DOM 2.9, *inner invoke*, "clone").
     _registrations: dict[str, tuple[_Registration, ...]]
     _log_fields: Fields = {}
 
     def __init__(self) -> None:
         self._registrations = {}
         self._handlers: dict[str, _Registration] = {}
-        self._listener_lock = threading.RLock()  # reentrant, as `_condition` says
+        self._listener_lock = threading.RLock()  # reentrant: a signal handler may call these methods, too
         self._interrupt: KeyboardInterrupt | None = None
 
     def addEventListener(self, type: str, callback: Listener | None, *, once: bool = False) -> None:
@@ -185,10 +185,10 @@ class EventTarget:
         Args:
             type: the event's type, such as ``"message"``.
             callback: a callable of one argument or an object with `handleEvent`; None does nothing.
-                once: remove the listener before its first call.
+            once: remove the listener before its first call.
 
         A callback that is registered for this type already is not added again. Raises `TypeError` for
-        a callback that cannot be called, or that is an ``async def``: nothing here would await it.
+        a callback that cannot be called, and for an ``async def``, since nothing here would await it.
         """
         if callback is None:
             return
@@ -206,7 +206,7 @@ class EventTarget:
         self._listener_added()
 
     def removeEventListener(self, type: str, callback: Listener | None) -> None:
-        """Take a listener off; one that was not called yet in a dispatch under way will not be."""
+        """Remove a listener. A dispatch that is under way does not call it any longer."""
         with self._listener_lock:
             for entry in self._registrations.get(type, ()):
                 if entry.callback == callback and entry is not self._handlers.get(type):
@@ -216,7 +216,7 @@ class EventTarget:
     def dispatchEvent(self, event: Event[Any]) -> bool:
         """Run the listeners of `event.type` in the calling thread, before this returns; always True.
 
-        Raises `TypeError` when `event` is no `Event`, and `InvalidStateErr` when it is being dispatched.
+        Raises `TypeError` when `event` is not an `Event`, and `InvalidStateErr` when it is being dispatched.
         """
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, not {event!r}")
@@ -228,12 +228,12 @@ class EventTarget:
         return True
 
     def _fire(self, event: Event[Any]) -> None:
-        """Call the listeners one after the other; what one raises is logged, and the next one runs."""
+        """Call the listeners one after the other. An exception of one is logged, and the next one runs."""
         registrations = self._registrations.get(event.type)
         if registrations is None:
             return
         event.currentTarget = self
-        # An iterator goes on where it was, also where Ctrl-C came between two listeners.
+        # One iterator for all turns of the loop below: after an exception it goes on with the next listener.
         remaining = iter(registrations)
         while True:
             try:
@@ -248,16 +248,17 @@ class EventTarget:
                     entry.call(event)
                 break
             except BaseException as error:
-                # Also SystemExit: a callback must not be able to end the thread that others wait for.
+                # SystemExit too is logged: a callback must not end the worker thread, which others wait for.
                 if isinstance(error, KeyboardInterrupt) and _in_main_thread():
-                    self._interrupt = error  # Ctrl-C is for the program; but no event may be lost by it
+                    # Ctrl-C is meant for the program, and is raised after the dispatch: no event may be lost.
+                    self._interrupt = error
                 else:
                     fields = {**self._log_fields, "event_type": event.type}
                     log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
         event.currentTarget = None
 
     def _raise_interrupt(self) -> None:
-        """Let a Ctrl-C go on that came while listeners ran in this thread, if it is the main one."""
+        """Raise the KeyboardInterrupt that came while listeners ran in this thread, if it is the main one."""
         if self._interrupt is not None and _in_main_thread():
             interrupt, self._interrupt = self._interrupt, None
             raise interrupt
@@ -275,15 +276,18 @@ class EventTarget:
         """Called after a listener or handler was set; for subclasses."""
 
     def _listeners_changed(self) -> None:
-        """Called with `_listener_lock` held after a listener was set or taken off; for subclasses."""
+        """Called with `_listener_lock` held after a listener was set or removed; for subclasses."""
 
     def _get_handler(self, type: str) -> Handler | None:
         entry = self._handlers.get(type)
         return None if entry is None else entry.callback  # type: ignore[return-value]
 
     def _set_handler(self, type: str, callback: Handler | None) -> None:
-        """Set an event handler attribute, ``on<type>``: it takes its place among the listeners when it is
-        first set and keeps it when it is replaced; None gives the place up (HTML 8.1.8.1)."""
+        """Set an event handler attribute, ``on<type>`` (HTML 8.1.8.1).
+
+        A handler takes its place among the listeners when the attribute is first set. A handler that replaces
+        it has the same place; None gives the place up.
+        """
         if callback is not None:
             if not callable(callback):
                 raise TypeError(f"on{type} must be None or callable, not {callback!r}")
@@ -307,7 +311,8 @@ class EventTarget:
 class EventHandler(Generic[EventT]):
     """An event handler attribute, ``on<type>``: None, or a callable of one argument.
 
-    The class that has it also refuses the other spellings of its name, in which other libraries have it.
+    A class with this attribute also refuses the names that other libraries use for it, such as
+    ``on_message``.
     """
 
     def __init__(self, doc: str) -> None:
@@ -333,7 +338,7 @@ class EventHandler(Generic[EventT]):
 
 
 def _other_spellings(type: str) -> list[str]:
-    """What other libraries and languages call ``on<type>``."""
+    """The names that other libraries and languages have for ``on<type>``."""
     name = type.capitalize()
     return [f"on_{type}", f"on{name}", f"on_{name}", f"On{name}", f"ON_{type.upper()}"]
 

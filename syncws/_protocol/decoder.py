@@ -18,8 +18,8 @@ from .permessage_deflate import Inflater
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY
 
-# How many bytes one `feed` may inflate before it leaves the rest for the next one. A read from the network can
-# inflate to a thousand times its size, and pings and deadlines must not wait for all of that.
+# How many bytes one `feed` may inflate before it leaves the rest for the next one. A read from the network
+# can inflate to a thousand times its size, and pings and deadlines must not wait for all of that.
 INFLATE_PER_FEED = 1024 * 1024
 # The least that a step of inflating counts as: a step that yields nothing takes some microseconds, too.
 LEAST_STEP = 256
@@ -102,13 +102,14 @@ class Decoder:
     """The receiving half of the protocol.
 
     Attributes:
-        streaming: while True, each `feed` returns what has arrived of an incomplete message as `MessagePart`s,
-            and a message that is larger than `LARGEST_PART` is returned in parts even if it is complete.
-            While False, a message is returned in one piece once it is complete. It may be set between any two
-            calls of `feed`; a message of which a part was returned goes on in parts to its end.
+        streaming: while True, each `feed` returns what has arrived of an incomplete message as
+            `MessagePart`s, and a message that is larger than `LARGEST_PART` is returned in parts even if it
+            is complete. While False, a message is returned in one piece once it is complete. It may be set
+            between any two calls of `feed`; a message of which a part was returned goes on in parts to its
+            end.
         controls: the Ping and Pong frames since the list was last cleared, as (opcode, payload).
-        ended: None while the stream goes on; then the server's `CloseFrame`, or a `ProtocolError` for what the
-            server did wrong. Nothing may be fed after that.
+        ended: None while the stream goes on; then the server's `CloseFrame`, or a `ProtocolError` for what
+            the server did wrong. Nothing may be fed after that.
         size: how many bytes the last `feed` returned in messages and parts; small frames count with their
             headers.
         has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
@@ -129,7 +130,7 @@ class Decoder:
         self._inflating: Iterator[bytes] | None = None  # the steps left of a piece of a compressed message
         # The longest payload that `_parse` handles in line.
         self._plain_limit = 65535 if max_size is None else min(65535, max_size)
-        # Bytes that were fed and not parsed yet, from _rest_at on: part of a header, or what `has_more` means.
+        # Bytes that were fed and not parsed yet, from _rest_at on: part of a header, or what is left over.
         self._rest = b""
         self._rest_at = 0
         self._assembly: _Assembly | None = None
@@ -191,8 +192,8 @@ class Decoder:
         while end - position >= 2:
             head_byte = data[position]
             length = data[position + 1]
-            # Nearly all frames are whole messages of moderate size: this loop handles them itself. All others,
-            # and all faults, are left to `_frame`.
+            # Nearly all frames are whole messages of moderate size: this loop handles them itself. All
+            # others, and all faults, are left to `_frame`.
             start = position + 2
             stop = start + length
             if length > 125:

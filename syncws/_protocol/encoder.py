@@ -20,8 +20,8 @@ from .permessage_deflate import MIN_COMPRESSED, Deflater, is_compressible
 # byte.
 MAX_WRITE = 256 * 1024
 
-# A message larger than FRAGMENTED_ABOVE is compressed and sent in fragments of COMPRESS_STEP: zlib takes 70 to
-# 110 ms for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
+# A message larger than FRAGMENTED_ABOVE is compressed and sent in fragments of COMPRESS_STEP: zlib takes 70
+# to 110 ms for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
 FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
 
@@ -32,9 +32,9 @@ def _short_frame_pattern(length: int) -> tuple[int, int, int]:
     return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
 
 
-# For each small length: the factor that repeats a key before the payload and all over it; how many surplus bits
-# that leaves at the end; and the header's second byte, shifted to its place. With these a small frame takes
-# three operations on integers.
+# For each small length: the factor that repeats a key before the payload and all over it; how many surplus
+# bits that leaves at the end; and the header's second byte, shifted to its place. With these a small frame
+# takes three operations on integers.
 _SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 
 
@@ -75,7 +75,7 @@ class Encoder:
             yield self.frames(batch), done, True
 
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
-        """The frames to send for one frame: of each the head byte, the payload, and its share of `payload`."""
+        """The frames to send for one frame: head byte, payload, and its share of the given payload."""
         if self._deflater is None or head_byte & 8 or not self._is_compressed(head_byte, payload):
             yield head_byte, payload, len(payload)
             return

@@ -69,9 +69,10 @@ def format_request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
 def check_field(name: object, value: object) -> tuple[str, str]:
     """Check a header field that the caller asked for.
 
-    Raises `TypeError` when either is not a `str`, `ValueError` when the name is not a token, or when the value
-    could end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). No error quotes a value, or
-    what follows the first bad character of a name ("Authorization: Bearer ..."), since it may be a secret.
+    Raises `TypeError` when either is not a `str`, `ValueError` when the name is not a token, or when the
+    value could end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). No error quotes a
+    value, or what follows the first bad character of a name ("Authorization: Bearer ..."), since it may be a
+    secret.
     """
     if not isinstance(name, str):
         raise TypeError(f"headers: a field name must be a str, not {type(name).__name__}")
