@@ -183,7 +183,7 @@ def on_threads(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
 
 
 class Measured:
-    """One client in this process; the methods are the steps, in order, and leave their figures in `figures`."""
+    """One client in this process. The methods are the steps, in order; `figures` holds what they measure."""
 
     def __init__(
         self, kind: type[Blocking] | type[Callbacks], url: str, broadcast: Callable[[], None]
