@@ -28,7 +28,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -49,7 +49,7 @@ TOLERATED_KIB = 8.0
 class ServerSide(asyncio.Protocol):
     """The server's end: answers the handshake and Close, and takes part in broadcasts. Reads nothing else."""
 
-    open: set[ServerSide] = set()
+    open: ClassVar[set[ServerSide]] = set()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport

@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
 
 from . import _exceptions
@@ -171,7 +172,7 @@ class EventTarget:
     # Tuples, replaced and never changed: a dispatch runs over the one that it found at its start, so a
     # listener that is added meanwhile gets the next event, not this one (DOM 2.9, *inner invoke*, "clone").
     _registrations: dict[str, tuple[_Registration, ...]]
-    _log_fields: Fields = {}
+    _log_fields: Fields = MappingProxyType({})
 
     def __init__(self) -> None:
         self._registrations = {}

@@ -193,7 +193,7 @@ def _public_part(url: str) -> str:
     """A URL that cannot be parsed, with dots in the place of its userinfo, query and fragment."""
     match = _START.match(url)
     start = match[0] if match else ""
-    head, mark, tail = (re.split("([?#])", url, maxsplit=1) + ["", ""])[:3]
+    head, mark, tail = [*re.split("([?#])", url, maxsplit=1), "", ""][:3]
     if "@" in tail:
         return f"{start}..."  # a password may hold "?" and "#", so everything up to the "@" may be userinfo
     end = f"{mark}..." if tail else mark

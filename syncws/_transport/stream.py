@@ -16,9 +16,12 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .._protocol.frames import Buffer
 from .poller import ForkedError
+
+if TYPE_CHECKING:
+    from .._protocol.frames import Buffer
 
 # How long a blocked send sleeps at a time. Where a selector sees shutdown(), that wakes it at once; elsewhere
 # (Windows) the blocked send notices it after this time.

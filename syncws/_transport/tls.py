@@ -31,12 +31,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
 import threading
+from typing import TYPE_CHECKING
 
-from .._protocol.frames import Buffer
 from .stream import Stream
+
+if TYPE_CHECKING:
+    import socket
+
+    from .._protocol.frames import Buffer
 
 # The reasons that OpenSSL gives when the answer is not TLS at all, an HTTP error page for example.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")

@@ -84,7 +84,7 @@ def test_failure_names_the_host_and_keeps_its_class_and_number(
         raise error
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(kind, match="cannot resolve 'host.example'") as caught:
+    with pytest.raises(kind, match=r"cannot resolve 'host\.example'") as caught:
         resolve("host.example", 443, deadline)
     assert caught.value.errno == number
     assert caught.value.__cause__ is not None
@@ -116,6 +116,6 @@ def test_without_a_thread_for_it_the_look_up_fails_as_the_system_does(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(OSError, match="cannot resolve 'host.example': can't start new thread") as caught:
+    with pytest.raises(OSError, match=r"cannot resolve 'host\.example': can't start new thread") as caught:
         resolve("host.example", 443, deadline)
     assert caught.value.errno == errno.EAGAIN
