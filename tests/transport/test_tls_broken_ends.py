@@ -8,16 +8,18 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 from syncws import ConnectionLost, HandshakeError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 Script = Callable[[Peer], object]
 
