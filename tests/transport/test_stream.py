@@ -81,6 +81,20 @@ def test_raw_bytes_are_counted_both_ways(ends: tuple[socket.socket, socket.socke
     assert (stream.received, stream.handed) == (3, 5)
 
 
+def test_bytes_that_a_blocked_send_hands_over_later_are_counted_too(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    stream = Stream(ends[0])
+    total = 16 * 2**20
+    thread = threading.Thread(target=stream.send, args=(bytes(total),))
+    thread.start()
+    taken = 0
+    while taken < total:
+        taken += len(ends[1].recv(2**20))
+    thread.join(DEADLINE)
+    assert stream.handed == total
+
+
 @pytest.mark.skipif(not CAN_BE_ASKED, reason="this system cannot be asked")
 def test_handed_less_unacknowledged_grows_as_the_other_side_takes_what_was_sent(
     ends: tuple[socket.socket, socket.socket],
