@@ -54,7 +54,7 @@ def _is_numeric(host: str | bytes) -> bool:
 
 sys.addaudithook(_without_network)
 
-# A shell has what it runs in the background ignore Ctrl-C, and all that this starts in turn.
+# A program that a shell runs in the background ignores Ctrl-C, and so do the programs that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,4 +1,4 @@
-"""Whatever bytes come: the `Decoder` never raises, ends with a lawful code or waits, however TCP cuts."""
+"""Whatever bytes come, the `Decoder` never raises. It ends with a valid code or waits, however TCP cuts."""
 
 from __future__ import annotations
 

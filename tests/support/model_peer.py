@@ -29,7 +29,7 @@ def server_frame(opcode: int, payload: bytes, *, fin: bool = True, rsv1: bool = 
 
 
 class ModelDeflater:
-    """The server's compressor. `flavour` chooses one of the lawful ways to end a message (RFC 7692 7.2)."""
+    """The server's compressor. `flavour` chooses one of the valid ways to end a message (RFC 7692 7.2)."""
 
     FLAVOURS = ("sync", "full", "final", "stored", "blocks")
 

@@ -180,7 +180,7 @@ def test_a_blocked_send_whose_socket_a_fork_closed_raises_the_error_for_greenlet
     monkeypatch.setattr("syncws._transport.stream.POLL_SECONDS", 0.05)
     stream = Stream(ends[0])
     thread, errors = fill(stream)
-    ends[0].close()  # as after_fork does, in the child
+    ends[0].close()  # after_fork does this in the child
     thread.join(DEADLINE)
     assert isinstance(errors[0], ForkedError)
     assert not isinstance(errors[0], Exception)
@@ -282,7 +282,7 @@ class TestTLS:
 
 
 def gather(sock: socket.socket, records: int) -> bytes:
-    """So many TLS records as they arrive, raw."""
+    """The raw bytes of that many TLS records, as they arrive."""
     raw = b""
     until = time.monotonic() + DEADLINE
     while True:
@@ -298,12 +298,12 @@ def gather(sock: socket.socket, records: int) -> bytes:
 
 
 def deliver(stream: TLSStream, raw: bytes) -> None:
-    """Have the next `recv` of the stream read just these bytes."""
+    """Make the next `recv` of the stream read just these bytes."""
     stream.socket = _ReadOnce(stream, raw)  # type: ignore[assignment]
 
 
 class _ReadOnce:
-    """Stands in a stream's socket's place for one read, at a documented seam: `recv` of the socket."""
+    """Replaces a stream's socket for one read, at a documented seam: `recv` of the socket."""
 
     def __init__(self, stream: TLSStream, raw: bytes) -> None:
         self._stream, self._real, self._raw = stream, stream.socket, raw
