@@ -18,12 +18,12 @@ from .._protocol.http11 import Response, ResponseParser, get_all
 from .._transport import dialer, resolver
 from .._transport.poller import READ, WRITE, OpenTimeoutError, Poller
 from .._transport.stream import Stream
-from .options import Options
 
 if TYPE_CHECKING:
     import socket
 
     from .._transport.tls import TLSStream
+    from .options import Options
 
 # How much of a refusal's body the error carries, in bytes, and how long to wait for that after the head.
 BODY_BYTES = 4096

@@ -9,11 +9,14 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
-from .permessage_deflate import Inflater
+
+if TYPE_CHECKING:
+    from .permessage_deflate import Inflater
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY

@@ -12,12 +12,15 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._exceptions import HandshakeError, SyntaxErr
 from .._version import __version__
 from . import permessage_deflate
 from .http11 import Headers, Response, format_request, get_all, get_list, is_token
-from .url import URL
+
+if TYPE_CHECKING:
+    from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

@@ -11,9 +11,12 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .poller import WRITE, OpeningDeadline, OpenTimeoutError
-from .resolver import Address
+
+if TYPE_CHECKING:
+    from .resolver import Address
 
 MakeSocket = Callable[[int, int, int], socket.socket]
 
