@@ -8,7 +8,7 @@ import threading
 
 from syncws.testing.loopback import LoopbackServer
 
-CONTINUATION, BINARY, CONTROL = 0, 2, 8  # opcodes; from 8 on they are control frames
+CONTINUATION, BINARY, CONTROL = 0, 2, 8  # opcodes; control frames have 8 and more
 
 
 def serve(peer):
@@ -25,7 +25,7 @@ def serve(peer):
             while chunk := file.read(65536):
                 peer.send_frame(CONTINUATION, chunk, fin=False)
             peer.send_frame(CONTINUATION)
-    peer.read_message()  # until the client's Close, which is answered
+    peer.read_message()  # ends at the client's Close, which the server answers
 
 
 if __name__ == "__main__":

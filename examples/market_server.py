@@ -23,8 +23,8 @@ def serve(peer):
         peer.closing.wait(0.1)
     if next(visits) % 3 == 0:
         peer.send_close(1000, "closing time")
-        peer.read_message()  # until the client's Close
-    # else the link is lost: the connection ends without a Close frame
+        peer.read_message()  # ends at the client's Close
+    # Without that, the connection ends without a Close frame: the client loses its link.
 
 
 if __name__ == "__main__":

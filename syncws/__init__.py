@@ -65,9 +65,9 @@ __all__ = [
 
 for _name in __all__:
     _public = globals()[_name]
-    if issubclass(type(_public), type):  # not isinstance(), which takes the alias of a type for one
-        # What annotates the class names what its own module imports, so it is read before the class moves.
+    if issubclass(type(_public), type):  # on CPython 3.10 isinstance() takes an alias of a type for a class
+        # The annotations use names of the class's own module: they are evaluated before __module__ changes.
         if "__annotations__" in vars(_public):
             _public.__annotations__ = inspect.get_annotations(_public, locals=globals(), eval_str=True)
-        _public.__module__ = __name__  # so that tracebacks and help() name the public door
+        _public.__module__ = __name__  # so that tracebacks and help() show the public name
 del _name, _public

@@ -1,7 +1,7 @@
-"""The event classes and `EventTarget`: what listeners are given, and how they are called (DOM standard 2).
+"""The event classes, and `EventTarget`, which calls listeners (DOM standard 2).
 
-Owns: the listener lists of one object. Runs on: listeners may be added and removed from any thread;
-they are called in the thread that dispatches. Must not import: anything with sockets or the protocol.
+Owns: the listener lists of one object. Runs on: any thread may add and remove listeners; they are called in
+the thread that dispatches. Must not import: anything with sockets or the protocol.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import inspect
 import threading
 import time
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
 
 from . import _exceptions
@@ -70,7 +71,7 @@ class MessageEvent(Event[TargetT]):
     def __init__(
         self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None
     ) -> None:
-        # Not by super().__init__: this runs once a message, and is a good part of what a message costs.
+        # Without super().__init__(): this runs for every message, and is a good part of a message's cost.
         self.type: str = type
         self.data = data
         self.origin: str = origin
@@ -132,7 +133,7 @@ EventT = TypeVar("EventT", bound=Event[Any])
 
 
 def _refuse_coroutines(name: str, callback: Listener) -> None:
-    """Raise `TypeError` for an ``async def``: to call it makes a coroutine, which would never run."""
+    """Raise `TypeError` for an ``async def``: calling it makes a coroutine, which nothing would run."""
     calls = [callback, getattr(callback, "handleEvent", None)]
     if callable(callback):
         calls.append(type(callback).__call__)
@@ -148,7 +149,7 @@ def _in_main_thread() -> bool:
 
 
 class _Registration:
-    """One entry of a listener list. ``removed`` is read by dispatches that are under way."""
+    """One entry of a listener list. A dispatch that is under way reads ``removed``."""
 
     __slots__ = ("call", "callback", "once", "removed")
 
@@ -159,7 +160,7 @@ class _Registration:
 
     def replace(self, callback: Listener) -> None:
         self.callback = callback
-        # `handleEvent` is looked up at each call, as Web IDL has it.
+        # Web IDL: `handleEvent` is looked up at each call.
         self.call: Handler = callback if callable(callback) else lambda event: callback.handleEvent(event)
 
 
@@ -177,7 +178,7 @@ class EventTarget:
     # them computes the new ones with no lock held, since callbacks may be compared by code of the program's,
     # and swaps them in a leaf, if nobody else has meanwhile.
     _registrations: _Lists
-    _log_fields: Fields = {}
+    _log_fields: Fields = MappingProxyType({})
 
     def __init__(self) -> None:
         self._registrations = {}
@@ -194,7 +195,7 @@ class EventTarget:
             once: remove the listener before its first call.
 
         A callback that is registered for this type already is not added again. Raises `TypeError` for
-        a callback that cannot be called, or that is an ``async def``: nothing here would await it.
+        a callback that cannot be called, and for an ``async def``, since nothing here would await it.
         """
         if callback is None:
             return
@@ -212,7 +213,7 @@ class EventTarget:
         self._listener_added()
 
     def removeEventListener(self, type: str, callback: Listener | None) -> None:
-        """Take a listener off; one that was not called yet in a dispatch under way will not be."""
+        """Remove a listener. A dispatch that is under way does not call it any longer."""
         entry = self._find(self._registrations, type, callback)
         if entry is not None:
             entry.removed = True
@@ -221,7 +222,7 @@ class EventTarget:
     def dispatchEvent(self, event: Event[Any]) -> bool:
         """Run the listeners of `event.type` in the calling thread, before this returns; always True.
 
-        Raises `TypeError` when `event` is no `Event`, and `InvalidStateErr` when it is being dispatched.
+        Raises `TypeError` when `event` is not an `Event`, and `InvalidStateErr` when it is being dispatched.
         """
         if not isinstance(event, Event):
             raise TypeError(f"event must be an Event, not {event!r}")
@@ -233,12 +234,12 @@ class EventTarget:
         return True
 
     def _fire(self, event: Event[Any]) -> None:
-        """Call the listeners one after the other; what one raises is logged, and the next one runs."""
+        """Call the listeners one after the other. An exception of one is logged, and the next one runs."""
         registrations = self._registrations.get(event.type)
         if registrations is None:
             return
         event.currentTarget = self
-        # An iterator goes on where it was, also where Ctrl-C came between two listeners.
+        # One iterator for all turns of the loop below: after an exception it goes on with the next listener.
         remaining = iter(registrations)
         while True:
             try:
@@ -250,16 +251,17 @@ class EventTarget:
                     entry.call(event)
                 break
             except BaseException as error:
-                # Also SystemExit: a callback must not be able to end the thread that others wait for.
+                # SystemExit too is logged: a callback must not end the worker thread, which others wait for.
                 if isinstance(error, KeyboardInterrupt) and _in_main_thread():
-                    self._interrupt = error  # Ctrl-C is for the program; but no event may be lost by it
+                    # Ctrl-C is meant for the program, and is raised after the dispatch: no event may be lost.
+                    self._interrupt = error
                 else:
                     fields = {**self._log_fields, "event_type": event.type}
                     log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
         event.currentTarget = None
 
     def _raise_interrupt(self) -> None:
-        """Let a Ctrl-C go on that came while listeners ran in this thread, if it is the main one."""
+        """Raise the KeyboardInterrupt that came while listeners ran in this thread, if it is the main one."""
         if self._interrupt is not None and _in_main_thread():
             interrupt, self._interrupt = self._interrupt, None
             raise interrupt
@@ -317,8 +319,11 @@ class EventTarget:
         return None if entry is None else entry.callback  # type: ignore[return-value]
 
     def _set_handler(self, type: str, callback: Handler | None) -> None:
-        """Set an event handler attribute, ``on<type>``: it takes its place among the listeners when it is
-        first set and keeps it when it is replaced; None gives the place up (HTML 8.1.8.1)."""
+        """Set an event handler attribute, ``on<type>`` (HTML 8.1.8.1).
+
+        A handler takes its place among the listeners when the attribute is first set. A handler that replaces
+        it has the same place; None gives the place up.
+        """
         if callback is not None:
             if not callable(callback):
                 raise TypeError(f"on{type} must be None or callable, not {callback!r}")
@@ -347,7 +352,8 @@ class EventTarget:
 class EventHandler(Generic[EventT]):
     """An event handler attribute, ``on<type>``: None, or a callable of one argument.
 
-    The class that has it also refuses the other spellings of its name, in which other libraries have it.
+    A class with this attribute also refuses the names that other libraries use for it, such as
+    ``on_message``.
     """
 
     def __init__(self, doc: str) -> None:
@@ -373,7 +379,7 @@ class EventHandler(Generic[EventT]):
 
 
 def _other_spellings(type: str) -> list[str]:
-    """What other libraries and languages call ``on<type>``."""
+    """The names that other libraries and languages have for ``on<type>``."""
     name = type.capitalize()
     return [f"on_{type}", f"on{name}", f"on_{name}", f"On{name}", f"ON_{type.upper()}"]
 

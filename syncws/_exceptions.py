@@ -1,6 +1,6 @@
 """The exceptions: the caller's mistakes, and the faults of the network and of the server.
 
-Owns: every exception class of the package. Runs on: any thread. Imports nothing of the package.
+Owns: every exception class of the package. Runs on: any thread. Must not import: anything of the package.
 
 The caller's mistakes (raised at the call, named as in `xml.dom`):
 
@@ -10,8 +10,8 @@ The caller's mistakes (raised at the call, named as in `xml.dom`):
       InvalidAccessErr    also a ValueError
       InvalidStateErr     also a RuntimeError
 
-The faults of others (an `ErrorEvent.error` on the event face, raised on the pull face). What the
-operating system or the TLS library reports keeps its own class (`ConnectionRefusedError`,
+The faults of others: the callback API hands them to `onerror` as `ErrorEvent.error`, the blocking API raises
+them. What the operating system or the TLS library reports keeps its own class (`ConnectionRefusedError`,
 `socket.gaierror`, `ssl.SSLCertVerificationError`, `TimeoutError`: all of them `OSError`); the rest is:
 
     WebSocketError
@@ -20,15 +20,17 @@ operating system or the TLS library reports keeps its own class (`ConnectionRefu
       ConnectionLost      TCP ended without a Close frame; also a ConnectionError
       ThreadStartError    the system gives no more threads; also a RuntimeError and an OSError
       BufferFull          max_buffered would be passed (raised by `send`)
-      ConnectionClosed    the connection is over (pull face)
+      ConnectionClosed    the connection is over (raised by the blocking API)
 """
 
 from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """The server's words for use in an error's text, with their control characters escaped: none of them
-    may reach a terminal, or begin a line of its own in a log."""
+    """Text from the server, for the text of an error: control characters are escaped.
+
+    None of them may reach a terminal, or begin a line of its own in a log.
+    """
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -71,14 +73,14 @@ class InvalidAccessErr(DOMException, ValueError):
 
 
 class InvalidStateErr(DOMException, RuntimeError):
-    """The call does not fit the state that the object is in."""
+    """The call is not possible in the object's present state."""
 
     name = "InvalidStateError"
     code = 11
 
 
 class WebSocketError(Exception):
-    """The base of what goes wrong with a connection beyond the operating system's own errors."""
+    """The base class of the errors of a connection, except those of the operating system and of TLS."""
 
 
 class HandshakeError(WebSocketError):

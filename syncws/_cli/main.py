@@ -9,10 +9,13 @@ import argparse
 import io
 import sys
 import threading
+from typing import TYPE_CHECKING
 
-from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .._exceptions import DOMException
 from .._websocket import WebSocket
+
+if TYPE_CHECKING:
+    from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
 
 # Once stdin has ended, the connection is closed when nothing has come for this long.
 QUIET_SECONDS = 1.0

@@ -1,7 +1,7 @@
 """The opening of a connection: DNS, TCP, TLS and the opening handshake, under one deadline.
 
-Owns: the stream until it is handed over, open. Runs on: the reader thread. Must not import: the other
-threads.
+Owns: the stream until the reader takes it over, once it is open. Runs on: the reader thread. Must not import:
+the reader, the writer, the consumers, what programs call.
 """
 
 from __future__ import annotations
@@ -18,18 +18,19 @@ from .._protocol.http11 import Response, ResponseParser, get_all
 from .._transport import dialer, resolver
 from .._transport.poller import READ, WRITE, OpenTimeoutError, Poller
 from .._transport.stream import Stream
-from .options import Options
 
 if TYPE_CHECKING:
     import socket
 
     from .._transport.tls import TLSStream
+    from .options import Options
 
-# How much of a refusal's body the error carries, and how long to wait for it once the head is there.
+# How much of a refusal's body the error carries, in bytes, and how long to wait for that after the head.
 BODY_BYTES = 4096
 BODY_SECONDS = 1.0
 
-# Interim answers (102, 103) before the final one: more than any server has use for, and a flood must end.
+# How many interim answers (102, 103) may come before the final one: more than any server has use for. A flood
+# of them must end.
 MAX_INTERIM = 32
 
 
@@ -43,7 +44,7 @@ class OpenStream:
 
 
 class Connector:
-    """One attempt."""
+    """One attempt to open a connection."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Connector:
         check: Callable[[], None],
         name: str,
     ) -> None:
-        """`check` is called before each wait; it raises when the attempt was abandoned."""
+        """`check` is called before each wait; it raises when the application has given the attempt up."""
         self._request = request
         self._options = options
         self._poller = poller
@@ -61,7 +62,7 @@ class Connector:
         self._name = name
         self._doing = ""
         self.at: float | None = None
-        self.stream: Stream | None = None  # as soon as there is one
+        self.stream: Stream | None = None  # set once the socket is connected
 
     def run(self) -> OpenStream:
         """Open the connection.
@@ -83,9 +84,8 @@ class Connector:
             # A request with large headers may have to wait for the server to take it.
             stream.wait_writable = lambda: self.wait(sock, WRITE)
             self._doing = "waiting for the answer to the opening handshake"
-            with contextlib.suppress(
-                ConnectionError
-            ):  # an answer that came before the end is still to be read
+            # Where the server has answered and ended TCP already, its answer is still there to be read.
+            with contextlib.suppress(ConnectionError):
                 stream.send(self._request.request())
             response, rest = self._read_head(stream)
             if response.status != 101:
@@ -96,7 +96,7 @@ class Connector:
             stream.close()
             raise
 
-    # What `resolver` and `dialer` need: an `OpeningDeadline`.
+    # These methods and `at` make this an `OpeningDeadline`, for `resolver` and `dialer`.
 
     def wake(self) -> None:
         self._poller.wake()
@@ -118,7 +118,7 @@ class Connector:
                 return False
 
     def _check_time(self) -> float:
-        """Raise when the attempt was abandoned or its time is over; else say what time it is."""
+        """Return the present time; raise when the attempt was given up or its time is over."""
         self._check()
         now = time.monotonic()
         if self.at is not None and now >= self.at:
@@ -131,7 +131,7 @@ class Connector:
     def _start_tls(self, sock: socket.socket) -> TLSStream:
         import ssl
 
-        from .._transport import tls  # imported already, by the caller's thread; see `_engine`
+        from .._transport import tls  # the caller's thread has imported it already; see `engine`
 
         url, options = self._request.url, self._options
         tried = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
@@ -147,14 +147,14 @@ class Connector:
                     raise ConnectionLost(f"{tried}: the server ended TCP")
         except ssl.SSLError as error:
             raise tls.describe(error, tried) from error
-        except ValueError as error:  # the context does not go with the name
+        except ValueError as error:  # the context does not accept the host name
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:
             raise ConnectionLost(f"{tried}: the server reset TCP") from error
         return stream
 
     def _receive(self, stream: Stream) -> bytes:
-        self._check_time()  # also when there is always something to read, and so nothing to wait for
+        self._check_time()  # `wait` checks it too, but is not called while there is always something to read
         while (data := stream.recv(16 * 1024)) is None:
             self.wait(stream.socket, READ)
         return data
@@ -204,7 +204,7 @@ class Connector:
         return HandshakeError(message, response.status, response.headers, body, reason=response.reason)
 
     def _read_body(self, stream: Stream, response: Response, body: bytes) -> bytes:
-        """The beginning of a refusal's body, as far as it comes without much waiting."""
+        """The beginning of a refusal's body: as much as arrives within `BODY_SECONDS`."""
         wanted = BODY_BYTES
         lengths = get_all(response.headers, "Content-Length")
         if lengths and lengths[0].isdecimal():
@@ -218,7 +218,7 @@ class Connector:
                         break
                     continue
             except OSError:
-                break  # the refusal is the news; how TCP ended after it is not
+                break  # the refusal is what is reported, not how TCP ended after it
             if not data:
                 break
             body += data

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 else:
 
     class _SSL:
-        """Stands for the module where annotations name it, so that only who evaluates these imports it."""
+        """Stands for `ssl` in annotations: the module is imported when one is evaluated, and not before."""
 
         def __getattr__(self, name: str) -> Any:
             return getattr(importlib.import_module("ssl"), name)
@@ -41,11 +41,11 @@ QueueLimit: TypeAlias = int | tuple[int | None, int | None] | None
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
-#: High enough that a burst is taken off the network in large reads, low enough that a consumer that
+#: Large enough that a burst is read from the network in large pieces, small enough that a consumer that
 #: stands still costs a few MiB.
 DEFAULT_QUEUE = (4 * 2**20, 16384)
 
-# What other libraries call an option of ours, and the fields that they have an option for.
+# Names that other libraries have for our options, and for header fields.
 _NAMES_ELSEWHERE = {
     "additional_headers": "headers",
     "connect_timeout": "open_timeout",
@@ -74,7 +74,7 @@ _NAMES_ELSEWHERE = {
     "write_limit": "max_buffered",
 }
 
-# What other libraries have an option for and this one has not.
+# Options of other libraries that have no counterpart here, and why.
 _NOT_HERE = {
     "autoping": "every ping is answered",
     "enable_multithread": "not needed: every method may be called from any thread",
@@ -86,7 +86,7 @@ _NOT_HERE = {
     ),
 }
 
-# What takes the place of a header that the handshake sends itself.
+# The option to use in the place of a header that the handshake itself sends.
 _INSTEAD_OF_HEADERS = {
     "sec-websocket-extensions": "use compression=",
     "sec-websocket-protocol": "use protocols=",
@@ -95,15 +95,14 @@ _INSTEAD_OF_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller chose, checked; `WebSocket` documents each option, with the reason for its default.
+    """The options of one call, checked; `WebSocket` documents each of them, with the reason for its default.
 
-    The record holds `headers` and `max_queue` in one form each, of the several in which a caller may write
-    them.
+    A caller may write `headers` and `max_queue` in several forms. The record holds one form of each.
     """
 
     headers: Headers = ()
     origin: str | None = None
-    # None first: from Python 3.15 on, dataclasses evaluates the first name of an annotation.
+    # None stands first: from Python 3.15 on, dataclasses evaluates the first name of an annotation.
     ssl_context: None | ssl.SSLContext = None
     server_hostname: str | None = None
     compression: Literal["deflate"] | None = "deflate"
@@ -119,8 +118,8 @@ class Options:
     def from_keywords(cls, headers: HeadersLike | None = None, **keywords: Any) -> Options:
         """Check the options that a call was given.
 
-        Raises `TypeError` for a wrong type and `ValueError` for a bad value; both name the option, and the
-        value where that can be no secret.
+        Raises `TypeError` for a wrong type and `ValueError` for a bad value. Both name the option, and quote
+        the value unless that may be a secret.
         """
         for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):
             _check_seconds(name, keywords.get(name))
@@ -145,14 +144,14 @@ class Options:
 
 
 def chosen(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The options among the arguments of a call, as its ``locals()`` hold them at its first line."""
+    """The options among the arguments of a call; `arguments` is its ``locals()`` at its first line."""
     return {name: arguments[name] for name in Options.__slots__}
 
 
 def explain_unknown(call: _Call) -> _Call:
-    """A decorator: what `call` does not know raises a `TypeError` that names the option that was meant.
+    """A decorator: an unknown keyword raises a `TypeError` that names the option that was probably meant.
 
-    Its signature stays to be seen: `inspect.signature`, `help` and type checkers show that of `call`.
+    `inspect.signature`, `help` and type checkers still show the signature of `call`.
     """
     known = frozenset(inspect.signature(call).parameters)
 
@@ -184,7 +183,7 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
     if folded.startswith("on") and len(folded) > 2:
         alone = "" if "onopen" in known else ", of the callback API alone (WebSocket)"
         return f"handlers are onopen, onmessage, onerror and onclose{alone}"
-    import difflib  # here, since it takes longer to import than all of the above
+    import difflib  # imported only here, since that takes longer than the imports at the top together
 
     nearest = difflib.get_close_matches(unknown, known, n=1)
     return f"did you mean {nearest[0]}?" if nearest else ""
@@ -220,15 +219,16 @@ def _check_hostname(hostname: object) -> None:
         return
     if not isinstance(hostname, str):
         raise TypeError(f"server_hostname must be a str or None, not {type(hostname).__name__}")
-    # What the ssl module refuses too, but not before there is a connection.
+    # The ssl module refuses these too, but only once there is a connection.
     if not hostname or hostname.startswith(".") or "\0" in hostname:
         raise ValueError(f"server_hostname must be a host name, not {hostname!r}")
 
 
 def check_timeout(name: str, value: object) -> None:
-    """Check a time-out of a method: a number of seconds, or None for no end; 0 and less do not wait.
+    """Check the time-out of a method: a number of seconds, or None for no limit; 0 and less do not wait.
 
-    Raises `TypeError` for what is no number, `ValueError` for one that no clock can count to; both name it.
+    Raises `TypeError` for a value that is not a number, `ValueError` for NaN and for an int too large for a
+    float. Both name the argument.
     """
     if value is None:
         return
@@ -243,7 +243,7 @@ def _check_seconds(name: str, value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not 0 < value <= sys.float_info.max:  # neither infinite nor NaN, nor an int beyond what a float holds
+    if not 0 < value <= sys.float_info.max:  # also refuses infinity, NaN and ints too large for a float
         raise ValueError(f"{name} must be greater than 0 seconds, or None, not {value!r}")
 
 
@@ -270,7 +270,10 @@ def _queue_limit(value: QueueLimit) -> tuple[int | None, int | None]:
 def check_arguments(
     url: str, protocols: str | Iterable[str], options: dict[str, Any]
 ) -> tuple[URL, tuple[str, ...], Options]:
-    """What a connection is made of; raises for the caller's mistakes, as `WebSocket` and `connect` say."""
+    """Check the arguments of a call that opens a connection, and return them parsed.
+
+    Raises for the caller's mistakes, as `WebSocket` and `connect` document it.
+    """
     parsed = parse_url(url)
     checked = check_protocols(protocols)
     check_port(parsed)

@@ -3,7 +3,7 @@
 Owns: the write side's protocol state. Runs on: the thread that sends, one at a time. Must not import:
 anything with I/O or threads.
 
-Keys come from `os.urandom` after the payloads are fixed, a fresh one for each frame (RFC 6455 5.3, 10.3).
+Each frame has a fresh masking key from `os.urandom`, drawn after its payload is fixed (RFC 6455 5.3, 10.3).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from .frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
 from .permessage_deflate import MIN_COMPRESSED, Deflater, is_compressible
 
-# The most that one step of `encode` masks, and about the most that it gives: bounded memory, and other
-# threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first byte.
+# The most that one step of `encode` masks, and about the most that it returns: this bounds memory, and lets
+# other threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first
+# byte.
 MAX_WRITE = 256 * 1024
 
-# A message larger than the first is compressed, and sent in fragments, by the second: zlib takes 70 to 110 ms
-# for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
+# A message larger than FRAGMENTED_ABOVE is compressed and sent in fragments of COMPRESS_STEP: zlib takes 70
+# to 110 ms for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
 FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
 
@@ -31,9 +32,9 @@ def _short_frame_pattern(length: int) -> tuple[int, int, int]:
     return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
 
 
-# For each small length: what to multiply a key with so that it stands before the payload and over all of it;
-# how many bits of that are surplus at its end; and the header's second byte in its place. A small frame is
-# then three operations on integers.
+# For each small length: the factor that repeats a key before the payload and all over it; how many surplus
+# bits that leaves at the end; and the header's second byte, shifted to its place. With these a small frame
+# takes three operations on integers.
 _SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 
 
@@ -46,13 +47,13 @@ class Encoder:
         self._compressing = False  # whether the present message is compressed
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
-        """The wire bytes of any frames, given as head bytes and payloads, in steps of bounded work.
+        """The wire bytes of frames, given as head bytes and payloads, in steps of bounded work.
 
-        Each step is: the bytes to send (about `MAX_WRITE`), how many payload bytes are done with them, and
-        whether a frame ends there, so that a control frame may follow. Frames that are small share a step; a
-        large one comes in pieces. Where compression was agreed, messages are compressed if that gains
-        something, large ones in fragments (RFC 6455 5.4). All steps must be taken, in order: the compressor
-        has gone on with each.
+        Each step yields the bytes to send (about `MAX_WRITE`), how many payload bytes are done with them, and
+        whether a frame ends there, so that a control frame may follow. Small frames share a step; a large one
+        takes several. If compression was negotiated, messages are compressed where that makes them smaller,
+        large ones in fragments (RFC 6455 5.4). The caller must take all steps, in order, since each one
+        advances the compressor.
         """
         batch: list[tuple[int, bytes]] = []
         on_wire = done = 0
@@ -67,14 +68,14 @@ class Encoder:
                 batch.append((head, data))
                 on_wire += len(data)
                 done += size
-                if done >= COMPRESS_STEP:  # little is left of it, but it has taken its time
+                if done >= COMPRESS_STEP:  # compressed data is small, but has taken its time to make
                     yield self.frames(batch), done, True
                     batch, on_wire, done = [], 0, 0
         if batch:
             yield self.frames(batch), done, True
 
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
-        """What goes out for a frame: head bytes, payloads and the bytes of `payload` that are in each."""
+        """The frames to send for one frame: head byte, payload, and its share of the given payload."""
         if self._deflater is None or head_byte & 8 or not self._is_compressed(head_byte, payload):
             yield head_byte, payload, len(payload)
             return
@@ -91,14 +92,14 @@ class Encoder:
 
     def _is_compressed(self, head_byte: int, payload: bytes) -> bool:
         if head_byte & 15 != Opcode.CONTINUATION:
-            # RFC 7692 6: each message chooses, on its first frame. How long a fragmented one gets is not
-            # known when it begins.
+            # RFC 7692 6: the first frame of a message decides for the whole. The final size of a fragmented
+            # message is not known then, so it is tried in any case.
             worthwhile = not head_byte & FIN or len(payload) >= MIN_COMPRESSED
             self._compressing = worthwhile and is_compressible(payload)
         return self._compressing
 
     def _large_frame(self, head_byte: int, payload: Buffer, size: int) -> Iterator[tuple[Buffer, int, bool]]:
-        """One frame in pieces; `size` is what its payload counts as, which its pieces share."""
+        """One frame in pieces. Its payload counts as `size` bytes; each piece counts as its share of them."""
         sent = counted = 0
         for piece, length in self.pieces(head_byte, payload):
             sent += length
@@ -137,7 +138,7 @@ class Encoder:
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
         """A data frame's head byte and payload as they go out: compressed unless it is a small message.
 
-        A fragmented message is compressed in any case: how long it gets is not known when it begins.
+        A fragmented message is compressed in any case, since its final size is not known when it begins.
         """
         if self._deflater is None:
             return head_byte, bytes(payload)

@@ -12,16 +12,19 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._exceptions import HandshakeError, SyntaxErr
 from .._version import __version__
 from . import permessage_deflate
 from .http11 import Headers, Response, format_request, get_all, get_list, is_token
-from .url import URL
+
+if TYPE_CHECKING:
+    from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-# What the handshake itself sends; a caller's header of this name would make a second, contradicting one.
+# Headers that the handshake itself sends: one of the caller's with such a name would contradict it.
 RESERVED_HEADERS = frozenset(
     {
         "connection",
@@ -38,14 +41,14 @@ RESERVED_HEADERS = frozenset(
 
 
 def shorten_protocol(name: str) -> str:
-    """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
+    """A subprotocol as errors show it: only its beginning, since Kubernetes has clients put a token in it."""
     return repr(name) if len(name) <= 12 else f"{name[:12]!r}..."
 
 
 def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
     """The subprotocols asked for, as a tuple (WHATWG, the constructor's steps 7 and 8).
 
-    Raises `TypeError` when they are no strings, `SyntaxErr` for one that is no token and for a duplicate.
+    Raises `TypeError` when they are not strings, `SyntaxErr` for one that is not a token or is given twice.
     """
     if not isinstance(protocols, Iterable) or isinstance(protocols, (Mapping, bytes, bytearray)):
         raise TypeError(f"protocols must be a str or strs, not {type(protocols).__name__}")
@@ -75,7 +78,7 @@ def accept_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """What one attempt asks for, and what its answer is checked against."""
+    """What one opening handshake asks for; the server's answer is checked against it."""
 
     url: URL
     key: str
@@ -85,7 +88,7 @@ class HandshakeRequest:
     compression: bool = False
 
     def request(self) -> bytes:
-        """The request head, with the RFC's own spelling: some servers compare names with case."""
+        """The request head, in the RFC's own spelling, since some servers compare names with case."""
         fields = [
             ("Host", self.url.host_header),
             ("Upgrade", "websocket"),
@@ -103,7 +106,7 @@ class HandshakeRequest:
         if self.url.credentials is not None:
             user_and_password = ":".join(self.url.credentials).encode()
             fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
-        # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
+        # A header of the caller's (Host, User-Agent, Authorization) replaces ours.
         given = {name.lower() for name, _ in self.headers}
         ours = [field for field in fields if field[0].lower() not in given]
         return format_request(self.url.resource, [*ours, *self.headers])
@@ -196,7 +199,7 @@ Parameters = list[tuple[str, str | None]]
 
 
 def _unquote(quoted: str) -> str:
-    """What a quoted string stands for (RFC 9110 5.6.4), which RFC 6455 9.1 wants to be a token."""
+    """The text of a quoted string (RFC 9110 5.6.4), which must be a token (RFC 6455 9.1)."""
     text = re.sub(r"\\(.)", r"\1", quoted)
     if not is_token(text):
         raise HandshakeError(
@@ -222,7 +225,7 @@ def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
                     parameters.append((parameter[1], parameter[2] if quoted is None else _unquote(quoted)))
                     position = parameter.end()
                 yield name[1], parameters
-            # RFC 9110 5.6.1.2: empty elements of a list are passed over.
+            # RFC 9110 5.6.1.2: empty elements of a list are ignored.
             separator = _SEPARATOR.match(value, position)
             if separator is None:
                 raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {value!r}")

@@ -1,7 +1,7 @@
 """One HTTP/1.1 request head out, one response head in, within limits (RFC 9112, as RFC 6455 4 needs it).
 
-Owns: the text of the opening handshake's two heads. Runs on: the reader thread. Must not import:
-anything with I/O or threads. What the fields mean is `_handshake`'s business.
+Owns: the syntax of the opening handshake's two heads; `handshake` knows what their fields mean. Runs on: the
+reader thread. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ MAX_FIELDS = 256
 MAX_HEAD = 64 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# What would end a field's line, and what a byte of it cannot carry.
+# Characters that would end a field's line, and those that are not in Latin-1.
 _UNSENDABLE = re.compile(r"[\r\n\0]|[^\0-\xff]")
 _STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?: ([^\0\r\n]*))?")
 # RFC 9110 5.5: visible characters, obs-text, and blanks. No NUL, no bare CR. The blanks around the value
-# are left to `strip`: to match them here would take cubic time where a line of them ends in a NUL.
+# are left to `strip`: a pattern for them takes cubic time on a line of blanks that ends in a NUL.
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\0\r\n]*)")
 
 Headers = tuple[tuple[str, str], ...]
@@ -61,7 +61,7 @@ class Response:
 
 
 def format_request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of a GET request. Values were checked where the caller gave them; see `check_field`."""
+    """The bytes of a GET request. The caller's fields must have passed `check_field`."""
     lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
@@ -69,9 +69,10 @@ def format_request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
 def check_field(name: object, value: object) -> tuple[str, str]:
     """Check a header field that the caller asked for.
 
-    Raises `TypeError` when either is no `str`, `ValueError` when the name is no token or the value could
-    end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). A value may be a secret, and so
-    may what follows the first bad character of a name ("Authorization: Bearer ..."): no text quotes them.
+    Raises `TypeError` when either is not a `str`, `ValueError` when the name is not a token, or when the
+    value could end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). No error quotes a
+    value, or what follows the first bad character of a name ("Authorization: Bearer ..."), since it may be a
+    secret.
     """
     if not isinstance(name, str):
         raise TypeError(f"headers: a field name must be a str, not {type(name).__name__}")
@@ -91,7 +92,7 @@ def check_field(name: object, value: object) -> tuple[str, str]:
 
 
 class ResponseParser:
-    """Takes the answer in pieces and gives its head once it is whole."""
+    """Takes the answer piece by piece, and returns its head once it is complete."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -110,7 +111,7 @@ class ResponseParser:
             if end < 0:
                 self._searched = len(self._received)
                 self._check_sizes(len(self._received) - line_start)
-                # The first bytes tell a server of another protocol, which may never end its line.
+                # A server of another protocol shows in the first bytes; it may never end its line.
                 if not self._lines and not b"HTTP/".startswith(self._received[:5]):
                     # A TLS record (RFC 8446 5.1): an alert or a handshake message of version 3.x.
                     tls = bytes(self._received[:2]) in (b"\x15\x03", b"\x16\x03")

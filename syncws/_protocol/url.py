@@ -141,11 +141,11 @@ def parse_url(url: str) -> URL:
         raise _error(url, "it is not absolute: it has no scheme, such as ws:// or wss://")
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
-        # What comes before a colon without slashes may be a user's name.
+        # A name before a colon without slashes may be a user's: it is not quoted.
         found = f", not {quote(match[1].lower())}" if _START.match(text) else ""
         raise _error(url, f"its scheme must be ws, wss, http or https{found} (ws://host:port/path)")
-    # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. In no
-    # state after the scheme is "#" anything but the start of the fragment (4.4).
+    # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. After the
+    # scheme "#" always begins the fragment, whatever state the parser is in (4.4).
     if "#" in text:
         raise _error(url, "it has a fragment, which a WebSocket URL must not have")
 
@@ -170,7 +170,7 @@ def parse_url(url: str) -> URL:
     except HostError as error:
         why = str(error)
         if "@" in path or "@" in query:
-            # What was taken for the host or the port may be the start of a password.
+            # The text that was read as host or port may be the start of a password.
             why = "its host or port is not valid ('/', '?' and '#' in a user or password must be %-encoded)"
         raise _error(url, why) from None
 
@@ -190,12 +190,12 @@ def _error(url: str, why: str) -> SyntaxErr:
 
 
 def _public_part(url: str) -> str:
-    """What a URL that cannot be parsed is, with dots for its userinfo, query and fragment."""
+    """A URL that cannot be parsed, with dots in the place of its userinfo, query and fragment."""
     match = _START.match(url)
     start = match[0] if match else ""
-    head, mark, tail = (re.split("([?#])", url, maxsplit=1) + ["", ""])[:3]
+    head, mark, tail = [*re.split("([?#])", url, maxsplit=1), "", ""][:3]
     if "@" in tail:
-        return f"{start}..."  # "?" and "#" may stand in a password, so all of it may be userinfo
+        return f"{start}..."  # a password may hold "?" and "#", so everything up to the "@" may be userinfo
     end = f"{mark}..." if tail else mark
     _, at, after = head.rpartition("@")
     return f"{start}...@{after}{end}" if at else f"{head}{end}"
@@ -214,13 +214,13 @@ def _encode(unsafe: re.Pattern[str], text: str) -> str:
 
 
 def _parse_port(text: str, default: int) -> int | None:
-    """4.4, port state, for what follows the host: nothing, or a colon and maybe digits."""
+    """WHATWG URL 4.4, port state. `text` follows the host: it is empty, or a colon and maybe digits."""
     digits = text[1:]
     if not digits:
         return None
     if not (digits.isascii() and digits.isdigit()):
         raise HostError(f"its port {quote(digits)} is not a number")
-    # No longer than needed: int() refuses very long numbers with an error of its own.
+    # Cut to a few digits: int() refuses very long numbers with an error of its own.
     port = int(digits.lstrip("0")[:6] or "0")
     if port > 65535:
         raise HostError("its port is greater than 65535")
@@ -228,7 +228,7 @@ def _parse_port(text: str, default: int) -> int | None:
 
 
 def _parse_path(text: str) -> str:
-    """4.4, path start state and path state: backslashes count as slashes, dot segments are resolved."""
+    """WHATWG URL 4.4, path start and path state: backslashes count as slashes, dot segments are resolved."""
     segments: list[str] = []
     names = _SLASH.split(text[1:])
     for name in names:

@@ -11,9 +11,12 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .poller import WRITE, OpeningDeadline, OpenTimeoutError
-from .resolver import Address
+
+if TYPE_CHECKING:
+    from .resolver import Address
 
 MakeSocket = Callable[[int, int, int], socket.socket]
 
@@ -23,11 +26,11 @@ def connect(
 ) -> socket.socket:
     """A connected socket, non-blocking, from the first address that answers.
 
-    Each address but the last has an equal share of the time that is left, so that one that swallows
-    packets does not use up the others' chance. Raises the last address's `OSError`, naming it, with
-    those of the others chained.
+    Each address but the last gets an equal share of the time that is left, so that an address that swallows
+    packets leaves time for the others. Raises the `OSError` of the last address, with those of the earlier
+    ones chained; each names its address.
 
-    `make_socket` is given family, type and protocol; `socket.socket` by default.
+    `make_socket` is called with family, type and protocol; `socket.socket` by default.
     """
     make_socket = make_socket or socket.socket
     failure: OSError | None = None
@@ -53,7 +56,8 @@ def _connect_one(
         return error
     try:
         sock.setblocking(False)
-        # A message is sent whole in one call, and a small one must not wait for an acknowledgement.
+        # Messages are handed over whole, so TCP need not collect them: a small one must not wait for the
+        # acknowledgement of the one before.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         code = sock.connect_ex(where)
         if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
@@ -74,7 +78,7 @@ def _connect_one(
 
 
 def _describe(error: OSError, host: str, address: Address, earlier: OSError | None) -> OSError:
-    """The same error (the errno chooses the class) saying what was tried."""
+    """A copy of `error`, of the class that its errno chooses, which says what was tried."""
     where, port = address[3][:2]
     name = "" if where == host else f" ({host!r})"
     text = f"cannot connect to {where} port {port}{name}: {error.strerror or error}"

@@ -1,4 +1,4 @@
-"""The one place where a connection waits: for its socket, for a moment in time, or to be woken.
+"""The one place where a connection waits: for its socket, for a deadline, or for a thread that wakes it.
 
 Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on one thread at a time, `wake`
 on any thread. Must not import: anything of the package.
@@ -59,9 +59,11 @@ class Poller:
     """Waits for one socket at a time."""
 
     def __init__(self) -> None:
-        # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
+        # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its
+        # own.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
-        # Reentrant, since the garbage collector may let a connection go, and wake its reader, inside `wake`.
+        # Reentrant: the garbage collector may run inside `wake`, close a forgotten connection, and call
+        # `wake`.
         self._lock = threading.RLock()
         self._closed = False
         self._watched: tuple[socket.socket, int] | None = None
@@ -90,14 +92,14 @@ class Poller:
             else:
                 self._consume()
         if self._closed:
-            # Only `after_fork` closes the poller under a wait.
+            # Only `after_fork` closes the poller while somebody waits.
             raise ForkedError
         return ready
 
     def wake(self) -> None:
         """Make the present or the next `wait` return; does nothing after `close`."""
-        # Under the lock: else `close` could free the descriptor's number, and another file get it, before
-        # the write.
+        # The lock is held for the write. Otherwise `close` could free the descriptor in between, and the
+        # write would go to another file that has its number.
         with self._lock:
             if self._closed:
                 return
@@ -121,7 +123,7 @@ class Poller:
         """Free the descriptors."""
         with self._lock:
             if self._closed:
-                return  # as in a forked child, where the numbers may belong to other files by now
+                return  # in a forked child the numbers may belong to other files by now
             self._closed = True
             self._selector.close()
             if self._pair is None:

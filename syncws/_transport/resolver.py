@@ -1,7 +1,7 @@
 """From a host name to its addresses.
 
-Owns: the look-up, which nothing can interrupt: a thread of its own makes it, and is left behind when it takes
-too long. Runs on: the thread that opens the connection. Must not import: the protocol.
+Owns: the thread that makes the look-up. Nothing can interrupt a look-up, so a thread whose look-up takes too
+long is left to end by itself. Runs on: the thread that opens the connection. Must not import: the protocol.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Address = tuple[int, int, int, Any]  # family, type, protocol, address
 def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> list[Address]:
     """The addresses of `host`, in the system's order.
 
-    Raises `socket.gaierror` naming the host, and `OSError` when there is no thread for the look-up.
+    Raises `socket.gaierror`, which names the host, and `OSError` when no thread can be started.
     """
     if (numeric := _numeric(host, port)) is not None:
         return [numeric]
@@ -31,7 +31,7 @@ def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> 
 
     try:
         threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
-    except RuntimeError as error:  # Python's word for what pthread_create says with EAGAIN
+    except RuntimeError as error:  # Python raises this where pthread_create fails with EAGAIN
         raise OSError(errno.EAGAIN, f"cannot resolve {host!r}: {error}") from error
     while not answers:
         deadline.wait(None, READ)
@@ -43,10 +43,10 @@ def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> 
 
 
 def _numeric(host: str, port: int) -> Address | None:
-    """The address that `host` is; None when it is a name.
+    """The address that `host` spells out; None when it is a name.
 
-    Not from `getaddrinfo`, since gevent has a pool of threads for that, where an address would wait behind
-    the names of others, and no deadline be kept.
+    `getaddrinfo` is not asked, since gevent runs it in a pool of threads: there an address would wait behind
+    the names that other connections look up, and miss its deadline.
     """
     for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
         try:
@@ -59,8 +59,8 @@ def _numeric(host: str, port: int) -> Address | None:
 
 def _look_up(host: str, port: int) -> list[Address] | OSError:
     try:
-        # Bytes, since a str would be sent through the idna codec, whose import on this thread could be cut
-        # in two by a fork. The URL's host is ASCII already.
+        # Bytes: a str would go through the idna codec, and a fork could cut in two the import of that codec
+        # on this thread. The URL's host is ASCII already.
         found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
     except OSError as error:
         return error

@@ -5,12 +5,12 @@ not import: the engine.
 
 What can happen at once. One thread reads and another one writes, and with TLS each of them does both: reading
 may have to answer (a key update, an alert), and writing looks at what has arrived. OpenSSL states that two
-threads must not use one SSL object at the same time, and CPython's `ssl` has no right lock of its own: before
-3.13 it has none, 3.13.6 held one over calls that block, so that a thread in `recv` kept every other thread
-from sending, and the release after it took that one out. The harm is real: one thread in `SSLSocket.recv` and
-one in `SSLSocket.send`, released together right after a TLS 1.3 handshake (session tickets are on their way
-then), crashed the process in 11 of 11 runs on CPython 3.10, 3.12 and 3.13 with OpenSSL 3.0; where they were
-counted, within 79 connections. A test that only sends both ways for a while shows nothing.
+threads must not use one SSL object at the same time, and CPython's `ssl` does not take care of that. Before
+3.13 it has no lock. 3.13.6 held a lock during calls that block, so a thread in `recv` kept every other thread
+from sending, and the next release removed that lock. The harm is real: one thread in `SSLSocket.recv` and one
+in `SSLSocket.send`, started together right after a TLS 1.3 handshake (session tickets are on their way then),
+crashed the process in 11 of 11 runs on CPython 3.10, 3.12 and 3.13 with OpenSSL 3.0; where connections were
+counted, it took at most 79. A test that only sends both ways for a while shows nothing.
 
 Why this is right. Every call of OpenSSL is made under `_lock`, and none of them blocks, since the `SSLObject`
 reads and writes memory only: `_incoming` holds what was received and not decrypted, `_outgoing` what was
@@ -20,27 +20,33 @@ OpenSSL want to send stays in `_outgoing` (`output_pending` says so) until the s
 reading thread never sends, or two peers that both do so could wait for each other for ever. 1,500 of 1,500
 connections of the same test ended well.
 
-What was tried and rejected. A lock around each call of a blocking `SSLSocket` lets a quiet `recv` keep `send`
-out. A non-blocking `SSLSocket` under a lock is safe too, and some per cent faster, but each direction must
-then be ready to wait for the other's readiness, `select` does not see what OpenSSL has decrypted already, and
-TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each direction, are what crashes.
+What was tried and rejected. With a lock around each call of a blocking `SSLSocket`, a `recv` that waits for
+data keeps `send` out. A non-blocking `SSLSocket` under a lock is safe too, and some per cent faster, but then
+each direction must be able to wait until the socket is ready for the other one, `select` does not see what
+OpenSSL has decrypted already, and TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each
+direction, do not keep two threads out of one SSL object: that is the crash above.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import ssl
 import threading
+from typing import TYPE_CHECKING
 
-from .._protocol.frames import Buffer
 from .stream import Stream
 
-# What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
+if TYPE_CHECKING:
+    import socket
+
+    from .._protocol.frames import Buffer
+
+# The reasons that OpenSSL gives when the answer is not TLS at all, an HTTP error page for example.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
-# What it says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
+# The reasons that it gives for a record that this connection's key cannot decrypt: OpenSSL 3.0 the first, 3.6
+# the second.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
 
 _default_context: ssl.SSLContext | None = None
@@ -57,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_context() -> ssl.SSLContext:
-    """The context for connections that were given none: the system's trust store, host names checked.
+    """The context of connections without `ssl_context`: it checks against the system's trust store.
 
     Made once, since loading the trust store takes longer than a handshake.
     """
@@ -106,9 +112,9 @@ class TLSStream(Stream):
             return self._outgoing.pending > 0
 
     def handshake_step(self) -> bool:
-        """Go as far as the bytes at hand allow; True when done, False when more must be received.
+        """Go on with the handshake; True when it is done, False when more bytes must be received first.
 
-        Raises `ssl.SSLError` when the handshake failed; what is then pending (an alert) is flushed.
+        Raises `ssl.SSLError` when the handshake failed, after it has flushed what is pending (an alert).
         """
         done = True
         try:
@@ -116,14 +122,14 @@ class TLSStream(Stream):
         except ssl.SSLWantReadError:
             done = False
         except ssl.SSLError:
-            with contextlib.suppress(OSError):  # the error of the handshake matters more
+            with contextlib.suppress(OSError):  # the handshake's own error is the one to raise
                 self.flush()
             raise
         self.flush()
         return done
 
     def receive_handshake(self) -> bool | None:
-        """Take raw bytes in for the handshake; None when there are none yet, False at the end of TCP."""
+        """Receive bytes for the handshake; True if there were some, None if not yet, False at TCP's end."""
         data = super().recv(16 * 1024)
         if data:
             self._incoming.write(data)
@@ -142,12 +148,12 @@ class TLSStream(Stream):
                 self._incoming.write(raw)
                 plain = self._decrypt(size)
             else:
-                # With or without close_notify: the Close frames tell whether the end was orderly. OpenSSL
-                # does not get to know of it: it would answer with an alert in place of our close_notify.
+                # An end without close_notify counts the same: the Close frames show whether the end was
+                # orderly. OpenSSL is not told of it, or it would send an alert in place of our close_notify.
                 self._ended, plain = True, b""
             self._lock.notify_all()
         if self._ended or self._error is not None:
-            self.drained = False  # the next call tells the end, and must not wait for the socket
+            self.drained = False  # the next call returns the end or raises: do not wait for the socket first
         # Records may hold no application data (tickets, half a record): that is not the end.
         return plain or (b"" if self._ended else None)
 
@@ -162,13 +168,13 @@ class TLSStream(Stream):
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
-            # PyPy gives no reason beside the text.
+            # On PyPy the reason is in the text only.
             reason = error.reason or str(error).partition("] ")[2].replace(" ", "_").upper()
             if reason in _BROKEN_RECORD:
                 error = _with_text(error, f"a TLS record arrived broken ({reason})")
             if not parts:
                 raise error
-            self._error = error  # raised by the next call, since what came before it counts
+            self._error = error  # for the next call: first the data that came before it is returned
         return b"".join(parts)
 
     def send(self, data: Buffer) -> None:
@@ -179,9 +185,8 @@ class TLSStream(Stream):
                 try:
                     left = left[self._tls.write(left) :]
                 except ssl.SSLWantReadError:
-                    stalled = (
-                        True  # a renegotiation: its bytes go out now, and the reading thread gets the answer
-                    )
+                    # A renegotiation: send its bytes now. The reading thread gets the answer.
+                    stalled = True
                 ciphertext = self._outgoing.read()
             self._send_raw(ciphertext)
             if stalled:

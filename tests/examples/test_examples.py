@@ -11,13 +11,16 @@ import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.support import python_servers
 from tests.support.programs import PROGRAM_SECONDS, ROOT, run, spawn
+
+if TYPE_CHECKING:
+    import trustme
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 

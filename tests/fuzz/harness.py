@@ -52,7 +52,7 @@ def main(check: Callable[[bytes], object], seeds: Iterable[bytes]) -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(seeds):
             (Path(corpus) / f"seed-{number}").write_bytes(seed)
-        # -timeout: what takes seconds for 4 KiB is a fault, too.
+        # -timeout: an input of 4 KiB that takes seconds is a fault, too.
         atheris.Setup([sys.argv[0], corpus, "-timeout=10", "-max_len=4096", *sys.argv[1:]], check)
         atheris.Fuzz()
 

@@ -10,7 +10,7 @@ from tests.fuzz import fuzz_decoder, fuzz_handshake
 
 
 @pytest.mark.parametrize(
-    "check, seeds",
+    ("check", "seeds"),
     [(fuzz_decoder.check, fuzz_decoder.seeds()), (fuzz_handshake.check, fuzz_handshake.seeds())],
     ids=["decoder", "handshake"],
 )

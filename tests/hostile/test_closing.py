@@ -24,7 +24,7 @@ from tests.hostile.hostile_server import (
 )
 
 SOON = {"close_timeout": 0.2}
-LATER = {"close_timeout": 0.6}  # for servers that have something to say before
+LATER = {"close_timeout": 0.6}  # for servers that send something before that
 LATE = ("close_timeout=0.2",)
 CLOSE = frame_bytes(Opcode.CLOSE, struct.pack(">H", 1000))
 TEXT = frame_bytes(Opcode.TEXT, b"late")
@@ -75,7 +75,7 @@ def test_a_close_that_is_never_answered_fails_after_close_timeout(
     hostile_server.check(Case(case.name, case.script, TimeoutError, LATE, options=SOON, act=close))
 
 
-# The Close frame has come: whatever is wrong after it, this was an orderly close.
+# The server's Close frame has come: whatever goes wrong after it, this was an orderly close.
 HELD = [
     Case("and holds TCP open", say(CLOSE), options=LATER),
     Case("and floods", say(CLOSE, lambda peer: keep_sending(peer, TEXT * 1000)), options=LATER),
@@ -162,7 +162,7 @@ def test_a_server_that_closes_first_is_an_orderly_close_whatever_follows(
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(glued=TEXT)
-        assert peer.read_message() == "got 'late'"  # else a reset could overtake the Close frame
+        assert peer.read_message() == "got 'late'"  # without this a reset could overtake the Close frame
         peer.send_bytes(CLOSE)
         SERVER_CLOSES[name](peer)
 

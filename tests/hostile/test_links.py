@@ -47,7 +47,7 @@ def test_a_link_that_breaks_without_a_close_frame_is_lost_and_whole_messages_are
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(extensions="permessage-deflate", glued=frame_bytes(Opcode.TEXT, b"one"))
-        assert peer.read_message() == "got 'one'"  # else the reset could overtake it
+        assert peer.read_message() == "got 'one'"  # without this the reset could overtake it
         peer.send_bytes(CUTS[name])
         ENDS[ending](peer)
 

@@ -165,7 +165,7 @@ def test_what_does_not_compress_goes_out_as_it_is() -> None:
     noise = random.Random(3).randbytes(2 * MIB)
     encoder = compressing()
     assert parse(list(encoder.encode([(WHOLE_BINARY, noise)]))) == [(WHOLE_BINARY, noise)]
-    # A message in fragments chooses with its first one.
+    # The first fragment of a message decides for all of them.
     begun = parse(list(encoder.encode([(Opcode.BINARY, noise), (0, letters(1000)), (0x80, b"")])))
     assert begun == [(Opcode.BINARY, noise), (0, letters(1000)), (0x80, b"")]
     assert inflate(parse(list(encoder.encode([(WHOLE_BINARY, letters(9000))])))) == letters(9000)

@@ -258,7 +258,7 @@ def test_selected_protocol_is_one_of_those_asked_for(
     if selected is not None:
         assert check_response(asked(protocols=wanted), response).protocol == selected
     else:
-        with pytest.raises(HandshakeError, match="subprotocol|2 Sec-WebSocket-Protocol headers"):
+        with pytest.raises(HandshakeError, match=r"subprotocol|2 Sec-WebSocket-Protocol headers"):
             check_response(asked(protocols=wanted), response)
 
 

@@ -156,7 +156,7 @@ def test_line_is_taken_up_to_its_limit_and_refused_beyond(start: bytes) -> None:
     assert isinstance(error, HandshakeError)
     assert str(MAX_LINE) in str(error)
     assert ("status line" in str(error)) == start.startswith(b"HTTP/1.1 200")
-    with pytest.raises(HandshakeError):  # also when the line never ends
+    with pytest.raises(HandshakeError):  # a line that never ends is refused, too
         ResponseParser().feed(start + b"x" * (room + 2))
 
 

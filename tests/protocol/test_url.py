@@ -551,3 +551,8 @@ def test_random_strings_raise_nothing_but_the_documented_errors() -> None:
             continue
         accepted += 1
     assert accepted > 2_000
+
+
+def test_public_form_has_nothing_that_may_be_a_secret() -> None:
+    url = parse_url("wss://user:password@example.com:8443/path?token=1")
+    assert url.public == "wss://example.com:8443/path"

@@ -17,17 +17,17 @@ MODULES = {
 }
 
 # What the modules of a folder may import besides each other. "words" are the modules that every layer may
-# use, "doors" the other modules that stand in `syncws` itself: what a program meets in its tracebacks.
+# use, "apis" the other modules of `syncws` itself: both APIs, and what a program meets in its tracebacks.
 WORDS = {"_exceptions", "_log", "_version"}
 ALLOWED = {
     "words": set(),
     "_protocol": {"words"},
     "_transport": {"words", "_protocol"},
     "_engine": {"words", "_protocol", "_transport"},
-    "doors": {"words", "_protocol", "_engine"},
-    "__init__": {"words", "_protocol", "_engine", "doors"},
+    "apis": {"words", "_protocol", "_engine"},
+    "__init__": {"words", "_protocol", "_engine", "apis"},
     "testing": {"_protocol"},
-    "_cli": {"words", "_protocol", "_engine", "doors", "__init__", "testing"},
+    "_cli": {"words", "_protocol", "_engine", "apis", "__init__", "testing"},
     "__main__": {"_cli"},
 }
 
@@ -41,14 +41,14 @@ STRANGERS = {
     "_engine.writer": {"_engine.reader", "_engine.dispatcher", "_engine.inbox", "_engine.event_queue"},
 }
 
-# Never in the pure core: what does I/O, waits, tells the time or starts threads.
+# The pure core never imports these: they do I/O, wait, tell the time or start threads.
 IMPURE = {"asyncio", "multiprocessing", "queue", "select", "selectors", "socket", "ssl", "subprocess"}
 IMPURE |= {"threading", "_thread", "time"}
 
 # A program that gevent has patched just works when these are looked up as attributes at call time.
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
-# For an optional part, imported where that part is used and only when it is there.
+# Packages for an optional part: imported where that part is used, and only if they are installed.
 OPTIONAL = {("_cli.demo", "trustme")}
 
 
@@ -59,7 +59,7 @@ def folder_of(module: str) -> str:
         return first
     if not first:
         return "__init__"
-    return "words" if first in WORDS else "doors"
+    return "words" if first in WORDS else "apis"
 
 
 @dataclass(frozen=True)

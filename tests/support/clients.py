@@ -167,7 +167,7 @@ class Recorder:
 
     @property
     def failed(self) -> bool:
-        """Whether the connection failed as the interface has it; else it must have ended in order."""
+        """Whether the connection failed, with the events of a failure. If not, it has ended in order."""
         if "error" not in self.types:
             assert self.close.wasClean
             return False

@@ -5,17 +5,16 @@ from __future__ import annotations
 import datetime
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from syncws import ConnectionLost
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.support.clients import Client
+
+if TYPE_CHECKING:
+    import trustme
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
@@ -109,6 +108,10 @@ def test_a_certificate_out_of_its_time_is_refused(
 
 def make_self_signed(folder: Path) -> ssl.SSLContext:
     """A server's context with a certificate that vouches for itself."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     certificate = (

@@ -6,14 +6,17 @@ import hashlib
 import random
 import select
 import ssl
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 TOTAL = 20 * 2**20
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

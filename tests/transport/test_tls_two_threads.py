@@ -11,13 +11,16 @@ from __future__ import annotations
 import ssl
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 CONNECTIONS = 300
 

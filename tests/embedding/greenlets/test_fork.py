@@ -29,7 +29,7 @@ FORKING = """
             try:
                 signal.alarm(15)
                 if library == "eventlet":
-                    greenlets.hubs.use_hub()  # as eventlet wants it after a fork
+                    greenlets.hubs.use_hub()  # eventlet needs this after a fork
                 call()
                 os._exit(0)
             except BaseException:

@@ -165,7 +165,7 @@ def test_two_hundred_connections_at_once_each_get_their_own_answers(
 
 
 DEFAULT_CONTEXT = """
-    # One context for all, made by whoever is first, at once with the others.
+    # All share one context. The first of them makes it, while the others connect.
     os.environ["SSL_CERT_FILE"] = authority
 
     def talk(number):

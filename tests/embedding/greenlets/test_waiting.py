@@ -237,7 +237,7 @@ INTERRUPT = """
     connection = syncws.connect(url, **options)
 
     if library == "gevent":
-        gevent.get_hub().exception_stream = None  # else it prints what it raises in the main greenlet
+        gevent.get_hub().exception_stream = None  # without this it prints what it raises in the main greenlet
     # A timer, since it lets the signal come while all greenlets wait, as it mostly does.
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     for call in (connection.recv, lambda: connection.recv(20), lambda: next(connection.recv_streaming())):

@@ -128,7 +128,7 @@ class Program(contextlib.AbstractContextManager["Program"]):
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "FEED_URL": url, "PYTHONUNBUFFERED": "1", **environment},
-            start_new_session=True,  # so that its children can be ended with it
+            start_new_session=True,  # a group of its own, which ends its children with it
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()

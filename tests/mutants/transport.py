@@ -1,0 +1,138 @@
+"""Faults of `syncws._transport`: from a name to a stream of bytes."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+FOLDER = "_transport"
+
+DIALER = ("transport/test_dialer.py",)
+RESOLVER = ("transport/test_resolver.py",)
+POLLER = ("transport/test_poller.py", "transport/test_poller_wakes.py")
+STREAM = ("transport/test_stream.py",)
+CERTIFICATES = ("transport/test_tls_certificates.py",)
+BROKEN_ENDS = ("transport/test_tls_broken_ends.py",)
+
+MUTANTS = (
+    Mutant(
+        "the first address may use up the time of all",
+        "            share = max(0.0, deadline.at - time.monotonic()) / left",
+        "            share = max(0.0, deadline.at - time.monotonic())",
+        DIALER,
+    ),
+    Mutant(
+        "the errors of earlier addresses are lost",
+        "    described.__context__ = earlier",
+        "    described.__context__ = None",
+        DIALER,
+    ),
+    Mutant(
+        "a socket that did not connect is left open",
+        "        sock.close()\n        return OSError(code, os.strerror(code))",
+        "        return OSError(code, os.strerror(code))",
+        DIALER,
+    ),
+    Mutant(
+        "the end of the opening goes on to the next address",
+        "        if isinstance(error, OpenTimeoutError):\n            raise\n        return error",
+        "        return error",
+        DIALER,
+    ),
+    Mutant(
+        "an address is looked up by the system",
+        "    if (numeric := _numeric(host, port)) is not None:",
+        "    if (numeric := None) is not None:",
+        RESOLVER,
+    ),
+    Mutant(
+        "a look-up that has ended wakes nobody",
+        "        answers.append(_look_up(host, port))\n        deadline.wake()",
+        "        answers.append(_look_up(host, port))",
+        RESOLVER,
+    ),
+    Mutant(
+        "a name is encoded by the idna codec",
+        "socket.getaddrinfo(host.encode(), port",
+        "socket.getaddrinfo(host, port",
+        RESOLVER,
+    ),
+    Mutant(
+        "a wake-up is met again by the next wait",
+        "                os.eventfd_read(self._eventfd)",
+        "                pass",
+        POLLER,
+    ),
+    Mutant(
+        "a wake-up counts as a socket that is ready",
+        "            if key.fileobj is sock:",
+        "            if True:",
+        POLLER,
+    ),
+    Mutant(
+        "a wait whose poller a fork has closed goes on",
+        "            raise ForkedError\n        return ready",
+        "            return False\n        return ready",
+        POLLER,
+    ),
+    Mutant(
+        "a blocked send is not freed by a reset",
+        "        if self._blocked:\n            self._shut_down()",
+        "        if False:\n            self._shut_down()",
+        STREAM,
+    ),
+    Mutant(
+        "a reset is announced by an end of file",
+        "        if not self._reset:\n            self.end_output()",
+        "        self.end_output()",
+        STREAM,
+    ),
+    Mutant(
+        "close after reset ends in an orderly way",
+        "            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)",
+        "            pass",
+        STREAM,
+    ),
+    Mutant(
+        "bytes that a blocked send hands over later are not counted",
+        "                self.handed += taken",
+        "                pass",
+        STREAM,
+    ),
+    Mutant(
+        "a TLS stream waits for the socket before it tells its end",
+        "            self.drained = False",
+        "            pass",
+        STREAM,
+    ),
+    Mutant(
+        "an error of TLS loses the data before it",
+        "            if not parts:\n                raise error",
+        "            raise error",
+        STREAM,
+    ),
+    Mutant(
+        "half a TLS record is no sign of life",
+        "        self.received += len(data)",
+        "        pass",
+        STREAM,
+    ),
+    Mutant(
+        "certificates are not checked by default",
+        "            _default_context = ssl.create_default_context()",
+        "            _default_context = ssl._create_unverified_context()",
+        CERTIFICATES,
+    ),
+    Mutant(
+        "the error of a failed handshake is that of the flush",
+        "            with contextlib.suppress(OSError):  # the handshake's own error is the one to raise\n"
+        "                self.flush()",
+        "            self.flush()",
+        BROKEN_ENDS,
+    ),
+    Mutant(
+        "no close_notify is sent",
+        "                    self._tls.unwrap()",
+        "                    pass",
+        BROKEN_ENDS,
+    ),
+)
