@@ -30,8 +30,8 @@ def run_demo() -> int:
     """Run the demo; returns the exit status."""
     with contextlib.ExitStack() as stack:
         contexts = stack.enter_context(_certificates())
-        server = stack.enter_context(LoopbackServer(ssl_context=contexts[0] if contexts else None))
-        url = server.url("/demo")
+        server = stack.enter_context(LoopbackServer(tls=contexts[0] if contexts else None))
+        url = server.url_for("/demo")
         print(f"An echo server runs in this process: {url}")
         if contexts is None:
             print("(without TLS: neither trustme nor openssl is here to make a certificate)")

@@ -11,21 +11,23 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import http.client
 import selectors
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from .._protocol.frames import FIN, MASKED, RSV_BITS, Buffer, CloseFrame, Opcode, header, mask
 
-# How a script learns that the client, or `LoopbackServer.close()`, ended the connection under it.
+# How a script learns that the client, or `LoopbackServer.stop()`, ended the connection under it.
 _ENDED = (EOFError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
-Headers = Iterable[tuple[str, str]]
+Pairs = Iterable[tuple[str, str]]
 
 
 class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
@@ -37,6 +39,39 @@ class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
         self.reason: str = reason
 
 
+class Headers(Mapping[str, str]):
+    """The fields of a request: a mapping whose keys match in any case, iterated in the order received.
+
+    The values of a name that came more than once are joined with a comma (RFC 9110 5.3); `get_all` gives them
+    one by one, and ``pairs`` is what came, name and value, as it came.
+    """
+
+    def __init__(self, pairs: Pairs) -> None:
+        self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a name, in order."""
+        return [value for other, value in self.pairs if other.lower() == name.lower()]
+
+    def __getitem__(self, name: str) -> str:
+        if not (values := self.get_all(name)):
+            raise KeyError(name)
+        return ", ".join(values)
+
+    def __iter__(self) -> Iterator[str]:
+        seen: set[str] = set()
+        for name, _ in self.pairs:
+            if name.lower() not in seen:
+                seen.add(name.lower())
+                yield name
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return f"Headers({list(self.pairs)!r})"
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """The head of a client's HTTP request."""
@@ -44,12 +79,7 @@ class Request:
     method: str
     target: str
     version: str
-    headers: tuple[tuple[str, str], ...]
-
-    def header(self, name: str, default: str | None = None) -> str | None:
-        """All values of a header, whatever its case, joined with a comma (RFC 9110 5.3)."""
-        values = [value for other, value in self.headers if other.lower() == name.lower()]
-        return ", ".join(values) if values else default
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +151,11 @@ class Peer:
             raise EOFError(f"the client ended the stream, {len(self._buffer)} bytes are left over")
         self._buffer += data
 
-    def receive_bytes(self, limit: int = 65536) -> bytes:
+    def recv_bytes(self, limit: int = 65536) -> bytes:
         """What has come, at most ``limit`` bytes; ``b""`` when the client has ended the stream."""
-        return self.receive_exactly(min(limit, len(self._buffer))) or self.socket.recv(limit)
+        return self.recv_exactly(min(limit, len(self._buffer))) or self.socket.recv(limit)
 
-    def receive_exactly(self, count: int) -> bytes:
+    def recv_exactly(self, count: int) -> bytes:
         while len(self._buffer) < count:
             self._fill()
         data = bytes(self._buffer[:count])
@@ -139,9 +169,9 @@ class Peer:
         """Read a request up to its empty line; a second call reads a second request."""
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             self._fill()
-        first, *lines = self.receive_exactly(end + 4)[:-4].decode("latin-1").split("\r\n")
+        first, *lines = self.recv_exactly(end + 4)[:-4].decode("latin-1").split("\r\n")
         method, target, version = first.split(" ")
-        headers = tuple((name, value.strip()) for name, value in (line.split(":", 1) for line in lines))
+        headers = Headers((name, value.strip()) for name, value in (line.split(":", 1) for line in lines))
         self.request = Request(method, target, version, headers)
         return self.request
 
@@ -150,12 +180,12 @@ class Peer:
         *,
         protocol: str | None = None,
         extensions: str | None = None,
-        headers: Headers = (),
+        headers: Pairs = (),
         glued: bytes = b"",
     ) -> Request:
         """Answer the request (read here if it was not yet) with 101; ``glued`` goes out in the same send."""
         request = self.request or self.read_request()
-        if (key := request.header("Sec-WebSocket-Key")) is None:
+        if (key := request.headers.get("Sec-WebSocket-Key")) is None:
             raise ValueError(f"the request has no Sec-WebSocket-Key: {request}")
         answer = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Accept": accept_key(key)}
         if protocol is not None:
@@ -166,14 +196,16 @@ class Peer:
         return request
 
     def refuse(
-        self, status: int = 403, reason: str = "Forbidden", *, headers: Headers = (), body: bytes = b""
+        self, status: int = 403, headers: Pairs = (), body: bytes = b"", *, reason: str | None = None
     ) -> None:
         """Answer the request (read here if it was not yet) with plain HTTP; the script may go on after it."""
         if self.request is None:
             self.read_request()
+        if reason is None:
+            reason = http.client.responses.get(status, "")
         self._answer(f"{status} {reason}", [("Content-Length", str(len(body))), *headers], body)
 
-    def _answer(self, status: str, headers: Headers, rest: bytes) -> None:
+    def _answer(self, status: str, headers: Pairs, rest: bytes) -> None:
         lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers), "", ""]
         self.send_bytes("\r\n".join(lines).encode("latin-1") + rest)
 
@@ -184,22 +216,23 @@ class Peer:
         self._close_sent = self._close_sent or opcode == Opcode.CLOSE
         self.send_bytes(frame_bytes(opcode, payload, fin=fin, rsv=rsv, key=key))
 
-    def send_text(self, text: str) -> None:
-        self.send_frame(Opcode.TEXT, text.encode())
+    def send(self, data: str | Buffer) -> None:
+        """Send one message: text for a `str`, binary for anything else."""
+        if isinstance(data, str):
+            self.send_frame(Opcode.TEXT, data.encode())
+        else:
+            self.send_frame(Opcode.BINARY, data)
 
-    def send_binary(self, data: Buffer) -> None:
-        self.send_frame(Opcode.BINARY, data)
-
-    def send_ping(self, payload: bytes = b"") -> None:
+    def ping(self, payload: bytes = b"") -> None:
         self.send_frame(Opcode.PING, payload)
 
-    def send_pong(self, payload: bytes = b"") -> None:
+    def pong(self, payload: bytes = b"") -> None:
         self.send_frame(Opcode.PONG, payload)
 
     def send_close(self, code: int | None = 1000, reason: str = "") -> None:
         self.send_frame(Opcode.CLOSE, CloseFrame(code, reason).payload)
 
-    def read_frame(self) -> Frame:
+    def recv_frame(self) -> Frame:
         """The next frame, whatever it is: nothing is checked or answered."""
         while (found := _parse_frame(self._buffer, 0)) is None:
             self._fill()
@@ -222,20 +255,20 @@ class Peer:
         self._opcode, self._fragments = 0, []
         return message
 
-    def read_message(self) -> str | bytes:
+    def recv(self) -> str | bytes:
         """The next message, its fragments joined; answers pings; ValueError for what no client may send.
 
         Raises PeerClosed for a Close frame: a script that lets it out has the server answer in kind.
         """
         while True:
-            opcode, payload = self._assemble(self.read_frame())
+            opcode, payload = self._assemble(self.recv_frame())
             if opcode in (Opcode.TEXT, Opcode.BINARY):
                 return payload.decode() if opcode == Opcode.TEXT else payload
             if opcode == Opcode.CLOSE:
                 code = struct.unpack(">H", payload[:2])[0] if payload else None
                 raise PeerClosed(code, payload[2:].decode())
             if opcode == Opcode.PING:
-                self.send_pong(payload)
+                self.pong(payload)
 
     def echo(self) -> None:
         """Send back every message, a pong for each ping, a Close for the Close: one send for one read."""
@@ -275,7 +308,7 @@ class Peer:
                     self._fill()
         finally:
             self.socket.settimeout(None)
-        return self.receive_exactly(len(self._buffer))
+        return self.recv_exactly(len(self._buffer))
 
     def _shut(self, how: int) -> None:
         with self._lock, contextlib.suppress(OSError):  # already ended by the client, or closed
@@ -304,31 +337,31 @@ def echo(peer: Peer) -> None:
 
 
 class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
-    """A WebSocket server that runs a script for each connection, from its creation until `close`.
+    """A WebSocket server that runs a script for each connection, from its creation until `stop`.
 
     When the script returns, the connection is closed. What it raises is kept in ``errors``, and the end of a
     ``with`` block raises the first, save what only says that the connection ended (by the client, or by
-    `close`): PeerClosed, EOFError, ConnectionError, TLS's two errors for an end. TimeoutError does count.
-    ``tls_errors`` has the failed TLS handshakes; ``connections`` counts what was accepted.
+    `stop`): PeerClosed, EOFError, ConnectionError, TLS's two errors for an end. TimeoutError does count.
+    ``tls_errors`` has the failed TLS handshakes; ``connections`` has what was accepted, in order.
     """
 
     def __init__(
         self,
-        handler: Callable[[Peer], object] = echo,
+        script: Callable[[Peer], object] = echo,
         *,
-        ssl_context: ssl.SSLContext | None = None,
+        tls: ssl.SSLContext | Literal[False] | None = False,
         host: str = "127.0.0.1",
         port: int = 0,
         receive_buffer: int | None = None,
     ) -> None:
         if not host.startswith("127."):
             raise ValueError(f"host {host!r} is not an IPv4 loopback address")
-        self.connections: int = 0
+        self.connections: list[Peer] = []
         self.errors: list[BaseException] = []
         self.tls_errors: list[BaseException] = []
-        self._handler = handler
-        self._ssl_context = ssl_context
-        self._origin = f"ws://{host}" if ssl_context is None else "wss://localhost"
+        self._script = script
+        self._server_context = tls or None
+        self._origin = f"ws://{host}" if not tls else "wss://localhost"
         self._closing = threading.Event()
         self._sessions: dict[threading.Thread, Peer] = {}
         self._listener = socket.create_server((host, port), backlog=1024)
@@ -342,8 +375,13 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._acceptor = threading.Thread(target=self._accept, name="syncws-loopback", daemon=True)
         self._acceptor.start()
 
-    def url(self, path: str = "/") -> str:
-        """The URL of a path; with TLS its host is "localhost", which the certificate must name."""
+    @property
+    def url(self) -> str:
+        """The URL of the path "/"; with TLS its host is "localhost", which the certificate must name."""
+        return self.url_for("/")
+
+    def url_for(self, path: str) -> str:
+        """The URL of a path, with its query if it has one."""
         return f"{self._origin}:{self.port}{path}"
 
     def _accept(self) -> None:
@@ -356,8 +394,9 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
                 except (BlockingIOError, ConnectionAbortedError):
                     continue  # the client has gone again
                 connection.settimeout(None)  # BSD hands the listener's non-blocking mode on
-                self.connections += 1
-                peer, name = Peer(connection, self._closing), f"syncws-loopback-{self.connections}"
+                peer = Peer(connection, self._closing)
+                self.connections.append(peer)
+                name = f"syncws-loopback-{len(self.connections)}"
                 thread = threading.Thread(target=self._serve, args=(peer,), name=name, daemon=True)
                 thread.start()
                 self._sessions = {old: its for old, its in self._sessions.items() if old.is_alive()}
@@ -366,10 +405,10 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
     def _serve(self, peer: Peer) -> None:
         errors = self.tls_errors
         try:
-            if self._ssl_context is not None:
-                peer._secure(self._ssl_context)
+            if self._server_context is not None:
+                peer._secure(self._server_context)
             errors = self.errors
-            self._handler(peer)
+            self._script(peer)
         except PeerClosed as closed:
             with contextlib.suppress(*_ENDED):
                 if not peer._close_sent:
@@ -380,7 +419,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         finally:
             peer._close()
 
-    def close(self, timeout: float = 5) -> None:
+    def stop(self, timeout: float = 5) -> None:
         """Stop accepting, abort what is open, join all threads; RuntimeError when a script does not end."""
         deadline = time.monotonic() + timeout
         self._closing.set()
@@ -395,6 +434,6 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             raise RuntimeError(f"still running after {timeout} s: {', '.join(stuck)}")
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.close()
+        self.stop()
         if error is None and self.errors:
             raise self.errors[0]

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import syncws
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import opened
 from tests.support.interrupts import interrupt, needs_timer_signals
 from tests.support.servers import finish
@@ -27,9 +27,9 @@ def test_no_ping_is_kept_once_it_was_answered() -> None:
 def test_no_ping_is_kept_whose_wait_ended_early(ends_by: str) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         wait_for(over)
-        peer.send_pong(frame.payload)
+        peer.pong(frame.payload)
         peer.echo()
 
     over = threading.Event()
@@ -76,13 +76,13 @@ def test_a_wait_for_the_threads_that_was_interrupted_waits_for_them_the_next_tim
     def script(peer: Peer) -> None:
         peer.accept()
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         wait_for(interrupted)
         raise closed.value
 
     interrupted = threading.Event()
     with LoopbackServer(script) as server:
-        connection = syncws.connect(server.url())
+        connection = syncws.connect(server.url)
         engine = connection._engine
         interrupt(connection.close)
         # Until Python 3.13 a Thread.join() that was interrupted takes the thread for ended.

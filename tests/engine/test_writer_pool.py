@@ -17,7 +17,7 @@ import syncws
 from syncws import Connection
 from syncws._engine import writer_pool
 from syncws._engine.writer_pool import Member, Pool
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
 
@@ -55,15 +55,15 @@ class Servers(contextlib.ExitStack):
         peer.wait_eof(SECONDS)
 
     def connect(self) -> Connection:
-        return self.enter_context(syncws.connect(self._echoing.url()))
+        return self.enter_context(syncws.connect(self._echoing.url))
 
     def connect_discarding(self) -> Connection:
         """A connection whose server reads, and never answers."""
-        return self.enter_context(syncws.connect(self._discarding.url(), close_timeout=1))
+        return self.enter_context(syncws.connect(self._discarding.url, close_timeout=1))
 
     def connect_stalling(self) -> Connection:
         """A connection whose server does not read."""
-        return self.enter_context(syncws.connect(self._stalling.url(), max_size=None))
+        return self.enter_context(syncws.connect(self._stalling.url, max_size=None))
 
 
 @pytest.fixture

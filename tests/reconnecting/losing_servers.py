@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from syncws import Loss
-from syncws.testing.loopback import Peer
+from syncws.testing import Peer
 from tests.support.servers import finish
 
 
@@ -43,19 +43,19 @@ def counting(*scripts: Callable[[Peer], object]) -> Callable[[Peer], None]:
 
 def greet(peer: Peer) -> None:
     peer.accept()
-    peer.send_text("hello")
+    peer.send("hello")
     peer.echo()
 
 
 def greet_and_end(peer: Peer) -> None:
     peer.accept()
-    peer.send_text("hello")
+    peer.send("hello")
 
 
 def greet_and_close(code: int) -> Callable[[Peer], None]:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("hello")
+        peer.send("hello")
         peer.send_close(code)
         finish(peer)
 

@@ -21,7 +21,7 @@ import pytest
 import trustme
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, accept_key, frame_bytes
+from syncws.testing import LoopbackServer, Peer, accept_key, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
 
