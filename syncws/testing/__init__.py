@@ -1,17 +1,12 @@
-"""A scriptable WebSocket server on loopback, for tests."""
+"""A scriptable WebSocket server on loopback, for the tests of programs that use a WebSocket client.
 
-from .loopback import (
-    Frame,
-    Headers,
-    LoopbackServer,
-    Pairs,
-    Peer,
-    PeerClosed,
-    Request,
-    accept_key,
-    echo,
-    frame_bytes,
-)
+`LoopbackServer` serves ``ws`` or ``wss``, echoes or plays a script, and keeps what it received.
+"""
+
+from .peer import Peer, PeerClosed, echo
+from .recording import RecordedConnection
+from .server import LoopbackServer, Script
+from .wire import Frame, Headers, Pairs, Request, accept_key, frame_bytes
 
 __all__ = [
     "Frame",
@@ -20,7 +15,9 @@ __all__ = [
     "Pairs",
     "Peer",
     "PeerClosed",
+    "RecordedConnection",
     "Request",
+    "Script",
     "accept_key",
     "echo",
     "frame_bytes",

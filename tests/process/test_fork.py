@@ -304,7 +304,7 @@ def test_a_fork_while_connecting_disturbs_neither_the_parent_nor_the_child(
             go_on.set()
             finish(peer)
         else:
-            peer.read_request = lambda: peer.request  # type: ignore[assignment,method-assign,return-value]
+            peer.read_request = lambda: peer.request  # type: ignore[method-assign]
             under_way.set()
             script(peer, go_on)
 

@@ -83,7 +83,6 @@ class TestHandshake:
 
     def test_answer(self) -> None:
         def script(peer: Peer) -> None:
-            assert peer.request is None
             requests.append(
                 peer.accept(
                     protocol="p", extensions="e; f", headers=[("X-A", "1"), ("X-A", "2")], glued=b"!?"

@@ -1,0 +1,207 @@
+"""A WebSocket server on loopback that plays a script for each connection.
+
+Owns: the connections, what was seen of them, and the errors of scripts. Runs on: one daemon thread that
+accepts, and one for each connection, which runs the TLS handshake and then the script. Must not import:
+anything of the client.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+import ssl
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .certificates import Certificates, certificates
+from .listener import Listener
+from .peer import Peer, PeerClosed, echo
+from .recording import RecordedConnection
+from .stream import ENDED
+
+Script = Callable[[Peer], object]
+"""What a server does with one connection."""
+
+
+class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
+    """A WebSocket server that runs a script for each connection, from its creation until `stop`.
+
+    When the script returns, the connection is ended. What it raises is kept in ``errors``, and `stop` and the
+    end of a with-block raise the first, save what only says that the connection ended (by the client, or by
+    `stop`): PeerClosed, EOFError, ConnectionError, TLS's two errors for an end. TimeoutError does count.
+
+    Args:
+        script: called with a `Peer` on a thread of its own for each connection; an echo by default.
+        tls: True makes a certificate for this run and speaks ``wss``; an `ssl.SSLContext` is the server's.
+        host: an IPv4 loopback address.
+        port: 0 lets the system choose a free one.
+        protocols: the subprotocols that `Peer.accept` may select.
+        compression: whether `Peer.accept` agrees to permessage-deflate (RFC 7692).
+        receive_buffer: bytes that the kernel keeps for a connection (``SO_RCVBUF``); a small one lets the
+            client feel soon that the script does not read. None: as the system has it.
+        recording_limit: bytes of messages that are kept of each connection; 0 keeps none.
+
+    Attributes:
+        script: may be set at any time, and counts from the next connection.
+        connections: what was seen of each, in order, see `RecordedConnection`.
+        ssl_context: the context of a client that trusts this server, None without ``tls=True``.
+        errors: what scripts raised.
+        tls_errors: the TLS handshakes that failed.
+
+    Raises:
+        RuntimeError: ``tls=True`` where neither trustme nor openssl can make a certificate.
+    """
+
+    def __init__(
+        self,
+        script: Script = echo,
+        *,
+        tls: bool | ssl.SSLContext | None = False,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        protocols: Sequence[str] = (),
+        compression: bool = False,
+        receive_buffer: int | None = None,
+        recording_limit: int = 64 << 20,
+    ) -> None:
+        self.script: Script = script
+        self.connections: list[RecordedConnection] = []
+        self.errors: list[BaseException] = []
+        self.tls_errors: list[BaseException] = []
+        self._certificates = Certificates(tls, None) if isinstance(tls, ssl.SSLContext) else None
+        if tls is True:
+            self._certificates = certificates()
+        self.ssl_context: ssl.SSLContext | None = self._certificates.client() if self._certificates else None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._raised = 0
+        self._limit = recording_limit
+        self._new_peer = functools.partial(Peer, protocols=tuple(protocols), compression=compression)
+        self._new_listener = functools.partial(
+            Listener, self._begin, host=host, receive_buffer=receive_buffer
+        )
+        self._sessions: dict[threading.Thread, Peer] = {}
+        self._arrived = threading.Condition()
+        self._closing = threading.Event()
+        self._listener = self._new_listener(port=port)
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; the same after `restart`."""
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """The URL of the path ``/``; with TLS its host is ``localhost``, which the certificate must name."""
+        return self.url_for("/")
+
+    def url_for(self, target: str) -> str:
+        """The URL of a path, with its query if it has one: ``url_for("/chat?room=1")``."""
+        origin = "wss://localhost" if self._certificates else f"ws://{self._listener.host}"
+        return f"{origin}:{self.port}{target}"
+
+    @property
+    def ca_file(self) -> str | None:
+        """The file with the authority that a client must trust, until `stop`; None without ``tls=True``."""
+        if self._certificates is None or self._certificates.authority is None:
+            return None
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="syncws-")
+            Path(self._folder.name, "ca.pem").write_text(self._certificates.authority, "ascii")
+        return os.path.join(self._folder.name, "ca.pem")
+
+    def wait_connection(self, number: int = 1, timeout: float = 5) -> RecordedConnection:
+        """The first connection, or the one of this number, as soon as it is here; else TimeoutError."""
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: len(self.connections) >= number, timeout):
+                raise TimeoutError(f"{len(self.connections)} connections came in {timeout} s, not {number}")
+            return self.connections[number - 1]
+
+    def _begin(self, connection: socket.socket) -> None:
+        recorded = RecordedConnection(len(self.connections) + 1, self._limit)
+        peer = self._new_peer(connection, self._closing, recorded)
+        name = f"syncws-loopback-{len(self.connections) + 1}"
+        thread = threading.Thread(target=self._serve, args=(peer, self.script), name=name, daemon=True)
+        with self._arrived:
+            self.connections.append(recorded)
+            self._arrived.notify_all()
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system has no thread left for it
+            self.errors.append(error)
+            connection.close()
+            recorded._end()
+            return
+        self._sessions = {old: its for old, its in self._sessions.items() if old.is_alive()}
+        self._sessions[thread] = peer
+
+    def _serve(self, peer: Peer, script: Script) -> None:
+        errors = self.tls_errors
+        try:
+            if self._certificates is not None:
+                peer._secure(self._certificates.server)
+            errors = self.errors
+            script(peer)
+        except PeerClosed as closed:
+            with contextlib.suppress(*ENDED):
+                peer._answer_close(closed)
+        except BaseException as error:  # not Exception: pytest's own outcomes are none
+            if errors is self.tls_errors or not isinstance(error, ENDED):
+                errors.append(error)
+        finally:
+            peer._close()
+            peer.recorded._end()
+
+    def restart(self, timeout: float = 5) -> None:
+        """Cut every connection, and listen again on the same port; also after `stop`.
+
+        Raises:
+            RuntimeError: a script does not end in ``timeout`` seconds.
+        """
+        port = self.port
+        self._halt(timeout)
+        self._closing = threading.Event()
+        self._listener = self._new_listener(port=port)
+
+    def stop(self, timeout: float = 5) -> None:
+        """Stop accepting, cut what is open and wait for the end of all threads; then report scripts' errors.
+
+        Raises:
+            RuntimeError: a script does not end in ``timeout`` seconds.
+            BaseException: the first error of a script that no call of `stop` has raised yet.
+        """
+        self._halt(timeout)
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+        raised, self._raised = self._raised, len(self.errors)
+        if self.errors[raised:]:
+            raise self.errors[raised]
+
+    def _halt(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        self._closing.set()
+        self._listener.stop(timeout)
+        for peer in self._sessions.values():
+            peer._shut(socket.SHUT_RDWR)
+        threads = [self._listener.thread, *self._sessions]
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        if stuck := [thread.name for thread in threads if thread.is_alive()]:
+            raise RuntimeError(f"still running after {timeout} s: {', '.join(stuck)}")
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self.stop()
+        except BaseException as its:
+            # The block's own error wins; a script's is very often its cause, and is told beside it.
+            if error is None or its not in self.errors:
+                raise
+            if hasattr(error, "add_note"):
+                text = "".join(traceback.format_exception(type(its), its, its.__traceback__))
+                error.add_note(f"A script of the server had failed:\n{text}")
