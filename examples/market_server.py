@@ -22,9 +22,9 @@ def serve(peer):
             peer.send(json.dumps({"symbol": symbol, "price": round(random.uniform(90, 110), 2)}))
         peer.closing.wait(0.1)
     if next(visits) % 3 == 0:
-        peer.send_close(1000, "closing time")
-        peer.recv()  # until the client's Close
-    # else the link is lost: the connection ends without a Close frame
+        peer.close(1000, "closing time")
+    else:
+        peer.cut()  # the link is lost: the connection ends without a Close frame
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ fault there cannot hide behind the same fault here.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import threading
@@ -30,6 +31,9 @@ from .wire import (
 )
 
 _RSV1 = 0x40
+
+# How long the client may take to answer the Close frame of a script that has returned, in seconds.
+_GOODBYE = 1.0
 
 
 class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
@@ -68,6 +72,7 @@ class Peer(ByteStream):
         self._protocols = protocols
         self._compression = compression
         self._assembler = Assembler()
+        self._answered = 0  # the status of the last answer, 0 before
         self._close_sent = False
 
     # The opening handshake.
@@ -157,6 +162,7 @@ class Peer(ByteStream):
         self.refuse(status, {"Location": location})
 
     def _answer(self, status: int, reason: str, headers: Pairs, rest: bytes) -> None:
+        self._answered = status
         self.send_bytes(answer_head(status, reason, headers) + rest)
 
     # Messages.
@@ -180,9 +186,7 @@ class Peer(ByteStream):
                 self.recorded._add_message(message)
                 return message
             if opcode == Opcode.CLOSE:
-                code, reason = parse_close(payload)
-                self.recorded._add_close(code or CloseCode.NO_STATUS, reason)
-                raise PeerClosed(code, reason)
+                raise self._see_close(payload)
             if opcode == Opcode.PING:
                 self.pong(payload)
 
@@ -210,8 +214,7 @@ class Peer(ByteStream):
                 elif opcode == Opcode.PING:
                     out += (header(FIN | Opcode.PONG, len(payload), 0), payload)
                 elif opcode == Opcode.CLOSE:
-                    code, reason = parse_close(payload)
-                    self.recorded._add_close(code or CloseCode.NO_STATUS, reason)
+                    self._see_close(payload)
                     out += (header(FIN | opcode, len(payload), 0), payload)
                     self._close_sent = True
             del self._buffer[:at]
@@ -273,6 +276,36 @@ class Peer(ByteStream):
     def _answer_close(self, closed: PeerClosed) -> None:
         if not self._close_sent:
             self.send_close(closed.code, closed.reason)
+
+    def _finish(self, code: int, reason: str) -> None:
+        """Close in good order for a script that has returned, unless it has ended the connection itself."""
+        if self._answered != 101 or self._close_sent or not self._reads or self.socket.fileno() < 0:
+            return
+        deadline = time.monotonic() + _GOODBYE
+        if (theirs := self.recorded.close_code) is not None:
+            self.send_close(
+                None if theirs == CloseCode.NO_STATUS else theirs, self.recorded.close_reason or ""
+            )
+            return
+        self.send_close(code, reason)
+        with contextlib.suppress(TimeoutError):
+            while (frame := self._recv_frame(deadline)).opcode != Opcode.CLOSE:
+                pass
+            self._see_close(frame.payload)
+
+    def _tell_failure(self, error: BaseException) -> None:
+        """Let the client know why its connection ends: that is where a test looks first."""
+        text = f"{type(error).__name__} in the server's script"
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            if self._request is not None and not self._answered:
+                self.refuse(500, body=text)
+            else:
+                self._finish(CloseCode.INTERNAL_ERROR, text[:123])
+
+    def _see_close(self, payload: bytes) -> PeerClosed:
+        code, reason = parse_close(payload)
+        self.recorded._add_close(CloseCode.NO_STATUS if code is None else code, reason)
+        return PeerClosed(code, reason)
 
     # Frames.
 

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .._protocol.frames import CloseCode
 from .certificates import Certificates, certificates
 from .listener import Listener
 from .peer import Peer, PeerClosed, echo
@@ -32,9 +33,12 @@ Script = Callable[[Peer], object]
 class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
     """A WebSocket server that runs a script for each connection, from its creation until `stop`.
 
-    When the script returns, the connection is ended. What it raises is kept in ``errors``, and `stop` and the
-    end of a with-block raise the first, save what only says that the connection ended (by the client, or by
-    `stop`): PeerClosed, EOFError, ConnectionError, TLS's two errors for an end. TimeoutError does count.
+    When the script returns, the connection is closed in good order: with the client's code if that closed
+    first, else with 1000. A script that is to end it otherwise says so: ``peer.close(1012)``, ``peer.cut()``,
+    ``peer.reset()``. What it raises closes the connection with 1011 (or answers 500 before `Peer.accept`), is
+    kept in ``errors``, and `stop` and the end of a with-block raise the first. No errors are those that only
+    say that the connection ended, by the client or by `stop`: PeerClosed, EOFError, ConnectionError, TLS's
+    two errors for an end. TimeoutError does count.
 
     Args:
         script: called with a `Peer` on a thread of its own for each connection; an echo by default.
@@ -51,12 +55,16 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         script: may be set at any time, and counts from the next connection.
         connections: what was seen of each, in order, see `RecordedConnection`.
         ssl_context: the context of a client that trusts this server, None without ``tls=True``.
+        close_on_return: whether a script's return closes in good order, as said above; False: TCP ends there,
+            without a Close frame, for scripts that play every byte themselves. May be set on the class.
         errors: what scripts raised.
         tls_errors: the TLS handshakes that failed.
 
     Raises:
         RuntimeError: ``tls=True`` where neither trustme nor openssl can make a certificate.
     """
+
+    close_on_return: bool = True
 
     def __init__(
         self,
@@ -147,12 +155,16 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
                 peer._secure(self._certificates.server)
             errors = self.errors
             script(peer)
+            if self.close_on_return:
+                peer._finish(CloseCode.NORMAL, "")
         except PeerClosed as closed:
             with contextlib.suppress(*ENDED):
                 peer._answer_close(closed)
         except BaseException as error:  # not Exception: pytest's own outcomes are none
             if errors is self.tls_errors or not isinstance(error, ENDED):
                 errors.append(error)
+                if self.close_on_return and errors is self.errors:
+                    peer._tell_failure(error)
         finally:
             peer._close()
             peer.recorded._end()
