@@ -5,6 +5,7 @@
 
 from .peer import Peer, PeerClosed, echo
 from .recording import RecordedConnection
+from .replay import Replay, ReplayError
 from .server import LoopbackServer, Script
 from .wire import Frame, Headers, Pairs, Request, accept_key, frame_bytes
 
@@ -16,6 +17,8 @@ __all__ = [
     "Peer",
     "PeerClosed",
     "RecordedConnection",
+    "Replay",
+    "ReplayError",
     "Request",
     "Script",
     "accept_key",

@@ -6,6 +6,7 @@ the package.
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import threading
@@ -34,36 +35,40 @@ class Listener:
         if not host.startswith("127."):
             raise ValueError(f"host {host!r} is not an IPv4 loopback address")
         self._serve = serve
-        self._socket = socket.create_server((host, port), backlog=1024)
-        self._socket.setblocking(False)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
-        if receive_buffer is not None:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.host: str = host
-        self.port: int = self._socket.getsockname()[1]
-        # shutdown() of a listening socket wakes accept() on Linux only; the end of a pair wakes it anywhere.
-        self._wake, self._woken = socket.socketpair()
         self._stopped = threading.Event()
-        self.thread = threading.Thread(target=self._run, name="syncws-loopback", daemon=True)
-        self.thread.start()
+        self.host: str = host
+        # Every descriptor is taken here: for want of one this constructor fails, not the thread.
+        with contextlib.ExitStack() as resources:
+            self._socket = resources.enter_context(socket.create_server((host, port), backlog=1024))
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+            if receive_buffer is not None:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            self.port: int = self._socket.getsockname()[1]
+            # shutdown() of a listening socket wakes accept() on Linux only; the end of a pair does anywhere.
+            self._wake, woken = map(resources.enter_context, socket.socketpair())
+            self._selector = resources.enter_context(selectors.DefaultSelector())
+            self._selector.register(self._socket, selectors.EVENT_READ)
+            self._selector.register(woken, selectors.EVENT_READ)
+            self.thread = threading.Thread(target=self._run, name="syncws-loopback", daemon=True)
+            self.thread.start()
+            self._resources = resources.pop_all()
 
     def _run(self) -> None:
-        with self._socket, self._woken, selectors.DefaultSelector() as selector:
-            selector.register(self._socket, selectors.EVENT_READ)
-            selector.register(self._woken, selectors.EVENT_READ)
-            while selector.select() and not self._stopped.is_set():
-                try:
-                    connection = self._socket.accept()[0]
-                except (BlockingIOError, ConnectionAbortedError):
-                    continue  # the client has gone again
-                except OSError:  # no descriptor or no memory is left, which may change
-                    self._stopped.wait(_PAUSE)
-                    continue
-                connection.settimeout(None)  # BSD hands the listener's non-blocking mode on
-                self._serve(connection)
+        while self._selector.select() and not self._stopped.is_set():
+            try:
+                connection = self._socket.accept()[0]
+            except (BlockingIOError, ConnectionAbortedError):
+                continue  # the client has gone again
+            except OSError:  # no descriptor or no memory is left, which may change
+                self._stopped.wait(_PAUSE)
+                continue
+            connection.settimeout(None)  # BSD hands the listener's non-blocking mode on
+            self._serve(connection)
 
     def stop(self, timeout: float) -> None:
-        """Stop accepting; free the port unless the thread does not end in ``timeout`` seconds."""
+        """Stop accepting and free the port; the thread ends within ``timeout`` seconds."""
         self._stopped.set()
         self._wake.close()
         self.thread.join(timeout)
+        self._resources.close()

@@ -295,12 +295,13 @@ class Peer(ByteStream):
 
     def _tell_failure(self, error: BaseException) -> None:
         """Let the client know why its connection ends: that is where a test looks first."""
-        text = f"{type(error).__name__} in the server's script"
+        text = f"{type(error).__name__} in the server's script: {error}".rstrip(": ").partition("\n")[0]
         with contextlib.suppress(OSError, EOFError, ValueError):
             if self._request is not None and not self._answered:
                 self.refuse(500, body=text)
             else:
-                self._finish(CloseCode.INTERNAL_ERROR, text[:123])
+                # RFC 6455 5.5: 125 bytes at most, two of which are the code; no half of a character.
+                self._finish(CloseCode.INTERNAL_ERROR, text.encode()[:123].decode(errors="ignore"))
 
     def _see_close(self, payload: bytes) -> PeerClosed:
         code, reason = parse_close(payload)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from .difference import Message, shorten
 from .wire import Request
 
 # What a kept message costs beside its payload, roughly.
@@ -29,7 +30,7 @@ class RecordedConnection:
 
     def __init__(self, number: int = 1, limit: int = 64 << 20) -> None:
         self.request: Request | None = None
-        self.received: list[str | bytes] = []
+        self.received: list[Message] = []
         self.close_code: int | None = None
         self.close_reason: str | None = None
         self._number = number
@@ -47,7 +48,7 @@ class RecordedConnection:
         """Return when the connection has ended and its script too; TimeoutError when not in ``timeout`` s."""
         self._wait_for(lambda: self._ended, timeout, f"{self!r} has not ended within {timeout} s")
 
-    def assert_received(self, *messages: str | bytes, timeout: float = 5) -> None:
+    def assert_received(self, *messages: Message, timeout: float = 5) -> None:
         """Wait until as many messages have come, and compare them all, in order.
 
         Args:
@@ -103,7 +104,7 @@ class RecordedConnection:
             self.request = request
             self._changed.notify_all()
 
-    def _add_message(self, message: str | bytes) -> None:
+    def _add_message(self, message: Message) -> None:
         with self._changed:
             self._room -= len(message) + _OVERHEAD
             if self._room > 0:
@@ -131,15 +132,7 @@ class RecordedConnection:
             self._changed.notify_all()
 
 
-def shorten(message: str | bytes, width: int = 76) -> str:
-    """The repr of a message on one line of bounded length."""
-    text = repr(message[: width * 2])
-    if len(text) <= width and len(message) <= width * 2:
-        return text
-    return f"{text[: width - 1]}… ({len(message)} {'characters' if isinstance(message, str) else 'bytes'})"
-
-
-def _difference(expected: list[str | bytes], received: list[str | bytes], timeout: float) -> str:
+def _difference(expected: list[Message], received: list[Message], timeout: float) -> str:
     """Every message that came or should have come, one a line, marked as `difflib` marks them."""
     lines = [f"the server received {len(received)} messages, {len(expected)} were expected:"]
     for at in range(max(len(expected), len(received))):

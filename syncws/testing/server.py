@@ -21,13 +21,18 @@ from pathlib import Path
 
 from .._protocol.frames import CloseCode
 from .certificates import Certificates, certificates
+from .difference import Message
 from .listener import Listener
 from .peer import Peer, PeerClosed, echo
 from .recording import RecordedConnection
+from .replay import Replay
 from .stream import ENDED
 
 Script = Callable[[Peer], object]
 """What a server does with one connection."""
+
+# How long a script may work on what has arrived before the sending side is cut too, in seconds.
+_GRACE = 0.2
 
 
 class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
@@ -87,7 +92,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             self._certificates = certificates()
         self.ssl_context: ssl.SSLContext | None = self._certificates.client() if self._certificates else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._raised = 0
+        self._taken = 0
         self._limit = recording_limit
         self._new_peer = functools.partial(Peer, protocols=tuple(protocols), compression=compression)
         self._new_listener = functools.partial(
@@ -129,6 +134,29 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             if not self._arrived.wait_for(lambda: len(self.connections) >= number, timeout):
                 raise TimeoutError(f"{len(self.connections)} connections came in {timeout} s, not {number}")
             return self.connections[number - 1]
+
+    def replay(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        match: Callable[[Message, Message], bool] | None = None,
+        ignore: Callable[[Message], bool] | None = None,
+        pace: float = 0.0,
+        close: bool = True,
+        timeout: float = 10.0,
+    ) -> Replay:
+        """Play the server's side of the sessions in a HAR file from the next connection on.
+
+        Every message of the client is compared with the recorded one; where they differ, the script fails,
+        and with it the test. The arguments are those of `Replay`.
+
+        Raises:
+            OSError: the file cannot be read.
+            ValueError: it holds no WebSocket.
+        """
+        script = Replay(path, match=match, ignore=ignore, pace=pace, close=close, timeout=timeout)
+        self.script = script
+        return script
 
     def _begin(self, connection: socket.socket) -> None:
         recorded = RecordedConnection(len(self.connections) + 1, self._limit)
@@ -185,25 +213,31 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
 
         Raises:
             RuntimeError: a script does not end in ``timeout`` seconds.
-            BaseException: the first error of a script that no call of `stop` has raised yet.
+            BaseException: the first error of a script that `take_errors` has not given yet.
         """
         self._halt(timeout)
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-        raised, self._raised = self._raised, len(self.errors)
-        if self.errors[raised:]:
-            raise self.errors[raised]
+        if errors := self.take_errors():
+            raise errors[0]
+
+    def take_errors(self) -> list[BaseException]:
+        """What scripts have raised since the last call; `stop` raises the first of what is left."""
+        taken, self._taken = self._taken, len(self.errors)
+        return self.errors[taken:]
 
     def _halt(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         self._closing.set()
         self._listener.stop(timeout)
-        for peer in self._sessions.values():
-            peer._shut(socket.SHUT_RDWR)
         threads = [self._listener.thread, *self._sessions]
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        # First the end of what comes: a script still reads what has arrived, where the system keeps it.
+        for how, until in ((socket.SHUT_RD, time.monotonic() + _GRACE), (socket.SHUT_RDWR, deadline)):
+            for peer in self._sessions.values():
+                peer._shut(how)
+            for thread in threads:
+                thread.join(max(0.0, min(until, deadline) - time.monotonic()))
         if stuck := [thread.name for thread in threads if thread.is_alive()]:
             raise RuntimeError(f"still running after {timeout} s: {', '.join(stuck)}")
 
