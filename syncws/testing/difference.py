@@ -38,7 +38,7 @@ def describe_difference(expected: Message, received: Message, names: tuple[str, 
     """Some lines that show where two messages differ; ``names`` says what each of them is."""
     if isinstance(expected, str) and isinstance(received, str):
         first, second = _pretty(expected), _pretty(received)
-        if first is not None and second is not None and (len(first) > 1 or len(second) > 1):
+        if first is not None and second is not None:
             return _describe_lines(first, second, names)
     elif isinstance(expected, str) or isinstance(received, str):
         kinds = tuple("text" if isinstance(message, str) else "binary" for message in (expected, received))
@@ -56,6 +56,8 @@ def _pretty(text: str) -> list[str] | None:
     try:
         value = json.loads(text)
     except ValueError:
+        return None
+    if not isinstance(value, dict | list):
         return None
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
 

@@ -8,7 +8,7 @@ fault there cannot hide behind the same fault here.
 from __future__ import annotations
 
 import contextlib
-import http.client
+import http
 import socket
 import threading
 import time
@@ -31,6 +31,8 @@ from .wire import (
 )
 
 _RSV1 = 0x40
+
+_STATUSES = frozenset(http.HTTPStatus)
 
 # How long the client may take to answer the Close frame of a script that has returned, in seconds.
 _GOODBYE = 1.0
@@ -154,8 +156,10 @@ class Peer(ByteStream):
         told = {name.lower() for name, _ in pairs}
         if not told & {"content-length", "transfer-encoding"}:
             pairs = [("Content-Length", str(len(body))), *pairs]
-        _ = self.request
-        self._answer(status, http.client.responses.get(status, "") if reason is None else reason, pairs, body)
+        if reason is None:
+            reason = http.HTTPStatus(status).phrase if status in _STATUSES else ""
+        _ = self.request  # must be read before it is answered
+        self._answer(status, reason, pairs, body)
 
     def redirect(self, location: str, status: int = 302) -> None:
         """Answer the request with a redirect to another URL."""

@@ -1,8 +1,7 @@
 """The fixtures ``ws_server`` and ``wss_server`` for pytest, which finds them by the entry point ``pytest11``.
 
-Owns: the servers of the tests that run. Runs on: pytest's thread. Must not import: the server before a test
-asks for one, since pytest loads this wherever the package is installed. Nothing else imports this module, so
-that the package does without pytest.
+Owns: the servers of the tests that run. Runs on: pytest's thread. Nothing else imports this module, so that
+the package does without pytest.
 """
 
 from __future__ import annotations
@@ -10,12 +9,10 @@ from __future__ import annotations
 import traceback
 import weakref
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from .server import LoopbackServer
+from .server import LoopbackServer
 
 _servers: weakref.WeakKeyDictionary[pytest.Item, list[LoopbackServer]] = weakref.WeakKeyDictionary()
 
@@ -33,8 +30,6 @@ def wss_server(request: pytest.FixtureRequest) -> Iterator[LoopbackServer]:
 
 
 def _serve(request: pytest.FixtureRequest, *, tls: bool) -> Iterator[LoopbackServer]:
-    from .server import LoopbackServer
-
     server = LoopbackServer(tls=tls)
     _servers.setdefault(request.node, []).append(server)
     yield server
