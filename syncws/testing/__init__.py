@@ -3,10 +3,11 @@
 `LoopbackServer` serves ``ws`` or ``wss``, echoes or plays a script, and keeps what it received.
 """
 
-from .peer import Peer, PeerClosed, echo
+from .peer import Peer, PeerClosed
 from .recording import RecordedConnection
 from .replay import Replay, ReplayError
-from .server import LoopbackServer, Script
+from .scripts import Script, echo, in_turn
+from .server import LoopbackServer
 from .wire import Frame, Headers, Pairs, Request, accept_key, frame_bytes
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "accept_key",
     "echo",
     "frame_bytes",
+    "in_turn",
 ]

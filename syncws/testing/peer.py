@@ -334,9 +334,3 @@ class Peer(ByteStream):
 
 def _pairs(headers: Mapping[str, str] | Pairs) -> list[tuple[str, str]]:
     return [*(headers.items() if isinstance(headers, Mapping) else headers)]
-
-
-def echo(peer: Peer) -> None:
-    """The default script: accept, then echo."""
-    peer.accept()
-    peer.echo()

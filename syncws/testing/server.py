@@ -23,13 +23,11 @@ from .._protocol.frames import CloseCode
 from .certificates import Certificates, certificates
 from .difference import Message
 from .listener import Listener
-from .peer import Peer, PeerClosed, echo
+from .peer import Peer, PeerClosed
 from .recording import RecordedConnection
 from .replay import Replay
+from .scripts import Script, echo
 from .stream import ENDED
-
-Script = Callable[[Peer], object]
-"""What a server does with one connection."""
 
 # How long a script may work on what has arrived before the sending side is cut too, in seconds.
 _GRACE = 0.2

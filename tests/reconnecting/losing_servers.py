@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from syncws import Loss
@@ -24,21 +23,6 @@ class Recorded:
     @property
     def kinds(self) -> list[type[Exception]]:
         return [type(loss.error) for loss in self.losses]
-
-
-def counting(*scripts: Callable[[Peer], object]) -> Callable[[Peer], None]:
-    """A script for each connection in turn, the last one for all that follow."""
-    lock = threading.Lock()
-    count = 0
-
-    def script(peer: Peer) -> None:
-        nonlocal count
-        with lock:
-            chosen = scripts[min(count, len(scripts) - 1)]
-            count += 1
-        chosen(peer)
-
-    return script
 
 
 def greet(peer: Peer) -> None:

@@ -23,8 +23,8 @@ from syncws import (
     SyntaxErr,
 )
 from syncws._protocol.frames import Opcode
-from syncws.testing import LoopbackServer, Peer
-from tests.reconnecting.losing_servers import counting, greet, greet_and_close, greet_and_end, refuse
+from syncws.testing import LoopbackServer, Peer, in_turn
+from tests.reconnecting.losing_servers import greet, greet_and_close, greet_and_end, refuse
 from tests.reconnecting.transcript import CLOSED, CONNECTING, OPEN, Transcript, at_once
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -32,7 +32,7 @@ from tests.support.waiting import SECONDS, wait_for, wait_until
 
 def test_each_loss_and_each_return_is_seen_as_events() -> None:
     heard = Transcript()
-    script = counting(greet_and_end, refuse(503), greet_and_close(1012), greet_and_close(1000))
+    script = in_turn(greet_and_end, refuse(503), greet_and_close(1012), greet_and_close(1000))
     decided: list[Loss] = []
 
     def policy(loss: Loss) -> float | None:
@@ -79,7 +79,7 @@ def test_what_was_not_sent_at_the_loss_is_reported() -> None:
 
     sent = threading.Event()
     heard = Transcript()
-    with LoopbackServer(counting(stuck, greet), receive_buffer=65536) as server:
+    with LoopbackServer(in_turn(stuck, greet), receive_buffer=65536) as server:
         with ReconnectingWebSocket(server.url, policy=at_once, compression=None, **heard.handlers) as ws:
             heard.wait("open")
             ws.send(bytes(amount))
@@ -155,7 +155,7 @@ def test_send_raises_from_a_loss_to_the_next_open_event() -> None:
             refused.append(False)
 
     handlers = {**heard.handlers, "onopen": try_to_send, "onerror": try_to_send, "onclose": try_to_send}
-    with LoopbackServer(counting(greet_and_end, greet)) as server:
+    with LoopbackServer(in_turn(greet_and_end, greet)) as server:
         ws = ReconnectingWebSocket(server.url, policy=at_once, **handlers)
         heard.wait("close 1006")
         heard.wait("hello")
@@ -346,7 +346,7 @@ def test_callbacks_see_the_context_of_the_constructors_caller_after_each_return(
         handlers: dict[str, Any] = {"onopen": note, "onclose": note, "onerror": note}
         return ReconnectingWebSocket(server.url, policy=at_once, **handlers)
 
-    with LoopbackServer(counting(greet_and_end, refuse(503), greet_and_end)) as server:
+    with LoopbackServer(in_turn(greet_and_end, refuse(503), greet_and_end)) as server:
         with contextvars.copy_context().run(make):
             wait_for(enough)
     assert {value for _, value in seen} == {"mine"}

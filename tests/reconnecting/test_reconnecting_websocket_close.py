@@ -15,8 +15,8 @@ from syncws import (
     ReconnectingWebSocket,
     SyntaxErr,
 )
-from syncws.testing import LoopbackServer, Peer, PeerClosed
-from tests.reconnecting.losing_servers import counting, greet, greet_and_close, greet_and_end, refuse
+from syncws.testing import LoopbackServer, Peer, PeerClosed, in_turn
+from tests.reconnecting.losing_servers import greet, greet_and_close, greet_and_end, refuse
 from tests.reconnecting.transcript import (
     CLOSED,
     CLOSING,
@@ -120,7 +120,7 @@ def test_close_from_a_callback_is_for_good(type: str) -> None:
         event.target.close()
 
     handlers = {**heard.handlers, f"on{type}": close}
-    with LoopbackServer(counting(greet_and_end, refuse(503), greet)) as server:
+    with LoopbackServer(in_turn(greet_and_end, refuse(503), greet)) as server:
         ws = ReconnectingWebSocket(server.url, policy=at_once, **handlers)
         ws.join(SECONDS)
     assert ws.readyState == CLOSED
@@ -130,7 +130,7 @@ def test_close_from_a_callback_is_for_good(type: str) -> None:
 
 
 def test_close_at_any_moment_is_for_good() -> None:
-    script = counting(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
+    script = in_turn(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
     with LoopbackServer(script) as server:
         for number in range(40):
             heard = Transcript()

@@ -13,8 +13,8 @@ from syncws import (
     MessageEvent,
     ReconnectingWebSocket,
 )
-from syncws.testing import LoopbackServer, Peer
-from tests.reconnecting.losing_servers import counting, greet_and_close, greet_and_end, refuse
+from syncws.testing import LoopbackServer, Peer, in_turn
+from tests.reconnecting.losing_servers import greet_and_close, greet_and_end, refuse
 from tests.reconnecting.transcript import CLOSED, Transcript, at_once
 from tests.support.waiting import SECONDS, wait_until
 
@@ -37,7 +37,7 @@ def test_1000_reconnects_leave_no_thread_and_no_descriptor_behind() -> None:
         if losses == rounds:
             over.set()
 
-    with LoopbackServer(counting(*kinds * (rounds // 4))) as server:
+    with LoopbackServer(in_turn(*kinds * (rounds // 4))) as server:
         with ReconnectingWebSocket(server.url, policy=at_once, onclose=on_close, compression=None) as ws:
             assert over.wait(SECONDS * 2)
         assert ws.readyState == CLOSED

@@ -13,10 +13,9 @@ import pytest
 
 import syncws
 from syncws import Connection, ConnectionClosed, HandshakeError, Loss, Reconnector
-from syncws.testing import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed, in_turn
 from tests.reconnecting.losing_servers import (
     Recorded,
-    counting,
     greet,
     greet_and_close,
     greet_and_end,
@@ -46,7 +45,7 @@ def use_up(connections: Iterator[Connection]) -> list[str | bytes]:
 def test_each_connection_is_given_when_the_one_before_is_over() -> None:
     policy = Recorded()
     received: list[str | bytes] = []
-    script = counting(greet_and_end, greet_and_close(1012), refuse(503), greet_and_close(1000))
+    script = in_turn(greet_and_end, greet_and_close(1012), refuse(503), greet_and_close(1000))
     with LoopbackServer(script) as server:
         for connection in syncws.reconnect(server.url, policy=policy, headers={"X-A": "b"}):
             assert connection.readyState in (connection.OPEN, connection.CLOSED, connection.CLOSING)
@@ -142,7 +141,7 @@ def test_the_default_policy_waits_longer_from_failure_to_failure() -> None:
         delays.append(syncws.default_policy(loss))
         return 0.0
 
-    script = counting(refuse(503), refuse(503), refuse(429), refuse(503), greet)
+    script = in_turn(refuse(503), refuse(503), refuse(429), refuse(503), greet)
     with LoopbackServer(script) as server, syncws.reconnect(server.url, policy=policy) as connections:
         assert take(connections) == "hello"
     ranges = [(0, 5), (5, 10), (10, 20), (20, 40)]
@@ -164,7 +163,7 @@ def test_dns_and_network_failures_are_tried_again() -> None:
 
 
 def test_the_policy_decides_alone_and_what_it_raises_is_raised() -> None:
-    with LoopbackServer(counting(refuse(404), refuse(401), greet_and_close(1000), greet)) as server:
+    with LoopbackServer(in_turn(refuse(404), refuse(401), greet_and_close(1000), greet)) as server:
         policy = Recorded()
         with syncws.reconnect(server.url, policy=policy) as connections:
             assert use_up(connections) == ["hello"]
@@ -328,7 +327,7 @@ def test_stop_at_any_moment_ends_the_iteration() -> None:
             except ConnectionClosed:
                 pass
 
-    script = counting(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
+    script = in_turn(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
     with LoopbackServer(script) as server:
         for number in range(40):
             connections = syncws.reconnect(server.url, policy=lambda loss: 0.0005)

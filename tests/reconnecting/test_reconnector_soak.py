@@ -11,8 +11,8 @@ import pytest
 
 import syncws
 from syncws import ConnectionClosed
-from syncws.testing import LoopbackServer, Peer
-from tests.reconnecting.losing_servers import Recorded, counting, greet_and_close, greet_and_end, refuse
+from syncws.testing import LoopbackServer, Peer, in_turn
+from tests.reconnecting.losing_servers import Recorded, greet_and_close, greet_and_end, refuse
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_until
 
@@ -25,7 +25,7 @@ def test_1000_reconnects_leave_no_thread_no_descriptor_and_no_deeper_stack_behin
 
     rounds = 1000
     kinds = [greet_and_end, refuse(503), greet_and_close(1001), greet_and_close(1012)]
-    script = counting(*kinds * (rounds // 4))
+    script = in_turn(*kinds * (rounds // 4))
     policy = Recorded()
     seen: set[tuple[int, int]] = set()
     with LoopbackServer(script) as server:

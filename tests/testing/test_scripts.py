@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import syncws
-from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes, in_turn
 from tests.support.waiting import SECONDS, wait_until
 
 
@@ -369,3 +369,19 @@ def test_what_arrived_before_the_stop_is_still_read() -> None:
     stopping.join(SECONDS)
     connection.close()
     assert server.connections[0].received == [str(number) for number in range(10)]
+
+
+class TestInTurn:
+    def test_each_connection_gets_the_next_script_and_the_last_all_that_follow(self) -> None:
+        scripts = [lambda peer, status=status: peer.refuse(status) for status in (401, 402, 403)]
+        statuses: list[int | None] = []
+        with LoopbackServer(in_turn(*scripts)) as server:
+            for _ in range(5):
+                with pytest.raises(syncws.HandshakeError) as caught:
+                    syncws.connect(server.url)
+                statuses.append(caught.value.status)
+        assert statuses == [401, 402, 403, 403, 403]
+
+    def test_no_script_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="a script at least"):
+            in_turn()
