@@ -14,23 +14,18 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError, printable
 from .._protocol.handshake import HandshakeRequest, HandshakeResult, check_response
-from .._protocol.http11 import Response, ResponseParser, get_all
+from .._protocol.http11 import Response
+from .._quoting import MAX_QUOTED, public_part
 from .._transport import dialer, resolver
 from .._transport.poller import READ, WRITE, OpenTimeoutError, Poller
 from .._transport.stream import Stream
+from .answer import read_body, read_head
 from .options import Options
 
 if TYPE_CHECKING:
     import socket
 
     from .._transport.tls import TLSStream
-
-# How much of a refusal's body the error carries, and how long to wait for it once the head is there.
-BODY_BYTES = 4096
-BODY_SECONDS = 1.0
-
-# Interim answers (102, 103) before the final one: more than any server has use for, and a flood must end.
-MAX_INTERIM = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ class Connector:
         self._poller = poller
         self._check = check
         self._name = name
-        self._doing = ""
+        self.doing = ""
         self.at: float | None = None
         self.stream: Stream | None = None  # as soon as there is one
 
@@ -72,9 +67,9 @@ class Connector:
         if self._options.open_timeout is not None:
             self.at = time.monotonic() + self._options.open_timeout
         url = self._request.url
-        self._doing = f"looking up {url.hostname!r}"
+        self.doing = f"looking up {url.hostname!r}"
         addresses = resolver.resolve(url.hostname, url.effective_port, self, self._name)
-        self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
+        self.doing = f"connecting to {url.hostname!r} port {url.effective_port}"
         sock = dialer.connect(addresses, url.hostname, self)
         stream = self.stream = Stream(sock)
         try:
@@ -82,19 +77,27 @@ class Connector:
                 stream = self.stream = self._start_tls(sock)
             # A request with large headers may have to wait for the server to take it.
             stream.wait_writable = lambda: self.wait(sock, WRITE)
-            self._doing = "waiting for the answer to the opening handshake"
+            self.doing = "waiting for the answer to the opening handshake"
             with contextlib.suppress(
                 ConnectionError
             ):  # an answer that came before the end is still to be read
                 stream.send(self._request.request())
-            response, rest = self._read_head(stream)
-            if response.status != 101:
-                raise self._refusal(stream, response, rest)
-            stream.wait_writable = None
-            return OpenStream(stream, check_response(self._request, response), rest)
+            return self._read_answer(stream)
         except BaseException:
             stream.close()
             raise
+
+    def _read_answer(self, stream: Stream) -> OpenStream:
+        try:
+            response, rest = read_head(stream, self, self._explain)
+            if response.status == 101:
+                result = check_response(self._request, response)
+                stream.wait_writable = None
+                return OpenStream(stream, result, rest)
+        except (HandshakeError, ConnectionLost) as error:
+            self._name_url(error)
+            raise
+        raise self._refusal(response, read_body(stream, self, response, rest))
 
     # What `resolver` and `dialer` need: an `OpeningDeadline`.
 
@@ -108,7 +111,7 @@ class Connector:
         """
         until = None if limit is None else time.monotonic() + limit
         while True:
-            now = self._check_time()
+            now = self.check_time()
             if until is not None and now >= until:
                 return False
             ends = [end for end in (self.at, until) if end is not None]
@@ -117,14 +120,14 @@ class Connector:
             if sock is None:
                 return False
 
-    def _check_time(self) -> float:
+    def check_time(self) -> float:
         """Raise when the attempt was abandoned or its time is over; else say what time it is."""
         self._check()
         now = time.monotonic()
         if self.at is not None and now >= self.at:
             raise OpenTimeoutError(
                 f"{self._request.url.public} was not open within "
-                f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
+                f"open_timeout={self._options.open_timeout} s: given up while {self.doing}"
             )
         return now
 
@@ -135,14 +138,14 @@ class Connector:
 
         url, options = self._request.url, self._options
         tried = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
-        self._doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
+        self.doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
         context = options.ssl_context or tls.default_context()
         try:
             stream = tls.TLSStream(sock, context, options.server_hostname or url.hostname.rstrip("."))
             while not stream.handshake_step():
                 while (received := stream.receive_handshake()) is None:
                     self.wait(sock, READ)
-                self._doing = tried
+                self.doing = tried
                 if not received:
                     raise ConnectionLost(f"{tried}: the server ended TCP")
         except ssl.SSLError as error:
@@ -153,73 +156,25 @@ class Connector:
             raise ConnectionLost(f"{tried}: the server reset TCP") from error
         return stream
 
-    def _receive(self, stream: Stream) -> bytes:
-        self._check_time()  # also when there is always something to read, and so nothing to wait for
-        while (data := stream.recv(16 * 1024)) is None:
-            self.wait(stream.socket, READ)
-        return data
-
-    def _read_head(self, stream: Stream) -> tuple[Response, bytes]:
-        parser = ResponseParser()
-        data = b""
-        interim = 0
-        while True:
-            if (result := parser.feed(data)) is not None:
-                response, rest = result
-                if not 100 <= response.status < 200 or response.status == 101:
-                    return result
-                # RFC 9110 15.2: an interim answer, such as 103, may come before the final one.
-                interim += 1
-                if interim > MAX_INTERIM:
-                    raise HandshakeError(f"the server sent more than {MAX_INTERIM} interim answers")
-                parser, data = ResponseParser(), rest
-                continue
-            try:
-                data = self._receive(stream)
-            except OSError as error:
-                if isinstance(error, OpenTimeoutError):
-                    raise
-                text = f"the connection was lost while {self._doing}: {error}"
-                raise ConnectionLost(self._lost(text, parser.received)) from error
-            if not data:
-                raise ConnectionLost(self._lost(f"the server ended TCP while {self._doing}", parser.received))
-
-    def _lost(self, text: str, received: bytes) -> str:
+    def _explain(self, received: bytes) -> str:
+        """What may be the cause of a connection that was lost while the answer was waited for."""
         url = self._request.url
         if received:
-            text += f" after {received[:100]!r}"
-        elif not url.secure:
-            text += " (does the server expect wss: on this port?)"
-        return f"{url.public}: {text}"
+            return f" after {received[:100]!r}"
+        if url.secure:
+            return ""
+        return " (does the server expect wss: on this port?)"
 
-    def _refusal(self, stream: Stream, response: Response, rest: bytes) -> HandshakeError:
-        body = self._read_body(stream, response, rest)
+    def _name_url(self, error: WebSocketError) -> None:
+        """Have the error's text begin with the URL that it is about."""
+        error.args = (printable(f"{self._request.url.public}: {error}"),)
+
+    def _refusal(self, response: Response, body: bytes) -> HandshakeError:
         message = f"{self._request.url.public} answered {response.status} {response.reason}".rstrip()
-        location = get_all(response.headers, "Location")
+        location = response.headers.get_all("Location")
         if location and 300 <= response.status < 400:
-            message += f" (redirects are not followed) to {location[0]}"
+            message += f" (redirects are not followed) to {public_part(location[0])}"
         message = printable(message)
         if body:
-            message += f": {body[:200]!r}"
+            message += f": {body[:MAX_QUOTED]!r}"
         return HandshakeError(message, response.status, response.headers, body, reason=response.reason)
-
-    def _read_body(self, stream: Stream, response: Response, body: bytes) -> bytes:
-        """The beginning of a refusal's body, as far as it comes without much waiting."""
-        wanted = BODY_BYTES
-        lengths = get_all(response.headers, "Content-Length")
-        if lengths and lengths[0].isdecimal():
-            wanted = min(wanted, int(lengths[0][:9]))
-        until = time.monotonic() + BODY_SECONDS
-        while len(body) < wanted:
-            try:
-                data = stream.recv(BODY_BYTES)
-                if data is None:
-                    if not self.wait(stream.socket, READ, max(0.0, until - time.monotonic())):
-                        break
-                    continue
-            except OSError:
-                break  # the refusal is the news; how TCP ended after it is not
-            if not data:
-                break
-            body += data
-        return body[:wanted]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from .._protocol.handshake import RESERVED_HEADERS, check_protocols
-from .._protocol.http11 import Headers, check_field, get_all
+from .._protocol.http11 import Fields, check_field, has_field
 from .._protocol.url import URL, check_port, parse_url
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Options:
     them.
     """
 
-    headers: Headers = ()
+    headers: Fields = ()
     origin: str | None = None
     # None first: from Python 3.15 on, dataclasses evaluates the first name of an annotation.
     ssl_context: None | ssl.SSLContext = None
@@ -139,7 +139,7 @@ class Options:
             raise TypeError(f"ssl_context must be an ssl.SSLContext or None, not {type(context).__name__}")
         _check_hostname(keywords.get("server_hostname"))
         fields = _check_headers(headers)
-        if keywords.get("origin") is not None and get_all(fields, "Origin"):
+        if keywords.get("origin") is not None and has_field(fields, "Origin"):
             raise ValueError("Origin is given twice: in headers and as origin=")
         return cls(headers=fields, **keywords)
 
@@ -190,7 +190,7 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
     return f"did you mean {nearest[0]}?" if nearest else ""
 
 
-def _check_headers(headers: HeadersLike | None) -> Headers:
+def _check_headers(headers: HeadersLike | None) -> Fields:
     if headers is None:
         return ()
     must = "headers must be a mapping or (name, value) pairs, not"

@@ -11,12 +11,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .._exceptions import HandshakeError, SyntaxErr
+from .._headers import Headers
+from .._quoting import quote, shorten_protocol
 from .._version import __version__
 from . import permessage_deflate
-from .http11 import Headers, Response, format_request, get_all, get_list, is_token
+from .http11 import Fields, Response, format_request, get_list, is_token
 from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -35,11 +37,6 @@ RESERVED_HEADERS = frozenset(
         "upgrade",
     }
 )
-
-
-def shorten_protocol(name: str) -> str:
-    """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
-    return repr(name) if len(name) <= 12 else f"{name[:12]!r}..."
 
 
 def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
@@ -75,14 +72,20 @@ def accept_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """What one attempt asks for, and what its answer is checked against."""
+    """What one attempt asks for, and what its answer is checked against.
+
+    Attributes:
+        headers: further fields, as the caller gave them.
+        require_protocol: whether a server that selects none of the `protocols` is refused.
+    """
 
     url: URL
     key: str
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = field(default=(), repr=False)
     origin: str | None = None
-    headers: Headers = ()
+    headers: Fields = field(default=(), repr=False)
     compression: bool = False
+    require_protocol: bool = True
 
     def request(self) -> bytes:
         """The request head, with the RFC's own spelling: some servers compare names with case."""
@@ -128,7 +131,7 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
         _check_upgrade(request, response)
         return HandshakeResult(
             protocol=_check_protocol(request, response.headers),
-            extensions=", ".join(get_all(response.headers, "Sec-WebSocket-Extensions")),
+            extensions=response.headers.get("Sec-WebSocket-Extensions", ""),
             deflate=_check_extensions(request, response.headers),
             response=response,
         )
@@ -139,31 +142,34 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
 
 def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
     headers = response.headers
-    if response.version != "1.1":
+    if response.version not in ("1.1", "1.0"):  # browsers take HTTP/1.0 too, and some servers send it
         raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
     upgrade = _single(headers, "Upgrade")
     if upgrade.lower() != "websocket":
-        raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
-    connection = get_list(headers, "Connection")
+        raise HandshakeError(f"the answer's Upgrade header is {quote(upgrade)}, not 'websocket'")
+    connection = get_list(headers.get_all("Connection"))
     if "upgrade" not in (option.lower() for option in connection):
-        raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
+        raise HandshakeError(f"the answer's Connection header {quote(', '.join(connection))} lacks 'upgrade'")
     accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
     if accept != expected:
-        raise HandshakeError(f"the answer's Sec-WebSocket-Accept is {accept!r}, not {expected!r}")
+        raise HandshakeError(f"the answer's Sec-WebSocket-Accept is {quote(accept)}, not {expected!r}")
 
 
 def _check_protocol(request: HandshakeRequest, headers: Headers) -> str:
-    values = get_all(headers, "Sec-WebSocket-Protocol")
-    if not values:
-        if request.protocols:
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    if not any(values):  # an empty field selects none either
+        if request.protocols and request.require_protocol:
             # WHATWG, *establish a WebSocket connection*, step 12: stricter than RFC 6455.
+            asked_for = ", ".join(map(shorten_protocol, request.protocols))
             raise HandshakeError(
-                f"the server selected none of the subprotocols {', '.join(request.protocols)}"
+                f"the server selected none of the subprotocols {asked_for} "
+                "(require_protocol=False lets such a connection open)"
             )
         return ""
     protocol = _single(headers, "Sec-WebSocket-Protocol")
     if protocol not in request.protocols:
-        raise HandshakeError(f"the server selected the subprotocol {protocol!r}, which was not asked for")
+        what = f"the subprotocol {shorten_protocol(protocol)}, which was not asked for"
+        raise HandshakeError(f"the server selected {what}")
     return protocol
 
 
@@ -171,9 +177,9 @@ def _check_extensions(
     request: HandshakeRequest, headers: Headers
 ) -> permessage_deflate.DeflateParameters | None:
     deflate = None
-    for name, parameters in parse_extensions(get_all(headers, "Sec-WebSocket-Extensions")):
+    for name, parameters in parse_extensions(headers.get_all("Sec-WebSocket-Extensions")):
         if name != permessage_deflate.NAME or not request.compression:
-            raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
+            raise HandshakeError(f"the server selected the extension {quote(name)}, which was not asked for")
         if deflate is not None:
             raise HandshakeError(f"the server selected the extension {name!r} twice")
         deflate = permessage_deflate.negotiate(parameters)
@@ -181,7 +187,7 @@ def _check_extensions(
 
 
 def _single(headers: Headers, name: str) -> str:
-    values = get_all(headers, name)
+    values = headers.get_all(name)
     if len(values) != 1:
         raise HandshakeError(f"the answer has {len(values) or 'no'} {name} header{'s' * bool(values)}")
     return values[0]
@@ -200,7 +206,7 @@ def _unquote(quoted: str) -> str:
     text = re.sub(r"\\(.)", r"\1", quoted)
     if not is_token(text):
         raise HandshakeError(
-            f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {text!r}"
+            f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {quote(text)}"
         )
     return text
 
@@ -225,5 +231,5 @@ def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
             # RFC 9110 5.6.1.2: empty elements of a list are passed over.
             separator = _SEPARATOR.match(value, position)
             if separator is None:
-                raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {value!r}")
+                raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {quote(value)}")
             position = separator.end()

@@ -1,7 +1,7 @@
 """The host of a URL: domain to ASCII, IPv4 and IPv6 (WHATWG URL 3).
 
 Owns: what a host in a ws: or wss: URL may be and how it is serialised. Runs on: any thread; nothing
-here has state. Must not import: anything with I/O or threads, nor anything else of the package.
+here has state. Must not import: anything with I/O or threads, nor of the package more than `_quoting`.
 
 Domain to ASCII follows UTS 46 as far as the standard library's Unicode tables carry: its mapping is
 approximated by NFKC and case folding, its table of disallowed code points by the general category.
@@ -10,6 +10,8 @@ approximated by NFKC and case folding, its table of disallowed code points by th
 from __future__ import annotations
 
 import re
+
+from .._quoting import quote
 
 # WHATWG URL 3.2, forbidden domain code points.
 _FORBIDDEN = re.compile(r"[\x00-\x20#/:<>?@\[\\\]^|%\x7f]")
@@ -40,17 +42,9 @@ _IPV4_DIGITS = {8: re.compile("[0-7]*"), 10: re.compile("[0-9]*"), 16: re.compil
 _IPV6_PIECE = re.compile("[0-9A-Fa-f]{1,4}")
 _DECIMAL_BYTE = re.compile("0|[1-9][0-9]{0,2}")
 
-# How much of what was wrong an error message quotes.
-_MAX_QUOTED = 200
-
 
 class HostError(Exception):
     """The host is not one that the URL standard accepts; the text says why."""
-
-
-def quote(text: str) -> str:
-    """The text as an error message shows it: escaped, and cut when it is very long."""
-    return repr(text) if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]!r}..."
 
 
 def percent_decode(text: str) -> str:

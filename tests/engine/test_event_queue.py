@@ -9,11 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from syncws._engine.event_queue import Closed, Closing, Entry, EventQueue, Opening
+from syncws._headers import Headers
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart
 from tests.support.waiting import SECONDS
 
-OPENING = Opening("", "", Response(101, "", ()))
+OPENING = Opening("", "", Response(101, "", Headers()))
 
 
 def make(max_bytes: int | None = None, max_messages: int | None = None) -> tuple[EventQueue, list[None]]:

@@ -160,7 +160,7 @@ for name in syncws.__all__:
 import ssl
 assert found["connect"]["ssl_context"] == ssl.SSLContext | None
 assert found["connect"]["return"] is syncws.Connection
-assert found["Response"]["headers"] == tuple[tuple[str, str], ...]
+assert found["Response"]["headers"] is syncws.Headers
 assert found["Connection.recv"]["timeout"] == float | None
 assert found["MessageEvent"]["data"] == str | bytes | bytearray
 print(len(found))

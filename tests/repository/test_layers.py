@@ -18,9 +18,9 @@ MODULES = {
 
 # What the modules of a folder may import besides each other. "words" are the modules that every layer may
 # use, "doors" the other modules that stand in `syncws` itself: what a program meets in its tracebacks.
-WORDS = {"_exceptions", "_log", "_version"}
+WORDS = {"_exceptions", "_headers", "_log", "_quoting", "_version"}
 ALLOWED = {
-    "words": set(),
+    "words": {"words"},
     "_protocol": {"words"},
     "_transport": {"words", "_protocol"},
     "_engine": {"words", "_protocol", "_transport"},

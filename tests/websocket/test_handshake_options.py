@@ -172,13 +172,12 @@ def test_protocol_and_extensions_are_empty_until_open_and_set_in_the_open_callba
 @pytest.mark.parametrize(
     ("protocols", "selected", "says"),
     [
-        (["a", "b"], None, "none of the subprotocols a, b"),
+        (["a", "b"], None, "none of the subprotocols 'a', 'b'"),
         (["a"], "b", "'b'"),
         (["a"], "A", "'A'"),
         (["a", "b"], "a, b", "'a, b'"),
-        (["a"], "", "''"),
+        (["a"], "", "none of the subprotocols 'a'"),
         ((), "a", "'a'"),
-        ((), "", "''"),
     ],
 )
 def test_subprotocol_that_was_not_asked_for_or_is_missing_fails_the_connection(
