@@ -18,7 +18,7 @@ from .._headers import Headers
 from .._quoting import quote, shorten_protocol
 from .._version import __version__
 from . import permessage_deflate
-from .http11 import Fields, Response, format_request, get_list, is_token
+from .http11 import Fields, Response, basic_credentials, format_head, get_list, is_token
 from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -104,12 +104,11 @@ class HandshakeRequest:
         if self.compression:
             fields.append(("Sec-WebSocket-Extensions", permessage_deflate.OFFER))
         if self.url.credentials is not None:
-            user_and_password = ":".join(self.url.credentials).encode()
-            fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
+            fields.append(("Authorization", basic_credentials(*self.url.credentials)))
         # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
         given = {name.lower() for name, _ in self.headers}
         ours = [field for field in fields if field[0].lower() not in given]
-        return format_request(self.url.resource, [*ours, *self.headers])
+        return format_head(f"GET {self.url.resource}", [*ours, *self.headers])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ anything with I/O or threads. What the fields mean is `_handshake`'s business.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,10 +64,18 @@ class Response:
     version: str = "1.1"
 
 
-def format_request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of a GET request. Values were checked where the caller gave them; see `check_field`."""
-    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
+def format_head(request: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """The bytes of a request that is `request`, a method and a target.
+
+    Values were checked where the caller gave them; see `check_field`.
+    """
+    lines = [f"{request} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("latin-1")
+
+
+def basic_credentials(user: str, password: str) -> str:
+    """The value of an Authorization or Proxy-Authorization field (RFC 7617 2)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def check_field(name: object, value: object) -> tuple[str, str]:

@@ -39,6 +39,8 @@ _SLASH_OR_QUESTION_MARK = re.compile(r"[/\\?]")
 # The host ends before a colon, but not before one inside the brackets of an IPv6 address (4.4, host state).
 _HOST = re.compile(r"(?:\[[^\]]*\]?|[^:\[])*")
 
+_ZONE = re.compile("%25[^]]*]")
+
 _SINGLE_DOT = frozenset({".", "%2e"})
 _DOUBLE_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
@@ -89,18 +91,31 @@ class URL:
 
     @property
     def hostname(self) -> str:
-        """The host without brackets: what to resolve, and what the certificate must be for."""
-        return self.host.strip("[]")
+        """The host without brackets: what to resolve. With a zone it is as the system writes it."""
+        return self.host.strip("[]").replace("%25", "%")
+
+    @property
+    def certificate_name(self) -> str:
+        """What the certificate must be for: the host without the dot of an absolute name, and without the
+        zone, of which only this machine knows."""
+        return self.hostname.partition("%")[0].rstrip(".")
 
     @property
     def host_header(self) -> str:
-        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4)."""
-        return self.host if self.port is None else f"{self.host}:{self.port}"
+        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4), and
+        without the zone, of which only this machine knows (RFC 6874 4)."""
+        host = _ZONE.sub("]", self.host)
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, always both: what a proxy is asked for."""
+        return f"{_ZONE.sub(']', self.host)}:{self.effective_port}"
 
     @property
     def origin(self) -> str:
         """The origin as serialised by HTML 7.1.1: what a ``MessageEvent`` shows."""
-        return f"{self.scheme}://{self.host_header}"
+        return f"{self.scheme}://{self.host}" + ("" if self.port is None else f":{self.port}")
 
     @property
     def resource(self) -> str:
@@ -125,7 +140,8 @@ class URL:
     def __str__(self) -> str:
         password = f":{self.password}" if self.password else ""
         userinfo = f"{self.username}{password}@" if self.username or password else ""
-        return f"{self.scheme}://{userinfo}{self.host_header}{self.resource}"
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.scheme}://{userinfo}{self.host}{port}{self.resource}"
 
 
 def parse_url(url: str) -> URL:

@@ -13,7 +13,7 @@ from syncws._protocol.http11 import (
     Response,
     ResponseParser,
     check_field,
-    format_request,
+    format_head,
     get_list,
     has_field,
     is_token,
@@ -202,7 +202,7 @@ def test_parser_tells_whether_and_what_it_received() -> None:
 def test_request_head_is_a_get_with_its_fields_in_order() -> None:
     fields = [("Host", "h:81"), ("B", "é"), ("A", "")]
     head = b"GET /p?q HTTP/1.1\r\nHost: h:81\r\nB: \xe9\r\nA: \r\n\r\n"
-    assert format_request("/p?q", fields) == head
+    assert format_head("GET /p?q", fields) == head
 
 
 @pytest.mark.parametrize(("given", "expected"), FIELDS)
