@@ -85,3 +85,33 @@ def public_part(url: str) -> str:
     end = f"{mark}{HIDDEN}" if tail else mark
     _, at, after = head.rpartition("@")
     return f"{start}{HIDDEN}@{after}{end}" if at else f"{head}{end}"
+
+
+class Secrets:
+    """The credentials that one attempt sends, which a server may send back in an answer."""
+
+    # Shorter ones would be found in ordinary words; and who has so short a password has no secret.
+    _SHORTEST = 4
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def add(self, *secrets: str) -> None:
+        """Know each of them, and their words: a server may quote a token without its scheme."""
+        for secret in secrets:
+            self._known.update(part for part in (secret, *secret.split()) if len(part) >= self._SHORTEST)
+
+    def hide(self, text: str) -> str:
+        """The text without them."""
+        for secret in sorted(self._known, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def quote_body(body: bytes, secrets: Secrets) -> str:
+    """The beginning of an answer's body as an error's text ends with it; nothing for an empty one."""
+    if not body:
+        return ""
+    # What is cut must not be cut within a secret, so they go first. Latin-1 keeps every byte.
+    shown = secrets.hide(body[: MAX_QUOTED * 16].decode("latin-1"))[:MAX_QUOTED]
+    return f": {shown.encode('latin-1')!r}"

@@ -40,10 +40,13 @@ class Patience(OpeningDeadline, Protocol):
         """Raise when the opening was given up or its time is over; else say what time it is."""
 
 
-def read_head(stream: Stream, opening: Patience, explain: Callable[[bytes], str]) -> tuple[Response, bytes]:
+def read_head(
+    stream: Stream, opening: Patience, who: str, explain: Callable[[bytes], str]
+) -> tuple[Response, bytes]:
     """The final answer's head, and the bytes after it.
 
-    `explain` is given what had come when the connection was lost, and returns what may have caused that.
+    `who` answers. `explain` is given what had come when the connection was lost, and returns what may have
+    caused that.
     Raises `HandshakeError` for a malformed head, `ConnectionLost` when there is no whole one.
     """
     parser = ResponseParser()
@@ -65,10 +68,10 @@ def read_head(stream: Stream, opening: Patience, explain: Callable[[bytes], str]
         except OpenTimeoutError:
             raise
         except OSError as error:
-            text = f"the connection was lost while {opening.doing}: {error}"
+            text = f"{who} was lost while {opening.doing}: {error}"
             raise ConnectionLost(text + explain(parser.received)) from error
         if not data:
-            text = f"the connection was ended by the other side while {opening.doing}"
+            text = f"{who} ended TCP while {opening.doing}"
             raise ConnectionLost(text + explain(parser.received))
 
 

@@ -11,13 +11,15 @@ a parameter in each signature, a line in tests/typing.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._protocol.handshake import check_protocols
 from .._protocol.host import check_hostname
 from .._protocol.http11 import Fields, has_field
+from .._protocol.proxy import choose_proxy
 from .._protocol.url import URL, check_port, parse_url
 from . import option_checks as checks
 from .option_checks import DEFAULT_QUEUE as DEFAULT_QUEUE
@@ -162,5 +164,33 @@ def check_arguments(
     """What a connection is made of; raises for the caller's mistakes, as `WebSocket` and `connect` say."""
     parsed = parse_url(url)
     checked = check_protocols(protocols)
-    check_port(parsed)
-    return parsed, checked, Options.from_keywords(**options)
+    if not options.get("allow_blocked_port"):
+        check_port(parsed)
+    chosen_options = Options.from_keywords(**options)
+    if parsed.credentials is not None:
+        for name, given in (
+            ("auth=", chosen_options.auth is not None),
+            ("Authorization in headers", has_field(chosen_options.headers, "Authorization")),
+        ):
+            if given:
+                raise ValueError(f"credentials are given twice: in the URL and as {name}")
+    return parsed, checked, _prepare(parsed, chosen_options)
+
+
+def _prepare(url: URL, options: Options) -> Options:
+    """Have all that the connection takes imported and read here, on the caller's thread: a fork must not find
+    the import lock in the hands of a thread that opens a connection, and a file that is missing is the
+    caller's mistake."""
+    proxy = None if options.sock or options.unix else choose_proxy(options.proxy, url, os.environ)
+    if proxy is not None and not proxy.is_http:
+        try:
+            from .._transport import socks  # noqa: F401
+        except ModuleNotFoundError as error:
+            text = f"the proxy {proxy.public} takes the package socksio: pip install 'syncws[socks]'"
+            raise ModuleNotFoundError(text, name=error.name) from error
+    if url.secure or options.max_redirects or (proxy is not None and proxy.secure):
+        from .._transport import trust
+
+        if options.ca is not None or options.cert is not None:
+            return replace(options, ssl_context=trust.make_context(options.ca, options.cert))
+    return options

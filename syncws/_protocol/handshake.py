@@ -76,6 +76,7 @@ class HandshakeRequest:
 
     Attributes:
         headers: further fields, as the caller gave them.
+        auth: user and password, in the place of those of the URL.
         require_protocol: whether a server that selects none of the `protocols` is refused.
     """
 
@@ -86,9 +87,18 @@ class HandshakeRequest:
     headers: Fields = field(default=(), repr=False)
     compression: bool = False
     require_protocol: bool = True
+    auth: tuple[str, str] | None = field(default=None, repr=False)
 
-    def request(self) -> bytes:
-        """The request head, with the RFC's own spelling: some servers compare names with case."""
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """User and password for Basic authentication: the caller's, or the URL's."""
+        return self.auth or self.url.credentials
+
+    def request(self, cookies: Iterable[tuple[str, str]] = ()) -> bytes:
+        """The request head, with the RFC's own spelling: some servers compare names with case.
+
+        `cookies` are the fields that send them.
+        """
         fields = [
             ("Host", self.url.host_header),
             ("Upgrade", "websocket"),
@@ -103,8 +113,9 @@ class HandshakeRequest:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self.protocols)))
         if self.compression:
             fields.append(("Sec-WebSocket-Extensions", permessage_deflate.OFFER))
-        if self.url.credentials is not None:
-            fields.append(("Authorization", basic_credentials(*self.url.credentials)))
+        if self.credentials is not None:
+            fields.append(("Authorization", basic_credentials(*self.credentials)))
+        fields += cookies
         # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
         given = {name.lower() for name, _ in self.headers}
         ours = [field for field in fields if field[0].lower() not in given]

@@ -49,7 +49,10 @@ IMPURE |= {"threading", "_thread", "time"}
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
 # For an optional part, imported where that part is used and only when it is there.
-OPTIONAL = {("_cli.demo", "trustme")}
+OPTIONAL = {("_cli.demo", "trustme"), ("_transport.socks", "socksio")}
+
+# Modules that stand for an optional part as a whole: each is itself imported only where that part is used.
+OPTIONAL_MODULES = {"_transport.socks"}
 
 
 def folder_of(module: str) -> str:
@@ -207,7 +210,9 @@ def test_no_module_has_the_name_of_one_of_the_standard_library(module: str) -> N
 def test_imports_are_of_the_standard_library_and_the_package_alone(module: str) -> None:
     for found in imports_of(module):
         known = found.ours or found.name in sys.stdlib_module_names or found.when == "never"
-        assert known or ((module, found.name) in OPTIONAL and found.when == "in a function"), found
+        late = found.when == "in a function" or module in OPTIONAL_MODULES
+        assert known or ((module, found.name) in OPTIONAL and late), found
+        assert found.name not in OPTIONAL_MODULES or found.when == "in a function", found
 
 
 @pytest.mark.parametrize("module", MODULES)

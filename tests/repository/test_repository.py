@@ -194,7 +194,9 @@ def test_module_and_its_functions_are_short(path: Path) -> None:
     assert length <= MODULE_LINES
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            assert (node.end_lineno or 0) - node.lineno < FUNCTION_LINES, node.name
+            # Neither the signature counts nor the docstring: both are there to be long.
+            begin = node.body[min(len(node.body) - 1, ast.get_docstring(node) is not None)]
+            assert (node.end_lineno or 0) - begin.lineno < FUNCTION_LINES, node.name
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name)
