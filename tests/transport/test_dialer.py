@@ -251,7 +251,7 @@ def test_small_messages_are_not_held_back_and_dead_links_are_looked_for(net: Fak
 
 def test_options_of_the_caller_come_after_ours(net: FakeNet) -> None:
     net.at_once = {"192.0.2.1": 0}
-    options = [
+    options: list[tuple[int, int, int | bytes]] = [
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 0),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, (0).to_bytes(4, "little")),
     ]

@@ -30,6 +30,11 @@ class Deadline:
             raise OpenTimeoutError("time is over")
         return self.poller.wait(None, events, SECONDS)
 
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        raise AssertionError("a look-up has no sockets")
+
     def wake(self) -> None:
         self.poller.wake()
 
