@@ -16,8 +16,9 @@ from collections.abc import Iterable
 #: What stands in the place of what is not shown.
 HIDDEN = "..."
 
-# How much of a text, and of a body, an error shows.
+# How much of a text, and of a body, an error shows, and how long the whole of it may be.
 MAX_QUOTED = 200
+MAX_TEXT = 1000
 
 # Fields of an answer that hold no credential, whoever wrote the server. All others are shown by name alone.
 _HARMLESS_FIELDS = frozenset(
@@ -29,6 +30,11 @@ _HARMLESS_FIELDS = frozenset(
         *("trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "x-powered-by"),
     }
 )
+
+# What their values look like, unless a server puts something else there.
+_HARMLESS_VALUE = re.compile(r"[A-Za-z0-9 ,;:/+.()*_=\"-]{0,64}")
+
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 # Fields of a request that go to no other origin than the one they were given for: those of the standards, and
 # whatever by its name is one.
@@ -52,6 +58,11 @@ def quote(text: str) -> str:
     return repr(text) if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]!r}{HIDDEN}"
 
 
+def shorten(text: str) -> str:
+    """An error's text, cut where a server's words made it very long."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}{HIDDEN}"
+
+
 def shorten_protocol(name: str) -> str:
     """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
     return repr(name) if len(name) <= 12 else f"{name[:12]!r}{HIDDEN}"
@@ -59,10 +70,12 @@ def shorten_protocol(name: str) -> str:
 
 def shown_fields(fields: Iterable[tuple[str, str]]) -> str:
     """Header fields as a repr shows them: the values of those alone that hold no credential."""
-    shown = (
-        f"{name!r}: {quote(value) if name.lower() in _HARMLESS_FIELDS else HIDDEN}" for name, value in fields
-    )
-    return f"{{{', '.join(shown)}}}"
+
+    def shown(name: str, value: str) -> str:
+        harmless = name.lower() in _HARMLESS_FIELDS and _HARMLESS_VALUE.fullmatch(value)
+        return repr(value) if harmless else HIDDEN
+
+    return "{" + ", ".join(f"{name!r}: {shown(name, value)}" for name, value in fields) + "}"
 
 
 def is_credential_field(name: str) -> bool:
@@ -97,9 +110,15 @@ class Secrets:
         self._known: set[str] = set()
 
     def add(self, *secrets: str) -> None:
-        """Know each of them, and their words: a server may quote a token without its scheme."""
+        """Know each of them, its words (a server may quote a token without its scheme), and how these look in
+        a URL, in a repr and in UTF-8 that is read as Latin-1."""
         for secret in secrets:
-            self._known.update(part for part in (secret, *secret.split()) if len(part) >= self._SHORTEST)
+            for word in (secret, *secret.split()):
+                if len(word) >= self._SHORTEST:
+                    encoded = word.encode("utf-8", "surrogatepass")
+                    escaped = "".join(chr(b) if chr(b) in _UNRESERVED else f"%{b:02X}" for b in encoded)
+                    self._known |= {word, repr(word)[1:-1], repr(encoded)[2:-1], escaped}
+                    self._known |= {encoded.decode("latin-1"), word.replace("'", "\\'"), escaped.lower()}
 
     def hide(self, text: str) -> str:
         """The text without them."""

@@ -20,7 +20,7 @@ from .._protocol.handshake import HandshakeRequest, check_response
 from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.proxy import Proxy, choose_proxy
 from .._protocol.url import URL, check_port
-from .._quoting import Secrets, public_part, quote, quote_body
+from .._quoting import Secrets, public_part, quote, quote_body, shorten
 from .._transport import dialer
 from .._transport.poller import OpenTimeoutError, Poller
 from .._transport.stream import Stream
@@ -266,7 +266,7 @@ class Connector:
         """What may be the cause of a connection that was lost while the answer was waited for."""
         url = self._request.url
         if received:
-            return f" after {received[:100]!r}"
+            return f" after {received[:1024]!r}"
         if not url.secure and url.effective_port in _TLS_PORTS:
             return f" (port {url.effective_port} is one of TLS: does the server expect wss: ?)"
         causes = ["does not know the path"]
@@ -302,7 +302,7 @@ class Connector:
         public = self._request.url.public
         system = isinstance(error, OSError) and isinstance(error.strerror, str)
         said = str(error.strerror) if isinstance(error, OSError) and system else str(error)
-        text = printable(self.secrets.hide(said))
+        text = shorten(printable(self.secrets.hide(said)))
         if public not in text:
             text = f"{public} {text}" if text.startswith("answered ") else f"{public}: {text}"
         error.args = (text,)

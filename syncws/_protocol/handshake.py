@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from .._exceptions import HandshakeError, SyntaxErr
 from .._headers import Headers
-from .._quoting import quote, shorten_protocol
+from .._quoting import shorten_protocol
 from .._version import __version__
 from . import permessage_deflate
 from .http11 import Fields, Response, basic_credentials, format_head, get_list, is_token
@@ -135,7 +135,8 @@ class HandshakeResult:
 def check_response(request: HandshakeRequest, response: Response) -> HandshakeResult:
     """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
 
-    Raises `HandshakeError`, with the status and the headers, at the first check that fails.
+    Raises `HandshakeError`, with the status and the headers, at the first check that fails. Its text quotes
+    the answer in full: what of that is shown is for the caller to decide, who knows the secrets.
     """
     try:
         _check_upgrade(request, response)
@@ -156,13 +157,13 @@ def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
         raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
     upgrade = _single(headers, "Upgrade")
     if upgrade.lower() != "websocket":
-        raise HandshakeError(f"the answer's Upgrade header is {quote(upgrade)}, not 'websocket'")
+        raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
     connection = get_list(headers.get_all("Connection"))
     if "upgrade" not in (option.lower() for option in connection):
-        raise HandshakeError(f"the answer's Connection header {quote(', '.join(connection))} lacks 'upgrade'")
+        raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
     accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
     if accept != expected:
-        raise HandshakeError(f"the answer's Sec-WebSocket-Accept is {quote(accept)}, not {expected!r}")
+        raise HandshakeError(f"the answer's Sec-WebSocket-Accept is {accept!r}, not {expected!r}")
 
 
 def _check_protocol(request: HandshakeRequest, headers: Headers) -> str:
@@ -189,7 +190,7 @@ def _check_extensions(
     deflate = None
     for name, parameters in parse_extensions(headers.get_all("Sec-WebSocket-Extensions")):
         if name != permessage_deflate.NAME or not request.compression:
-            raise HandshakeError(f"the server selected the extension {quote(name)}, which was not asked for")
+            raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
         if deflate is not None:
             raise HandshakeError(f"the server selected the extension {name!r} twice")
         deflate = permessage_deflate.negotiate(parameters)
@@ -216,7 +217,7 @@ def _unquote(quoted: str) -> str:
     text = re.sub(r"\\(.)", r"\1", quoted)
     if not is_token(text):
         raise HandshakeError(
-            f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {quote(text)}"
+            f"the answer's Sec-WebSocket-Extensions holds a value that is no token: {text!r}"
         )
     return text
 
@@ -241,5 +242,5 @@ def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
             # RFC 9110 5.6.1.2: empty elements of a list are passed over.
             separator = _SEPARATOR.match(value, position)
             if separator is None:
-                raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {quote(value)}")
+                raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {value!r}")
             position = separator.end()

@@ -174,4 +174,4 @@ class ResponseParser:
         return Response(int(status), (reason or b"").decode("latin-1"), Headers(headers), version.decode())
 
     def _malformed(self, what: str, got: bytes, status: int | None = None) -> HandshakeError:
-        return HandshakeError(f"{what}: {got[:100]!r}", status=status, body=got[:1024])
+        return HandshakeError(f"{what}: {got[:1024]!r}", status=status, body=got[:1024])
