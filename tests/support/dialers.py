@@ -17,13 +17,13 @@ from tests.support.waiting import AT_ONCE
 class Dialer:
     """Opens connections by one API, trusting the servers and proxies of this run."""
 
-    def __init__(self, api: str, context: ssl.SSLContext) -> None:
+    def __init__(self, api: str, context: ssl.SSLContext | None) -> None:
         self._api = api
         self._context = context
 
     def talk(self, url: str, **options: Any) -> None:
         """Open, send and receive, close."""
-        options = {"ssl_context": self._context, **options}
+        options = {**({} if self._context is None else {"ssl_context": self._context}), **options}
         large = b"x" * 300_000
         if self._api == "blocking":
             with syncws.connect(url, **options) as connection:
@@ -42,7 +42,7 @@ class Dialer:
 
     def fail(self, url: str, **options: Any) -> BaseException:
         """The error of an opening that must fail, within its time."""
-        options = {"ssl_context": self._context, **options}
+        options = {**({} if self._context is None else {"ssl_context": self._context}), **options}
         begun = time.monotonic()
         try:
             if self._api == "blocking":

@@ -75,7 +75,7 @@ class Proxy:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(OSError):  # wakes accept() where closing does not
-            socket.create_connection((self.host, self.port), 0.1).close()
+            dial(self.host, self.port).close()
         for thread in self._threads:
             thread.join(10)
             assert not thread.is_alive(), "the proxy does not end"
@@ -130,7 +130,7 @@ class Proxy:
         if asked is None:
             return
         host = asked.host if asked.host[0] in ":[" or asked.host[0].isdigit() else "127.0.0.1"
-        with socket.create_connection((host.strip("[]"), asked.port)) as server:
+        with dial(host.strip("[]"), asked.port) as server:
             self._open.add(server)
             self._say(sock, self._granted())
             pump(sock, server)
@@ -253,7 +253,7 @@ class _Relay(Proxy):
     target: int = 0
 
     def _converse(self, sock: socket.socket) -> None:
-        with socket.create_connection(("127.0.0.1", self.target)) as server:
+        with dial("127.0.0.1", self.target) as server:
             self._open.add(server)
             pump(sock, server)
 
@@ -270,6 +270,17 @@ def silent(host: str) -> Iterator[int]:
             sock.setblocking(False)
             sock.connect_ex((host, port))
         yield port
+
+
+def dial(address: str, port: int) -> socket.socket:
+    """Connect without a look-up, which a test may have replaced."""
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.connect((address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def read_exactly(sock: socket.socket, count: int) -> bytes:
