@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from .._protocol.handshake import RESERVED_HEADERS
+from .._protocol.host import parse_address
 from .._protocol.http11 import Fields, check_field
 from .._protocol.proxy import parse_proxy
 
@@ -219,6 +220,9 @@ def check_source(address: object) -> None:
         raise TypeError(f"source_address must be (host, port) or None, not {type(address).__name__}")
     if len(address) != 2 or not isinstance(address[0], str) or not isinstance(address[1], int):
         raise TypeError("source_address must be (host, port), a str and an int")
+    # A name would have to be looked up, which nothing could interrupt.
+    if address[0] and parse_address(address[0]) is None:
+        raise ValueError("source_address: the host must be an IP address of this machine, not a name")
     if not 0 <= address[1] <= 65535:
         raise ValueError(f"source_address: the port must be from 0 to 65535, not {address[1]}")
 
