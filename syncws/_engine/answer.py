@@ -10,13 +10,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost, HandshakeError
 from .._protocol.body import MAX_BODY, BodyParser
 from .._protocol.http11 import Response, ResponseParser
 from .._transport.poller import READ, OpeningDeadline, OpenTimeoutError
 from .._transport.stream import Stream
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Patience(OpeningDeadline, Protocol):
+        """How the opening waits, and what it says of itself; see `opening.Connector`."""
+
+        @property
+        def doing(self) -> str:
+            """What it waits for, as an error's text says it."""
+
+        def check_time(self) -> float:
+            """Raise when the opening was given up or its time is over; else say what time it is."""
+
 
 # How long a refusal waits for its body, within open_timeout: one whose end the head tells, and another one.
 FRAMED_BODY_SECONDS = 5.0
@@ -27,17 +41,6 @@ MAX_INTERIM = 32
 
 # One read. A head is small.
 _READ_SIZE = 16 * 1024
-
-
-class Patience(OpeningDeadline, Protocol):
-    """How the opening waits, and what it says of itself; see `opening.Connector`."""
-
-    @property
-    def doing(self) -> str:
-        """What it waits for, as an error's text says it."""
-
-    def check_time(self) -> float:
-        """Raise when the opening was given up or its time is over; else say what time it is."""
 
 
 def read_head(

@@ -5,15 +5,14 @@ Owns: nothing of its own. Runs on: any thread; the records never change. Must no
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from .._protocol.handshake import HandshakeResult
 from .._transport.stream import Stream
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
+class Timings(NamedTuple):
     """How long each step of an opening took, in seconds; None where there was no such step.
 
     Attributes:
@@ -33,8 +32,7 @@ class Timings:
     total: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TLSInfo:
+class TLSInfo(NamedTuple):
     """What the TLS handshake agreed on.
 
     Attributes:
@@ -47,7 +45,7 @@ class TLSInfo:
     version: str
     cipher: str
     alpn: str | None
-    peer_certificate: dict[str, Any] = field(repr=False)
+    peer_certificate: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

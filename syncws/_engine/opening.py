@@ -7,18 +7,15 @@ import: the other threads.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from .._exceptions import HandshakeError, WebSocketError, printable
-from .._protocol import redirect
-from .._protocol.cookies import cookie_fields, store_cookies
 from .._protocol.handshake import HandshakeRequest, check_response
 from .._protocol.http11 import Response, basic_credentials, check_field
-from .._protocol.proxy import Proxy, choose_proxy
 from .._protocol.url import URL, check_port
 from .._quoting import Secrets, public_part, quote, quote_body, shorten
 from .._transport import dialer
@@ -27,8 +24,13 @@ from .._transport.stream import Stream
 from .answer import read_body, read_head
 from .open_stream import OpenStream as OpenStream
 from .open_stream import Timings
-from .options import Options
+from .options import Options, choose_proxy
 from .route import Route
+
+if TYPE_CHECKING:
+    from .._protocol.proxy import Proxy
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # Ports on which servers speak TLS.
 _TLS_PORTS = frozenset({443, 8443, 9443})
@@ -158,29 +160,37 @@ class Connector:
         with contextlib.suppress(ConnectionError):  # an answer that came before the end is still to be read
             stream.send(request.request(cookies))
         response, rest = read_head(stream, self, "the server", self._explain)
-        store_cookies(self._options.cookies, request.url, response.headers)
+        self._store_cookies(request.url, response)
         if response.status == 101:
             result = check_response(request, response)
             self._seconds["upgrade"] = time.monotonic() - begun
             return self._hand_over(OpenStream(stream, result, rest, tls=route.tls))
-        if self._redirects_left and response.status in redirect.STATUSES and "Location" in response.headers:
+        if self._redirects_left and response.status in _REDIRECTS and "Location" in response.headers:
             self._follow(response)
             return None
         raise self._refusal(response, read_body(stream, self, response, rest))
 
     def _choose_proxy(self, url: URL) -> Proxy | None:
-        if self._options.sock is not None or self._options.unix is not None:
-            return None
         try:
-            return choose_proxy(self._options.proxy, url, os.environ)
+            return choose_proxy(self._options, url)
         except ValueError as error:
             raise WebSocketError(str(error)) from None
 
     def _cookies(self, url: URL) -> list[tuple[str, str]]:
+        if self._options.cookies is None:
+            return []
+        from .._protocol.cookies import cookie_fields  # imported already, by the caller's thread
+
         try:
             return [check_field(*field) for field in cookie_fields(self._options.cookies, url)]
         except ValueError as error:
             raise WebSocketError(f"the cookies of the jar cannot be sent: {error}") from None
+
+    def _store_cookies(self, url: URL, response: Response) -> None:
+        if self._options.cookies is not None:
+            from .._protocol.cookies import store_cookies  # imported already, by the caller's thread
+
+            store_cookies(self._options.cookies, url, response.headers)
 
     def _learn_secrets(
         self, request: HandshakeRequest, proxy: Proxy | None, cookies: list[tuple[str, str]]
@@ -239,6 +249,8 @@ class Connector:
 
     def _follow(self, response: Response) -> None:
         """Ask what the answer points to next."""
+        from .._protocol import redirect  # imported already, by the caller's thread
+
         location = response.headers.get_all("Location")[0]
         shown = quote(public_part(location))
         try:

@@ -17,7 +17,6 @@ from typing import Any, TypeAlias
 from .._protocol.handshake import RESERVED_HEADERS
 from .._protocol.host import parse_address
 from .._protocol.http11 import Fields, check_field
-from .._protocol.proxy import parse_proxy
 
 #: What `headers=` takes.
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
@@ -186,6 +185,8 @@ def check_proxy(proxy: object) -> None:
         return
     if not isinstance(proxy, str):
         raise TypeError(f"proxy must be 'auto', a URL or None, not {type(proxy).__name__}")
+    from .._protocol.proxy import parse_proxy  # here, since most connections have none
+
     parse_proxy(proxy)
 
 

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._protocol.handshake import check_protocols
 from .._protocol.host import check_hostname
 from .._protocol.http11 import Fields, has_field
-from .._protocol.proxy import choose_proxy
 from .._protocol.url import URL, check_port, parse_url
 from . import option_checks as checks
 from .option_checks import DEFAULT_QUEUE as DEFAULT_QUEUE
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     import socket as socket
     import ssl as ssl
     from http import cookiejar as cookiejar
+
+    from .._protocol.proxy import Proxy
 else:
 
     class _Lazy:
@@ -177,11 +178,29 @@ def check_arguments(
     return parsed, checked, _prepare(parsed, chosen_options)
 
 
+def choose_proxy(options: Options, url: URL) -> Proxy | None:
+    """The proxy for a URL; None for none.
+
+    Raises `ValueError` for a variable of the environment that is no URL of a proxy.
+    """
+    if options.sock is not None or options.unix is not None or options.proxy is None:
+        return None
+    if options.proxy == "auto" and not any(name[-6:].lower() == "_proxy" for name in os.environ):
+        return None
+    from .._protocol import proxy  # here, since most connections have none
+
+    return proxy.choose_proxy(options.proxy, url, os.environ)
+
+
 def _prepare(url: URL, options: Options) -> Options:
     """Have all that the connection takes imported and read here, on the caller's thread: a fork must not find
     the import lock in the hands of a thread that opens a connection, and a file that is missing is the
     caller's mistake."""
-    proxy = None if options.sock or options.unix else choose_proxy(options.proxy, url, os.environ)
+    proxy = choose_proxy(options, url)
+    if options.max_redirects:
+        from .._protocol import redirect  # noqa: F401
+    if options.cookies is not None:
+        from .._protocol import cookies  # noqa: F401
     if proxy is not None and not proxy.is_http:
         try:
             from .._transport import socks  # noqa: F401

@@ -9,40 +9,46 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
-from typing import Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
-from .._protocol.proxy import Proxy, connect_request
 from .._protocol.url import URL
 from .._quoting import Secrets, quote_body
 from .._transport import dialer, resolver
 from .._transport.dialer import SocketSetup
 from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
-from .answer import Patience, read_body, read_head
+from .answer import read_body, read_head
 from .open_stream import TLSInfo
 from .options import Options
 
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Protocol
+
+    from .._protocol.proxy import Proxy
+    from .answer import Patience
+
+    class Opening(Patience, Protocol):
+        """What a route knows of the opening that it is part of; see `opening.Connector`."""
+
+        doing: str
+        stream: Stream | None
+
+        @property
+        def name(self) -> str:
+            """What the names of its threads begin with."""
+
+        def measure(self, step: str) -> AbstractContextManager[None]:
+            """Note how long a step takes."""
+
+        @property
+        def secrets(self) -> Secrets:
+            """What no text may show, whoever says it."""
+
+
 _FAMILIES = {None: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
-
-
-class Opening(Patience, Protocol):
-    """What a route knows of the opening that it is part of; see `opening.Connector`."""
-
-    doing: str
-    stream: Stream | None
-
-    @property
-    def name(self) -> str:
-        """What the names of its threads begin with."""
-
-    def measure(self, step: str) -> AbstractContextManager[None]:
-        """Note how long a step takes."""
-
-    @property
-    def secrets(self) -> Secrets:
-        """What no text may show, whoever says it."""
 
 
 class Route:
@@ -139,6 +145,8 @@ class Route:
         return stream
 
     def _ask_http(self, stream: Stream, proxy: Proxy) -> None:
+        from .._protocol.proxy import connect_request  # imported already, when the proxy was chosen
+
         asked = f"CONNECT {self._url.authority}"
         with suppress(ConnectionError):  # an answer that came before the end is still to be read
             stream.send(connect_request(self._url.authority, proxy))

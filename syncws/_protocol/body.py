@@ -9,15 +9,11 @@ hides the refusal.
 
 from __future__ import annotations
 
-import re
-
 from .http11 import Response, get_list
 
 #: The largest body that an error carries. It holds any page and any JSON object that explains a refusal.
 MAX_BODY = 64 * 1024
 
-# A chunk's size, and what may follow it (RFC 9112 7.1); more than 16 digits are no size of ours.
-_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
 # The longest line of a chunked body: a chunk's extensions, or a trailer field.
 _MAX_LINE = 4096
 
@@ -79,11 +75,22 @@ class BodyParser:
             self._left = None
             self.done = bool(line)
         else:
-            size = _CHUNK_SIZE.fullmatch(line)
-            self._left = int(size[1], 16) if size else 0
+            size = _chunk_size(line)
+            self._left = size or 0
             self.done = size is None
             self._in_trailer = self._left == 0
         return True
+
+
+def _chunk_size(line: bytes) -> int | None:
+    """The size of a chunk, without what may follow it (RFC 9112 7.1); None for what is none.
+
+    More than 16 digits are no size of ours.
+    """
+    digits = line.partition(b";")[0].strip(b" \t")
+    if not 0 < len(digits) <= 16 or digits.strip(b"0123456789ABCDEFabcdef"):
+        return None
+    return int(digits, 16)
 
 
 def _content_length(response: Response) -> int | None:

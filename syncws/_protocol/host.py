@@ -40,7 +40,7 @@ _MAX_UNICODE_LABEL = 255
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _IPV4_DIGITS = {8: re.compile("[0-7]*"), 10: re.compile("[0-9]*"), 16: re.compile("[0-9A-Fa-f]*")}
 _IPV6_PIECE = re.compile("[0-9A-Fa-f]{1,4}")
-_ZONE = re.compile(r"[A-Za-z0-9._~-]+")
+_ZONE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-")
 _DECIMAL_BYTE = re.compile("0|[1-9][0-9]{0,2}")
 
 
@@ -94,7 +94,7 @@ def _parse_zone(pieces: list[int], zone: str) -> str:
     """RFC 6874 2: which of this machine's networks a link-local address is in, such as ``eth0``. The URL
     standard knows no zones, and other addresses have none."""
     name = percent_decode(zone)
-    if pieces[0] >> 6 != 0xFE80 >> 6 or not _ZONE.fullmatch(name):
+    if pieces[0] >> 6 != 0xFE80 >> 6 or not name or not _ZONE.issuperset(name):
         raise HostError(
             "its host is no IPv6 address: a zone goes with a link-local one alone (fe80::...%25eth0)"
         )

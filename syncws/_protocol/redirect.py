@@ -13,8 +13,6 @@ from .._quoting import is_credential_field
 from .handshake import HandshakeRequest, make_key
 from .url import URL, parse_url
 
-STATUSES = frozenset({301, 302, 303, 307, 308})
-
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 

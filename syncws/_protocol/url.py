@@ -39,8 +39,6 @@ _SLASH_OR_QUESTION_MARK = re.compile(r"[/\\?]")
 # The host ends before a colon, but not before one inside the brackets of an IPv6 address (4.4, host state).
 _HOST = re.compile(r"(?:\[[^\]]*\]?|[^:\[])*")
 
-_ZONE = re.compile("%25[^]]*]")
-
 _SINGLE_DOT = frozenset({".", "%2e"})
 _DOUBLE_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
@@ -104,13 +102,19 @@ class URL:
     def host_header(self) -> str:
         """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4), and
         without the zone, of which only this machine knows (RFC 6874 4)."""
-        host = _ZONE.sub("]", self.host)
+        host = self._host_elsewhere
         return host if self.port is None else f"{host}:{self.port}"
 
     @property
     def authority(self) -> str:
         """Host and port, always both: what a proxy is asked for."""
-        return f"{_ZONE.sub(']', self.host)}:{self.effective_port}"
+        return f"{self._host_elsewhere}:{self.effective_port}"
+
+    @property
+    def _host_elsewhere(self) -> str:
+        """The host as other machines know it: without a zone."""
+        host, percent, _ = self.host.partition("%25")
+        return f"{host}]" if percent else host
 
     @property
     def origin(self) -> str:

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .poller import READ, WRITE, OpeningDeadline
 from .resolver import Address
@@ -44,8 +44,7 @@ _BACKLOG_SECONDS = 0.02
 _LINUX_TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
-@dataclass(frozen=True)
-class SocketSetup:
+class SocketSetup(NamedTuple):
     """What is done to a socket before it is connected.
 
     Attributes:
