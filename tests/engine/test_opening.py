@@ -239,9 +239,10 @@ def test_a_socket_of_a_pair_is_a_way_too() -> None:
     one, other = socket.socketpair()
     thread = threading.Thread(target=lambda: accept_and_drain(Peer(other, threading.Event())))
     thread.start()
-    with other, opened("ws://whatever.test/", sock=one) as stream:
-        assert stream.result.response.status == 101
-    thread.join(SECONDS)
+    with other:
+        with opened("ws://whatever.test/", sock=one) as stream:
+            assert stream.result.response.status == 101
+        thread.join(SECONDS)
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no Unix sockets")
