@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ from syncws import ConnectionLost, WebSocketError
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.support.dialers import Dialer
 from tests.support.servers import drain
+from tests.support.waiting import SECONDS
 
 CALLS: list[Any] = [syncws.connect, syncws.WebSocket, syncws.reconnect, syncws.ReconnectingWebSocket]
 
@@ -273,3 +275,19 @@ def test_silent_end_names_the_likely_causes_and_not_tls(dialer: Dialer) -> None:
     for part in (server.url("/path"), "does not know the path", "Origin"):
         assert part in str(error)
     assert "wss" not in str(error) and "subprotocol" not in str(error)
+
+
+def test_certificate_of_a_test_server_can_be_fetched_once_and_trusted_alone(dialer: Dialer) -> None:
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("localhost").configure_cert(server_context)
+
+    def script(peer: Peer) -> None:
+        with contextlib.suppress(EOFError):  # of the one that fetches the certificate
+            peer.accept()
+            peer.echo()
+
+    with LoopbackServer(script, ssl_context=server_context) as server:
+        pem = ssl.get_server_certificate(("127.0.0.1", server.port), timeout=SECONDS)
+        context = ssl.create_default_context(cadata=pem)
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        dialer.talk(server.url(), ssl_context=context)
