@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import ssl
 
 import pytest
@@ -62,16 +63,14 @@ def test_end_of_either_tls_is_an_end(
         Proxy("https", context=server_ssl_context) as proxy,
     ):
         client = Client(server.url(), proxy=proxy.url, ssl_context=client_ssl_context)
-        client.wait_open()
         assert client.receive() == "last"
         if ends == "the proxy":
             proxy.cut()
         client.wait_failed()
+        assert client.order == ["open", "error", "close"]
 
 
 def test_counts_are_those_of_the_outer_stream(client_ssl_context: ssl.SSLContext) -> None:
-    import socket
-
     one, other = socket.socketpair()
     with one, other:
         one.setblocking(False)
