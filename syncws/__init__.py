@@ -8,6 +8,7 @@ import inspect
 from ._connect import connect
 from ._connection import Connection
 from ._engine.dispatcher import Dispatch
+from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
@@ -58,6 +59,8 @@ __all__ = [
     "RetryPolicy",
     "SecurityErr",
     "SyntaxErr",
+    "TLSInfo",
+    "Timings",
     "WebSocket",
     "WebSocketError",
     "__version__",

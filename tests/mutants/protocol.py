@@ -232,12 +232,6 @@ MUTANTS = (
         HANDSHAKE,
     ),
     Mutant(
-        "a server may select no subprotocol where some were offered",
-        "        if request.protocols:\n            # WHATWG",
-        "        if False:\n            # WHATWG",
-        HANDSHAKE,
-    ),
-    Mutant(
         "an extension may be selected twice",
         "        if deflate is not None:\n            raise",
         "        if False:\n            raise",
@@ -256,12 +250,6 @@ MUTANTS = (
         HANDSHAKE,
     ),
     # HTTP.
-    Mutant(
-        "a line may end in LF alone",
-        'if self._received[end - 1 : end] != b"\\r":',
-        "if False:",
-        HTTP,
-    ),
     Mutant("an endless line is taken", "        if line_length > MAX_LINE:", "        if False:", HTTP),
     Mutant(
         "a value with a line break can be sent",
@@ -280,12 +268,6 @@ MUTANTS = (
         "logs and errors show the query of a URL",
         'return f"{self.origin}{self.path}"',
         'return f"{self.origin}{self.resource}"',
-        URL,
-    ),
-    Mutant(
-        "an error shows the password of a URL",
-        '    return f"{start}...@{after}{end}" if at else f"{head}{end}"',
-        '    return f"{head}{end}"',
         URL,
     ),
     Mutant("a fragment is accepted", '    if "#" in text:', "    if False:", URL),

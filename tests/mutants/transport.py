@@ -15,39 +15,9 @@ BROKEN_ENDS = ("transport/test_tls_broken_ends.py",)
 
 MUTANTS = (
     Mutant(
-        "the first address may use up the time of all",
-        "            share = max(0.0, deadline.at - time.monotonic()) / left",
-        "            share = max(0.0, deadline.at - time.monotonic())",
-        DIALER,
-    ),
-    Mutant(
-        "the errors of earlier addresses are lost",
-        "    described.__context__ = earlier",
-        "    described.__context__ = None",
-        DIALER,
-    ),
-    Mutant(
-        "a socket that did not connect is left open",
-        "        sock.close()\n        return OSError(code, os.strerror(code))",
-        "        return OSError(code, os.strerror(code))",
-        DIALER,
-    ),
-    Mutant(
-        "the end of the opening goes on to the next address",
-        "        if isinstance(error, OpenTimeoutError):\n            raise\n        return error",
-        "        return error",
-        DIALER,
-    ),
-    Mutant(
         "an address is looked up by the system",
         "    if (numeric := _numeric(host, port)) is not None:",
         "    if (numeric := None) is not None:",
-        RESOLVER,
-    ),
-    Mutant(
-        "a look-up that has ended wakes nobody",
-        "        answers.append(_look_up(host, port))\n        deadline.wake()",
-        "        answers.append(_look_up(host, port))",
         RESOLVER,
     ),
     Mutant(
@@ -115,12 +85,6 @@ MUTANTS = (
         "        self.received += len(data)",
         "        pass",
         STREAM,
-    ),
-    Mutant(
-        "certificates are not checked by default",
-        "            _default_context = ssl.create_default_context()",
-        "            _default_context = ssl._create_unverified_context()",
-        CERTIFICATES,
     ),
     Mutant(
         "the error of a failed handshake is that of the flush",
