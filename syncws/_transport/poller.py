@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
-import threading
+import sys
 from typing import Protocol
 
 READ = selectors.EVENT_READ
@@ -20,6 +20,10 @@ WRITE = selectors.EVENT_WRITE
 
 # A longer wait ends early: poll() takes at most 2^31 ms, and each caller looks at the clock again.
 LONGEST_WAIT = 24 * 3600.0
+
+# PyPy finds what nobody holds only when it needs memory, which may be after the last descriptor is used up.
+# There the wake-up is a pair of sockets, and a socket object that is closed refuses to send.
+_COUNTS_REFERENCES = sys.implementation.name == "cpython"
 
 
 class ForkedError(BaseException):
@@ -55,80 +59,132 @@ class OpeningDeadline(Protocol):
         """Make `wait` return; from any thread."""
 
 
+class _EventFd:
+    """What wakes a wait on Linux: one descriptor."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self) -> None:
+        self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._number
+
+    def put(self) -> None:
+        try:
+            os.eventfd_write(self._number, 1)
+        except BlockingIOError:
+            pass  # it is full: one more changes nothing
+        except ValueError:
+            pass  # a signal handler has forked, and this is the child
+
+    def clear(self) -> None:
+        try:
+            os.eventfd_read(self._number)
+        except (BlockingIOError, ValueError):
+            pass
+
+    def close(self) -> None:
+        number, self._number = self._number, -1
+        if number >= 0:
+            os.close(number)
+
+    __del__ = close
+
+
+class _SocketPair:
+    """What wakes a wait on other systems: two connected sockets."""
+
+    __slots__ = ("_far", "_near")
+
+    def __init__(self) -> None:
+        self._near, self._far = socket.socketpair()
+        self._near.setblocking(False)
+        self._far.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._near.fileno()
+
+    def put(self) -> None:
+        try:
+            self._far.send(b"\0")
+        except OSError:
+            pass  # as above
+
+    def clear(self) -> None:
+        try:
+            while self._near.recv(4096):
+                continue
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        self._near.close()
+        self._far.close()
+
+    __del__ = close
+
+
 class Poller:
-    """Waits for one socket at a time."""
+    """Waits for one socket at a time.
+
+    `wake` may come on any thread, in a signal handler too, while `close` frees the descriptor that it writes
+    to, whose number another file may get at once. So nothing closes that descriptor but the last reference to
+    the object that owns it, and `wake` holds one while it writes. There is no lock that a handler could leave
+    locked, or find locked by what it interrupted.
+    """
 
     def __init__(self) -> None:
         # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
-        # Reentrant, since the garbage collector may let a connection go, and wake its reader, inside `wake`.
-        self._lock = threading.RLock()
-        self._closed = False
         self._watched: tuple[socket.socket, int] | None = None
-        self._eventfd = -1
-        self._pair: tuple[socket.socket, socket.socket] | None = None
-        if hasattr(os, "eventfd"):
-            self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._selector.register(self._eventfd, READ)
-        else:
-            self._pair = socket.socketpair()
-            for end in self._pair:
-                end.setblocking(False)
-            self._selector.register(self._pair[0], READ)
+        self._wake_up: _EventFd | _SocketPair | None
+        self._wake_up = _EventFd() if hasattr(os, "eventfd") else _SocketPair()
+        self._selector.register(self._wake_up, READ)
 
     def wait(self, sock: socket.socket | None, events: int, timeout: float | None) -> bool:
         """Wait until `sock` is ready, `wake()` is called or `timeout` seconds are over.
 
         `sock` None waits without a socket. True when the socket is ready.
         """
-        if not self._closed:
+        wake_up = self._wake_up
+        if wake_up is not None:
             self._watch(None if sock is None else (sock, events))
         ready = False
         for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
             if key.fileobj is sock:
                 ready = True
-            else:
-                self._consume()
-        if self._closed:
+            elif wake_up is not None:
+                wake_up.clear()
+        if self._wake_up is None:
             # Only `after_fork` closes the poller under a wait.
             raise ForkedError
         return ready
 
     def wake(self) -> None:
         """Make the present or the next `wait` return; does nothing after `close`."""
-        # Under the lock: else `close` could free the descriptor's number, and another file get it, before
-        # the write.
-        with self._lock:
-            if self._closed:
-                return
-            try:
-                if self._pair is None:
-                    os.eventfd_write(self._eventfd, 1)
-                else:
-                    self._pair[1].send(b"\0")
-            except BlockingIOError:
-                pass  # the buffer is full of wake-ups that were not consumed yet: one more changes nothing
+        wake_up = self._wake_up
+        if wake_up is not None:
+            wake_up.put()
 
     def after_fork(self) -> None:
         """In a forked child: free this process's copies of the descriptors, the watched socket's too."""
-        self._lock = threading.RLock()
-        if not self._closed:
+        wake_up = self._wake_up
+        if wake_up is not None:
             if self._watched is not None:
                 self._watched[0].close()
             self.close()
+            wake_up.close()  # a thread that is not here may have held a reference
 
     def close(self) -> None:
         """Free the descriptors."""
-        with self._lock:
-            if self._closed:
-                return  # as in a forked child, where the numbers may belong to other files by now
-            self._closed = True
-            self._selector.close()
-            if self._pair is None:
-                os.close(self._eventfd)
-            else:
-                for end in self._pair:
-                    end.close()
+        wake_up = self._wake_up
+        if wake_up is None:
+            return
+        self._wake_up = None
+        self._selector.close()
+        if not _COUNTS_REFERENCES:
+            wake_up.close()
 
     def _watch(self, wanted: tuple[socket.socket, int] | None) -> None:
         if wanted == self._watched:
@@ -138,13 +194,3 @@ class Poller:
         if wanted is not None:
             self._selector.register(*wanted)
         self._watched = wanted
-
-    def _consume(self) -> None:
-        try:
-            if self._pair is None:
-                os.eventfd_read(self._eventfd)
-            else:
-                while self._pair[0].recv(4096):
-                    continue
-        except BlockingIOError:
-            pass  # everything was consumed
