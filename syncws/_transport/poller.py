@@ -9,10 +9,14 @@ not. A second descriptor in the same selector wakes the thread on every system.
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import selectors
 import socket
 import sys
+import weakref
+from collections.abc import Iterator
 from typing import Protocol
 
 READ = selectors.EVENT_READ
@@ -59,70 +63,73 @@ class OpeningDeadline(Protocol):
         """Make `wait` return; from any thread."""
 
 
-class _EventFd:
-    """What wakes a wait on Linux: one descriptor."""
+# What closes each wake-up's descriptors, by the number of the first. A later wake-up with that number takes
+# the place of one that is closed.
+_closers: dict[int, weakref.ref[_WakeUp]] = {}
 
-    __slots__ = ("_number",)
+
+class _WakeUp:
+    """What wakes a wait: one descriptor on Linux, two connected sockets on other systems.
+
+    The last reference to it closes it, on any thread. C code alone does that: in a `__del__` a signal handler
+    would run, and what it raised there would be lost.
+    """
+
+    __slots__ = ("__weakref__", "_ends", "_number")
 
     def __init__(self) -> None:
-        self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._ends: tuple[socket.socket, ...] = ()
+        if hasattr(os, "eventfd"):
+            self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            closing: Iterator[None] = map(os.close, (self._number,))
+        else:
+            self._ends = socket.socketpair()
+            for end in self._ends:
+                end.setblocking(False)
+            self._number = self._ends[0].fileno()
+            closing = map(operator.methodcaller("close"), self._ends)
+        # Called with the reference, which `next` takes for its default, this makes all the calls.
+        close_all = functools.partial(next, filter(None, closing))
+        _closers[self._number] = weakref.ref(self, close_all)
 
     def fileno(self) -> int:
         return self._number
 
     def put(self) -> None:
+        """Make the descriptor readable."""
         try:
-            os.eventfd_write(self._number, 1)
+            if self._ends:
+                self._ends[1].send(b"\0")
+            else:
+                os.eventfd_write(self._number, 1)
         except BlockingIOError:
             pass  # it is full: one more changes nothing
-        except ValueError:
-            pass  # a signal handler has forked, and this is the child
+        except (OSError, ValueError):
+            if self._number >= 0:
+                raise
 
     def clear(self) -> None:
+        """Make it not readable."""
         try:
-            os.eventfd_read(self._number)
-        except (BlockingIOError, ValueError):
-            pass
+            if self._ends:
+                while self._ends[0].recv(4096):
+                    continue
+            else:
+                os.eventfd_read(self._number)
+        except BlockingIOError:
+            pass  # all was read
+        except (OSError, ValueError):
+            if self._number >= 0:
+                raise
 
     def close(self) -> None:
+        """Close it now, for where no reference is the last; both other methods do nothing then."""
         number, self._number = self._number, -1
-        if number >= 0:
-            os.close(number)
-
-    __del__ = close
-
-
-class _SocketPair:
-    """What wakes a wait on other systems: two connected sockets."""
-
-    __slots__ = ("_far", "_near")
-
-    def __init__(self) -> None:
-        self._near, self._far = socket.socketpair()
-        self._near.setblocking(False)
-        self._far.setblocking(False)
-
-    def fileno(self) -> int:
-        return self._near.fileno()
-
-    def put(self) -> None:
-        try:
-            self._far.send(b"\0")
-        except OSError:
-            pass  # as above
-
-    def clear(self) -> None:
-        try:
-            while self._near.recv(4096):
-                continue
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        self._near.close()
-        self._far.close()
-
-    __del__ = close
+        if number >= 0 and _closers.pop(number, None) is not None:
+            for end in self._ends:
+                end.close()
+            if not self._ends:
+                os.close(number)
 
 
 class Poller:
@@ -138,8 +145,7 @@ class Poller:
         # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
         self._watched: tuple[socket.socket, int] | None = None
-        self._wake_up: _EventFd | _SocketPair | None
-        self._wake_up = _EventFd() if hasattr(os, "eventfd") else _SocketPair()
+        self._wake_up: _WakeUp | None = _WakeUp()
         self._selector.register(self._wake_up, READ)
 
     def wait(self, sock: socket.socket | None, events: int, timeout: float | None) -> bool:
