@@ -33,14 +33,12 @@ BRANCHES: dict[str, str] = dict.fromkeys(
     [
         *[f"send_queue.py:{name}" for name in ("cut_fragments", "finish", "open", "refuse", "rest")],
         *[f"send_queue.py:{name}" for name in ("schedule", "stop", "take_turn", "yield_turn")],
-        *[f"inbox.py:{name}" for name in ("_put_part", "_set_wake_below")],
+        "inbox.py:_set_wake_below",
         "writer_pool.py:_should_exit",
     ],
     OURS,
 )
-BRANCHES |= dict.fromkeys(
-    ["inbox.py:_begin", "inbox.py:_claim", "inbox.py:_end", "reader_notes.py:note_cut"], KNOWN
-)
+BRANCHES["reader_notes.py:note_cut"] = KNOWN
 
 SECONDS = 10.0
 
