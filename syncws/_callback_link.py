@@ -7,9 +7,10 @@ Owns: that ready state, and what the application wants of the connection. Runs o
 reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
 object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
 
-The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all else
-makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it; where a
-signal handler cuts a call short in between, a thread of ours carries it out, and so does each later call.
+The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all
+else makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it;
+where a signal handler cuts a call short in between, a thread of ours carries it out, and so does each later
+call.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class CallbackLink:
         self._leaf = Leaf()
         self._wish: CloseFrame | Exception | None = None
         self._sent_as_seen = 0
-        self._last_event: Event[Any] | None = None
+        self._told = ""  # the type of the last open, error or close event that was dispatched
         # Weakly, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
@@ -132,7 +133,7 @@ class CallbackLink:
     @property
     def is_open_told(self) -> bool:
         """Whether the open event has been dispatched."""
-        return self.opened is not None and self._last_event is not None
+        return self.opened is not None and self._told != ""
 
     def send(self, opcode: int, payload: bytes) -> int:
         """Queue a message; what becomes of it is TAKEN, COUNTED or REFUSED of the send queue."""
@@ -218,7 +219,7 @@ class CallbackLink:
         return self.dispatcher.wait_over(timeout)
 
     def wait_open(self, timeout: float | None) -> bool:
-        """Wait until the open event is dispatched, or the end; False when `timeout` seconds were over first."""
+        """Wait until the open event is dispatched, or the end; False after `timeout` seconds."""
         dispatcher = self.dispatcher
         dispatcher.first_events.begin_wait_open()
         try:
@@ -303,11 +304,10 @@ class CallbackLink:
 
     def _tell(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
         """Dispatch an event once, also where Ctrl-C has this called again."""
-        if self._last_event is None or self._last_event.type != type:
-            event = make()
+        if self._told != type:
             self._sent_as_seen = self._send_queue.sent
-            target._on_link_event(self, event)
-            self._last_event = event
+            target._on_link_event(self, make())
+            self._told = type
 
     def raise_interrupt(self) -> None:
         target = self._target()

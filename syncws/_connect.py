@@ -1,7 +1,7 @@
 """`connect`: opens a connection of the blocking API.
 
-Owns: nothing. Runs on: the caller's thread, which waits while the reader opens the connection. Must not import:
-sockets, frame layout, the reader.
+Owns: nothing. Runs on: the caller's thread, which waits while the reader opens the connection. Must not
+import: sockets, frame layout, the reader.
 """
 
 from __future__ import annotations

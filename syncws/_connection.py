@@ -40,6 +40,11 @@ _RECORD_SECONDS = 1.0
 Self = TypeVar("Self", bound="Connection")
 
 
+def close_going_away(connection: Connection) -> None:
+    """Close as `Connection.close` does, but with 1001: the program wants no connection any more."""
+    connection._close_for(CloseFrame(CloseCode.GOING_AWAY), None)
+
+
 def check_may_wait(call: str) -> None:
     """Raise `RuntimeError` on a thread of ours, where a finalizer may run: it would wait for itself."""
     if is_own_thread():
@@ -146,7 +151,7 @@ class Connection(ReadyStates):
             return inbox.receive(timeout)
         except InboxEnded:
             pass  # and what is raised below has no cause in this
-        raise self._closed_error()
+        raise self._received_all()
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[str | bytes]:
         """The next message in parts, as they arrive: `str` for text, `bytes` for binary.
@@ -171,11 +176,10 @@ class Connection(ReadyStates):
             return
         except InboxEnded:
             pass
-        raise self._closed_error()
+        raise self._received_all()
 
     def __iter__(self) -> Iterator[str | bytes]:
-        """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent is with the
-        network.
+        """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent has left.
 
         Raises `ConnectionClosed` on any other end, and where something was not sent.
         """
@@ -235,7 +239,7 @@ class Connection(ReadyStates):
         self._check_may_wait("flush()")
         if not self._engine.wait_flushed(timeout):
             raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout:g} s")
-        if self.bufferedAmount:
+        if self._engine.is_output_over and self.bufferedAmount:
             # The writer may be the first to notice; how the connection ended is for the reader to say.
             self._engine.wait_closed(_RECORD_SECONDS)
             raise self._closed_error()
@@ -265,8 +269,8 @@ class Connection(ReadyStates):
 
         What was queued is sent first, as long as the network takes it, then a Close frame. `close_timeout`
         bounds the standing still, not the work. Messages that arrived before the call can still be received;
-        later ones are not kept. A second call waits for the same end. Inside `send()` of an iterable, and where
-        a finalizer runs on a thread of the package, this begins the closing and returns.
+        later ones are not kept. A second call waits for the same end. Inside `send()` of an iterable, and
+        where a finalizer runs on a thread of the package, this begins the closing and returns.
 
         Args:
             code: 1000, or 3000 to 4999; None sends a Close frame without a code.
@@ -274,21 +278,21 @@ class Connection(ReadyStates):
             timeout: seconds after which the connection is cut, as by `abort`; None waits as long as it takes.
 
         Raises:
-            ConnectionClosed: something that `send` took was not sent; its `unsent` says how many bytes. Not when
-                a call in the same thread has raised one that said so.
+            ConnectionClosed: something that `send` took was not sent; its `unsent` says how many bytes.
+                Not when a call in the same thread has raised one that said so.
             InvalidAccessErr: the code is neither 1000, nor 3000 to 4999, nor None.
             SyntaxErr: the reason is over 123 bytes of UTF-8 or holds a lone surrogate, or has no code.
             TypeError: `timeout` is no number.
         """
         frame = validate_close(code, reason)
         check_timeout("timeout", timeout)
-        if self._close_and_wait(frame, timeout) and threading.get_ident() not in self._told:
-            raise self._closed_error()
+        self._close_for(frame, timeout)
 
     def abort(self, reason: str = "") -> None:
         """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
 
-        Returns at once; does nothing when the connection is closed. What the network has not taken is dropped.
+        Returns at once; does nothing when the connection is closed. What the network has not taken is
+        dropped.
 
         Args:
             reason: for the error that others of the connection's calls raise.
@@ -304,8 +308,8 @@ class Connection(ReadyStates):
     ) -> None:
         """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`.
 
-        Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on, and
-        the loss is logged.
+        Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on,
+        and the loss is logged.
         """
         if error is not None and not isinstance(error, Exception):
             self._leave_in_a_hurry()
@@ -327,6 +331,11 @@ class Connection(ReadyStates):
 
     # Inside.
 
+    def _received_all(self) -> ConnectionClosed:
+        """The last message was received: who is told that may send nothing after it."""
+        self._send_queue.stop_accepting()
+        return self._closed_error()
+
     def _closed_error(self) -> ConnectionClosed:
         error = self._engine.closed_error()
         if error.unsent:
@@ -338,8 +347,13 @@ class Connection(ReadyStates):
         if self._engine.is_sending_fragments_here():
             raise RuntimeError(f"{call} was called inside send() of an iterable, for whose end it would wait")
 
+    def _close_for(self, frame: CloseFrame, timeout: float | None) -> None:
+        if self._close_and_wait(frame, timeout) and threading.get_ident() not in self._told:
+            raise self._closed_error()
+
     def _close_and_wait(self, frame: CloseFrame, timeout: float | None) -> int:
-        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not sent."""
+        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not
+        sent."""
         engine = self._engine
         engine.close(frame, timeout)
         if is_own_thread() or engine.is_sending_fragments_here():

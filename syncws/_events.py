@@ -163,17 +163,20 @@ class _Registration:
         self.call: Handler = callback if callable(callback) else lambda event: callback.handleEvent(event)
 
 
+_Lists: TypeAlias = dict[str, tuple[_Registration, ...]]
+
+
 class EventTarget:
     """An object that events are dispatched to (DOM 2.7).
 
     Every method may be called from any thread, also from inside a listener.
     """
 
-    # The lists are replaced as a whole, never changed: a dispatch runs over the tuple that it found, so that a
-    # listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). Whoever changes them
-    # computes the new ones with no lock held, since callbacks may be compared by code of the program's, and swaps
-    # them in a leaf, if nobody else has meanwhile.
-    _registrations: dict[str, tuple[_Registration, ...]]
+    # The lists are replaced as a whole, never changed: a dispatch runs over the tuple that it found, so that
+    # a listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). Whoever changes
+    # them computes the new ones with no lock held, since callbacks may be compared by code of the program's,
+    # and swaps them in a leaf, if nobody else has meanwhile.
+    _registrations: _Lists
     _log_fields: Fields = {}
 
     def __init__(self) -> None:
@@ -261,9 +264,7 @@ class EventTarget:
             interrupt, self._interrupt = self._interrupt, None
             raise interrupt
 
-    def _find(
-        self, lists: dict[str, tuple[_Registration, ...]], type: str, callback: Listener | None
-    ) -> _Registration | None:
+    def _find(self, lists: _Lists, type: str, callback: Listener | None) -> _Registration | None:
         """The entry of a listener, not of a handler attribute."""
         handler = self._handlers.get(type)
         for entry in lists.get(type, ()):
@@ -272,9 +273,7 @@ class EventTarget:
                 return entry
         return None
 
-    def _swap(
-        self, old: dict[str, tuple[_Registration, ...]], new: dict[str, tuple[_Registration, ...]]
-    ) -> bool:
+    def _swap(self, old: _Lists, new: _Lists) -> bool:
         """Put new lists in the place of `old`; False when these are not the present ones any more."""
         swapped = False
         with self._listener_leaf:

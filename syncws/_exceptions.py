@@ -143,7 +143,8 @@ class ConnectionClosed(WebSocketError):
 
     def __init__(self, code: int, reason: str, was_clean: bool, *, unsent: int = 0) -> None:
         said = printable(f"{code} {reason}".rstrip())
-        super().__init__(f"connection closed: {said}" if was_clean else f"connection failed: {said}")
+        # 1006 is never on the wire: it stands for a failure (RFC 6455 7.4.1).
+        super().__init__(f"connection failed: {said}" if code == 1006 else f"connection closed: {said}")
         self.code = code
         self.reason = reason
         self.wasClean = was_clean

@@ -1,10 +1,10 @@
 """`ReconnectingWebSocket`: the callback API's connection that comes back after a loss.
 
-Owns: one thread that makes a `CallbackLink` after the other. Runs on: that thread, the callbacks of the present
-link, and any caller's. Must not import: sockets, frame layout, the reader.
+Owns: one thread that makes a `CallbackLink` after the other. Runs on: that thread, the callbacks of the
+present link, and any caller's. Must not import: sockets, frame layout, the reader.
 
-What is sent is either reported as unsent at a loss, or refused after it: the loss event seals the link's send queue,
-which counts nothing from then on, and tells what it counted.
+What is sent is either reported as unsent at a loss, or refused after it: the loss event seals the link's send
+queue, which counts nothing from then on, and tells what it counted.
 """
 
 from __future__ import annotations
@@ -142,13 +142,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
         link.start()
-        # Callbacks see the context variables of the constructor's caller, also after the first loss.
-        run = contextvars.copy_context().run
-        try:
-            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
-        except BaseException:
-            link.abort("the thread that would come back cannot be started")
-            raise
+        self._start_thread(name)
         self._constructed = True
         link.dispatcher.constructed(any(handlers))
 
@@ -249,7 +243,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close for good, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`."""
+        """Close for good, and wait for the end; in a hurry when Ctrl-C or `SystemExit` left the block."""
         self._stopped.set()
         self._link.leave(error)
         if error is None or isinstance(error, Exception):
@@ -288,6 +282,15 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     # The thread.
 
+    def _start_thread(self, name: str) -> None:
+        # Callbacks see the context variables of the constructor's caller, also after the first loss.
+        run = contextvars.copy_context().run
+        try:
+            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
+        except BaseException:
+            self._link.abort("the thread that would come back cannot be started")
+            raise
+
     def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers
         url, protocols, options = self._arguments
@@ -320,7 +323,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             except BaseException as error:  # also SystemExit, as from a callback: others wait for this thread
                 self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
-            link.dispatcher.first_events.pass_all()
+            link.dispatcher.constructed(True)
             if self._stopped.is_set():  # close() came while it was being made, and has not seen it
                 link.close(validate_close(CloseCode.NORMAL, ""))
 
@@ -343,7 +346,8 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
-        """What the policy is asked about: what failed, or for a connection that was open a `ConnectionClosed`."""
+        """What the policy is asked about: what failed, or for a connection that was open a
+        `ConnectionClosed`."""
         failure = link.failure
         if link.opened is None:
             return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))

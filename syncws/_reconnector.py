@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from ._connect import begin, wait_open
-from ._connection import Connection, check_may_wait
+from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import Engine
 from ._engine.options import (
     DEFAULT_QUEUE,
@@ -27,6 +27,7 @@ from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
+from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import History, RetryPolicy, default_policy
 
 
@@ -137,8 +138,8 @@ class Reconnector:
         connection, engine = self._connection, self._engine
         if connection is None or engine is None:
             return
-        if engine.is_open:
-            connection.close()
+        if engine.is_open or engine.closed is not None:
+            close_going_away(connection)
         else:
             engine.abort(WebSocketError("stop() was called"))
 
@@ -148,12 +149,15 @@ class Reconnector:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop; the present connection ends as at the end of its own with-block."""
+        """Stop; the present connection is closed by the rules of the end of its own with-block."""
         self._stopped.set()
         connection, engine = self._connection, self._engine
-        if connection is not None and engine is not None and engine.is_open:
+        if connection is None or engine is None:
+            return
+        if engine.is_open:
+            engine.close(CloseFrame(CloseCode.GOING_AWAY))
             connection.__exit__(kind, error, traceback)
-        elif engine is not None:
+        else:
             engine.abort(WebSocketError("stop() was called"))
 
     def _open(self) -> Connection:

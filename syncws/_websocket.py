@@ -1,7 +1,7 @@
 """`WebSocket`: the browser's interface (WHATWG WebSockets 3), over one link of the callback API.
 
-Owns: its listeners. Runs on: every public method on any thread; `_on_link_event` where the callbacks run. Must
-not import: sockets, frame layout, the reader.
+Owns: its listeners. Runs on: every public method on any thread; `_on_link_event` where the callbacks run.
+Must not import: sockets, frame layout, the reader.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ class WebSocket(ReadyStates, EventTarget):
     def readyState(self) -> int:
         """`CONNECTING` 0, `OPEN` 1, `CLOSING` 2 or `CLOSED` 3.
 
-        It changes between callbacks, in step with the events; `close()` and `abort()` set `CLOSING` before they
-        return.
+        It changes between callbacks, in step with the events; `close()` and `abort()` set `CLOSING` before
+        they return.
         """
         return self._link.ready_state
 
@@ -243,8 +243,9 @@ class WebSocket(ReadyStates, EventTarget):
     def abort(self, reason: str = "") -> None:
         """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
 
-        Returns at once; `readyState` is `CLOSING` then, and an error event and a close event (1006) follow. What
-        the network has not taken is dropped, and stays counted in `bufferedAmount`. Does nothing when closed.
+        Returns at once; `readyState` is `CLOSING` then, and an error event and a close event (1006) follow.
+        What the network has not taken is dropped, and stays counted in `bufferedAmount`. Does nothing when
+        closed.
 
         Args:
             reason: for the text of the error event.
@@ -254,8 +255,8 @@ class WebSocket(ReadyStates, EventTarget):
     def wait_open(self, timeout: float | None = None) -> None:
         """Wait until the open event was dispatched.
 
-        Open, error and close events need not wait for their listeners meanwhile. Messages do, until 100 ms after
-        this has returned.
+        Open, error and close events need not wait for their listeners meanwhile. Messages do, until 100 ms
+        after this has returned.
 
         Args:
             timeout: seconds to wait; None waits until it is open or has failed.

@@ -1,13 +1,13 @@
 """The worker thread: takes the events off the queue in batches and has them dispatched.
 
-Owns: the order of callbacks, and the wait of the first events for their listeners. Runs on: the worker thread; with
-`dispatch=`, the callbacks themselves run wherever that schedules them, and the worker only hands over. Must not
-import: sockets, the protocol.
+Owns: the order of callbacks, and the wait of the first events for their listeners. Runs on: the worker
+thread; with `dispatch=`, the callbacks themselves run wherever that schedules them, and the worker only hands
+over. Must not import: sockets, the protocol.
 
-Five assumptions hold between here and the listeners. The reader puts open first, then messages in the order of
-arrival, then the server's Close, then the end, once. One callback runs at a time. The ready state changes here,
-between callbacks, as part of dispatching. Whatever a callback raises, the next one runs. After the close
-event nothing is dispatched, and only then is `over` true.
+Five assumptions hold between here and the listeners. The reader puts open first, then messages in the order
+of arrival, then the server's Close, then the end, once. One callback runs at a time. The ready state changes
+here, between callbacks, as part of dispatching. Whatever a callback raises, the next one runs. After the
+close event nothing is dispatched, and only then is `over` true.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .records import Closed, CloseReceived, Opened
 #: Schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]
 
-# In a browser no event can fire before the script returns, so a script can attach its listeners first. Here an
-# event waits for the first listener of its kind, and at most this long after the constructor has returned.
+# In a browser no event can fire before the script returns, so a script can attach its listeners first. Here
+# an event waits for the first listener of its kind, and at most this long after the constructor has returned.
 FIRST_EVENT_SECONDS = 0.1
 
-# If listeners were passed to the constructor, events may start at once. Wait 0.2 ms, so that in `ws = WebSocket(...)`
-# a listener can already use the name `ws`.
+# If listeners were passed to the constructor, events may start at once. Wait 0.2 ms, so that in `ws =
+# WebSocket(...)` a listener can already use the name `ws`.
 ASSIGNMENT_SECONDS = 0.0002
 
 
@@ -53,7 +53,7 @@ _Entry = _Messages | Opened | CloseReceived | _Failed | Closed
 
 
 class EventSink(Protocol):
-    """What the worker dispatches to. Each call but the last two can be repeated when Ctrl-C has cut it short."""
+    """What the worker dispatches to. Where Ctrl-C has cut a call short, it is made again."""
 
     def on_opened(self, record: Opened) -> None: ...
     def on_messages(self, messages: _Messages, time_stamp: float) -> None: ...
@@ -94,8 +94,9 @@ class FirstEvents:
     """Holds the first events back until there is a listener of their kind."""
 
     def __init__(self) -> None:
+        self._constructed = False  # whether the constructor has returned
         self._all_pass = False
-        self._until: float | None = None  # None: the constructor, or `wait_open`, has not returned
+        self._until: float | None = None  # None: that, or `wait_open`, has not returned
         self._awaited_open = False  # all but messages pass
         self._waiters = Waiters()
 
@@ -103,13 +104,14 @@ class FirstEvents:
     def passed(self) -> bool:
         """Whether nothing waits any more."""
         until = self._until
-        return self._all_pass or (until is not None and time.monotonic() >= until)
+        return self._constructed and (self._all_pass or (until is not None and time.monotonic() >= until))
 
     def constructed(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
         if has_listeners:
             self._all_pass = True
         self._until = time.monotonic() + FIRST_EVENT_SECONDS
+        self._constructed = True
         self._waiters.notify()
 
     def listener_added(self) -> None:
@@ -142,6 +144,8 @@ class FirstEvents:
             )
 
     def _passes(self, kind: str, listens: Callable[[str], bool]) -> bool:
+        if not self._constructed:
+            return False
         return self.passed or (self._awaited_open and kind != "message") or listens(kind)
 
 

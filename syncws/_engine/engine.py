@@ -2,8 +2,8 @@
 
 Owns: the threads' beginnings. Runs on: the caller's thread. Must not import: what programs call.
 
-Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close goes
-to both, since its frame is the writer's and its deadline the reader's.
+Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close
+goes to both, since its frame is the writer's and its deadline the reader's.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ class Engine:
             self._notes.waiters.notify()
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
-        """One call of a C function that has a writer thread make `call`, whatever a handler does to its caller."""
+        """One call of a C function that has a writer thread make `call`, whatever a handler does to its
+        caller."""
         return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
 
     # How the connection is.
@@ -135,7 +136,9 @@ class Engine:
 
     @property
     def is_closing(self) -> bool:
-        """Whether either side has begun to close."""
+        """Whether either side has begun to close, or the application to end it at once."""
+        if self._notes.abort_error is not None or self._notes.failure is not None:
+            return True
         return self.queue.phase != ACCEPTING or self._reader.closing.state not in (
             State.CONNECTING,
             State.OPEN,
@@ -170,8 +173,8 @@ class Engine:
     # What callers want.
 
     def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
-        """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds the
-        connection is cut. To call it again does no harm, and makes up for a call that was cut short."""
+        """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds
+        the connection is cut. To call it again does no harm, and makes up for a call that was cut short."""
         try:
             self.queue.close(frame)
             if timeout is not None:
@@ -219,6 +222,11 @@ class Engine:
         text = f"the iterable given to send() raised {error!r} inside a message"
         self.fail(WebSocketError(text), close_code)
 
+    @property
+    def is_output_over(self) -> bool:
+        """Whether nothing more will be handed to the network."""
+        return self.queue.turn == FINISHED
+
     def is_sending_fragments_here(self) -> bool:
         """Whether this thread is inside `send_fragments`."""
         fragmented = self.queue.fragmented
@@ -262,7 +270,8 @@ class Engine:
             self.abort(WebSocketError("the process ends"))
 
     def wait_over(self, timeout: float) -> None:
-        """Wait until the threads have come to their end, so that none of them prints while the process goes away."""
+        """Wait until the threads have come to their end, so that none of them prints while the process goes
+        away."""
         self._notes.waiters.wait_until(lambda: not self._running, timeout)
 
     def after_fork(self) -> None:

@@ -1,10 +1,10 @@
 """The event queue between the reader and the worker, which dispatches the events.
 
-Owns: the events that wait, and their bounds. Runs on: the `put_` methods on the reader thread, `take` on the worker.
-Must not import: frames, sockets; it never hears of either.
+Owns: the events that wait, and their bounds. Runs on: the `put_` methods on the reader thread, `take` on the
+worker. Must not import: frames, sockets; it never hears of either.
 
-An entry is a list of messages, all that one read from the network brought, or a record. The worker takes all the
-entries that wait: one leaf and one wake-up for each batch.
+An entry is a list of messages, all that one read from the network brought, or a record. The worker takes all
+the entries that wait: one leaf and one wake-up for each batch.
 """
 
 from __future__ import annotations

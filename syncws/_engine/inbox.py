@@ -1,7 +1,7 @@
 """What was received and not yet taken, for calls of `recv` (the blocking API).
 
-Owns: the messages, and the one that arrives in parts. Runs on: the `put_` and `is_` methods on the reader thread,
-the others on any thread that receives. Must not import: sockets, the protocol.
+Owns: the messages, and the one that arrives in parts. Runs on: the `put_` and `is_` methods on the reader
+thread, the others on any thread that receives. Must not import: sockets, the protocol.
 
 Who owns what, and why nothing is lost or doubled. The reader unpacks each batch and appends to `messages`; it
 counts and bounds them alone. A consumer takes with one step of C, ``message, = map(deque.popleft, source)``,
@@ -9,15 +9,15 @@ and returns it in the next: between the two CPython looks for no signal (3.11 an
 that raises leaves the message either in the deque or with the caller; and the step is whole between several
 consumers, on free-threaded builds too. So a consumer holds no lock and transfers nothing in several steps.
 
-A message is collected whole by the decoder unless somebody streams: `wants_parts` tells the reader so. A message in
-parts is one object, `StreamedMessage`: the reader appends, one streaming call claims it and takes. Where nobody
-has claimed it by its end, the reader joins it, and it is a message like any other.
+A message is collected whole by the decoder unless somebody streams: `wants_parts` tells the reader so. A
+message in parts is one object, `StreamedMessage`: the reader appends, one streaming call claims it and takes.
+Where nobody has claimed it by its end, the reader joins it, and it is a message like any other.
 
-The bound counts what can be taken. While the reader is paused, `fast_above` says from which number of messages on
-taking one must wake it; a consumer that looked at that before the pause and takes after it wakes nobody, so
-a paused reader also looks by itself, at growing intervals of at most a second. A message that is not whole
-counts too, but alone it pauses the reader only past 16 MiB, or max_queue where that is more: to take
-what is there must suffice for reading to go on.
+The bound counts what can be taken. While the reader is paused, `fast_above` says from which number of
+messages on taking one must wake it; a consumer that looked at that before the pause and takes after it wakes
+nobody, so a paused reader also looks by itself, at growing intervals of at most a second. A message that is
+not whole counts too, but alone it pauses the reader only past 16 MiB, or max_queue where that is more: to
+take what is there must suffice for reading to go on.
 """
 
 from __future__ import annotations
@@ -266,7 +266,8 @@ class Inbox:
                 self.on_room()
 
     def check_not_streaming(self) -> None:
-        """Raise `RuntimeError` in a thread that is inside a message that it streams: it would wait for itself."""
+        """Raise `RuntimeError` in a thread that is inside a message that it streams: it would wait for
+        itself."""
         call = self._stream_call
         if call is not None and call.thread == threading.get_ident():
             raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
@@ -302,7 +303,7 @@ class Inbox:
         return self._stream_call is call
 
     def _claim(self, call: _StreamCall, timeout: float | None) -> StreamedMessage | None:
-        """Claim the message that arrives in parts; None where a whole one comes before it, with `call.whole`."""
+        """Claim the message that arrives in parts; None where a whole one comes first, in `call.whole`."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             message = self._incoming  # first: what came before it is among the whole ones then

@@ -1,17 +1,18 @@
 """The life of a connection while there is a stream: one loop, which feeds the decoder and keeps the clock.
 
-Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but that
-of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs call.
+Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but
+that of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs
+call.
 
-How it works. One loop goes on until the machine is CLOSED. Each turn of it looks at the notes that others have
-left, then at the clock, then waits for the socket, for a wake-up or for the next deadline, and reads once. The
-machine alone decides: whatever happened is an input to it, and what it returns is done here. So there is
-no path of its own for a failure, a closing handshake or an abort.
+How it works. One loop goes on until the machine is CLOSED. Each turn of it looks at the notes that others
+have left, then at the clock, then waits for the socket, for a wake-up or for the next deadline, and reads
+once. The machine alone decides: whatever happened is an input to it, and what it returns is done here. So
+there is no path of its own for a failure, a closing handshake or an abort.
 
-What can happen at once. Callers and the writer change a note or an attribute first and wake the reader then; the
-reader looks at all of them after each wake-up, so it misses none. Of two that follow from each other, it looks at
-the later one first, and so never sees the effect without the cause: that a Close has left before that it was
-queued. It never writes: a pong or a Close is queued for the writer.
+What can happen at once. Callers and the writer change a note or an attribute first and wake the reader then;
+the reader looks at all of them after each wake-up, so it misses none. Of two that follow from each other, it
+looks at the later one first, and so never sees the effect without the cause: that a Close has left before
+that it was queued. It never writes: a pong or a Close is queued for the writer.
 """
 
 from __future__ import annotations
@@ -55,11 +56,14 @@ class Output(Protocol):
     """What the reader knows of the writer; see there."""
 
     ping_sent_at: float
+    ping_position: int
     close_sent_at: float | None
     error: BaseException | None
 
     @property
     def close_called(self) -> bool: ...
+    @property
+    def close_queued(self) -> bool: ...
     @property
     def unsent(self) -> int: ...
     def open(self, stream: Stream, encoder: Encoder, on_change: Callable[[], None]) -> None: ...
@@ -133,7 +137,6 @@ class OpenLink:
 
     def _follow_notes(self, now: float) -> None:
         notes, output, closing = self._notes, self._output, self._closing
-        close_sent_at = output.close_sent_at  # first: see the head of the module
         if notes.abort_error is not None:
             self._do(closing.aborted(notes.abort_error))
         if notes.failure is not None:
@@ -142,19 +145,31 @@ class OpenLink:
             # WHATWG 5 wants no code in this Close; browsers say 1001, as at the end of a page, and so do we.
             output.close(CloseFrame(CloseCode.GOING_AWAY))
             self._do(closing.close_called(now))
-        if output.close_called and closing.state is not State.CLOSED:
-            self._do(closing.close_called(now))
+        self._follow_close(now)
         if notes.cut_at is not None and notes.cut_error is not None:
             self._do(closing.cut_wanted(notes.cut_at, notes.cut_error))
-        if closing.close_sent_at is None and close_sent_at is not None:
-            self._do(closing.close_sent(close_sent_at))
         error = output.error
         if error is not None and not isinstance(error, OSError):
             # A fault of the writer's own. There is nobody left who could tell the server.
             self._do(closing.failed(error, CloseCode.INTERNAL_ERROR, now))
             self._do(closing.lost(error))
+        elif error is not None and self._input.ended:
+            self._do(closing.lost(error))  # neither side is left
         if closing.is_catching_up and self._consumer.is_caught_up():
             self._do(closing.caught_up(now))
+
+    def _follow_close(self, now: float) -> None:
+        """How far our own Close is. Before each input that comes from the network, since it is older than
+        that."""
+        output, closing = self._output, self._closing
+        close_sent_at = output.close_sent_at  # first: see the head of the module
+        if output.close_called and closing.state is not State.CLOSED:
+            if closing.is_catching_up and not output.close_queued:
+                self._do(closing.caught_up(now))  # it had seen the server's Close, which we answer
+            else:
+                self._do(closing.close_called(now))
+        if closing.close_sent_at is None and close_sent_at is not None:
+            self._do(closing.close_sent(close_sent_at))
 
     def _do(self, action: Do) -> None:
         if action is Do.QUEUE_CLOSE:
@@ -170,6 +185,10 @@ class OpenLink:
         """Do what is due; return the seconds until something is due again, None for never."""
         closing, keepalive, progress = self._closing, self._keepalive, self._input.progress
         is_open = closing.state is State.OPEN
+        if not (is_open and keepalive.has_ping_left(self._output.ping_sent_at)):
+            progress.limit = None
+        elif progress.limit is None:
+            progress.limit = self._output.ping_position
         if closing.awaits_progress or (is_open and keepalive.awaits_pong):
             progress.look(now)
             self._do(closing.progressed(self._progress_at()))
@@ -235,7 +254,7 @@ class OpenLink:
         try:
             data = stream.recv(source.read_size)
         except OSError as error:
-            self._lose(f"the connection with {self._url} was lost: {error}", error)
+            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
             return
         if stream.output_pending:
             self._output.flush_pending()
@@ -251,12 +270,12 @@ class OpenLink:
                 # What the server had sent before the loss is read; nothing else can come.
                 self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
         else:
-            self._input_ended()
+            self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
 
     @property
     def _keeps_messages(self) -> bool:
-        """Whether messages that arrive are for the application. After close() no message is dispatched, so none
-        is kept, and nothing holds up the server's Close."""
+        """Whether messages that arrive are for the application. After close() none is dispatched, so none is
+        kept, and nothing holds up the server's Close."""
         return self._closing.takes_messages and not self._output.close_called
 
     @property
@@ -265,12 +284,15 @@ class OpenLink:
         decoder = self._decoder
         return self._consumer.wants_parts and not decoder.streaming and decoder.collected > 0
 
-    def _input_ended(self) -> None:
+    def _input_ended(self, text: str, cause: BaseException | None) -> None:
+        """Nothing more comes. After the server's Close our answer may get through all the same."""
+        now = time.monotonic()
         self._input.ended = True
+        self._follow_close(now)
         if self._closing.decodes:
-            self._lose(f"{self._url} ended TCP without a Close frame", self._output.error)
-        else:
-            self._do(self._closing.input_ended(time.monotonic()))
+            self._lose(text, cause)
+        elif self._closing.state is not State.CLOSED:
+            self._do(self._closing.input_ended(now))
 
     def _lose(self, text: str, cause: BaseException | None) -> None:
         error = ConnectionLost(text)
@@ -294,6 +316,7 @@ class OpenLink:
         if ended is None:
             return
         now = time.monotonic()
+        self._follow_close(now)
         if isinstance(ended, CloseFrame):
             self._output.server_closed()
             self._do(closing.close_received(ended, now))

@@ -1,14 +1,15 @@
 """The process that connections live in: its forks, its end, and whether it lets threads run.
 
-Owns: the list of live connections, one fork hook, one exit hook. Runs on: whichever thread forks, exits or opens a
-connection. Must not import: sockets, the protocol.
+Owns: the list of live connections, one fork hook, one exit hook. Runs on: whichever thread forks, exits or
+opens a connection. Must not import: sockets, the protocol.
 
-A fork copies one thread. In the child every primitive is renewed in place first, in one loop, since its lock may be
-held by a thread that is not there; then each connection is told, and closes its copies of the descriptors
-without a word to the network. The parent goes on undisturbed.
+A fork copies one thread. In the child every primitive is renewed in place first, in one loop, since its lock
+may be held by a thread that is not there; then each connection is told, and closes its copies of the
+descriptors without a word to the network. The parent goes on undisturbed.
 
-At the interpreter's end one hook sends Close 1001 on all that is open, and waits a second at most for all together.
-Children of `multiprocessing` end by `os._exit`, after finalizers of their own, so the hook is installed there too.
+At the interpreter's end one hook sends Close 1001 on all that is open, and waits a second at most for all
+together. Children of `multiprocessing` end by `os._exit`, after finalizers of their own, so the hook is
+installed there too.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ class Lives(Protocol):
         """In a forked child, where none of the threads is."""
 
 
-# A running thread keeps its engine alive, also when nobody holds the connection any more. No lock: each use is
-# one operation of the set, which is whole on every build, and the garbage collector, which calls `discard`,
-# may interrupt a thread that held one.
+# A running thread keeps its engine alive, also when nobody holds the connection any more. No lock: each use
+# is one operation of the set, which is whole on every build, and the garbage collector, which calls
+# `discard`, may interrupt a thread that held one.
 _live: set[weakref.ref[Lives]] = set()
 
 # Set when the goodbyes have begun: failures after that are not logged.

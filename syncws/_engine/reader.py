@@ -1,11 +1,11 @@
 """The reader thread: opens the connection, has its life run to the end, and tells how it ended.
 
-Owns: the opening, the `Closing` machine, and the one record of the end. Runs on: `run` on the reader thread. Must
-not import: the writer, the consumers, what programs call.
+Owns: the opening, the `Closing` machine, and the one record of the end. Runs on: `run` on the reader thread.
+Must not import: the writer, the consumers, what programs call.
 
-The reader publishes the outcome before it logs, frees its wake-up or ends: who waits for the end waits for that
-alone, and may hold, in a frame that a signal handler interrupted, the locks of logging or of the wake-up.
-Whatever ends this thread ends the connection, with that as the cause: nothing is left half alive.
+The reader publishes the outcome before it logs, frees its wake-up or ends: who waits for the end waits for
+that alone, and may hold, in a frame that a signal handler interrupted, the locks of logging or of the
+wake-up. Whatever ends this thread ends the connection, with that as the cause: nothing is left half alive.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class Reader:
             raise WebSocketError(CLOSED_EARLY)
 
     def _publish(self) -> None:
-        """End the writer, free the socket, and tell the outcome. Only this thread frees the descriptor, and only
-        now: a number that is freed earlier could be another file's by the time the writer uses it."""
+        """End the writer, free the socket, and tell the outcome. Only this thread frees the descriptor, and
+        only now: a number that is freed earlier could be another file's by the time the writer uses it."""
         link = self._link
         if link is not None:
             link.cut()

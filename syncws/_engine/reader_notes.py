@@ -1,11 +1,12 @@
 """What others want of the reader, and its wake-up.
 
-Owns: these notes. Runs on: any thread; `check_wanted` and `close_poller` on the reader thread. Must not import: the
-protocol, the writer. That the application closes is no note here: the send queue holds it, beside the Close.
+Owns: these notes. Runs on: any thread; `check_wanted` and `close_poller` on the reader thread. Must not
+import: the protocol, the writer. That the application closes is no note here: the send queue holds it, beside
+the Close.
 
-Each note is left once and never taken back; the reader looks at all of them after each wake-up. The wake-up takes
-several steps of Python, which a signal handler that raises can cut off: so each call that leaves a note here also
-has a writer thread wake the reader, by one call of a C function (see `Engine`).
+Each note is left once and never taken back; the reader looks at all of them after each wake-up. The wake-up
+takes several steps of Python, which a signal handler that raises can cut off: so each call that leaves a note
+here also has a writer thread wake the reader, by one call of a C function (see `Engine`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class ReaderNotes:
     """The notes of one connection.
 
     Attributes:
-        cut_at: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`; None
+        cut_at: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`;
+            None
             without.
         cut_error: what is wrong then.
         abort_error: the application wants the end now, and this is told as its reason.
@@ -82,8 +84,8 @@ class ReaderNotes:
             self.poller.close()
 
     def after_fork(self) -> None:
-        """In a forked child: only close this process's copies of the descriptors; a shutdown or a close_notify
-        would reach the parent's peer."""
+        """In a forked child: only close this process's copies of the descriptors; a shutdown or a
+        close_notify would reach the parent's peer."""
         if self.connector is not None and self.connector.stream is not None:
             self.connector.stream.socket.close()
         if self.poller is not None:

@@ -1,10 +1,10 @@
 """How much waits to be received, counted by the batches in which it came.
 
-Owns: these counts. Runs on: the reader thread; `parts_taken` is the consumer's. Must not import: anything with
-threads.
+Owns: these counts. Runs on: the reader thread; `parts_taken` is the consumer's. Must not import: anything
+with threads.
 
-The consumer says nothing of what it takes: the reader knows how many messages it has put and how many are left,
-and so which batches are gone.
+The consumer says nothing of what it takes: the reader knows how many messages it has put and how many are
+left, and so which batches are gone.
 """
 
 from __future__ import annotations

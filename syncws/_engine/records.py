@@ -52,7 +52,8 @@ class Consumer(Protocol):
     """Where the reader puts what arrives: an `EventQueue` for callbacks, an `Inbox` for calls of `recv`.
 
     Attributes:
-        on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the reader
+        on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the
+            reader
             to wait. It must not wait.
     """
 

@@ -30,7 +30,8 @@ What is accepted:
     ACCEPTING   all
     FINISHING   the fragments that finish a message: `close` was called, and other messages wait behind it
     CUT         nothing: the server's Close, or a fault, came in the middle of a message in fragments
-    REFUSING    nothing, and a Close is queued, or no writer is there any more
+    REFUSING    nothing: a Close is queued, or the application has seen that the server closed, and our answer
+                is about to be; or no writer is there any more
     SEALED      nothing, nor is what the callback API drops counted any more, so that the count can be told
 
 The phase only ever rises.
@@ -87,8 +88,6 @@ class SendQueue:
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
         sent: bytes handed to the network so far; only the writer changes it.
-        close_called: whether the application has closed. Its Close is queued then, unless the reader had a
-            reason of its own for one.
         fragmented: who has the turn at sending in fragments; `nobody`, or a call.
         waiters: who waits for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
@@ -100,7 +99,7 @@ class SendQueue:
         self.taken = 0
         self.refused = 0
         self.sent = 0
-        self.close_called = False
+        self._close_call = 0  # 1: close() was called; 2: and its Close is queued
         self.nobody = FragmentsTurn(0)
         self.fragmented = self.nobody
         self.waiters = Waiters()
@@ -112,6 +111,17 @@ class SendQueue:
         self._called_again = False  # a writer thread was called while another had the turn
 
     # Any thread.
+
+    @property
+    def close_called(self) -> bool:
+        """Whether the application has closed."""
+        return self._close_call > 0
+
+    @property
+    def close_queued(self) -> bool:
+        """Whether its Close is, or was, among the notes; not where the reader had a reason of its own for
+        one."""
+        return self._close_call > 1
 
     @property
     def buffered(self) -> int:
@@ -206,15 +216,22 @@ class SendQueue:
                 fragmented = self.fragmented
                 phase = self.phase
                 others_wait = (fragmented.behind > 0) & (fragmented.thread != caller)
-                queues = (not self.close_called) & ((phase == ACCEPTING) | (phase == CUT))
+                first = not self._close_call
+                queues = first & ((phase == ACCEPTING) | (phase == CUT))
                 finishes = queues & (phase == ACCEPTING) & others_wait
                 self._notes += notes[queues + finishes]
                 self._mixed |= queues
                 self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
-                self.close_called = True
+                self._close_call += first + queues
             self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
             self.wake()
+
+    def stop_accepting(self) -> None:
+        """The application has seen that the server closed: nothing is taken any more."""
+        with self._leaf:
+            self.phase += (self.phase == ACCEPTING) * REFUSING
+        self.waiters.notify()
 
     # The thread that sends a message in fragments.
 

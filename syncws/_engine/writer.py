@@ -37,6 +37,7 @@ class Writer:
     Attributes:
         thread_name: what a thread is called while it writes for this.
         ping_sent_at: when the last Ping was handed to the network; 0 before.
+        ping_position: how many bytes had been handed over then, those of the Ping included.
         close_sent_at: when the Close was; None before.
         error: what ended the writer before its time; None otherwise.
     """
@@ -46,6 +47,7 @@ class Writer:
     ) -> None:
         self.thread_name = f"{name}-writer"
         self.ping_sent_at = 0.0
+        self.ping_position = 0
         self.close_sent_at: float | None = None
         self.error: BaseException | None = None
         self._queue = queue
@@ -92,8 +94,13 @@ class Writer:
 
     @property
     def close_called(self) -> bool:
-        """Whether the application has closed; its Close is queued then."""
+        """Whether the application has closed."""
         return self._queue.close_called
+
+    @property
+    def close_queued(self) -> bool:
+        """Whether the application's own Close is, or was, in the queue."""
+        return self._queue.close_queued
 
     @property
     def unsent(self) -> int:
@@ -198,6 +205,7 @@ class Writer:
             return False
         stream.send(self._encoder.frames(controls))
         if any(head_byte == PING for head_byte, _ in controls):
+            self.ping_position = stream.handed
             self.ping_sent_at = time.monotonic()
             self._on_change()
         return True

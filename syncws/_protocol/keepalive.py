@@ -65,3 +65,8 @@ class Keepalive:
     def awaits_pong(self) -> bool:
         """Whether there is a deadline: a ping was asked for after which nothing has come."""
         return self._ping_requested_at is not None and self._timeout is not None
+
+    def has_ping_left(self, left_at: float) -> bool:
+        """Whether the ping that is to be answered was handed to the kernel, the last one having left at
+        `left_at`."""
+        return self._ping_requested_at is not None and left_at >= self._ping_requested_at

@@ -86,7 +86,6 @@ def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_
                 account.add()
         assert not is_locked(account.leaf)
         assert account.first == account.second
-    assert moments.runs > 100
 
 
 @needs_moments
@@ -102,7 +101,6 @@ def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
         with moments.within(delay):
             for _ in range(20):
                 account.add()
-    assert moments.runs > 100
 
 
 # Waiters.
@@ -235,7 +233,6 @@ def test_an_exception_from_a_handler_at_any_moment_of_a_wait_comes_out_as_it_is(
             for _ in range(3):
                 waiters.wait_until(lambda: False, 0.000005)
         assert not is_locked(waiters._leaf)
-    assert moments.runs > 100
     waiters.notify()
     assert not waiters  # what interrupts have left behind, the next notice takes away
 
@@ -252,7 +249,7 @@ def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters
 
     tasks = [Task(lambda number=number: wait(number)) for number in range(len(seen))]  # type: ignore[misc]
     moments = Moments(interrupt, primitives)
-    for delay in moments.each():
+    for delay in moments.each(50):
         wait_until(lambda: len(waiters._sleeping) == len(seen), "all sleep")
         before = moments.runs
         with moments.within(delay / 4):
@@ -265,7 +262,6 @@ def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters
     waiters.notify()
     for task in tasks:
         task.result()
-    assert moments.runs > 50
 
 
 @needs_moments
@@ -281,7 +277,6 @@ def test_a_handler_may_wait_and_notify_at_any_moment_of_both(waiters: Waiters) -
             for _ in range(3):
                 waiters.wait_until(lambda: False, 0.000005)
                 waiters.notify()
-    assert moments.runs > 100
     assert not is_locked(waiters._leaf)
 
 
@@ -398,7 +393,7 @@ def test_waits_for_a_flag_that_is_set_leave_nothing_behind() -> None:
 @needs_moments
 def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_waiting() -> None:
     moments = Moments(interrupt, primitives)
-    for delay in moments.each():
+    for delay in moments.each(20):
         flag = Flag()
         task = Task(lambda flag=flag: flag.wait(SECONDS))  # type: ignore[misc]
         setting = Task(flag.set)
@@ -406,7 +401,6 @@ def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_wait
             flag.wait(SECONDS)
         setting.result()
         assert task.result()
-    assert moments.runs > 20
 
 
 @needs_moments

@@ -46,8 +46,9 @@ CASES: dict[str, tuple[list[tuple[int, int | None]], tuple[float, float, bool]]]
     "both move": ([(10, 5), (20, 10)], (2, 2, True)),
     "what is handed over between two looks is no progress": ([(10, 4), (10, 9)], (1, 1, True)),
     "and what makes up for it neither": ([(10, 4), (10, 9), (15, 9)], (1, 3, True)),
-    "the kernel cannot be asked": ([(10, None), (10, None)], (1, 1, False)),
-    "nor later on": ([(10, None), (20, None), (20, None)], (2, 2, False)),
+    "the kernel cannot be asked": ([(1000, None), (1000, None)], (1, 1, False)),
+    "nor later on": ([(1000, None), (2000, None), (2000, None)], (2, 2, False)),
+    "it cannot be asked, and there are pings alone": ([(10, None), (20, None)], (0, 2, False)),
     "it cannot be asked any more": ([(10, 10), (10, 2), (10, None)], (2, 1, False)),
 }
 
