@@ -225,7 +225,7 @@ def test_notes_of_messages_alone_are_told_from_others() -> None:
 
 # interface: Closing 7. A story as in `outbox_stories`, but told by the calls that are made of the queue:
 # "mine" is close() from the iterable's own thread, "cut" the server's Close or a fault, "leave" an iterable
-# that ends early.
+# that ends early, "seen" that the application has seen the server's Close.
 
 
 def told(story: str) -> tuple[str, str, SendQueue]:
