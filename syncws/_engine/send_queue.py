@@ -392,5 +392,6 @@ class SendQueue:
         """An end without a word to the network."""
         self.turn = FINISHED
         self.phase = max(REFUSING, self.phase)
+        self.fragmented = self.nobody  # whose thread may not be here, and its number be another's
         self.wake = wake
         self.waiters.notify()

@@ -499,10 +499,13 @@ def test_a_call_before_the_stream_is_there_is_no_reason_to_look_again_later() ->
 
 def test_in_a_forked_child_nothing_is_accepted_and_who_waits_is_told() -> None:
     queue, _ = opened()
+    fragmented = fragmented_by(queue)
     task = Task(lambda: queue.waiters.wait_until(lambda: queue.turn == FINISHED, SECONDS))
     task.wait_blocked()
     queue.after_fork(bool)
     assert task.result()
+    assert not queue.send_fragment(fragmented, Opcode.TEXT, b"a")
+    assert queue.fragmented is queue.nobody
     assert queue.send(Opcode.TEXT, b"a") == REFUSED
     queue.close(CloseFrame(1000))
 
