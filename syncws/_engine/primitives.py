@@ -186,8 +186,8 @@ class Waiters:
 
 
 class Mailbox(Protocol):
-    """A queue whose `put` is one call of a C function that never waits, so that no handler can cut it off. (On
-    PyPy and with eventlet it is one of Python.)"""
+    """A queue whose `put` is one call of a C function that never waits, so that no handler can cut it off; on
+    PyPy and with eventlet it is one of Python."""
 
     def put(self, item: Any) -> None: ...
     def get(self, block: bool = ..., timeout: float | None = ...) -> Any: ...
