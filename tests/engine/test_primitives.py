@@ -117,6 +117,7 @@ def waiters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_true_at_once_is_returned_without_waiting(waiters: Waiters) -> None:
     assert waiters.wait_until(lambda: "there", 0) == "there"
+    assert waiters.wait_until(lambda: not waiters, 0) is True  # no name was entered
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01, -1])
@@ -136,7 +137,7 @@ def test_a_wait_of_any_length_can_be_asked_for(waiters: Waiters) -> None:
 
 def test_who_waits_is_told_by_the_waiters_until_it_is_notified(waiters: Waiters) -> None:
     values: list[int] = []
-    task = Task(lambda: waiters.wait_until(lambda: values, SECONDS))
+    task = Task(lambda: waiters.wait_until(lambda: values))
     wait_until(lambda: bool(waiters))
     values.append(1)
     waiters.notify()
@@ -197,7 +198,7 @@ def test_each_of_many_threads_gets_what_it_waits_for_once(waiters: Waiters) -> N
             except IndexError:
                 return []
 
-        return waiters.wait_until(one, SECONDS)
+        return waiters.wait_until(one)
 
     with switching_all_the_time():
         tasks = [Task(take) for _ in range(16)]
@@ -215,7 +216,7 @@ def test_no_wake_up_is_lost_between_two_threads_that_take_turns(waiters: Waiters
 
     def play(number: int) -> None:
         for _ in range(rounds):
-            assert both[number].wait_until(lambda: turn[0] % 2 == number, SECONDS), "a wake-up was lost"
+            both[number].wait_until(lambda: turn[0] % 2 == number)
             turn[0] += 1
             both[1 - number].notify()
 
@@ -395,10 +396,10 @@ def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_wait
     moments = Moments(interrupt, primitives)
     for delay in moments.each(20):
         flag = Flag()
-        task = Task(lambda flag=flag: flag.wait(SECONDS))  # type: ignore[misc]
+        task = Task(lambda flag=flag: flag.wait())  # type: ignore[misc]
         setting = Task(flag.set)
         with moments.within(delay):
-            flag.wait(SECONDS)
+            flag.wait()
         setting.result()
         assert task.result()
 
@@ -443,7 +444,9 @@ def test_what_a_fork_must_renew_is_remembered_for_as_long_as_it_lives() -> None:
 def test_all_is_whole_after_it_was_renewed() -> None:
     leaf, waiters, flag = Leaf(), Waiters(), Flag()
     with leaf, waiters._leaf:
-        Task(primitives.renew_after_fork).result()
+        with own_thread():
+            Task(primitives.renew_after_fork).result()
+            assert not is_own_thread()
         assert not is_locked(leaf)
         assert not is_locked(waiters._leaf)
         assert leaf._acquire(False) and waiters._leaf._acquire(False)

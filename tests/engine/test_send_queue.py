@@ -216,6 +216,7 @@ def test_notes_of_messages_alone_are_told_from_others() -> None:
         lambda: queue.leave_note("ping"),
         lambda: queue.send_fragment(fragmented_by(queue), Opcode.TEXT, b"a"),
         queue.cut_fragments,
+        lambda: queue.close(CloseFrame(1000)),
         lambda: queue.refuse(CLOSES["last"]),
     ):
         leave()
@@ -500,7 +501,7 @@ def test_a_call_before_the_stream_is_there_is_no_reason_to_look_again_later() ->
 def test_in_a_forked_child_nothing_is_accepted_and_who_waits_is_told() -> None:
     queue, _ = opened()
     fragmented = fragmented_by(queue)
-    task = Task(lambda: queue.waiters.wait_until(lambda: queue.turn == FINISHED, SECONDS))
+    task = Task(lambda: queue.waiters.wait_until(lambda: queue.turn == FINISHED))
     task.wait_blocked()
     queue.after_fork(bool)
     assert task.result()
