@@ -65,7 +65,7 @@ class FragmentsTurn:
 
     Attributes:
         thread: the identifier of the thread that has it.
-        begun: whether a first fragment is queued, and the last is not.
+        begun: whether a first fragment is queued, and the last is not; False as well once one was refused.
         behind: how many messages wait for the last.
         behind_bytes: their bytes.
     """
@@ -255,7 +255,7 @@ class SendQueue:
                 self._notes += notes[taken]
                 self._mixed |= taken
                 self.taken += size * taken
-                fragmented.begun = taken & (not ends) | (not taken) & fragmented.begun
+                fragmented.begun = taken & (not ends)
                 fragmented.behind *= fragmented.begun
                 fragmented.behind_bytes *= fragmented.begun
                 self.phase += (taken & ends & (self.phase == FINISHING)) * (REFUSING - FINISHING)

@@ -282,6 +282,7 @@ CLOSINGS: dict[str, tuple[str, str, str, int, int]] = {
         0,
         REFUSING,
     ),
+    "a: it has ended, though its call has not": ("(m a x) close b", "(m x) a close", "b", 0, REFUSING),
     "b: messages wait behind it": ("(m a close b x x) leave", "(m x x) a close", "b", 0, REFUSING),
     "b: it has not ended": ("(m a close x", "(m x", "", 1, FINISHING),
     "b: nothing is taken after its end": ("(m a close x) x", "(m x) a close", "x", 0, REFUSING),
