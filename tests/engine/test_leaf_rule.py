@@ -25,8 +25,7 @@ ENGINE = Path(syncws.__file__).parent / "_engine"
 # Functions whose leaf may hold what the rule forbids: "file:function", and why.
 EXCEPTIONS: dict[str, str] = {}
 
-# On CPython 3.10 a handler may run where a branch is taken as well. Leaves that hold one all the same, and
-# why.
+# On CPython 3.10 a handler may run where a branch is taken, too. Leaves that hold one all the same, and why.
 OURS = "runs on threads of ours, where no handler does"
 KNOWN = "a handler may run in it on CPython 3.10"
 BRANCHES: dict[str, str] = dict.fromkeys(
