@@ -197,9 +197,9 @@ class Inbox:
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        caught_up = self._back_at == self._put_count and not self.messages
-        if self._stream_call is not None and self._has_unclaimed():
-            caught_up = False  # it is about to be taken
+        # First whether a stream is about to claim something: a claim changes the count.
+        is_claiming = self._stream_call is not None and self._has_unclaimed()
+        caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up
         return caught_up
 
