@@ -22,6 +22,7 @@ from ._exceptions import (
     SyntaxErr,
     WebSocketError,
 )
+from ._protocol.codec import speedups
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
 from ._reconnector import Reconnector, reconnect
@@ -60,6 +61,7 @@ __all__ = [
     "connect",
     "default_policy",
     "reconnect",
+    "speedups",
 ]
 
 for _name in __all__:

@@ -6,17 +6,14 @@ with I/O or threads.
 
 from __future__ import annotations
 
-import codecs
-import io
 from collections.abc import Iterator
 
 from .._exceptions import ProtocolError, printable
+from .assembly import Assembly
+from .codec import parse
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
 from .permessage_deflate import Inflater
-
-_TEXT_FRAME = FIN | Opcode.TEXT
-_BINARY_FRAME = FIN | Opcode.BINARY
 
 # How much compressed data may inflate to before `feed` leaves the rest for later: one read from the network
 # can hold a thousand times its size, and pings and deadlines must not wait for all of it.
@@ -26,76 +23,6 @@ LEAST_STEP = 256
 
 # The largest part of a message that is given in parts, in bytes.
 LARGEST_PART = 256 * 1024
-
-# Pieces of a message that are smaller than the first are collected in buffers of about the second.
-LEAST_PIECE = 4096
-LARGEST_BUFFER = 8192
-
-_make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
-
-
-class _Assembly:
-    """A message that is still arriving."""
-
-    __slots__ = ("_buffer", "_pieces", "_utf8", "compressed", "held", "in_parts", "size")
-
-    def __init__(self, opcode: int, compressed: bool) -> None:
-        self.compressed = compressed
-        self.size = 0  # of the whole message so far
-        self.held = 0  # of what was not given in parts
-        self.in_parts = False
-        self._utf8 = _make_utf8_decoder() if opcode == Opcode.TEXT else None
-        # Pieces of some size are kept as they are and joined at the end: a buffer that grows is copied each
-        # time, and some allocators keep what it leaves behind. Small pieces behind the first go to a buffer,
-        # since a list would cost fifty bytes for each byte of a message that arrives byte by byte.
-        self._pieces: list[Message] = []
-        self._buffer: io.StringIO | io.BytesIO | None = None
-
-    def write(self, data: bytes) -> None:
-        self.size += len(data)
-        self.held += len(data)
-        if self._utf8 is None:
-            self._collect(data)
-            return
-        self._collect(self._utf8.decode(data))
-        pending = self._utf8.getstate()[0]
-        if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
-            # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
-            self._utf8.decode(b"", True)
-
-    def finish(self) -> Message:
-        """What is held of the message, which is whole now."""
-        if self._utf8 is not None:
-            self._utf8.decode(b"", True)  # raises when a character is cut
-        return self.take()
-
-    def take(self) -> Message:
-        """Hand out what is held, and forget it."""
-        self._close_buffer()
-        pieces, self._pieces = self._pieces, []
-        if self._utf8 is None:
-            self.held = 0
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[arg-type]
-        self.held = len(self._utf8.getstate()[0])
-        return pieces[0] if len(pieces) == 1 else "".join(pieces)  # type: ignore[arg-type]
-
-    def _collect(self, data: Message) -> None:
-        if not data:
-            return
-        if len(data) >= LEAST_PIECE or not (self._pieces or self._buffer):
-            self._close_buffer()
-            self._pieces.append(data)
-            return
-        if self._buffer is None:
-            self._buffer = io.BytesIO() if self._utf8 is None else io.StringIO(newline="")
-        self._buffer.write(data)  # type: ignore[arg-type]
-        if self._buffer.tell() >= LARGEST_BUFFER:
-            self._close_buffer()
-
-    def _close_buffer(self) -> None:
-        if self._buffer is not None:
-            self._pieces.append(self._buffer.getvalue())
-            self._buffer = None
 
 
 class Decoder:
@@ -127,12 +54,12 @@ class Decoder:
         self._max_size = max_size
         self._inflater = inflater
         self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
-        # The longest payload that `_parse` handles in line.
+        # The longest payload of a plain frame.
         self._plain_limit = 65535 if max_size is None else min(65535, max_size)
         # What was fed and not looked at, from _rest_at on: a part of a header, or the rest of has_more.
         self._rest = b""
         self._rest_at = 0
-        self._assembly: _Assembly | None = None
+        self._assembly: Assembly | None = None
         self._missing = 0  # bytes of the present data frame's payload that are still to come
         self._final = False  # whether the present data frame is its message's last
 
@@ -185,33 +112,12 @@ class Decoder:
                 self._rest, self._rest_at = data, position
                 return
         end = len(data)
-        in_line = -position  # how many of the bytes were of frames that are handled in line
-        limit = self._plain_limit
-        append = messages.append
-        while end - position >= 2:
-            head_byte = data[position]
-            length = data[position + 1]
-            # A whole message of moderate size in one frame: nearly all traffic is of this kind. All else,
-            # and all that is wrong, takes the longer way.
-            start = position + 2
-            stop = start + length
-            if length > 125:
-                stop = end + 1
-                if length == 126 and end - position >= 4:
-                    start = position + 4
-                    length = data[position + 2] << 8 | data[position + 3]
-                    if length > 125:
-                        stop = start + length
-            if stop <= end and length <= limit and self._assembly is None:
-                if head_byte == _TEXT_FRAME:
-                    # Not str(..., "utf-8"), with which PyPy takes surrogates.
-                    append(data[start:stop].decode())
-                    position = stop
-                    continue
-                if head_byte == _BINARY_FRAME:
-                    append(data[start:stop])
-                    position = stop
-                    continue
+        in_line = -position  # how many of the bytes were of plain frames
+        while True:
+            if self._assembly is None:
+                position = parse(data, position, self._plain_limit, messages)
+            if end - position < 2:
+                break
             after = self._frame(data, position, end, messages)
             if after < 0:
                 break
@@ -296,7 +202,7 @@ class Decoder:
     def _begin(self, head_byte: int, opcode: int, length: int) -> None:
         self._final = bool(head_byte & FIN)
         if self._assembly is None:
-            self._assembly = _Assembly(opcode, bool(head_byte & RSV1))
+            self._assembly = Assembly(opcode, bool(head_byte & RSV1))
         if not self._assembly.compressed:
             # On the header alone, before a byte of the payload is kept.
             self._check_size(self._assembly.size + length)
@@ -334,7 +240,7 @@ class Decoder:
             self._finish(assembly, messages)
         return True
 
-    def _finish(self, assembly: _Assembly, messages: list[Message | MessagePart]) -> None:
+    def _finish(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         held, data = assembly.held, assembly.finish()
         self._assembly = None
         self.size += held

@@ -9,10 +9,10 @@ Keys come from `os.urandom` after the payloads are fixed, a fresh one for each f
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator
 
-from .frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
+from .codec import frames, mask
+from .frames import FIN, RSV1, Buffer, Opcode, header
 from .permessage_deflate import MIN_COMPRESSED, Deflater, is_compressible
 
 # The most that one step of `encode` masks, and about the most that it gives: bounded memory, and other
@@ -23,18 +23,6 @@ MAX_WRITE = 256 * 1024
 # for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
 FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
-
-
-def _short_frame_pattern(length: int) -> tuple[int, int, int]:
-    words = (length + 3) // 4 + 1
-    key_over_payload = sum(1 << 32 * word for word in range(words))
-    return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
-
-
-# For each small length: what to multiply a key with so that it stands before the payload and over all of it;
-# how many bits of that are surplus at its end; and the header's second byte in its place. A small frame is
-# then three operations on integers.
-_SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 
 
 class Encoder:
@@ -108,31 +96,19 @@ class Encoder:
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
         """The wire bytes of several small frames, each given as its head byte and its payload."""
-        keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))
-        wire = []
-        for (head_byte, payload), key in zip(items, keys, strict=True):
-            length = len(payload)
-            if length < 126:
-                key_over_payload, surplus_bits, length_byte = _SHORT_FRAMES[length]
-                frame = (
-                    (key * key_over_payload >> surplus_bits) ^ length_byte ^ (head_byte << 8 * (length + 5))
-                )
-                wire.append((frame ^ int.from_bytes(payload, "big")).to_bytes(length + 6, "big"))
-            else:
-                key_bytes = key.to_bytes(4, "big")
-                wire += header(head_byte, length), key_bytes, mask(payload, key_bytes)
-        return b"".join(wire)
+        return frames(items, os.urandom(4 * len(items)))
 
     def pieces(self, head_byte: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
         """One large frame in pieces: each as its wire bytes and the number of payload bytes in them."""
+        if not isinstance(payload, bytes):
+            payload = bytes(payload)
+        size = len(payload)
         key = os.urandom(4)
-        head = header(head_byte, len(payload)) + key
-        with memoryview(payload) as view:
-            for start in range(0, len(view), MAX_WRITE):
-                with view[start : start + MAX_WRITE] as part:
-                    masked, length = mask_large(part, key), len(part)
-                yield head + masked, length
-                head = b""
+        head = header(head_byte, size) + key
+        for start in range(0, size, MAX_WRITE):
+            stop = min(start + MAX_WRITE, size)
+            yield mask(payload, key, start, stop, head), stop - start
+            head = b""
 
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
         """A data frame's head byte and payload as they go out: compressed unless it is a small message.
