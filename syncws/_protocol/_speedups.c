@@ -165,26 +165,22 @@ parse(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return PyLong_FromSsize_t(position);
 }
 
-/* The size of the frames of `items` on the wire; -1 with an exception where an item is not as it must be. */
+/* The size of the frames of `items` on the wire; -1 with an exception where an item is not as it must be. None
+ * of these functions runs code of an object, whatever it is. */
 static Py_ssize_t
 measure(PyObject *items, Py_ssize_t count)
 {
     Py_ssize_t total = 0;
     for (Py_ssize_t number = 0; number < count; number++) {
         PyObject *item = PyTuple_GetItem(items, number);
-        if (!PyTuple_Check(item) || PyTuple_Size(item) != 2 || !PyLong_Check(PyTuple_GetItem(item, 0)) ||
-            !PyBytes_Check(PyTuple_GetItem(item, 1))) {
-            PyErr_SetString(PyExc_TypeError, "each item must be a head byte and its payload, as bytes");
-            return -1;
-        }
-        long head_byte = PyLong_AsLong(PyTuple_GetItem(item, 0));
-        if (head_byte < 0 || head_byte > 255) {
-            if (!PyErr_Occurred()) {
-                PyErr_SetString(PyExc_ValueError, "a head byte must be from 0 to 255");
-            }
-            return -1;
+        /* Each fails for what is no tuple, no integer from 0 on, no bytes. */
+        if (PyTuple_Size(item) != 2 || PyLong_AsSize_t(PyTuple_GetItem(item, 0)) > 255) {
+            goto wrong;
         }
         Py_ssize_t length = PyBytes_Size(PyTuple_GetItem(item, 1));
+        if (length < 0) {
+            goto wrong;
+        }
         if (length > PY_SSIZE_T_MAX - LARGEST_HEADER - KEY_SIZE - total) {
             PyErr_NoMemory();
             return -1;
@@ -192,6 +188,9 @@ measure(PyObject *items, Py_ssize_t count)
         total += header_size(length) + KEY_SIZE + length;
     }
     return total;
+wrong:
+    PyErr_SetString(PyExc_TypeError, "each item must be a head byte, from 0 to 255, and a payload in bytes");
+    return -1;
 }
 
 PyDoc_STRVAR(frames_doc,
@@ -231,7 +230,7 @@ frames(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         PyObject *item = PyTuple_GetItem(items, number);
         PyObject *payload = PyTuple_GetItem(item, 1);
         Py_ssize_t length = PyBytes_Size(payload);
-        out += write_header(out, (unsigned char)PyLong_AsLong(PyTuple_GetItem(item, 0)), length);
+        out += write_header(out, (unsigned char)PyLong_AsSize_t(PyTuple_GetItem(item, 0)), length);
         memcpy(out, key, KEY_SIZE);
         out += KEY_SIZE;
         mask_into(out, (const unsigned char *)PyBytes_AsString(payload), length, key, 0);

@@ -73,12 +73,14 @@ _SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 def frames_in_python(items: list[tuple[int, bytes]], keys: bytes) -> bytes:
     """The wire bytes of masked frames, given as head bytes and payloads; four bytes of `keys` for each."""
     wire: list[Buffer] = []
+    append, from_bytes = wire.append, int.from_bytes
     for (head_byte, payload), key in zip(items, struct.unpack(f">{len(items)}I", keys), strict=True):
         length = len(payload)
         if length < 126:
             key_over_payload, surplus_bits, length_byte = _SHORT_FRAMES[length]
-            frame = (key * key_over_payload >> surplus_bits) ^ length_byte ^ (head_byte << 8 * (length + 5))
-            wire.append((frame ^ int.from_bytes(payload, "big")).to_bytes(length + 6, "big"))
+            head = (head_byte << 8 * length + 40) ^ length_byte
+            frame = head ^ (key * key_over_payload >> surplus_bits) ^ from_bytes(payload, "big")
+            append(frame.to_bytes(length + 6, "big"))
         else:
             key_bytes = key.to_bytes(4, "big")
             wire += header(head_byte, length), key_bytes, mask_payload(payload, key_bytes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._exceptions import ProtocolError, printable
-from .assembly import Assembly
+from .assembly import LEAST_ROOM, Assembly
 from .codec import parse
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
@@ -80,26 +80,66 @@ class Decoder:
         frame, is returned, and `ended` tells the rest.
         """
         messages: list[Message | MessagePart] = []
-        self.size = 0
+        position = 0
+        if self._assembly is None and not self._rest:
+            position = parse(data, 0, self._plain_limit, messages)
+            if position == len(data):  # plain frames and nothing else, as nearly always
+                self.size = position
+                return messages
+        self.size = position
         self._to_inflate = INFLATE_PER_FEED
         self.has_more = False
         try:
-            self._parse(data, messages)
+            self._parse(data, position, messages)
         except ProtocolError as error:
             self.ended = error
         except UnicodeDecodeError as error:
             self.ended = ProtocolError(f"text is not UTF-8: {error}", CloseCode.INVALID_DATA)
             self.ended.__cause__ = error
+        self._give_parts(messages)
+        return messages
+
+    def get_buffer(self) -> memoryview | None:
+        """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
+
+        There is a buffer inside a large frame of binary data that is neither compressed nor given in parts:
+        what is read into it is in the message without a copy. `buffer_updated` must be called before anything
+        else is, also when nothing was written; that releases the view, of which there must be no slice left.
+        """
+        assembly = self._assembly
+        if (
+            assembly is None
+            or self._missing < LEAST_ROOM
+            or self.streaming
+            or assembly.in_parts
+            or not assembly.is_binary
+            or assembly.compressed
+        ):
+            return None
+        return assembly.get_room(self._missing)
+
+    def buffer_updated(self, count: int) -> list[Message | MessagePart]:
+        """Take the `count` bytes that were written to what `get_buffer` returned, as `feed` would."""
+        assert self._assembly is not None
+        messages: list[Message | MessagePart] = []
+        self.size = 0
+        self._assembly.advance(count)
+        self._missing -= count
+        self._go_on(messages)
+        self._give_parts(messages)
+        return messages
+
+    def _give_parts(self, messages: list[Message | MessagePart]) -> None:
+        """While streaming, append what has come of the message that is not whole."""
         assembly = self._assembly
         if assembly is not None and (self.streaming or assembly.in_parts):
             self.size += assembly.held
             if data_so_far := assembly.take():
                 assembly.in_parts = True
                 messages += _split(data_so_far, final=False)
-        return messages
 
-    def _parse(self, data: bytes, messages: list[Message | MessagePart]) -> None:
-        position = 0
+    def _parse(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> None:
+        """Everything from `position` on; nothing may stand before it unless there is no `_rest`."""
         if self._rest:
             if data:
                 data = self._rest[self._rest_at :] + data
@@ -112,23 +152,21 @@ class Decoder:
                 self._rest, self._rest_at = data, position
                 return
         end = len(data)
-        in_line = -position  # how many of the bytes were of plain frames
         while True:
             if self._assembly is None:
-                position = parse(data, position, self._plain_limit, messages)
+                start, position = position, parse(data, position, self._plain_limit, messages)
+                self.size += position - start
             if end - position < 2:
                 break
             after = self._frame(data, position, end, messages)
             if after < 0:
                 break
-            in_line -= after - position
             position = after
             if self.ended is not None:
                 break
             if self._inflating is not None or (self._to_inflate <= 0 and position < end):
                 self.has_more = True
                 break
-        self.size += in_line + position
         # While there is more nothing is copied, since each of many steps would copy the rest again.
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
 
