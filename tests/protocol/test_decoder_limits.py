@@ -18,6 +18,8 @@ from syncws._protocol.messages import Message, MessagePart
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, binary, decode, decode_chunks, frame, more, text, ways
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 DEFLATE = DeflateParameters()
 HELLO = bytes.fromhex("f248cdc9c90700")  # RFC 7692 7.2.3.1
 PING = Opcode.PING

@@ -15,6 +15,8 @@ from syncws._protocol.encoder import COMPRESS_STEP, FRAGMENTED_ABOVE, MAX_WRITE,
 from syncws._protocol.frames import Buffer, Opcode
 from syncws._protocol.permessage_deflate import SAMPLED_FROM, DeflateParameters, Deflater, is_compressible
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 WHOLE_TEXT, WHOLE_BINARY, WHOLE_PING = 0x81, 0x82, 0x89
 MIB = 2**20
 Steps = list[tuple[Buffer, int, bool]]
