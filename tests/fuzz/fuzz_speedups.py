@@ -23,7 +23,7 @@ FOUND: list[bytes] = []
 
 
 def find_speedups() -> Any:
-    """The extension; where it is not built, the functions in Python, which then are compared with themselves."""
+    """The extension; where it is not built, the functions in Python, compared with themselves."""
     try:
         return importlib.import_module("syncws._protocol._speedups")
     except ImportError:
@@ -49,7 +49,8 @@ def check(data: bytes) -> None:
         assert [type(message) for message in found[0]] == [type(message) for message in found[1]]
     elif choice == 1:
         size = one + 1
-        items = [(head, rest[at : at + size] * (1 + two % 9)) for head, at in zip(rest, range(0, 999, size))]
+        count = min(len(rest), 1000 // size)
+        items = [(rest[at], rest[at * size : (at + 1) * size] * (1 + two % 9)) for at in range(count)]
         keys = (key * len(items))[: 4 * len(items)]
         assert speedups.frames(items, keys) == codec.frames_in_python(items, keys)
     else:
