@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -267,3 +269,32 @@ def test_nothing_is_kept_whether_a_call_returns_or_raises() -> None:
         sizes.append(sys.getallocatedblocks())
     assert [sys.getrefcount(item) for item in watched] == before
     assert sizes[2] - sizes[1] < 500
+
+
+def test_another_thread_may_change_the_lists_meanwhile() -> None:
+    """What comes of it is anybody's guess; that it does no harm is what free-threaded builds ask for."""
+    items: list[tuple[int, bytes]] = []
+    messages: list[Message | MessagePart] = []
+    wire = server_frame(2, b"data") * 50
+    over = threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not over.is_set():
+            number += 1
+            items[:] = [(0x82, bytes(number % 300))] * (number % 5)
+            del messages[:]
+
+    changing = [threading.Thread(target=change) for _ in range(2)]
+    for thread in changing:
+        thread.start()
+    try:
+        for count in [0, 1, 2, 3, 4] * 1000:
+            with contextlib.suppress(ValueError):  # as many keys as items
+                made = speedups.frames(items, bytes(4 * count))
+                assert len(made) % count == 0 if count else made == b""
+            assert speedups.parse(wire, 0, 65535, messages) == len(wire)
+    finally:
+        over.set()
+        for thread in changing:
+            thread.join()
