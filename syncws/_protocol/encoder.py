@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from .codec import frames, mask
 from .frames import FIN, RSV1, Buffer, Opcode, header
-from .permessage_deflate import MIN_COMPRESSED, Deflater, is_compressible
+from .permessage_deflate import MIN_COMPRESSED, SAMPLE, SAMPLED_FROM, WORTHWHILE, Deflater, is_compressible
 
 # The most that one step of `encode` masks, and about the most that it gives: bounded memory, and other
 # threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first byte.
@@ -24,6 +24,9 @@ MAX_WRITE = 256 * 1024
 FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
 
+_WHOLE_BINARY = FIN | Opcode.BINARY
+_LARGEST_HEADER = 14  # with its key
+
 
 class Encoder:
     """The sending half of the protocol."""
@@ -32,6 +35,7 @@ class Encoder:
         self._deflater = deflater if deflater is not None and deflater.usable else None
         self.compresses = self._deflater is not None
         self._compressing = False  # whether the present message is compressed
+        self._pays = True  # whether the last binary message that was compressed got smaller
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
         """The wire bytes of any frames, given as head bytes and payloads, in steps of bounded work.
@@ -42,18 +46,22 @@ class Encoder:
         something, large ones in fragments (RFC 6455 5.4). All steps must be taken, in order: the compressor
         has gone on with each.
         """
+        if self._deflater is None:
+            yield from self._encode_plain(items)
+            return
         batch: list[tuple[int, bytes]] = []
         on_wire = done = 0
         for head_byte, payload in items:
             for head, data, size in self._frames_of(head_byte, payload):
-                if batch and on_wire + len(data) > MAX_WRITE:
+                length = len(data)
+                if batch and on_wire + length > MAX_WRITE:
                     yield self.frames(batch), done, True
                     batch, on_wire, done = [], 0, 0
-                if len(data) >= MAX_WRITE:
+                if length >= MAX_WRITE:
                     yield from self._large_frame(head, data, size)
                     continue
                 batch.append((head, data))
-                on_wire += len(data)
+                on_wire += length + _LARGEST_HEADER
                 done += size
                 if done >= COMPRESS_STEP:  # little is left of it, but it has taken its time
                     yield self.frames(batch), done, True
@@ -61,13 +69,34 @@ class Encoder:
         if batch:
             yield self.frames(batch), done, True
 
+    def _encode_plain(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
+        """The same where nothing is compressed, and so with little work for each of many small frames."""
+        begin = done = 0
+        room = MAX_WRITE
+        for number, (head_byte, payload) in enumerate(items):
+            length = len(payload)
+            if length > room and begin < number:
+                yield self.frames(items[begin:number]), done, True
+                begin, done, room = number, 0, MAX_WRITE
+            if length >= MAX_WRITE:
+                yield from self._large_frame(head_byte, payload, length)
+                begin = number + 1
+                continue
+            done += length
+            room -= length + _LARGEST_HEADER
+        if begin < len(items):
+            yield self.frames(items[begin:]), done, True
+
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
         """What goes out for a frame: head bytes, payloads and the bytes of `payload` that are in each."""
-        if self._deflater is None or head_byte & 8 or not self._is_compressed(head_byte, payload):
+        if head_byte & 8 or not self._is_compressed(head_byte, payload):
             yield head_byte, payload, len(payload)
             return
         if len(payload) <= FRAGMENTED_ABOVE:
-            yield *self.compress(head_byte, payload), len(payload)
+            head, packed = self.compress(head_byte, payload)
+            if head_byte == _WHOLE_BINARY:
+                self._pays = len(packed) < WORTHWHILE * len(payload)
+            yield head, packed, len(payload)
             return
         opcode, final = head_byte & ~FIN, head_byte & FIN
         with memoryview(payload) as view:
@@ -79,11 +108,18 @@ class Encoder:
 
     def _is_compressed(self, head_byte: int, payload: bytes) -> bool:
         if head_byte & 15 != Opcode.CONTINUATION:
-            # RFC 7692 6: each message chooses, on its first frame. How long a fragmented one gets is not
-            # known when it begins.
-            worthwhile = not head_byte & FIN or len(payload) >= MIN_COMPRESSED
-            self._compressing = worthwhile and is_compressible(payload)
+            # RFC 7692 6: each message chooses, on its first frame.
+            self._compressing = self._is_worth_compressing(head_byte, payload)
         return self._compressing
+
+    def _is_worth_compressing(self, head_byte: int, payload: bytes) -> bool:
+        whole, size = bool(head_byte & FIN), len(payload)
+        if size < (MIN_COMPRESSED if whole else SAMPLE):
+            return not whole  # how long a fragmented message gets is not known when it begins
+        if head_byte & 15 == Opcode.TEXT:
+            return True  # no text uses all that its bytes can hold
+        # A small message is a trial itself, as long as the one before it got smaller.
+        return (whole and self._pays and size < SAMPLED_FROM) or is_compressible(payload)
 
     def _large_frame(self, head_byte: int, payload: Buffer, size: int) -> Iterator[tuple[Buffer, int, bool]]:
         """One frame in pieces; `size` is what its payload counts as, which its pieces share."""

@@ -106,12 +106,8 @@ def mask_large(payload: Buffer, key: bytes) -> bytearray:
     return masked
 
 
-# From this size on the lanes are faster than the integer.
-_LARGE = 2048
-
-
 def mask(payload: Buffer, key: bytes) -> bytes | bytearray:
     """Mask or unmask a payload with a key of four bytes (RFC 6455 5.3)."""
-    if len(payload) < _LARGE:
+    if len(payload) < 1024:
         return mask_small(bytes(payload), key)
     return mask_large(payload, key)

@@ -81,9 +81,7 @@ def test_masking_is_that_of_the_rfc_example() -> None:
         assert masking(HELLO_MASKED, HELLO_KEY) == b"Hello"
 
 
-@pytest.mark.parametrize(
-    "length", [*range(34), 125, 126, *range(1022, 1028), *range(2046, 2051), 65536, 65539]
-)
+@pytest.mark.parametrize("length", [*range(34), 125, 126, 1022, 1023, 1024, 1025, 1026, 1027, 65536, 65539])
 def test_each_way_to_mask_is_the_plain_one(length: int) -> None:
     source = random.Random(length)
     payload = source.randbytes(length)
@@ -96,7 +94,7 @@ def test_each_way_to_mask_is_the_plain_one(length: int) -> None:
             assert mask(data, key) == expected
 
 
-@pytest.mark.parametrize("length", [0, 5, 2047, 2048, 5000])
+@pytest.mark.parametrize("length", [0, 5, 1023, 1024, 5000])
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_masking_leaves_the_payload_alone(kind: type, length: int) -> None:
     original = random.Random(length).randbytes(length)
