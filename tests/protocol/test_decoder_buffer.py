@@ -101,8 +101,14 @@ def test_there_is_no_buffer_where_bytes_must_be_looked_at_or_are_given_in_parts(
     assert decoder.get_buffer() is None
     assert decoder.feed(wire[20:-1])
     assert decoder.feed(wire[-1:]) == [MessagePart(wire[-1:], True)]
-    assert decoder.feed(wire[:20]) == []
+    assert decoder.feed(text("x") + wire[:20]) == ["x"]
+    decoder.streaming = True  # what has come of it is still to be given
+    assert decoder.get_buffer() is None
+    decoder.streaming = False
     assert decoder.get_buffer() is not None
+    assert decoder.size > 0
+    assert decoder.buffer_updated(5) == []
+    assert decoder.size == 0
 
 
 def test_what_was_read_into_the_buffer_is_given_in_parts_once_streaming_is_switched_on() -> None:

@@ -167,6 +167,9 @@ def test_size_tells_what_the_messages_of_one_feed_hold() -> None:
     assert 10_000 <= decoder.size <= 20_100
     decoder.feed(b"")
     assert decoder.size == 0
+    for before in (b"", frame(PING), text("", fin=False) + more(fin=True)):
+        decoder.feed(before + binary(bytes(500)) + frame(PING) + binary(bytes(500)))
+        assert 1000 <= decoder.size <= 1010
     decoder.feed(binary(packed(bytes(100_000)), compressed=True))
     assert 100_000 <= decoder.size <= 110_000
     whole = binary(bytes(3000), fin=False) + more(bytes(3000), fin=True)
