@@ -26,6 +26,7 @@ from ._exceptions import (
     WebSocketError,
 )
 from ._headers import Headers
+from ._protocol.codec import speedups
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
 from ._reconnector import Reconnector, reconnect
@@ -67,6 +68,7 @@ __all__ = [
     "connect",
     "default_policy",
     "reconnect",
+    "speedups",
 ]
 
 for _name in __all__:

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from syncws import Headers
 from syncws._engine import inbox as inbox_module
 from syncws._engine.inbox import LARGEST_UNASKED, MAX_PART, Inbox, InboxEnded
 from syncws._engine.records import Closed, CloseReceived, Opened
@@ -20,7 +21,7 @@ from tests.support.interleaving import needs_points, steps
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
 
-OPENED = Opened("", "", Response(101, "", ()))
+OPENED = Opened("", "", Response(101, "", Headers()))
 ENDING = Outcome(1000, "bye", was_clean=True)
 
 BEFORE, LAST = MessagePart("a", False), MessagePart("b", True)
