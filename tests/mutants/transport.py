@@ -27,12 +27,6 @@ MUTANTS = (
         RESOLVER,
     ),
     Mutant(
-        "a wake-up is met again by the next wait",
-        "                os.eventfd_read(self._eventfd)",
-        "                pass",
-        POLLER,
-    ),
-    Mutant(
         "a wake-up counts as a socket that is ready",
         "            if key.fileobj is sock:",
         "            if True:",

@@ -24,7 +24,7 @@ def classifiers() -> list[str]:
 
 def environments() -> list[str]:
     """The interpreters that tox runs all tests on, such as "py310", "py313t" and "pypy311"."""
-    names = read_ini("tox.ini")["tox"]["env_list"].split(",")
+    names = read_ini("tox.ini")["tox"]["env_list"].replace("\n", ",").split(",")
     return [name.strip() for name in names if re.fullmatch(r"\s*py(py)?\d+t?", name)]
 
 
