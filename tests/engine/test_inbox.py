@@ -808,11 +808,13 @@ def test_what_a_stream_that_was_cut_off_has_claimed_holds_up_no_reading() -> Non
     def put_soon(inbox: Inbox, *parts: Message | MessagePart) -> None:
         Task(lambda: put(inbox, *parts)).result()
 
-    for step in steps(20):
+    for step in steps():
         inbox, _ = make(1000, None)
         put_soon(inbox, MessagePart("x" * 2000, False))
+        streaming = inbox.stream(SECONDS)
         with step.interrupted(inbox_module):
-            next(inbox.stream(SECONDS))
+            next(streaming)
+        streaming.close()
         put_soon(inbox, MessagePart("y" * 2000, False))
         assert not inbox.is_full(0)
         put_soon(inbox, LAST)

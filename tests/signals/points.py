@@ -206,7 +206,7 @@ class Points:
         elif event == "c_return":
             self._done = frame
         elif event != "call" or (_SKIPPING and frame.f_lasti >= 0 and self._threads is None):
-            return  # a generator that goes on is left to the trace function: what is raised here ends it whole
+            return  # what is raised where a generator goes on would end it whole: `_Steps` passes that
         if self._is_ours(frame.f_code) and self._is_watched() and not (event != "call" and _skips(frame)):
             self._pass(frame)
 
