@@ -322,8 +322,9 @@ class Connection(ReadyStates, OpenedAttributes):
         log(logging.WARNING, self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
-        if self._engine.closed is None and not self._engine.is_closing:
-            self._engine.release(self)
+        engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
+        if engine is not None and engine.closed is None and not engine.is_closing:
+            engine.release(self)
 
     # Inside.
 

@@ -826,6 +826,26 @@ def test_a_handler_that_raises_at_any_point_of_a_stream_skips_that_message_alone
 
 
 @needs_points
+def test_what_a_stream_that_was_cut_off_has_claimed_holds_up_no_reading() -> None:
+    def put_soon(inbox: Inbox, *parts: Message | MessagePart) -> None:
+        Task(lambda: put(inbox, *parts)).result()
+
+    for step in steps():
+        inbox, _ = make(1000, None)
+        put_soon(inbox, MessagePart("x" * 2000, False))
+        streaming = inbox.stream(SECONDS)
+        with step.interrupted(inbox_module):
+            next(streaming)
+        streaming.close()
+        put_soon(inbox, MessagePart("y" * 2000, False))
+        assert not inbox.is_full(0)
+        put_soon(inbox, LAST)
+        while inbox.messages:  # it had not been claimed
+            take(inbox)
+        assert not inbox.is_full(0)
+
+
+@needs_points
 def test_a_handler_at_any_point_may_receive_itself() -> None:
     for step in steps(1):
         inbox, _ = make(None, 2)
