@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from syncws.testing import LoopbackServer
 from tests.support.leftovers import open_descriptors
 from tests.support.waiting import SECONDS
 
@@ -54,7 +55,10 @@ def _is_numeric(host: str | bytes) -> bool:
 
 sys.addaudithook(_without_network)
 
-# A program that a shell runs in the background ignores Ctrl-C, and so do the programs that it starts.
+# The scripts of these tests say byte by byte how a connection ends; what returns ends TCP there.
+LoopbackServer.close_on_return = False
+
+# A shell has what it runs in the background ignore Ctrl-C, and all that this starts in turn.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -16,7 +16,7 @@ import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
 from syncws._engine.options import DEFAULT_QUEUE, HeadersLike, Options, QueueLimit, check_timeout
 from syncws._events import EventHandler
-from syncws.testing.loopback import LoopbackServer
+from syncws.testing import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"
 SECONDS = 10
@@ -245,7 +245,7 @@ def test_a_class_is_a_handler_also_when_its_instances_are_asynchronous_callables
 @pytest.mark.parametrize("call", [WebSocket, ReconnectingWebSocket])
 @pytest.mark.parametrize("handler", ["open", "message", "error", "close"])
 def test_other_spellings_of_a_handler_cannot_be_set_and_are_not_there(call: Any, handler: str) -> None:
-    with LoopbackServer() as server, call(server.url()) as ws:
+    with LoopbackServer() as server, call(server.url) as ws:
         for name in (f"on_{handler}", f"on{handler.capitalize()}", f"ON_{handler.upper()}"):
             with pytest.raises(AttributeError, match=f"{call.__name__}.*{name}.*did you mean 'on{handler}'"):
                 setattr(ws, name, print)
@@ -266,7 +266,7 @@ def test_a_subclass_may_use_the_other_spellings_and_any_other_attribute() -> Non
         def on_message(self, event: Any) -> str:
             return f"{self.room} {event.data}"
 
-    with LoopbackServer() as server, Chat(server.url()) as ws:
+    with LoopbackServer() as server, Chat(server.url) as ws:
         ws.room = "hall"
         assert ws.onmessage is not None
         assert ws.on_message(syncws.MessageEvent("message", "hello")) == "hall hello"
@@ -292,14 +292,14 @@ def test_a_class_may_define_another_spelling_beside_the_handler_itself() -> None
 @pytest.mark.parametrize("timeout", ["5", b"5", [5], True, 5j, object()])
 def test_timeout_that_is_no_number_is_refused_by_name(timeout: Any) -> None:
     with LoopbackServer() as server:
-        with connect(server.url()) as connection:
+        with connect(server.url) as connection:
             for method in (connection.recv, connection.flush, connection.ping):
                 with pytest.raises(TypeError, match="^timeout must be a number of seconds or None"):
                     method(timeout)
             with pytest.raises(TypeError, match="^timeout must be"):
                 list(connection.recv_streaming(timeout))
         for call in (WebSocket, ReconnectingWebSocket):
-            with call(server.url()) as ws, pytest.raises(TypeError, match="^timeout must be"):
+            with call(server.url) as ws, pytest.raises(TypeError, match="^timeout must be"):
                 ws.join(timeout)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from syncws import HandshakeError
-from syncws.testing.loopback import Peer, accept_key
+from syncws.testing import Peer, accept_key
 from tests.hostile.hostile_server import NO_FRAME, Case, HostileServer
 
 UPGRADE, CONNECTION = "Upgrade: websocket", "Connection: Upgrade"
@@ -27,7 +27,7 @@ def case(data: bytes, says: str = "", protocols: tuple[str, ...] = (), **options
     """A server with this answer, in which ``{accept}`` stands for the right value; `says` is the error."""
 
     def script(peer: Peer) -> None:
-        key = peer.read_request().header("Sec-WebSocket-Key") or ""
+        key = peer.read_request().headers.get("Sec-WebSocket-Key") or ""
         accept = accept_key(key)
         filled = data.replace(b"{accept}", accept.encode()).replace(b"{ACCEPT}", accept.swapcase().encode())
         # After what follows the client must never send a frame, nor take this one.

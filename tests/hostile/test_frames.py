@@ -8,7 +8,7 @@ import pytest
 
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import Case, HostileServer, case_id
 
 BEFORE = frame_bytes(Opcode.TEXT, b"one") + frame_bytes(Opcode.BINARY, b"two")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from syncws import HandshakeError
-from syncws.testing.loopback import Headers, Peer
+from syncws.testing import Pairs, Peer
 from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, keep_sending, until_gone
 
 REASONS = {
@@ -19,7 +19,7 @@ REASONS = {
 }  # fmt: skip
 
 # What belongs to a status, and is what the user wants to see.
-FIELDS: dict[int, Headers] = {
+FIELDS: dict[int, Pairs] = {
     301: [("Location", "wss://elsewhere.example/new")],
     302: [("Location", "/login?next=%2Fws")],
     401: [("WWW-Authenticate", 'Basic realm="x"'), ("WWW-Authenticate", "Bearer")],
@@ -32,7 +32,7 @@ BODY = b"You may not, because of reasons."
 CHUNKED = b"20\r\n" + BODY + b"\r\n0\r\n\r\n"
 
 # A body's form: what is said of it, what is sent of it, and what the client has of it at the end.
-FORMS: dict[str, tuple[Headers, bytes, bytes]] = {
+FORMS: dict[str, tuple[Pairs, bytes, bytes]] = {
     "with its length": ([("Content-Length", str(len(BODY)))], BODY, BODY),
     "without its length": ([], BODY, BODY),
     "of length 0": ([("Content-Length", "0")], b"", b""),
@@ -50,7 +50,7 @@ def refuse(hostile_server: HostileServer, case: Case) -> HandshakeError:
     return error
 
 
-def head(status: int, fields: Headers = ()) -> bytes:
+def head(status: int, fields: Pairs = ()) -> bytes:
     lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode()
 
@@ -76,12 +76,12 @@ def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(
     status: int, hostile_server: HostileServer
 ) -> None:
     def script(peer: Peer) -> None:
-        peer.refuse(status, REASONS[status], headers=FIELDS[status])
+        peer.refuse(status, reason=REASONS[status], headers=FIELDS[status])
         until_gone(peer)
 
     location = dict(FIELDS[status])["Location"]
     refuse(hostile_server, Case("redirect", script, says=(location, "not followed")))
-    assert hostile_server.server.connections == 1
+    assert len(hostile_server.server.connections) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name != "chunked"])
@@ -173,7 +173,7 @@ def test_control_characters_of_the_reason_phrase_do_not_reach_the_terminal_raw(
     reason: str, hostile_server: HostileServer
 ) -> None:
     def script(peer: Peer) -> None:
-        peer.refuse(403, reason)
+        peer.refuse(403, reason=reason)
 
     assert str(refuse(hostile_server, Case("escape", script))).isprintable()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncws.testing.loopback import LoopbackServer
+from syncws.testing import LoopbackServer
 from tests.support.programs import run_silently
 
 # In a process of its own, whose limit of descriptors may be raised, and whose threads are all its own.
@@ -110,6 +110,6 @@ print("all closed")
 def test_300_connections_carry_messages_amid_closes_and_leave_nothing_behind() -> None:
     count = 300
     with LoopbackServer() as server:
-        out = run_silently("-c", PROGRAM, server.url(), str(count), environment={"PYTHONFAULTHANDLER": "1"})
+        out = run_silently("-c", PROGRAM, server.url, str(count), environment={"PYTHONFAULTHANDLER": "1"})
     assert out == "all closed\n"
-    assert server.connections == 2 + count + count // 2
+    assert len(server.connections) == 2 + count + count // 2

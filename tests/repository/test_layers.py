@@ -49,7 +49,10 @@ IMPURE |= {"threading", "_thread", "time"}
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
 # Packages for an optional part: imported where that part is used, and only if they are installed.
-OPTIONAL = {("_cli.demo", "trustme")}
+OPTIONAL = {("testing.certificates", "trustme")}
+
+# Modules that nothing of the package imports, but a program that is there whenever they are wanted.
+LOADED_BY = {"testing.pytest_plugin": "pytest"}
 
 
 def folder_of(module: str) -> str:
@@ -207,7 +210,13 @@ def test_no_module_has_the_name_of_one_of_the_standard_library(module: str) -> N
 def test_imports_are_of_the_standard_library_and_the_package_alone(module: str) -> None:
     for found in imports_of(module):
         known = found.ours or found.name in sys.stdlib_module_names or found.when == "never"
+        known = known or LOADED_BY.get(module) == found.name
         assert known or ((module, found.name) in OPTIONAL and found.when == "in a function"), found
+
+
+def test_no_module_imports_what_another_program_loads() -> None:
+    for module in MODULES:
+        assert not {found.name for found in imports_of(module)} & set(LOADED_BY)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -7,14 +7,14 @@ import socket
 from collections.abc import Iterator
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer
+from syncws.testing import Peer
 from tests.support.waiting import SECONDS
 
 
 def finish(peer: Peer) -> None:
     """The end of a script: read up to the client's Close, or the end; then the server ends TCP."""
     with contextlib.suppress(EOFError, ConnectionError):
-        while peer.read_frame().opcode != Opcode.CLOSE:
+        while peer.recv_frame().opcode != Opcode.CLOSE:
             pass
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, accept_key, frame_bytes
+from syncws.testing import LoopbackServer, Peer, accept_key, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
 

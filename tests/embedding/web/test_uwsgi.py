@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from syncws._engine.uwsgi import check_threads
+from syncws._engine.process import check_threads
 from tests.embedding.web.serving import Program, Traffic, Upstream, ask, check_delivery, needs
 
 UWSGI = shutil.which("uwsgi", path=os.path.dirname(sys.executable))
@@ -23,7 +23,7 @@ real_server = pytest.mark.skipif(UWSGI is None, reason="uWSGI is not installed")
 
 # Answers with what `check_threads` says, at the import and in a request.
 CHECKED = """
-from syncws._engine.uwsgi import check_threads
+from syncws._engine.process import check_threads
 
 
 def verdict():
@@ -71,7 +71,7 @@ def uwsgi(*options: str, url: str = "", **environment: str) -> Iterator[tuple[Pr
 @pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]], ids=["", "lazy"])
 def test_each_worker_has_one_connection_and_says_goodbye(lazy: list[str], upstream: Upstream) -> None:
     options = [*MASTER, *lazy, "--enable-threads", "--module", "examples.flask_app.app:app"]
-    with uwsgi(*options, url=upstream.url()) as (program, port), Traffic(port) as traffic:
+    with uwsgi(*options, url=upstream.url) as (program, port), Traffic(port) as traffic:
         upstream.wait_opened(2)
         assert str(ask(port, "/latest")[1]["latest"]).startswith("welcome, connection ")
         program.send_signal(signal.SIGHUP)
@@ -117,7 +117,7 @@ def test_check_names_the_option_where_threads_do_not_run(options: list[str], tmp
 @real_server
 @needs("flask")
 def test_an_application_without_threads_is_told_rather_than_hung(upstream: Upstream) -> None:
-    with uwsgi("--module", "examples.flask_app.app:app", url=upstream.url()) as (program, port):
+    with uwsgi("--module", "examples.flask_app.app:app", url=upstream.url) as (program, port):
         status, _ = ask(port, "/send", {"id": "one"})
         if "threads support is disabled" in program.printed:
             assert status == 500
