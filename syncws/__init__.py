@@ -9,7 +9,8 @@ from ._connect import connect
 from ._connection import Connection
 from ._engine.dispatcher import Dispatch
 from ._engine.options import HeadersLike
-from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
+from ._event_target import EventTarget
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
     BufferFull,
     ConnectionClosed,

@@ -32,13 +32,17 @@ from ._engine.options import (
 from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, TargetT
+from ._event_target import EventHandler, EventTarget
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
+
+# How long the next attempt waits for the threads of the one before, which are about to end.
+THREADS_SECONDS = 1.0
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
@@ -309,6 +313,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         while True:
             # Not link.wait_over(), which would let the first events through.
             self._link.dispatcher.wait_over(None)
+            self._link.engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
             if self._retry_in is None:
                 return
             stopped = self._stopped.wait(self._retry_in)

@@ -24,7 +24,8 @@ from ._engine.options import (
     ssl,
 )
 from ._engine.process import is_process_exiting
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent
+from ._event_target import EventHandler, EventTarget
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode

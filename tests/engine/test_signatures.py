@@ -15,7 +15,7 @@ import pytest
 import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
 from syncws._engine.options import DEFAULT_QUEUE, HeadersLike, Options, QueueLimit, check_timeout
-from syncws._events import EventHandler
+from syncws._event_target import EventHandler
 from syncws.testing import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"

@@ -48,22 +48,22 @@ MUTANTS = (
     ),
     Mutant(
         "a listener that is removed during a dispatch is called",
-        "if entry.removed:\n                        continue\n                    if entry.once:",
-        "if entry.once:",
+        "if entry.removed:\n                        continue\n                    if entry.once and not",
+        "if entry.once and not",
         EVENTS,
     ),
     Mutant(
         "a listener may be added twice",
-        "entry.callback == callback and entry is not self._handlers.get(type) for entry in present",
-        "False for entry in present",
+        "if entry is not handler and not entry.removed and entry.callback == callback:",
+        "if False:",
         EVENTS,
     ),
     Mutant(
         "a handler that replaces another one goes to the end",
-        "                entry.replace(callback)",
-        "                self._drop(type, entry)\n"
-        "                entry = self._handlers[type] = _Registration(callback, once=False)\n"
-        "                self._registrations[type] = (*self._registrations.get(type, ()), entry)",
+        "        if entry is not None:\n            entry.replace(callback)\n        else:",
+        "        if entry is not None:\n"
+        "            del self._handlers[type]\n            self._drop(type, entry)\n"
+        "        if True:",
         EVENTS,
     ),
     Mutant(

@@ -328,8 +328,8 @@ MUTANTS = (
     ),
     Mutant(
         "a later time-out of close() takes the place of an earlier one",
-        "if cut_at is not None and (self._cut_at is None or cut_at < self._cut_at):",
-        "if cut_at is not None:",
+        "if self._cut_at is None or at < self._cut_at:",
+        "if True:",
         (*CLOSING, *CLOSING_DEADLINES),
     ),
     Mutant(

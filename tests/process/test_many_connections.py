@@ -89,6 +89,9 @@ def talk(connections):
 
 for number in range(2):
     make(number).close()  # what the first ones import is to be there before anything is counted
+until = time.monotonic() + 10
+while threading.active_count() > 1 and time.monotonic() < until:
+    time.sleep(0.01)  # calls return at the outcome, and threads end a little later
 before = threading.active_count(), descriptors()
 with ThreadPoolExecutor(8) as pool:
     connections = list(pool.map(make, range(count)))
@@ -101,7 +104,7 @@ with ThreadPoolExecutor(8) as pool:
     list(pool.map(lambda connection: connection.close(), connections))
 until = time.monotonic() + 10
 while (after := (threading.active_count(), descriptors())) != before and time.monotonic() < until:
-    time.sleep(0.01)  # calls return at the outcome, and threads end a little later
+    time.sleep(0.01)
 assert after == before, (before, after, [thread.name for thread in threading.enumerate()])
 print("all closed")
 """

@@ -94,7 +94,7 @@ def test_what_was_not_sent_at_the_loss_is_reported() -> None:
 
 @pytest.mark.parametrize("loss", ["ends TCP", "resets"])
 def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(loss: str) -> None:
-    rounds = 30
+    rounds = 10
 
     def script(peer: Peer) -> None:
         peer.accept()
