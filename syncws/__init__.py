@@ -24,6 +24,7 @@ from ._exceptions import (
     SyntaxErr,
     WebSocketError,
 )
+from ._headers import Headers
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
 from ._reconnector import Reconnector, reconnect
@@ -43,6 +44,7 @@ __all__ = [
     "Event",
     "EventTarget",
     "HandshakeError",
+    "Headers",
     "HeadersLike",
     "InvalidAccessErr",
     "InvalidStateErr",

@@ -1,6 +1,7 @@
 """The exceptions: the caller's mistakes, and the faults of the network and of the server.
 
-Owns: every exception class of the package. Runs on: any thread. Must not import: anything of the package.
+Owns: every exception class of the package. Runs on: any thread. Imports of the package only what an
+exception holds (`Headers`) and what it may quote.
 
 The caller's mistakes (raised at the call, named as in `xml.dom`):
 
@@ -25,13 +26,10 @@ them. What the operating system or the TLS library reports keeps its own class (
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 
-def printable(text: str) -> str:
-    """Text from the server, for the text of an error: control characters are escaped.
-
-    None of them may reach a terminal, or begin a line of its own in a log.
-    """
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+from ._headers import Headers
+from ._quoting import printable as printable
 
 
 class DOMException(Exception):
@@ -89,15 +87,18 @@ class HandshakeError(WebSocketError):
     Attributes:
         status: the HTTP status, or None when no status line could be read.
         reason: the reason phrase beside the status, ``""`` when there was none.
-        headers: the answer's headers as (name, value) pairs in the order received.
-        body: the first bytes of the answer's body.
+        headers: the answer's headers, a case-insensitive mapping.
+        body: the answer's body as HTTP frames it (chunks joined), at most 64 KiB of it. Of what has no
+            length as much as came within a second.
+
+    The text quotes a short beginning of the body alone.
     """
 
     def __init__(
         self,
         message: str,
         status: int | None = None,
-        headers: tuple[tuple[str, str], ...] = (),
+        headers: Headers | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         *,
         reason: str = "",
@@ -105,7 +106,7 @@ class HandshakeError(WebSocketError):
         super().__init__(message)
         self.status = status
         self.reason = reason
-        self.headers = headers
+        self.headers = Headers(headers)
         self.body = body
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._exceptions import ConnectionClosed, HandshakeError
-from ._protocol.http11 import Headers, get_all
+from ._headers import Headers
 
 FIRST_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
@@ -81,7 +81,7 @@ def _may_help(error: Exception) -> bool:
 
 def _retry_after(headers: Headers) -> float:
     """The seconds of a Retry-After header (RFC 9110 10.2.3): a number, or a date; 0 without one."""
-    values = get_all(headers, "Retry-After")
+    values = headers.get_all("Retry-After")
     if not values:
         return 0.0
     if values[0].isdecimal():

@@ -15,12 +15,17 @@ from ._callback_link import CallbackLink
 from ._engine.dispatcher import Dispatch
 from ._engine.options import (
     DEFAULT_QUEUE,
+    FilePath,
     HeadersLike,
     QueueLimit,
+    SocketOptions,
+    UnixPath,
     check_arguments,
     check_timeout,
     chosen,
+    cookiejar,
     explain_unknown,
+    socket,
     ssl,
 )
 from ._engine.process import is_process_exiting
@@ -55,8 +60,29 @@ class WebSocket(ReadyStates, EventTarget):
             that Tk's main loop empties), instead of our worker.
         headers: further fields of the request head, a mapping or (name, value) pairs.
         origin: the Origin field; a browser's page has one, a program has none by default.
+        auth: (user, password) for Basic authentication; ``user:password@`` in the URL does the same, and
+            for a token there is ``headers={"Authorization": "Bearer ..."}``.
+        cookies: an `http.cookiejar.CookieJar`: what it has for the URL is sent, and what the answer sets is
+            stored in it. None by default: a jar that connections shared unasked would leak between them.
+        max_redirects: how many redirects to follow. 0: as in browsers. Never from ``wss`` to ``ws``, and
+            credentials and the caller's cookies do not go along to another origin.
+        require_protocol: whether a server that selects none of the `protocols` fails the connection. True:
+            as in browsers.
+        allow_blocked_port: whether the ports that browsers block may be used. False: as in browsers.
         ssl_context: for ``wss``; None verifies against the system's trust store.
+        ca: in the place of the system's trust store, a file of certificate authorities (PEM), or a folder
+            as ``openssl rehash`` makes it.
+        cert: the client's own certificate: a PEM file that also holds its key, or (certificate, key).
         server_hostname: the name to send (SNI) and to verify; None takes the URL's host.
+        proxy: a proxy's URL (``http``, ``https``, ``socks5h``, ``socks5``, ``socks4a``, ``socks4``); None
+            for none. ``"auto"``: by the environment's ``https_proxy``, ``http_proxy``, ``all_proxy`` and
+            ``no_proxy``, as most programs do; never for this machine itself.
+        sock: a connected socket to use, and to close. None: a new one is made.
+        unix: the path of a Unix socket to connect to, in the place of the URL's host and port.
+        source_address: (host, port) to connect from. None: the system chooses.
+        family: 4 or 6 connects by IPv4 or IPv6 alone. None: by whichever answers first (RFC 8305).
+        socket_options: (level, name, value) tuples, set on the new socket as by `socket.setsockopt`, after
+            ours (``TCP_NODELAY``, keepalive).
         open_timeout: seconds for DNS, TCP, TLS and the handshake in all. 10 s: longer than a bad mobile
             link takes, shorter than a person waits.
         close_timeout: seconds for the closing handshake and the end of TCP. 10 s, as `open_timeout`.
@@ -102,9 +128,23 @@ class WebSocket(ReadyStates, EventTarget):
         # HTTP
         headers: HeadersLike | None = None,
         origin: str | None = None,
+        auth: tuple[str, str] | None = None,
+        cookies: cookiejar.CookieJar | None = None,
+        max_redirects: int = 0,
+        require_protocol: bool = True,
+        allow_blocked_port: bool = False,
         # TLS
         ssl_context: ssl.SSLContext | None = None,
+        ca: FilePath | None = None,
+        cert: FilePath | tuple[FilePath, FilePath] | None = None,
         server_hostname: str | None = None,
+        # the way
+        proxy: str | None = "auto",
+        sock: socket.socket | None = None,
+        unix: UnixPath | None = None,
+        source_address: tuple[str, int] | None = None,
+        family: Literal[4, 6] | None = None,
+        socket_options: SocketOptions = (),
         # times
         open_timeout: float | None = 10,
         close_timeout: float | None = 10,

@@ -11,16 +11,15 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from .._exceptions import HandshakeError, SyntaxErr
+from .._headers import Headers
+from .._quoting import shorten_protocol
 from .._version import __version__
 from . import permessage_deflate
-from .http11 import Headers, Response, format_request, get_all, get_list, is_token
-
-if TYPE_CHECKING:
-    from .url import URL
+from .http11 import Fields, Response, basic_credentials, format_head, get_list, is_token
+from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -38,11 +37,6 @@ RESERVED_HEADERS = frozenset(
         "upgrade",
     }
 )
-
-
-def shorten_protocol(name: str) -> str:
-    """A subprotocol as errors show it: only its beginning, since Kubernetes has clients put a token in it."""
-    return repr(name) if len(name) <= 12 else f"{name[:12]!r}..."
 
 
 def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
@@ -78,17 +72,33 @@ def accept_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """What one opening handshake asks for; the server's answer is checked against it."""
+    """What one attempt asks for, and what its answer is checked against.
+
+    Attributes:
+        headers: further fields, as the caller gave them.
+        auth: user and password, in the place of those of the URL.
+        require_protocol: whether a server that selects none of the `protocols` is refused.
+    """
 
     url: URL
     key: str
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = field(default=(), repr=False)
     origin: str | None = None
-    headers: Headers = ()
+    headers: Fields = field(default=(), repr=False)
     compression: bool = False
+    require_protocol: bool = True
+    auth: tuple[str, str] | None = field(default=None, repr=False)
 
-    def request(self) -> bytes:
-        """The request head, in the RFC's own spelling, since some servers compare names with case."""
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """User and password for Basic authentication: the caller's, or the URL's."""
+        return self.auth or self.url.credentials
+
+    def request(self, cookies: Iterable[tuple[str, str]] = ()) -> bytes:
+        """The request head, with the RFC's own spelling: some servers compare names with case.
+
+        `cookies` are the fields that send them.
+        """
         fields = [
             ("Host", self.url.host_header),
             ("Upgrade", "websocket"),
@@ -103,13 +113,13 @@ class HandshakeRequest:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self.protocols)))
         if self.compression:
             fields.append(("Sec-WebSocket-Extensions", permessage_deflate.OFFER))
-        if self.url.credentials is not None:
-            user_and_password = ":".join(self.url.credentials).encode()
-            fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
-        # A header of the caller's (Host, User-Agent, Authorization) replaces ours.
+        if self.credentials is not None:
+            fields.append(("Authorization", basic_credentials(*self.credentials)))
+        fields += cookies
+        # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
         given = {name.lower() for name, _ in self.headers}
         ours = [field for field in fields if field[0].lower() not in given]
-        return format_request(self.url.resource, [*ours, *self.headers])
+        return format_head(f"GET {self.url.resource}", [*ours, *self.headers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +135,14 @@ class HandshakeResult:
 def check_response(request: HandshakeRequest, response: Response) -> HandshakeResult:
     """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
 
-    Raises `HandshakeError`, with the status and the headers, at the first check that fails.
+    Raises `HandshakeError`, with the status and the headers, at the first check that fails. Its text quotes
+    the answer in full: what of that is shown is for the caller to decide, who knows the secrets.
     """
     try:
         _check_upgrade(request, response)
         return HandshakeResult(
             protocol=_check_protocol(request, response.headers),
-            extensions=", ".join(get_all(response.headers, "Sec-WebSocket-Extensions")),
+            extensions=response.headers.get("Sec-WebSocket-Extensions", ""),
             deflate=_check_extensions(request, response.headers),
             response=response,
         )
@@ -142,12 +153,12 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
 
 def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
     headers = response.headers
-    if response.version != "1.1":
+    if response.version not in ("1.1", "1.0"):  # browsers take HTTP/1.0 too, and some servers send it
         raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
     upgrade = _single(headers, "Upgrade")
     if upgrade.lower() != "websocket":
         raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
-    connection = get_list(headers, "Connection")
+    connection = get_list(headers.get_all("Connection"))
     if "upgrade" not in (option.lower() for option in connection):
         raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
     accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
@@ -156,17 +167,20 @@ def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
 
 
 def _check_protocol(request: HandshakeRequest, headers: Headers) -> str:
-    values = get_all(headers, "Sec-WebSocket-Protocol")
-    if not values:
-        if request.protocols:
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    if not any(values):  # an empty field selects none either
+        if request.protocols and request.require_protocol:
             # WHATWG, *establish a WebSocket connection*, step 12: stricter than RFC 6455.
+            asked_for = ", ".join(map(shorten_protocol, request.protocols))
             raise HandshakeError(
-                f"the server selected none of the subprotocols {', '.join(request.protocols)}"
+                f"the server selected none of the subprotocols {asked_for} "
+                "(require_protocol=False lets such a connection open)"
             )
         return ""
     protocol = _single(headers, "Sec-WebSocket-Protocol")
     if protocol not in request.protocols:
-        raise HandshakeError(f"the server selected the subprotocol {protocol!r}, which was not asked for")
+        what = f"the subprotocol {shorten_protocol(protocol)}, which was not asked for"
+        raise HandshakeError(f"the server selected {what}")
     return protocol
 
 
@@ -174,7 +188,7 @@ def _check_extensions(
     request: HandshakeRequest, headers: Headers
 ) -> permessage_deflate.DeflateParameters | None:
     deflate = None
-    for name, parameters in parse_extensions(get_all(headers, "Sec-WebSocket-Extensions")):
+    for name, parameters in parse_extensions(headers.get_all("Sec-WebSocket-Extensions")):
         if name != permessage_deflate.NAME or not request.compression:
             raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
         if deflate is not None:
@@ -184,7 +198,7 @@ def _check_extensions(
 
 
 def _single(headers: Headers, name: str) -> str:
-    values = get_all(headers, name)
+    values = headers.get_all(name)
     if len(values) != 1:
         raise HandshakeError(f"the answer has {len(values) or 'no'} {name} header{'s' * bool(values)}")
     return values[0]

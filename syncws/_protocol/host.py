@@ -1,7 +1,7 @@
 """The host of a URL: domain to ASCII, IPv4 and IPv6 (WHATWG URL 3).
 
 Owns: what a host in a ws: or wss: URL may be and how it is serialised. Runs on: any thread; nothing
-here has state. Must not import: anything with I/O or threads, nor anything else of the package.
+here has state. Must not import: anything with I/O or threads, nor of the package more than `_quoting`.
 
 Domain to ASCII follows UTS 46 as far as the standard library's Unicode tables carry: its mapping is
 approximated by NFKC and case folding, its table of disallowed code points by the general category.
@@ -10,6 +10,8 @@ approximated by NFKC and case folding, its table of disallowed code points by th
 from __future__ import annotations
 
 import re
+
+from .._quoting import quote
 
 # WHATWG URL 3.2, forbidden domain code points.
 _FORBIDDEN = re.compile(r"[\x00-\x20#/:<>?@\[\\\]^|%\x7f]")
@@ -38,19 +40,12 @@ _MAX_UNICODE_LABEL = 255
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _IPV4_DIGITS = {8: re.compile("[0-7]*"), 10: re.compile("[0-9]*"), 16: re.compile("[0-9A-Fa-f]*")}
 _IPV6_PIECE = re.compile("[0-9A-Fa-f]{1,4}")
+_ZONE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-")
 _DECIMAL_BYTE = re.compile("0|[1-9][0-9]{0,2}")
-
-# How many characters of a bad name an error message quotes.
-_MAX_QUOTED = 200
 
 
 class HostError(Exception):
     """The URL standard does not accept the host; the text says why."""
-
-
-def quote(text: str) -> str:
-    """The text as an error message shows it: escaped, and cut if it is very long."""
-    return repr(text) if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]!r}..."
 
 
 def percent_decode(text: str) -> str:
@@ -69,11 +64,41 @@ def parse_host(text: str) -> str:
     if text.startswith("["):
         if not text.endswith("]"):
             raise HostError("the bracket of its IPv6 address is not closed")
-        return f"[{_serialise_ipv6(_parse_ipv6(text[1:-1]))}]"
+        literal, percent, zone = text[1:-1].partition("%25")
+        pieces = _parse_ipv6(literal)
+        return f"[{_serialise_ipv6(pieces)}{percent}{_parse_zone(pieces, zone) if percent else ''}]"
     domain = _domain_to_ascii(percent_decode(text))
     if _ends_in_a_number(domain):
         return _parse_ipv4(domain)
     return domain
+
+
+def parse_address(text: str) -> tuple[int, int] | None:
+    """An IP address as its bits, 32 or 128, and its value; None for a name. A zone identifier is left out.
+
+    An IPv4 address in IPv6 form (RFC 4291 2.5.5.2) is one of IPv4.
+    """
+    try:
+        if ":" not in text:
+            if not _ends_in_a_number(text):
+                return None
+            return 32, int.from_bytes(map(int, _parse_ipv4(text).split(".")), "big")
+        pieces = _parse_ipv6(text.partition("%")[0])
+    except HostError:
+        return None
+    value = int.from_bytes(b"".join(piece.to_bytes(2, "big") for piece in pieces), "big")
+    return (32, value & 0xFFFFFFFF) if value >> 32 == 0xFFFF else (128, value)
+
+
+def _parse_zone(pieces: list[int], zone: str) -> str:
+    """RFC 6874 2: which of this machine's networks a link-local address is in, such as ``eth0``. The URL
+    standard knows no zones, and other addresses have none."""
+    name = percent_decode(zone)
+    if pieces[0] >> 6 != 0xFE80 >> 6 or not name or not _ZONE.issuperset(name):
+        raise HostError(
+            "its host is no IPv6 address: a zone goes with a link-local one alone (fe80::...%25eth0)"
+        )
+    return name
 
 
 def check_hostname(name: object) -> str:
@@ -85,7 +110,7 @@ def check_hostname(name: object) -> str:
             like, or one of its labels is empty or too long.
     """
     if not isinstance(name, str):
-        raise TypeError(f"server_hostname must be a str, not {name!r}")
+        raise TypeError(f"server_hostname must be a str or None, not {type(name).__name__}")
     try:
         if ":" in name:
             return _serialise_ipv6(_parse_ipv6(name))
@@ -93,11 +118,13 @@ def check_hostname(name: object) -> str:
         if _ends_in_a_number(domain):
             return _parse_ipv4(domain)
     except HostError as error:
-        raise ValueError(f"server_hostname is {quote(name)}: {error}") from None
-    # RFC 1035 2.3.4. A dot at the end makes a name absolute and does not begin another label.
+        raise ValueError(f"server_hostname must be a host name, not {quote(name)}: {error}") from None
+    # RFC 1035 2.3.4. A dot at the end, which makes a name absolute, is no label.
     labels = domain.removesuffix(".").split(".")
     if not all(0 < len(label) <= 63 for label in labels) or len(domain) > 254:
-        raise ValueError(f"server_hostname is {quote(name)}: a label is empty or too long")
+        raise ValueError(
+            f"server_hostname must be a host name, not {quote(name)}: a label is empty or too long"
+        )
     return domain
 
 

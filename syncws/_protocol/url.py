@@ -10,10 +10,11 @@ For these its state machine only ever moves forward, so it is written as a seque
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .._exceptions import SecurityErr, SyntaxErr
-from .host import HostError, parse_host, percent_decode, quote
+from .._quoting import has_url_start, public_part, quote
+from .host import HostError, parse_host, percent_decode
 
 # WHATWG WebSockets, constructor: http and https become ws and wss, other schemes fail.
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -38,9 +39,6 @@ _SLASH_OR_QUESTION_MARK = re.compile(r"[/\\?]")
 # The host ends before a colon, but not before one inside the brackets of an IPv6 address (4.4, host state).
 _HOST = re.compile(r"(?:\[[^\]]*\]?|[^:\[])*")
 
-# The start of a URL that holds no userinfo: with one of our schemes any number of slashes will do (4.4).
-_START = re.compile(r"(?:wss?|https?):[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2,}", re.IGNORECASE)
-
 _SINGLE_DOT = frozenset({".", "%2e"})
 _DOUBLE_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
@@ -55,14 +53,16 @@ _PATH_UNSAFE = _unsafe(' "#<>?^`{}')
 _USERINFO_UNSAFE = _unsafe(' "#<>?^`{}/:;=@[\\]|')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class URL:
     """A parsed ``ws:`` or ``wss:`` URL; ``str()`` serialises it as the standard does.
+
+    ``repr()`` shows its public part alone.
 
     Attributes:
         scheme: ``"ws"`` or ``"wss"``.
         username: percent-encoded; ``""`` when there is none.
-        password: percent-encoded; ``""`` when there is none. Left out of ``repr()``.
+        password: percent-encoded; ``""`` when there is none.
         host: as serialised, for example ``"example.com"``, ``"127.0.0.1"``, ``"[::1]"``.
         port: None when it is the scheme's default.
         path: percent-encoded; starts with ``"/"``.
@@ -71,7 +71,7 @@ class URL:
 
     scheme: str
     username: str
-    password: str = field(repr=False)
+    password: str
     host: str
     port: int | None
     path: str
@@ -89,18 +89,37 @@ class URL:
 
     @property
     def hostname(self) -> str:
-        """The host without brackets: what to resolve, and what the certificate must be for."""
-        return self.host.strip("[]")
+        """The host without brackets: what to resolve. With a zone it is as the system writes it."""
+        return self.host.strip("[]").replace("%25", "%")
+
+    @property
+    def certificate_name(self) -> str:
+        """What the certificate must be for: the host without the dot of an absolute name, and without the
+        zone, of which only this machine knows."""
+        return self.hostname.partition("%")[0].rstrip(".")
 
     @property
     def host_header(self) -> str:
-        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4)."""
-        return self.host if self.port is None else f"{self.host}:{self.port}"
+        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4), and
+        without the zone, of which only this machine knows (RFC 6874 4)."""
+        host = self._host_elsewhere
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, always both: what a proxy is asked for."""
+        return f"{self._host_elsewhere}:{self.effective_port}"
+
+    @property
+    def _host_elsewhere(self) -> str:
+        """The host as other machines know it: without a zone."""
+        host, percent, _ = self.host.partition("%25")
+        return f"{host}]" if percent else host
 
     @property
     def origin(self) -> str:
         """The origin as serialised by HTML 7.1.1: what a ``MessageEvent`` shows."""
-        return f"{self.scheme}://{self.host_header}"
+        return f"{self.scheme}://{self.host}" + ("" if self.port is None else f":{self.port}")
 
     @property
     def resource(self) -> str:
@@ -119,10 +138,14 @@ class URL:
             return None
         return percent_decode(self.username), percent_decode(self.password)
 
+    def __repr__(self) -> str:
+        return f"URL({self.public!r})"
+
     def __str__(self) -> str:
         password = f":{self.password}" if self.password else ""
         userinfo = f"{self.username}{password}@" if self.username or password else ""
-        return f"{self.scheme}://{userinfo}{self.host_header}{self.resource}"
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.scheme}://{userinfo}{self.host}{port}{self.resource}"
 
 
 def parse_url(url: str) -> URL:
@@ -141,8 +164,8 @@ def parse_url(url: str) -> URL:
         raise _error(url, "it is not absolute: it has no scheme, such as ws:// or wss://")
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
-        # A name before a colon without slashes may be a user's: it is not quoted.
-        found = f", not {quote(match[1].lower())}" if _START.match(text) else ""
+        # What comes before a colon without slashes may be a user's name.
+        found = f", not {quote(match[1].lower())}" if has_url_start(text) else ""
         raise _error(url, f"its scheme must be ws, wss, http or https{found} (ws://host:port/path)")
     # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. After the
     # scheme "#" always begins the fragment, whatever state the parser is in (4.4).
@@ -186,19 +209,7 @@ def check_port(url: URL) -> None:
 
 
 def _error(url: str, why: str) -> SyntaxErr:
-    return SyntaxErr(f"invalid WebSocket URL {quote(_public_part(url))}: {why}")
-
-
-def _public_part(url: str) -> str:
-    """A URL that cannot be parsed, with dots in the place of its userinfo, query and fragment."""
-    match = _START.match(url)
-    start = match[0] if match else ""
-    head, mark, tail = [*re.split("([?#])", url, maxsplit=1), "", ""][:3]
-    if "@" in tail:
-        return f"{start}..."  # a password may hold "?" and "#", so everything up to the "@" may be userinfo
-    end = f"{mark}..." if tail else mark
-    _, at, after = head.rpartition("@")
-    return f"{start}...@{after}{end}" if at else f"{head}{end}"
+    return SyntaxErr(f"invalid WebSocket URL {quote(public_part(url))}: {why}")
 
 
 def _to_scalar_values(text: str) -> str:

@@ -51,12 +51,20 @@ class OpeningDeadline(Protocol):
         whole time is over, and another error when the opening was given up.
         """
 
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, or `limit` seconds are over; returns those that are ready.
+
+        Raises as `wait` does.
+        """
+
     def wake(self) -> None:
         """Make `wait` return; from any thread."""
 
 
 class Poller:
-    """Waits for one socket at a time."""
+    """Waits for one socket at a time, or while a connection is being opened for several."""
 
     def __init__(self) -> None:
         # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its
@@ -67,6 +75,7 @@ class Poller:
         self._lock = threading.RLock()
         self._closed = False
         self._watched: tuple[socket.socket, int] | None = None
+        self._several: list[socket.socket] = []
         self._eventfd = -1
         self._pair: tuple[socket.socket, socket.socket] | None = None
         if hasattr(os, "eventfd"):
@@ -96,6 +105,31 @@ class Poller:
             raise ForkedError
         return ready
 
+    def wait_any(self, socks: list[socket.socket], events: int, timeout: float | None) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, `wake()` is called or `timeout` seconds are over.
+
+        Returns those that are ready. For the few waits of an opening: it registers them anew each time.
+        """
+        if not self._closed:
+            self._watch(None)
+        self._several = socks
+        ready = []
+        try:
+            for sock in socks:
+                self._selector.register(sock, events)
+            for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
+                if key.fileobj in socks:
+                    ready.append(key.fileobj)
+                else:
+                    self._consume()
+        finally:
+            if self._closed:
+                raise ForkedError
+            for sock in socks:
+                self._selector.unregister(sock)
+            self._several = []
+        return ready
+
     def wake(self) -> None:
         """Make the present or the next `wait` return; does nothing after `close`."""
         # The lock is held for the write. Otherwise `close` could free the descriptor in between, and the
@@ -117,6 +151,8 @@ class Poller:
         if not self._closed:
             if self._watched is not None:
                 self._watched[0].close()
+            for sock in self._several:
+                sock.close()
             self.close()
 
     def close(self) -> None:

@@ -30,62 +30,21 @@ direction, do not keep two threads out of one SSL object: that is the crash abov
 from __future__ import annotations
 
 import contextlib
-import os
+import socket
 import ssl
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
+from .._protocol.frames import Buffer
 from .stream import Stream
 
-if TYPE_CHECKING:
-    import socket
-
-    from .._protocol.frames import Buffer
-
-# The reasons that OpenSSL gives when the answer is not TLS at all, an HTTP error page for example.
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
-
-# The reasons that it gives for a record that this connection's key cannot decrypt: OpenSSL 3.0 the first, 3.6
-# the second.
+# What OpenSSL says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
 
-_default_context: ssl.SSLContext | None = None
-_default_lock = threading.Lock()
 
-
-def _after_fork() -> None:
-    global _default_lock
-    _default_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def default_context() -> ssl.SSLContext:
-    """The context of connections without `ssl_context`: it checks against the system's trust store.
-
-    Made once, since loading the trust store takes longer than a handshake.
-    """
-    global _default_context
-    with _default_lock:
-        if _default_context is None:
-            _default_context = ssl.create_default_context()
-            _default_context.set_alpn_protocols(["http/1.1"])
-        return _default_context
-
-
-def describe(error: ssl.SSLError, tried: str) -> ssl.SSLError:
-    """A copy of a TLS error, of the same class, whose text says what was tried and what is wrong."""
-    reason = getattr(error, "verify_message", "") or error.reason or str(error)
-    hint = ""
-    if error.reason in _NOT_TLS:
-        hint = " (does the server speak TLS on this port?)"
-    text = f"{tried}: {'certificate verify failed: ' if hasattr(error, 'verify_code') else ''}{reason}{hint}"
-    return _with_text(error, text)
-
-
-def _with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
+def with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
+    """A copy of a TLS error, of the same class, with another text."""
     copy = type(error)(error.errno, text)
     for name in ("library", "reason", "verify_code", "verify_message"):
         if hasattr(error, name):
@@ -129,18 +88,30 @@ class TLSStream(Stream):
         return done
 
     def receive_handshake(self) -> bool | None:
-        """Receive bytes for the handshake; True if there were some, None if not yet, False at TCP's end."""
-        data = super().recv(16 * 1024)
+        """Take raw bytes in for the handshake; None when there are none yet, False at the end of TCP."""
+        data = self._receive_raw(16 * 1024)
         if data:
             self._incoming.write(data)
         return None if data is None else bool(data)
+
+    def negotiated(self) -> tuple[str, str, str | None, dict[str, Any]]:
+        """What the handshake agreed on: the version, the cipher, ALPN's protocol and the peer's certificate,
+        as `ssl.SSLSocket.getpeercert` has it, empty when it was not verified."""
+        cipher = self._tls.cipher()
+        certificate: dict[str, Any] = dict(self._tls.getpeercert() or {})
+        version = self._tls.version() or ""
+        return version, cipher[0] if cipher else "", self._tls.selected_alpn_protocol(), certificate
+
+    def _receive_raw(self, size: int) -> bytes | None:
+        """What has arrived of TLS itself."""
+        return super().recv(size)
 
     def recv(self, size: int) -> bytes | None:
         if self._ended:
             return b""
         if self._error is not None:
             raise self._error
-        raw = super().recv(size)
+        raw = self._receive_raw(size)
         if raw is None:
             return None
         with self._lock:
@@ -171,7 +142,7 @@ class TLSStream(Stream):
             # On PyPy the reason is in the text only.
             reason = error.reason or str(error).partition("] ")[2].replace(" ", "_").upper()
             if reason in _BROKEN_RECORD:
-                error = _with_text(error, f"a TLS record arrived broken ({reason})")
+                error = with_text(error, f"a TLS record arrived broken ({reason})")
             if not parts:
                 raise error
             self._error = error  # for the next call: first the data that came before it is returned
@@ -202,6 +173,11 @@ class TLSStream(Stream):
             self._send_raw(ciphertext)
 
     def end_output(self) -> None:
+        self._end_tls()
+        super().end_output()
+
+    def _end_tls(self) -> None:
+        """Send our close_notify, as far as that takes no waiting."""
         try:
             with self._lock:
                 try:
@@ -211,4 +187,73 @@ class TLSStream(Stream):
             self.flush()
         except OSError:
             pass  # the connection is gone already
-        super().end_output()
+
+
+class NestedTLSStream(TLSStream):
+    """TLS inside the TLS of another stream, as a ``wss:`` connection through a proxy over TLS is.
+
+    What the outer stream counts and does to the socket it counts and does for both; each has its own lock.
+    """
+
+    def __init__(self, outer: TLSStream, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        self._outer = outer
+        super().__init__(outer.socket, context, server_hostname)
+
+    # The outer stream's counts. `Stream` sets them to nothing when it begins; here they go on.
+
+    @property
+    def received(self) -> int:
+        return self._outer.received
+
+    @received.setter
+    def received(self, _: int) -> None: ...
+
+    @property
+    def handed(self) -> int:
+        return self._outer.handed
+
+    @handed.setter
+    def handed(self, _: int) -> None: ...
+
+    @property
+    def progress_at(self) -> float:
+        return self._outer.progress_at
+
+    @progress_at.setter
+    def progress_at(self, _: float) -> None: ...
+
+    @property
+    def wait_writable(self) -> Callable[[], object] | None:
+        return self._outer.wait_writable
+
+    @wait_writable.setter
+    def wait_writable(self, wait: Callable[[], object] | None) -> None:
+        self._outer.wait_writable = wait
+
+    @property
+    def output_pending(self) -> bool:  # type: ignore[override]
+        return super().output_pending or self._outer.output_pending
+
+    def flush(self) -> None:
+        super().flush()
+        self._outer.flush()
+
+    def end_output(self) -> None:
+        self._end_tls()
+        self._outer.end_output()
+
+    def shutdown(self) -> None:
+        self._down = True
+        self._outer.shutdown()
+
+    def reset(self) -> None:
+        self._reset = self._down = True
+        self._outer.reset()
+
+    def _receive_raw(self, size: int) -> bytes | None:
+        data = self._outer.recv(size)
+        self.drained = self._outer.drained
+        return data
+
+    def _send_raw(self, data: Buffer) -> None:
+        self._outer.send(data)

@@ -186,6 +186,27 @@ def test_market_data_comes_back_after_each_loss() -> None:
     assert json.loads(last.removeprefix("the market is closed: ")) == prices
 
 
+def test_logged_in_opens_the_websocket_with_the_cookie_of_the_login() -> None:
+    def site(peer: Peer) -> None:
+        request = peer.read_request()
+        if request.method == "POST":
+            form = peer.recv_exactly(int(request.headers.get("Content-Length") or 0))
+            assert form == b"user=me&password=secret"
+            peer.refuse(200, [("Set-Cookie", "session=5"), ("Connection", "close")], body=b"hello")
+        elif request.headers.get("Cookie") == "session=5":
+            peer.accept()
+            peer.send("you are in")
+            peer.send_close()
+            read_to_the_close(peer)
+        else:
+            peer.refuse(401)
+
+    with LoopbackServer(site) as server:
+        login = server.url_for("/login").replace("ws:", "http:")
+        out, err = run("-m", "examples.logged_in", login, server.url_for("/feed"), "me", "secret")
+    assert (out, err) == ("you are in\n", "")
+
+
 def test_request_response_matches_answers_that_come_out_of_order() -> None:
     def shuffle(peer: Peer) -> None:
         peer.accept()

@@ -219,7 +219,16 @@ IPV6: Table = [
     ("ws://[::1.2.3.256]", None),
     ("ws://[::127.0.0.0.1]", None),
     ("ws://[::%31]", None),
-    ("ws://[fe80::1%25eth0]", None),
+    # RFC 6874: zones, of which the URL standard knows nothing, go with link-local addresses.
+    ("ws://[fe80::1%25eth0]", "ws://[fe80::1%25eth0]/"),
+    ("ws://[FE80:0::1%25en%2d1.2]:81/x", "ws://[fe80::1%25en-1.2]:81/x"),
+    ("ws://[febf::1%25a]", "ws://[febf::1%25a]/"),
+    ("ws://[fe80::1%25]", None),
+    ("ws://[fe80::1%eth0]", None),
+    ("ws://[fe80::1%25a%2Fb]", None),
+    ("ws://[fe80::1%25a%25b]", None),
+    ("ws://[::1%25eth0]", None),
+    ("ws://[fec0::1%25eth0]", None),
     ("ws://%5B::1]", None),
     ("ws://[www.google.com]/", None),
 ]

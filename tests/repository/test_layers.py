@@ -18,9 +18,9 @@ MODULES = {
 
 # What the modules of a folder may import besides each other. "words" are the modules that every layer may
 # use, "apis" the other modules of `syncws` itself: both APIs, and what a program meets in its tracebacks.
-WORDS = {"_exceptions", "_log", "_version"}
+WORDS = {"_exceptions", "_headers", "_log", "_quoting", "_version"}
 ALLOWED = {
-    "words": set(),
+    "words": {"words"},
     "_protocol": {"words"},
     "_transport": {"words", "_protocol"},
     "_engine": {"words", "_protocol", "_transport"},
@@ -49,10 +49,13 @@ IMPURE |= {"threading", "_thread", "time"}
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
 # Packages for an optional part: imported where that part is used, and only if they are installed.
-OPTIONAL = {("testing.certificates", "trustme")}
+OPTIONAL = {("testing.certificates", "trustme"), ("_transport.socks", "socksio")}
 
 # Modules that nothing of the package imports, but a program that is there whenever they are wanted.
 LOADED_BY = {"testing.pytest_plugin": "pytest"}
+
+# Modules that stand for an optional part as a whole: each is itself imported only where that part is used.
+OPTIONAL_MODULES = {"_transport.socks"}
 
 
 def folder_of(module: str) -> str:
@@ -211,7 +214,9 @@ def test_imports_are_of_the_standard_library_and_the_package_alone(module: str) 
     for found in imports_of(module):
         known = found.ours or found.name in sys.stdlib_module_names or found.when == "never"
         known = known or LOADED_BY.get(module) == found.name
-        assert known or ((module, found.name) in OPTIONAL and found.when == "in a function"), found
+        late = found.when == "in a function" or module in OPTIONAL_MODULES
+        assert known or ((module, found.name) in OPTIONAL and late), found
+        assert found.name not in OPTIONAL_MODULES or found.when == "in a function", found
 
 
 def test_no_module_imports_what_another_program_loads() -> None:

@@ -36,6 +36,11 @@ class Deadline:
         assert time.monotonic() - began < SECONDS, "nothing woke the thread that waits"
         return ready
 
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        raise AssertionError("a look-up has no sockets")
+
     def wake(self) -> None:
         self.poller.wake()
 

@@ -36,12 +36,10 @@ def test_refusal_carries_status_headers_and_the_beginning_of_the_body() -> None:
     assert isinstance(error.error, HandshakeError)
     assert isinstance(error.error, WebSocketError)
     assert error.error.status == 403
-    assert [pair for pair in error.error.headers if pair[0] == "X-Why"] == [
-        ("X-Why", "because"),
-        ("X-Why", "so"),
-    ]
-    assert error.error.body.startswith(b"<p>no entry</p>")
-    assert body.startswith(error.error.body)
+    assert error.error.headers.get_all("x-why") == ["because", "so"]
+    assert error.error.headers["X-WHY"] == "because, so"
+    assert error.error.body == body
+    assert len(error.message) < 500
     for word in ("ws://127.0.0.1:", "403", "Forbidden", "no entry"):
         assert word in error.message
 
@@ -102,7 +100,7 @@ def answer(**changes: str | None) -> Callable[[Peer], None]:
         ({"Connection": "close"}, "close"),
         ({"Sec-WebSocket-Accept": None}, "Sec-WebSocket-Accept"),
         ({"Sec-WebSocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="}, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
-        ({"status": "HTTP/1.0 101 Switching Protocols"}, "HTTP/1.0"),
+        ({"status": "HTTP/0.9 101 Switching Protocols"}, "HTTP/0.9"),
         ({"status": "HTTP/2.0 101 OK"}, "HTTP/2.0"),
         ({"status": "SSH-2.0-OpenSSH_9.6"}, "SSH-2.0"),
         ({"status": "HTTP/1.1 1O1 OK"}, "1O1"),
@@ -122,6 +120,7 @@ def test_answer_that_is_not_a_right_101_says_what_is_wrong_with_it(changes: Any,
         {"Upgrade": "WebSocket"},
         {"Connection": "keep-alive, UPGRADE"},
         {"status": "HTTP/1.1 101 "},
+        {"status": "HTTP/1.0 101 Switching Protocols"},
         {"status": "HTTP/1.1 101"},
         {"X-More": ""},
     ],
@@ -143,7 +142,7 @@ def test_answer_may_differ_in_case_and_in_what_does_not_matter(changes: Any) -> 
         (b"HTTP/1.1 101 OK\r\n" + b"X: y\r\n" * 5000, "header fields"),
         (b"HTTP/1.1 101 OK\r\n" + b"X: " + b"y" * 8000 + b"\r\n", ""),
         (b"HTTP/1.1 101 OK\r\n" + (b"X: " + b"y" * 8000 + b"\r\n") * 200, "larger than"),
-        (b"HTTP/1.1 101 OK\nX: y\n\n", "CR LF"),
+        (b"HTTP/1.1 101 OK\nX: y\n\n", "no Upgrade"),
         (b"\0" * 100, "not HTTP"),
         (b"\x15\x03\x01\0\2\2\x46", "not HTTP"),
     ],
