@@ -83,18 +83,15 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     Args:
         url, protocols, onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but that
             `onclose` is given a `LossEvent`.
-        policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
-            It is given a `Loss` and returns seconds, or None.
-        headers: as for `syncws.WebSocket`; may also be a callable, which is asked afresh before each attempt
-            (for tokens that expire).
+        policy: is given a `Loss`, returns the seconds to wait, or None to stop; see `syncws.default_policy`.
+        headers: as for `syncws.WebSocket`, or a callable, asked before each attempt (for tokens that expire).
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
             close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
             for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; and what `headers` raises
-            when it is asked for the first time.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; what `headers` raises at first.
     """
 
     @explain_unknown

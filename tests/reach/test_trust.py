@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
 
 import syncws
 from syncws import ConnectionLost, WebSocketError
@@ -115,6 +114,7 @@ def test_file_that_is_missing_or_holds_nothing_is_told_at_the_call(tmp_path: Pat
 
 
 def test_key_with_a_password_asks_nobody(authority: trustme.CA, tmp_path: Path) -> None:
+    serialization = pytest.importorskip("cryptography.hazmat.primitives.serialization")
     mine = authority.issue_cert("client.example")
     key = serialization.load_pem_private_key(mine.private_key_pem.bytes(), None)
     pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

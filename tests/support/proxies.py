@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import selectors
+import select
 import socket
 import ssl
 import threading
@@ -71,9 +71,7 @@ class Proxy:
     def __exit__(self, kind: object, *_: object) -> None:
         self._ending.set()
         self._listener.close()
-        for sock in list(self._open):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self.cut()
         with contextlib.suppress(OSError):  # wakes accept() where closing does not
             dial(self.host, self.port).close()
         for thread in self._threads:
@@ -81,6 +79,13 @@ class Proxy:
             assert not thread.is_alive(), "the proxy does not end"
         if kind is None and self.errors:
             raise self.errors[0]
+
+    def cut(self) -> None:
+        """End the connections that are open."""
+        for sock in list(self._open):
+            with contextlib.suppress(OSError):
+                # Not SSLSocket.shutdown(): another thread reads through its state.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:
@@ -300,19 +305,32 @@ def read_until(sock: socket.socket, end: bytes) -> bytes:
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until one side ends."""
-    with selectors.DefaultSelector() as selector:
-        for source, target in ((one, other), (other, one)):
-            selector.register(source, selectors.EVENT_READ, target)
-        while True:
-            for key, _ in selector.select(30):
-                ready = key.fileobj
-                assert isinstance(ready, socket.socket)
-                while True:
-                    data = ready.recv(65536)
+    """Carry bytes both ways at once until one side ends."""
+    ways = [(one, other, bytearray()), (other, one, bytearray())]
+    for sock in (one, other):
+        sock.setblocking(False)
+    while True:
+        moved = False
+        for source, target, waiting in ways:
+            with contextlib.suppress(*_NOT_NOW):
+                if len(waiting) < 1 << 20:
+                    data = source.recv(65536)
                     if not data:
-                        return
-                    key.data.sendall(data)
-                    # TLS may hold more than the selector knows of.
-                    if not (isinstance(ready, ssl.SSLSocket) and ready.pending()):
-                        break
+                        return _finish(target, waiting)
+                    waiting += data
+                    moved = True
+            with contextlib.suppress(*_NOT_NOW):
+                while waiting:
+                    del waiting[: target.send(waiting)]
+                    moved = True
+        if not moved:
+            full = [target for _, target, waiting in ways if waiting]
+            select.select([one, other], full, [], 30)
+
+
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+def _finish(target: socket.socket, waiting: bytearray) -> None:
+    target.setblocking(True)
+    target.sendall(waiting)
