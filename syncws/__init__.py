@@ -8,6 +8,7 @@ import inspect
 from ._connect import connect
 from ._connection import Connection
 from ._engine.dispatcher import Dispatch
+from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
@@ -25,6 +26,7 @@ from ._exceptions import (
     WebSocketError,
 )
 from ._headers import Headers
+from ._protocol.codec import speedups
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
 from ._reconnector import Reconnector, reconnect
@@ -58,12 +60,15 @@ __all__ = [
     "RetryPolicy",
     "SecurityErr",
     "SyntaxErr",
+    "TLSInfo",
+    "Timings",
     "WebSocket",
     "WebSocketError",
     "__version__",
     "connect",
     "default_policy",
     "reconnect",
+    "speedups",
 ]
 
 for _name in __all__:

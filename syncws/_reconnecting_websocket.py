@@ -36,9 +36,10 @@ from ._engine.options import (
 from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
-from ._event_target import EventHandler, EventTarget
+from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
+from ._link_attributes import LinkAttributes
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
@@ -72,7 +73,7 @@ class LossEvent(CloseEvent[TargetT]):
 Self = TypeVar("Self", bound="ReconnectingWebSocket")
 
 
-class ReconnectingWebSocket(ReadyStates, EventTarget):
+class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     """A `WebSocket` that makes its connection anew after a loss.
 
     It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
@@ -148,7 +149,6 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._headers = headers
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols), options)
         self._dispatch = dispatch
-        self._binary_type = "blob"
         self._stopped = Flag()
         self._ended = Flag()
         self._over = False
@@ -172,11 +172,6 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     # Attributes.
 
     @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._link.url)
-
-    @property
     def readyState(self) -> int:
         """As `WebSocket.readyState`, but `CONNECTING` from a loss to the next open event."""
         if self._over:
@@ -185,34 +180,6 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         if state == CLOSED:
             return CLOSING if self._stopped.is_set() else CONNECTING
         return state
-
-    @property
-    def bufferedAmount(self) -> int:
-        """As `WebSocket.bufferedAmount`, of the present connection."""
-        return self._link.buffered_amount
-
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected for the present connection."""
-        return "" if self._link.opened is None else self._link.opened.extensions
-
-    @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected for the present connection."""
-        return "" if self._link.opened is None else self._link.opened.protocol
-
-    @property
-    def binaryType(self) -> str:
-        """As `WebSocket.binaryType`; kept from one connection to the next."""
-        return self._binary_type
-
-    @binaryType.setter
-    def binaryType(self, value: str) -> None:
-        if value in ("blob", "arraybuffer"):
-            self._binary_type = value
-        else:
-            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
 
     onopen: EventHandler[Event[ReconnectingWebSocket]] = EventHandler(
         "Called with an `Event` at each return."

@@ -32,7 +32,8 @@ class Timings(NamedTuple):
     total: float | None = None
 
 
-class TLSInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TLSInfo:
     """What the TLS handshake agreed on.
 
     Attributes:

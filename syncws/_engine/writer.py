@@ -130,10 +130,12 @@ class Writer:
         assert stream is not None  # else the turn is not given
         try:
             while queue.turn == WRITING:
-                did = self._send_all(stream)
-                if self.close_sent_at is not None:
+                if not self._send_all(stream):
+                    if queue.rest():
+                        return
+                elif self.close_sent_at is not None:
                     break
-                if self._pool.has_waiting and queue.yield_turn() if did else queue.rest():
+                elif self._pool.has_waiting and queue.yield_turn():
                     return
         except ForkedError:
             raise

@@ -315,5 +315,4 @@ def test_a_handler_that_raises_at_any_moment_gives_the_turn_back_and_fails_what_
                 assert link.told_error is not None, "it cannot be ended, and nobody was told"
                 assert link.queue.phase == REFUSING
         link.close()
-    assert moments.runs > 100
     assert begun > 10

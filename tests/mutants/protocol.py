@@ -139,8 +139,8 @@ MUTANTS = (
     Mutant("a reason may have 124 bytes", "    if size > 123:", "    if size > 124:", MESSAGES),
     Mutant(
         "a mutable buffer is not copied",
-        "            return Opcode.BINARY, view.tobytes()",
-        "            return Opcode.BINARY, data  # type: ignore[return-value]",
+        "return _BINARY, view.tobytes()",
+        "return _BINARY, data  # type: ignore[return-value]",
         MESSAGES,
     ),
     # Frames as they go out.
@@ -152,8 +152,8 @@ MUTANTS = (
     ),
     Mutant(
         "frames that go out together share a masking key",
-        'keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))',
-        'keys = struct.unpack(">I", os.urandom(4)) * len(items)',
+        "return frames(items, os.urandom(4 * len(items)))",
+        "return frames(items, os.urandom(4) * len(items))",
         ENCODER,
     ),
     Mutant(
@@ -176,8 +176,8 @@ MUTANTS = (
     ),
     Mutant(
         "a control frame is compressed",
-        "or head_byte & 8 or not self._is_compressed",
-        "or not self._is_compressed",
+        "if head_byte & 8 or not self._is_compressed",
+        "if not self._is_compressed",
         ENCODER,
     ),
     # Compression.

@@ -83,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "a wake-up is met again by the next wait",
-        "                os.eventfd_read(self._eventfd)",
+        "                os.eventfd_read(self._number)",
         "                pass",
         POLLER,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.metadata
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -90,8 +91,15 @@ def test_version_agrees_with_the_metadata() -> None:
 
 def test_installed_package_has_every_file_of_the_checkout() -> None:
     in_wheel = {str(file) for file in installed().files or () if str(file).startswith("syncws/")}
-    in_checkout = {name(path) for path in [*PACKAGE, ROOT / "syncws" / "py.typed"]}
-    assert {file for file in in_wheel if "__pycache__" not in file} == in_checkout
+    typed = [ROOT / "syncws" / "py.typed", ROOT / "syncws" / "_protocol" / "_speedups.pyi"]
+    in_checkout = {name(path) for path in [*PACKAGE, *typed]}
+    compiled = {
+        file for file in in_wheel if re.fullmatch(r"syncws/_protocol/_speedups\.[\w.-]+\.(so|pyd)", file)
+    }
+    assert {file for file in in_wheel if "__pycache__" not in file} - compiled == in_checkout
+    # Without the second the package may have been built where there is no compiler.
+    wanted = os.environ.get("SYNCWS_SPEEDUPS")
+    assert len(compiled) <= 1 if wanted is None else len(compiled) == (wanted != "0")
 
 
 def test_metadata_asks_for_no_other_package_but_in_extras() -> None:
