@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import codecs
 import io
+from typing import TYPE_CHECKING
 
 from .frames import Opcode
-from .messages import Message
+
+if TYPE_CHECKING:
+    from .messages import Message
 
 # Pieces of a message that are smaller than the first are collected in buffers of about the second.
 LEAST_PIECE = 4096

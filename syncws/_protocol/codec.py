@@ -12,10 +12,13 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .frames import FIN, MASKED, Buffer, Opcode, header, mask_large
 from .frames import mask as mask_payload
-from .messages import Message, MessagePart
+
+if TYPE_CHECKING:
+    from .messages import Message, MessagePart
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY

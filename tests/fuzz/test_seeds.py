@@ -10,7 +10,7 @@ from tests.fuzz import fuzz_decoder, fuzz_handshake, fuzz_speedups
 
 
 @pytest.mark.parametrize(
-    "check, seeds",
+    ("check", "seeds"),
     [(target.check, target.seeds()) for target in (fuzz_decoder, fuzz_handshake, fuzz_speedups)],
     ids=["decoder", "handshake", "speedups"],
 )

@@ -137,12 +137,24 @@ MUTANTS = (
         MESSAGES,
     ),
     Mutant("a reason may have 124 bytes", "    if size > 123:", "    if size > 124:", MESSAGES),
+    Mutant(
+        "a mutable buffer is not copied",
+        "return _BINARY, view.tobytes()",
+        "return _BINARY, data  # type: ignore[return-value]",
+        MESSAGES,
+    ),
     # Frames as they go out.
     Mutant(
         "a payload of 126 bytes gets a short header",
         "    if length < 126:\n        return bytes((head_byte, mask_bit | length))",
         "    if length <= 126:\n        return bytes((head_byte, mask_bit | length))",
         FRAMES,
+    ),
+    Mutant(
+        "frames that go out together share a masking key",
+        "return frames(items, os.urandom(4 * len(items)))",
+        "return frames(items, os.urandom(4) * len(items))",
+        ENCODER,
     ),
     Mutant(
         "every fragment of a compressed message has RSV1",
@@ -160,6 +172,12 @@ MUTANTS = (
         "a large message is compressed in one step",
         "if len(payload) <= FRAGMENTED_ABOVE:",
         "if True:",
+        ENCODER,
+    ),
+    Mutant(
+        "a control frame is compressed",
+        "if head_byte & 8 or not self._is_compressed",
+        "if not self._is_compressed",
         ENCODER,
     ),
     # Compression.
@@ -214,6 +232,12 @@ MUTANTS = (
         HANDSHAKE,
     ),
     Mutant(
+        "a server may select no subprotocol where some were offered",
+        "        if request.protocols and request.require_protocol:",
+        "        if False:",
+        HANDSHAKE,
+    ),
+    Mutant(
         "an extension may be selected twice",
         "        if deflate is not None:\n            raise",
         "        if False:\n            raise",
@@ -232,6 +256,12 @@ MUTANTS = (
         HANDSHAKE,
     ),
     # HTTP.
+    Mutant(
+        "a line that ends in CR LF keeps its CR",
+        'line = bytes(self._received[line_start:end]).removesuffix(b"\\r")',
+        "line = bytes(self._received[line_start:end])",
+        HTTP,
+    ),
     Mutant("an endless line is taken", "        if line_length > MAX_LINE:", "        if False:", HTTP),
     Mutant(
         "a value with a line break can be sent",

@@ -119,6 +119,20 @@ def test_test_command_is_the_same_everywhere() -> None:
     assert blocks(ROOT / "CONTRIBUTING.md", "sh")[0].splitlines() == [command]
 
 
+def test_contributing_draws_the_modules_that_there_are() -> None:
+    drawn: set[str] = set()
+    folder = ""
+    for line in blocks(ROOT / "CONTRIBUTING.md", "text")[0].splitlines():
+        if not line.startswith("    "):  # a folder, or modules of `syncws` itself
+            begins = re.match(r"  (\w+/)", line)
+            folder = begins[1] if begins else ""
+        drawn |= {f"syncws/{folder}{module}" for module in re.findall(r"\b\w+\.py\b", line)}
+    # The parts of the command line are many, and their names say it all.
+    there = {name(path) for path in PACKAGE if "/_cli/" not in name(path)}
+    there -= {module for module in there if module.count("/") > 1 and module.endswith("/__init__.py")}
+    assert {module.replace("_cli/", "") for module in drawn} == there
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
 def test_python_blocks_compile(document: Path) -> None:
     for number, block in enumerate(blocks(document, "python"), 1):
