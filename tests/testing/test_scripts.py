@@ -113,11 +113,24 @@ def test_iteration_ends_with_the_clients_close_and_answers_it(server: LoopbackSe
 
 
 def test_close_waits_for_the_answer_and_records_what_comes_before_it(server: LoopbackServer) -> None:
-    server.script = accepting(lambda peer: peer.close(1012, "restart"))
-    with syncws.connect(server.url) as connection, pytest.raises(syncws.ConnectionClosed) as caught:
-        connection.recv(SECONDS)
-    assert (caught.value.code, caught.value.reason, caught.value.wasClean) == (1012, "restart", True)
-    server.connections[0].assert_closed(1012)
+    closing = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        assert closing.wait(SECONDS)
+        peer.close(1012, "restart")
+
+    server.script = script
+    with syncws.connect(server.url) as connection:
+        connection.send("before")
+        connection.flush(SECONDS)
+        closing.set()
+        with pytest.raises(syncws.ConnectionClosed) as caught:
+            connection.recv(SECONDS)
+    assert (caught.value.code, caught.value.reason) == (1012, "restart")
+    server.connections[0].wait()
+    server.connections[0].assert_closed(1012, "restart")
+    assert server.connections[0].received == ["before"]
 
 
 def test_close_raises_timeout_error_when_the_client_does_not_answer() -> None:
