@@ -129,7 +129,7 @@ def test_close_waits_for_the_answer_and_records_what_comes_before_it(server: Loo
             connection.recv(SECONDS)
     assert (caught.value.code, caught.value.reason) == (1012, "restart")
     server.connections[0].wait()
-    server.connections[0].assert_closed(1012, "restart")
+    server.connections[0].assert_closed(1012)
     assert server.connections[0].received == ["before"]
 
 
