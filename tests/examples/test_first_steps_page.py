@@ -19,9 +19,8 @@ def clients(page: str) -> Sequence[str]:
     return [block for block in python_blocks(page) if PRINTED in block]
 
 
-@pytest.mark.parametrize(
-    ("page", "number"), [(page, n) for page in ("first-steps.md", "index.md") for n in (0, 1)]
-)
+@pytest.mark.parametrize("page", ["first-steps.md", "index.md"])
+@pytest.mark.parametrize("number", [0, 1])
 def test_both_first_programs_print_what_the_server_sends_back(page: str, number: int) -> None:
     with LoopbackServer() as server:
         out, err = run("-c", clients(page)[number].replace(PRINTED, server.url))
