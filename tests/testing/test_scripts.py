@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import syncws
 from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes, in_turn
-from tests.support.waiting import SECONDS, wait_until
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -218,9 +219,11 @@ def test_the_server_selects_the_first_subprotocol_of_the_client_that_it_knows() 
 
 
 def test_drip_sends_a_message_a_byte_at_a_time(server: LoopbackServer) -> None:
-    server.script = accepting(lambda peer: peer.drip(frame_bytes(1, b"slowly"), size=3, interval=0.001))
+    server.script = accepting(lambda peer: peer.drip(frame_bytes(1, b"slowly"), size=2, interval=0.02))
     with syncws.connect(server.url) as connection:
-        assert list(connection) == ["slowly"]
+        started = time.monotonic()
+        assert connection.recv(AT_ONCE) == "slowly"
+        assert time.monotonic() - started > 0.05  # three pauses between four pieces
 
 
 def test_stall_ends_when_the_server_stops() -> None:
