@@ -242,7 +242,10 @@ def test_stop_reading_lets_the_clients_buffered_amount_grow() -> None:
         peer.stop_reading()
         with pytest.raises(RuntimeError, match="stop_reading"):
             peer.recv()
+        refused.set()
         peer.stall()
+
+    refused = threading.Event()
 
     with LoopbackServer(script) as server:
         connection = syncws.connect(server.url, compression=None)
@@ -250,6 +253,7 @@ def test_stop_reading_lets_the_clients_buffered_amount_grow() -> None:
         with pytest.raises(TimeoutError):
             connection.flush(0.2)
         assert connection.bufferedAmount > 0
+        assert refused.is_set()
         server.stop()
         with contextlib.suppress(syncws.ConnectionClosed):
             connection.close()
