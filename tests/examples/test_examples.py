@@ -1,4 +1,4 @@
-"""What the documents show runs: the examples, the README's programs, and the command line."""
+"""What the documents show runs: the examples and the README's programs."""
 
 from __future__ import annotations
 
@@ -278,33 +278,3 @@ def test_demo_prints_one_line_for_each_event(flags: tuple[str, ...]) -> None:
     assert told == ["open", "send()", "send()", "message", "message", "close()", "close"]
     assert "code=1000 reason='the demo is over' wasClean=True" in events[-1]
     assert err == ""
-
-
-def test_command_line_sends_stdin_and_prints_what_arrives() -> None:
-    with LoopbackServer() as server:
-        out, err = run("-m", "syncws", server.url(), given="Grüße\nzwei\n")
-    assert (out, err) == ("Grüße\nzwei\n", "closed: 1000\n")
-
-
-def test_command_line_prints_binary_as_it_is() -> None:
-    def speak(peer: Peer) -> None:
-        peer.accept()
-        peer.send_binary(b"raw")
-        peer.send_close(1000, "that is all")
-        read_to_the_close(peer)
-
-    with LoopbackServer(speak) as server:
-        assert run("-m", "syncws", server.url()) == ("raw\n", "closed: 1000 that is all\n")
-
-
-def test_command_line_ends_with_1_after_a_failure() -> None:
-    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
-        out, err = run("-m", "syncws", server.url(), status=1)
-    assert out == ""
-    assert err == f"error: {server.url()} answered 403 Forbidden\nclosed: 1006\n"
-
-
-@pytest.mark.parametrize("arguments", [(), ("ws://127.0.0.1:8765/#part",), ("http:",)])
-def test_command_line_ends_with_2_when_it_is_used_wrongly(arguments: tuple[str, ...]) -> None:
-    _, err = run("-m", "syncws", *arguments, status=2)
-    assert err.startswith("usage: python -m syncws")
