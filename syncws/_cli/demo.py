@@ -7,35 +7,30 @@ below the two doors it shows, `WebSocket` and `LoopbackServer`.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import shutil
 import ssl
-import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .._ready_state import STATE_NAMES
 from .._websocket import WebSocket
 from ..testing.loopback import LoopbackServer
+from .certificates import certificates
 
 _SECONDS = 20
 
 
-def run_demo() -> int:
+def run_demo(given: list[str], prog: str) -> int:
     """Run the demo; returns the exit status."""
     with contextlib.ExitStack() as stack:
-        contexts = stack.enter_context(_certificates())
-        server = stack.enter_context(LoopbackServer(ssl_context=contexts[0] if contexts else None))
+        made = stack.enter_context(certificates())
+        server = stack.enter_context(LoopbackServer(ssl_context=made.server if made else None))
         url = server.url("/demo")
         print(f"An echo server runs in this process: {url}")
-        if contexts is None:
+        if made is None:
             print("(without TLS: neither trustme nor openssl is here to make a certificate)")
-        return _converse(url, contexts[1] if contexts else None)
+        return _converse(url, ssl.create_default_context(cafile=made.ca_file) if made else None)
 
 
 def _converse(url: str, context: ssl.SSLContext | None) -> int:
@@ -88,50 +83,3 @@ def _describe(data: str | bytes | bytearray) -> str:
     if isinstance(data, str):
         return f"text {data!r}"
     return f"binary, {len(data)} bytes, {data[:6].hex(' ')} …"
-
-
-@contextlib.contextmanager
-def _certificates() -> Iterator[tuple[ssl.SSLContext, ssl.SSLContext] | None]:
-    """Contexts for the server and for a client that trusts it, on a certificate made just now.
-
-    None where nothing can make one.
-    """
-    with tempfile.TemporaryDirectory(prefix="syncws-demo-") as name:
-        pem = Path(name, "certificate-and-key.pem")
-        authority: str | None = None
-        if importlib.util.find_spec("trustme"):
-            authority = _with_trustme(pem)
-        elif shutil.which("openssl"):
-            authority = _with_openssl(pem)
-        if authority is None:
-            yield None
-            return
-        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        server.load_cert_chain(pem)
-        yield server, ssl.create_default_context(cadata=authority)
-
-
-def _with_trustme(pem: Path) -> str:
-    import trustme
-
-    authority = trustme.CA()
-    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    return authority.cert_pem.bytes().decode()
-
-
-def _with_openssl(pem: Path) -> str | None:
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 "
-        "-subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1 "
-        "-addext basicConstraints=critical,CA:TRUE"
-    )
-    key = pem.with_name("key.pem")
-    done = subprocess.run(
-        [*command.split(), "-keyout", key, "-out", pem], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        print(f"openssl could not make a certificate: {done.stderr.strip()}", file=sys.stderr)
-        return None
-    authority = pem.read_text()
-    pem.write_text(authority + key.read_text())
-    return authority

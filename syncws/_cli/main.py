@@ -55,11 +55,18 @@ def _program() -> str:
 
 
 def _run_command(command: str, given: list[str]) -> int:
+    # Imported here, since each can do without what the others need.
     if command == "demo":
         from .demo import run_demo
 
-        return run_demo()
-    raise AssertionError(command)
+        return run_demo(given, _program())
+    if command == "echo":
+        from .echo import run_echo
+
+        return run_echo(given, _program())
+    from .completion import run_completion
+
+    return run_completion(given, _program())
 
 
 def _check_combinations(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from .. import Connection, ConnectionClosed
 from .console import Console
@@ -16,6 +16,7 @@ from .goal import Goal
 from .inputs import BadLine, Lines
 from .outcome import Outcome
 from .outputs import Printer
+from .progress import Progress
 from .receiving import Receiver
 from .waiting import Waiter, remaining
 
@@ -25,6 +26,10 @@ MOST_BUFFERED = 2**20
 _SLICE_SECONDS = 0.1
 # How long the pong is waited for that shows that the server has seen all our messages.
 SETTLE_SECONDS = 1.0
+
+
+#: The chunks of a file; it is given a callable that is told the size of each.
+Chunks: TypeAlias = Callable[[Callable[[int], None]], Iterator[str] | Iterator[bytes]]
 
 
 class TimeUp(Exception):  # noqa: N818 - what happened
@@ -90,11 +95,25 @@ class Session:
         if self._send_with(lambda connection: connection.send(message)):
             self._printer.sent(message)
 
-    def send_chunks(self, chunks: Callable[[], Iterator[str] | Iterator[bytes]]) -> None:
-        """Send one message in fragments, as they come."""
-        self._send_with(lambda connection: connection.send(chunks()))
+    def send_file(self, chunks: Chunks, progress: Progress | None = None) -> None:
+        """Send one message in fragments, as they come, and wait until it is with the network."""
 
-    def _send_with(self, send: Callable[[Connection], None]) -> bool:
+        def on_chunk(size: int) -> None:
+            if remaining(self._deadline) == 0:
+                raise TimeUp
+            if progress is not None:
+                progress.taken += size
+                progress.update()
+
+        try:
+            self._send_with(lambda connection: connection.send(chunks(on_chunk)), again=False)
+        except BadLine as error:
+            self._console.say(str(error), "bad")
+            self._bad_input = True
+        self._flush(progress)
+
+    def _send_with(self, send: Callable[[Connection], None], *, again: bool = True) -> bool:
+        """Send over the connection, the next one if need be; whether that was possible."""
         while not self.is_over:
             connection = self._receiver.connection
             if connection is None or self._receiver.closed is not None:
@@ -103,7 +122,7 @@ class Session:
             try:
                 send(connection)
             except ConnectionClosed:
-                if self._comes_back and not self._receiver.is_over:
+                if again and self._comes_back and not self._receiver.is_over:
                     self._wait(_SLICE_SECONDS)
                     continue
                 break
@@ -141,12 +160,21 @@ class Session:
         while not self.is_over:
             self._wait(None)
 
-    def _flush(self) -> None:
+    def _flush(self, progress: Progress | None = None) -> None:
         while not self.is_over and (connection := self._receiver.connection) is not None:
             if not connection.bufferedAmount or connection.readyState == connection.CLOSED:
                 return
             self._wait(0)
+            if progress is not None:
+                progress.update()
             _ask(lambda: connection.flush(_SLICE_SECONDS))
+
+    def measure(self) -> float | None:
+        """The time of a ping and its pong; None when the connection is over."""
+        connection = self._receiver.connection
+        if connection is None or self._receiver.closed is not None:
+            return None
+        return _ask(lambda: connection.ping(SETTLE_SECONDS))
 
     def _settle(self) -> None:
         """Let come what the server had said by the time at which it saw all of ours.
@@ -154,9 +182,7 @@ class Session:
         A ping goes behind our messages, and its pong behind what the server sent before it. So a greeting
         that came first does not take the place of an answer.
         """
-        connection = self._receiver.connection
-        if connection is not None and self._receiver.closed is None:
-            _ask(lambda: connection.ping(SETTLE_SECONDS))
+        self.measure()
 
     def _wait(self, seconds: float | None, *, for_input: bool = False) -> None:
         left = remaining(self._deadline)

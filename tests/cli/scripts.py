@@ -30,7 +30,7 @@ def say(*messages: str | bytes, code: int | None = None, reason: str = "") -> Sc
 
 
 def answer(*answers: str | bytes | None, code: int | None = None, reason: str = "") -> Script:
-    """Answer one message after the other, None with silence; then close with `code` or wait for the client's."""
+    """Answer one message after the other, None with silence; then close with `code`, if there is one."""
 
     def script(peer: Peer) -> None:
         peer.accept()

@@ -49,7 +49,7 @@ IMPURE |= {"threading", "_thread", "time"}
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
 # For an optional part, imported where that part is used and only when it is there.
-OPTIONAL = {("_cli.demo", "trustme")}
+OPTIONAL = {("_cli.certificates", "trustme")}
 
 
 def folder_of(module: str) -> str:
