@@ -16,13 +16,24 @@ from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .._ready_state import STATE_NAMES
 from .._websocket import WebSocket
 from ..testing.loopback import LoopbackServer
+from .arguments import Parser
 from .certificates import certificates
 
 _SECONDS = 20
 
 
+def demo_parser(prog: str = "syncws") -> Parser:
+    return Parser(
+        prog=f"{prog} demo",
+        usage=f"{prog} demo",
+        description="A client and an echo server talk in this process, event by event.",
+        allow_abbrev=False,
+    )
+
+
 def run_demo(given: list[str], prog: str) -> int:
     """Run the demo; returns the exit status."""
+    demo_parser(prog).parse_args(given)
     with contextlib.ExitStack() as stack:
         made = stack.enter_context(certificates())
         server = stack.enter_context(LoopbackServer(ssl_context=made.server if made else None))

@@ -56,10 +56,13 @@ class Goal:
         if self.is_met:
             return ""
         if self._pattern is not None:
-            came = f"{self.received} message{'s' if self.received != 1 else ''} came"
-            return f"no message matched --expect ({came})"
+            return f"no message matched --expect, {_messages(self.received)} came"
         if self._count is not None:
-            return f"{self.received} of {self._count} messages came"
+            return f"{self.received} of {_messages(self._count)} came"
         if self.sent == 1:
             return "the line got no answer"
-        return f"{self.sent} lines were sent, {self.received} messages came in answer"
+        return f"{self.sent} lines were sent, {_messages(self.received)} came"
+
+
+def _messages(count: int) -> str:
+    return "1 message" if count == 1 else f"{count} messages"

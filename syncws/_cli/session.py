@@ -6,6 +6,7 @@ thread of its own. Must not import: the engine.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
@@ -26,6 +27,8 @@ MOST_BUFFERED = 2**20
 _SLICE_SECONDS = 0.1
 # How long the pong is waited for that shows that the server has seen all our messages.
 SETTLE_SECONDS = 1.0
+# How long the server's Close is waited for once nobody reads stdout, or the time is up.
+HURRIED_SECONDS = 1.0
 
 
 #: The chunks of a file; it is given a callable that is told the size of each.
@@ -79,7 +82,10 @@ class Session:
                 self._wait(None, for_input=True)
                 if not self._waiter.input_ready:
                     continue
-                data = self._waiter.read()
+                try:
+                    data = self._waiter.read()
+                except OSError as error:
+                    raise BadLine(f"stdin cannot be read: {error.strerror}") from None
                 if data is None:
                     continue
                 for message in lines.feed(data) if data else lines.finish():
@@ -182,7 +188,10 @@ class Session:
         A ping goes behind our messages, and its pong behind what the server sent before it. So a greeting
         that came first does not take the place of an answer.
         """
-        self.measure()
+        if self.measure() is None and self._receiver.connection is not None and not self._comes_back:
+            # No pong: the server is silent, or has closed; then the receiving is about to hear of that.
+            while not self.is_over and self._receiver.connection.readyState == Connection.CLOSED:
+                self._wait(None)
 
     def _wait(self, seconds: float | None, *, for_input: bool = False) -> None:
         left = remaining(self._deadline)
@@ -207,8 +216,9 @@ class Session:
         closed = receiver.closed
         connection = receiver.connection
         if connection is not None:
-            _ask(connection.close)
-        receiver.thread.join()
+            self._close(connection)
+        if not receiver.output_closed:  # else it may be stuck in a write that nobody will read
+            receiver.thread.join(HURRIED_SECONDS if self._is_hurried else None)
         return Outcome(
             failure=receiver.failure,
             closed=receiver.closed,
@@ -219,6 +229,18 @@ class Session:
             no_reader=self._has_no_reader,
             missing=self._missing or ("" if receiver.has_enough else self._goal.missing()),
         )
+
+    @property
+    def _is_hurried(self) -> bool:
+        return self._has_no_reader or remaining(self._deadline) == 0
+
+    def _close(self, connection: Connection) -> None:
+        """Close; where nobody waits for what may still come, the server gets a second for its Close."""
+        closing = threading.Thread(
+            target=_ask, args=(connection.close,), name="syncws-cli-closer", daemon=True
+        )
+        closing.start()
+        closing.join(HURRIED_SECONDS if self._is_hurried else None)
 
     def _look_for_unsent(self) -> None:
         """Look whether stdin holds what cannot be sent any more."""
