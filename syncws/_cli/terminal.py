@@ -14,10 +14,13 @@ import collections
 import contextlib
 import importlib
 import os
+import select
 import shutil
 import signal
+import socket
 import sys
 import threading
+import time
 import unicodedata
 from types import FrameType
 from typing import Any
@@ -28,6 +31,8 @@ from .waiting import Waiter
 _POKE = "SIGURG"
 # A signal that comes in the middle of a key is noticed at the next; until it is, it is sent again.
 _AGAIN_SECONDS = 0.05
+# And one of another kind, such as SIGTERM, is followed by ours for as long.
+_FOLLOWED_SECONDS = 1.0
 
 
 class TypingEnded(Exception):  # noqa: N818 - what happened
@@ -86,30 +91,48 @@ class LineTerminal:
         self._readline = readline
         self._main = threading.main_thread().ident
         self._pending: collections.deque[str] = collections.deque()
-        self._shown = threading.Event()
-        self._typing = False
+        # Sockets, since a handler that interrupts the holder of a lock would wait for it for ever.
+        self._shown, self._waits_for_shown = _socket_pair()
+        self._showing = False
+        self._in_input = False
+        # Holds something until readline has drawn the prompt. Readline itself takes it out, by a hook that is
+        # no Python code: an exception of a signal handler would be dropped there.
+        self._before_prompt: collections.deque[int] = collections.deque()
         self._ended = False
         self._end_seen = False
         self._settings = _save_settings()
-        self._former = signal.signal(signal.Signals[_POKE], self._on_poke)
+        self._poke_number = signal.Signals[_POKE]
+        self._former = signal.signal(self._poke_number, self._on_poke)
+        self._arrived, self._signals = _socket_pair()
+        self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
         readline.parse_and_bind("set horizontal-scroll-mode on")  # so that the line has one row
         readline.parse_and_bind("set enable-bracketed-paste on")
-        # After the prompt has been drawn: before that it would be drawn twice.
-        hook = getattr(readline, "set_pre_input_hook", readline.set_startup_hook)
-        hook(self._on_typing)
+        getattr(readline, "set_pre_input_hook", readline.set_startup_hook)(self._before_prompt.popleft)
+
+    @property
+    def _typing(self) -> bool:
+        """Whether there is a prompt, so that what is shown must go above it."""
+        return self._in_input and not self._before_prompt
 
     def read_line(self) -> bytes | None:
         """The next line; None after Ctrl-D. Raises `TypingEnded`."""
         if self._ended:
             raise TypingEnded
         self._show_pending()
+        self._before_prompt.append(0)
+        self._in_input = True
         try:
-            # \1 and \2 tell readline which characters take no room.
             line = input(_invisible(self._prompt))
         except EOFError:
             return None
+        except SystemError as error:
+            # Of two signals at once the handler of the first raised, and CPython called that of the second
+            # with the exception set.
+            raise _first_cause(error) from None
         finally:
-            self._typing = False
+            self._in_input = False
+            self._before_prompt.clear()
         return line.encode("utf-8", "surrogateescape")
 
     def show(self, text: str) -> None:
@@ -129,40 +152,72 @@ class LineTerminal:
 
     def close(self) -> None:
         """Give the terminal back as it was."""
+        if self._end_seen and self._arrived.fileno() < 0:
+            return
         self._end_seen = True
         self._show_pending()
-        signal.signal(signal.Signals[_POKE], self._former)
+        signal.set_wakeup_fd(self._former_wakeup)
+        self._arrived.close()  # which ends the thread that follows signals
+        signal.signal(self._poke_number, self._former)
         _restore_settings(self._settings)
 
     def _poke(self) -> None:
-        self._shown.clear()
-        signal.pthread_kill(self._main or 0, signal.Signals[_POKE])
-        self._shown.wait(_AGAIN_SECONDS)
+        signal.pthread_kill(self._main or 0, self._poke_number)
+        if select.select((self._waits_for_shown,), (), (), _AGAIN_SECONDS)[0]:
+            with contextlib.suppress(OSError):  # another thread may have taken it
+                self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)
 
-    def _on_typing(self) -> None:
-        self._typing = True
-        self._show_pending()
+    def _follow_signals(self) -> None:
+        """Have a signal that came in the middle of a key noticed before the next key."""
+        with self._signals:
+            while numbers := self._signals.recv(64):
+                until = time.monotonic() + _FOLLOWED_SECONDS
+                while set(numbers) != {int(self._poke_number)} and self._in_input and not self._end_seen:
+                    if time.monotonic() > until:
+                        break
+                    self._poke()
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
-        if not self._typing:
-            return  # `read_line` or `close` looks next
+        if not self._typing or self._showing:
+            return  # what was interrupted looks next
         self._show_pending()
         if self._ended:
             self._end_seen = True
-            self._shown.set()
+            self._tell_shown()
             _write("\r\x1b[K")
             raise TypingEnded
 
     def _show_pending(self) -> None:
-        while self._pending:
-            text = self._pending.popleft()
-            if not self._typing:
-                _write(text + "\n")
-            elif not self._readline.get_line_buffer():
-                _write(f"\r\x1b[K{text}\n{self._prompt}")
-            else:
-                _write("".join(map(_insert_row, text.split("\n"))))
-        self._shown.set()
+        self._showing = True
+        try:
+            while self._pending:
+                text = self._pending.popleft()
+                if not self._typing:
+                    _write(text + "\n")
+                elif not self._readline.get_line_buffer():
+                    _write(f"\r\x1b[K{text}\n{self._prompt}")
+                else:
+                    _write("".join(map(_insert_row, text.split("\n"))))
+        finally:
+            self._showing = False
+        self._tell_shown()
+
+    def _tell_shown(self) -> None:
+        with contextlib.suppress(OSError):  # full: then it is told already
+            self._shown.send(b"\0")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while isinstance(error, SystemError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """One end to write, without waiting, and one to read."""
+    writes, reads = socket.socketpair()
+    writes.setblocking(False)
+    return writes, reads
 
 
 def _insert_row(text: str) -> str:
@@ -203,6 +258,7 @@ def _cells(character: str) -> int:
 
 
 def _invisible(prompt: str) -> str:
+    """Tell readline which characters of the prompt take no room."""
     return prompt.replace("\x1b[", "\1\x1b[").replace("m", "m\2") if "\x1b" in prompt else prompt
 
 
