@@ -11,7 +11,7 @@ import os
 import sys
 
 from .arguments import COMMANDS, build_parser
-from .console import Console, open_missing_descriptors
+from .console import Console, OutputClosed, OutputFailed, open_missing_descriptors
 from .signals import Stopped, stopping
 from .statuses import Status
 
@@ -30,10 +30,22 @@ def main(arguments: list[str] | None = None) -> int:
         return Status.INTERRUPTED
     except Stopped as stopped:
         return stopped.status
-    except BrokenPipeError:
-        # The reader of --help or of the demo has had enough; Python must not flush into the pipe at exit.
-        sys.stdout = None
+    except OutputClosed:
         return Status.DONE
+    except OutputFailed as error:
+        Console().say(str(error))
+        return Status.USAGE
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what argparse has printed; where nobody reads it, Python must not complain at its exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(given: list[str]) -> int:

@@ -251,30 +251,3 @@ def test_download_keeps_no_half_file(tmp_path: Path) -> None:
         _, err = run("-m", "examples.download", server.url(), str(file), status=1)
     assert "syncws.ConnectionClosed: connection failed: 1006" in err
     assert not file.exists()
-
-
-# The command line.
-
-DEMO_LINE = re.compile(
-    r" *\d+\.\d{4} s  (?:MainThread|syncws-\d+-worker) +  "
-    r"(WebSocket|open|send\(\)|message|close\(\)|close)  .*  "
-    r"readyState=[0-3] (?:CONNECTING|OPEN|CLOSING|CLOSED) *  bufferedAmount=\d+"
-)
-
-
-@pytest.mark.parametrize("flags", [(), ("-S",)], ids=["installed", "nothing installed"])
-def test_demo_prints_one_line_for_each_event(flags: tuple[str, ...]) -> None:
-    out, err = run(*flags, "-m", "syncws", "demo")
-    lines = out.splitlines()
-    assert lines[0].startswith("An echo server runs in this process: ws")
-    events = [line for line in lines[1:] if not line.startswith("(without TLS")]
-    told = []
-    for line in events:
-        found = DEMO_LINE.fullmatch(line)
-        assert found is not None, line
-        told.append(found[1])
-    # The constructor's line comes from another thread than the rest, so it may come a little later.
-    told.remove("WebSocket")
-    assert told == ["open", "send()", "send()", "message", "message", "close()", "close"]
-    assert "code=1000 reason='the demo is over' wasClean=True" in events[-1]
-    assert err == ""
