@@ -24,9 +24,9 @@ COMMANDS = {
 _EXAMPLES = """\
 examples:
   syncws demo
-  syncws ws://localhost:8765/                           a conversation, line by line
-  echo hello | syncws wss://chat.example.com/           one question, one answer
-  syncws -m '{"op":"subscribe"}' -n 5 wss://feed.example.com/ | jq .price
+  syncws ws://localhost:8765/                       a conversation, line by line
+  echo hello | syncws wss://chat.example.com/       one question, one answer
+  syncws -m subscribe -n 5 wss://feed.example.com/ | jq .price
   syncws --check wss://chat.example.com/ || alarm"""
 
 

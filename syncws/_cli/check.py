@@ -5,7 +5,9 @@ Owns: nothing. Runs on: the main thread. Must not import: the engine.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -24,7 +26,7 @@ def run_check(connect: Any, url: str, console: Console, wait: float | None) -> S
         connection = connect()
         took = time.monotonic() - began
         status, text = _look(connection, took, wait)
-    except (OSError, Exception) as error:
+    except Exception as error:
         status, text = status_of(error), describe(error)
         if status is Status.USAGE:
             raise
@@ -35,22 +37,28 @@ def run_check(connect: Any, url: str, console: Console, wait: float | None) -> S
 
 def _look(connection: Connection, took: float, wait: float | None) -> tuple[Status, str]:
     told = [f"open in {took * 1000:.1f} ms"]
+    # What the server says must not hold up the pong, and its Close is noticed by who receives.
+    threading.Thread(target=_drain, args=(connection,), name="syncws-cli-receiver", daemon=True).start()
     try:
-        try:
-            told.append(f"ping {connection.ping(wait) * 1000:.1f} ms")
-        except TimeoutError:
-            return Status.NO_ANSWER, f"{told[0]}, but no pong came within {wait:g} s"
-        except ConnectionClosed as closed:
-            status = status_of(closed)
-            said = f"{closed.code} {closed.reason}".rstrip()
-            return status or Status.NO_ANSWER, f"{told[0]}, but the server closed: {said}"
+        told.append(f"ping {connection.ping(wait) * 1000:.1f} ms")
         told += _tls(getattr(connection, "tls", None))
+    except TimeoutError:
+        return Status.NO_ANSWER, f"{told[0]}, but no pong came within {wait:g} s"
+    except ConnectionClosed as closed:
+        if (status := status_of(closed)) is Status.NETWORK:
+            return status, f"{told[0]}, then {closed}"
+        said = f"{closed.code} {closed.reason}".rstrip()
+        return status or Status.NO_ANSWER, f"{told[0]}, but the server closed: {said}"
     finally:
-        try:
+        with contextlib.suppress(ConnectionClosed):  # nothing was sent that could be lost
             connection.close()
-        except ConnectionClosed:
-            pass  # nothing was sent that could be lost
     return Status.DONE, ", ".join(told)
+
+
+def _drain(connection: Connection) -> None:
+    with contextlib.suppress(ConnectionClosed):
+        for _ in connection:
+            pass
 
 
 def _tls(tls: Any) -> list[str]:

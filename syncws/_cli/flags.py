@@ -310,6 +310,14 @@ FLAGS = (
     ),
     _switch(LINK, "--no-compression", help="do not offer permessage-deflate"),
     _switch(LINK, "-r", "--reconnect", help="come back after a loss, with growing pauses"),
+    _flag(
+        LINK,
+        "--max-pause",
+        type=values.seconds,
+        default=60.0,
+        metavar="SECONDS",
+        help="with --reconnect: the longest pause between two attempts (60)",
+    ),
     _switch(
         LOOKING,
         "-v",

@@ -13,7 +13,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .. import Connection, ConnectionClosed, DOMException, WebSocketError, connect, reconnect
+from .. import (
+    Connection,
+    ConnectionClosed,
+    DOMException,
+    Loss,
+    WebSocketError,
+    connect,
+    default_policy,
+    reconnect,
+)
 from .check import run_check
 from .connecting import Target, UsageError
 from .console import Console, is_terminal
@@ -121,11 +130,17 @@ class _Run:
     @contextlib.contextmanager
     def _connections(self) -> Iterator[Iterable[Connection]]:
         if self._parsed.reconnect:
-            with reconnect(self._target.url, self._target.protocols, **self._options()) as connections:
+            made = reconnect(self._target.url, self._target.protocols, policy=self._pause, **self._options())
+            with made as connections:
                 yield connections
         else:
             with self._connect() as connection:
                 yield [connection]
+
+    def _pause(self, loss: Loss) -> float | None:
+        """The default policy's pauses, cut to --max-pause."""
+        pause, longest = default_policy(loss), self._parsed.max_pause
+        return pause if pause is None or longest is None else min(pause, longest)
 
     def _on_open(self, connection: Connection) -> None:
         self._timings.on_open(connection)

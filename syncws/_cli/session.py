@@ -224,7 +224,8 @@ class Session:
             closed=receiver.closed,
             was_theirs=closed is not None,
             unsent=connection.bufferedAmount if connection is not None else 0,
-            refused=self._refused,
+            # Where there never was a connection, why there was none is the cause.
+            refused=self._refused and connection is not None,
             bad_input=self._bad_input,
             no_reader=self._has_no_reader,
             missing=self._missing or ("" if receiver.has_enough else self._goal.missing()),
