@@ -37,7 +37,7 @@ MEANINGS = (
     (Status.NETWORK, "name, network or a loss (1006); also whenever something was not sent"),
     (Status.TLS, "TLS: a certificate that does not verify, a failed handshake"),
     (Status.REFUSED, "the server's answer to the handshake was not 101"),
-    (Status.NO_ANSWER, "a line without an answer, or fewer messages than -n or --expect wanted"),
+    (Status.NO_ANSWER, "no answer to a line, or fewer messages than -n or --expect want"),
     (Status.INTERRUPTED, "Ctrl-C (other signals: 128 and their number)"),
 )
 

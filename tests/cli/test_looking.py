@@ -14,6 +14,7 @@ from syncws._cli.arguments import available_flags, build_parser
 from syncws._cli.completion import SHELLS, bash, fish, zsh
 from syncws._cli.flags import FLAGS
 from syncws._cli.main import main
+from syncws._cli.statuses import MEANINGS
 from syncws.testing.loopback import LoopbackServer, Peer
 from tests.cli.command import syncws
 from tests.cli.scripts import Recorder, read_to_the_close, say
@@ -168,3 +169,16 @@ def test_bash_completes(words: list[str], completions: set[str], tmp_path: Path)
     done = subprocess.run(["bash", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert set(done.stdout.split()) == completions
     assert done.stderr == ""
+
+
+def test_the_documentation_has_the_statuses_of_the_help() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    assert re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE) == [
+        (str(int(status)), text) for status, text in MEANINGS
+    ]
+
+
+def test_the_documentation_names_no_option_that_is_not_there() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
+    known = {name for flag in available_flags() for name in flag.names} | {"--help", "--tls", "--port"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) <= known
