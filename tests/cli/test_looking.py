@@ -181,4 +181,4 @@ def test_the_documentation_has_the_statuses_of_the_help() -> None:
 def test_the_documentation_names_no_option_that_is_not_there() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
     known = {name for flag in available_flags() for name in flag.names} | {"--help", "--tls", "--port"}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", page)) <= known
