@@ -60,11 +60,11 @@ class Outcome:
             console.say(describe(self.failure), "bad")
         elif self.closed is not None and not self.no_reader:
             self._tell_end(console, self.closed)
-        if self.unsent:
-            console.say(f"{self.unsent} bytes were not sent", "bad")
         if self.refused:
             console.say("not everything was sent: the connection was over", "bad")
-        if self.missing and not self.no_reader:
+        elif self.unsent:
+            console.say(f"{self.unsent} bytes were not sent", "bad")
+        elif self.missing and not self.no_reader:
             console.say(self.missing, "bad")
 
     def _tell_end(self, console: Console, closed: ConnectionClosed) -> None:

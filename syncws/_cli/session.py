@@ -188,9 +188,10 @@ class Session:
         A ping goes behind our messages, and its pong behind what the server sent before it. So a greeting
         that came first does not take the place of an answer.
         """
-        if self.measure() is None and self._receiver.connection is not None and not self._comes_back:
-            # No pong: the server is silent, or has closed; then the receiving is about to hear of that.
-            while not self.is_over and self._receiver.connection.readyState == Connection.CLOSED:
+        connection = self._receiver.connection
+        if self.measure() is None and connection is not None and not self._comes_back:
+            # No pong: the server is silent, or has closed, of which the receiving is about to hear.
+            while not self.is_over and connection.readyState != Connection.OPEN:
                 self._wait(None)
 
     def _wait(self, seconds: float | None, *, for_input: bool = False) -> None:
