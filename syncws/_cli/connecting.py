@@ -17,6 +17,7 @@ from .arguments import connect_keywords, direct_options
 
 if TYPE_CHECKING:
     import ssl
+    from http.cookiejar import MozillaCookieJar
 
 
 class UsageError(Exception):
@@ -29,12 +30,14 @@ class Target:
     Attributes:
         url, protocols, options: the arguments.
         warnings: what the user is to be told.
+        cookies: what is to be stored again at the end, None without --cookies.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         """Raises `UsageError`, and for a bad URL `SyntaxErr`."""
         self.warnings: list[str] = []
         self.url = checked_url(arguments.url)
+        self.cookies: MozillaCookieJar | None = None
         self.protocols = tuple(arguments.subprotocol or ())
         self.options = direct_options(arguments)
         self._headers = [pair for pairs in arguments.header or () for pair in pairs]
@@ -52,6 +55,8 @@ class Target:
             self.options["proxy"] = None if arguments.proxy == "none" else arguments.proxy
         if "family" in keywords and arguments.family is not None:
             self.options["family"] = arguments.family
+        if "cookies" in keywords and arguments.cookies is not None:
+            self.cookies = self.options["cookies"] = _cookie_jar(arguments.cookies)
         if arguments.auth is not None:
             self._authorize(arguments.auth)
         self._redirect(arguments)
@@ -116,6 +121,22 @@ class Target:
                 "the certificate is not verified (--insecure): anybody on the way may read and answer"
             )
         return context
+
+
+def _cookie_jar(path: str) -> MozillaCookieJar:
+    """The cookies of a file in Netscape's format, which need not be there yet."""
+    from http import cookiejar  # here, since it imports much that only this option needs
+
+    jar = cookiejar.MozillaCookieJar(path)
+    try:
+        jar.load(ignore_discard=True)
+    except FileNotFoundError:
+        pass
+    except cookiejar.LoadError:
+        raise UsageError(f"--cookies: {path} is not in Netscape's format") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--cookies: {path} cannot be read: {_reason(error)}") from None
+    return jar
 
 
 def checked_url(text: str) -> str:

@@ -125,19 +125,14 @@ class Conversation:
     def _finish(self, left: bool) -> Outcome:
         receiver = self._receiver
         closed = None if left else receiver.closed
-        connection = receiver.connection
-        if connection is not None:
-            try:
-                connection.close()
-            except ConnectionClosed:
-                pass
+        receiver.close()
         self._terminal.close()
         receiver.thread.join()
         return Outcome(
             failure=receiver.failure,
             closed=closed,
             was_theirs=True,
-            unsent=connection.bufferedAmount if connection is not None else 0,
+            unsent=receiver.unsent,
             missing="" if left or receiver.has_enough or not self._goal.is_explicit else self._goal.missing(),
         )
 

@@ -6,10 +6,11 @@ attributes is read by the main one. Must not import: the engine.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 
-from .. import Connection, ConnectionClosed
+from .. import Connection, ConnectionClosed, Reconnector
 from .console import OutputClosed
 from .goal import Goal
 from .outputs import Printer
@@ -52,6 +53,25 @@ class Receiver:
         self._on_closed = on_closed
         self._wake = wake
         self.thread = threading.Thread(target=self._run, name="syncws-cli-receiver", daemon=True)
+
+    def close(self) -> None:
+        """Close what is open, and let no other connection follow; what was not sent stays counted."""
+        if self.connection is not None:
+            with contextlib.suppress(ConnectionClosed):
+                self.connection.close()
+        if isinstance(self._connections, Reconnector):
+            self._connections.stop()
+
+    def abort(self) -> None:
+        """End the connection without waiting for anybody."""
+        if self.connection is not None and hasattr(self.connection, "abort"):
+            self.connection.abort()
+
+    @property
+    def unsent(self) -> int:
+        """Bytes that were queued and not handed to the network."""
+        unsent = 0 if self.closed is None else self.closed.unsent
+        return max(unsent, 0 if self.connection is None else self.connection.bufferedAmount)
 
     def _run(self) -> None:
         try:

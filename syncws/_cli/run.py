@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import logging
 import threading
 import time
@@ -23,6 +24,8 @@ from .. import (
     default_policy,
     reconnect,
 )
+from .._protocol.url import parse_url
+from .arguments import connect_keywords
 from .check import run_check
 from .connecting import Target, UsageError
 from .console import Console, is_terminal
@@ -86,17 +89,19 @@ class _Run:
             marks=self._with_person,
         )
         self._timings = Timings(self._began)
-        control = getattr(parsed, "show_control", False)
-        traced = hasattr(parsed, "show_control") and bool(parsed.verbose or control)
-        self._verbose = Verbose(console, parsed.verbose, control=control, traced=traced)
-        if traced:
-            target.options["trace"] = self._verbose.trace
+        self._verbose = Verbose(
+            console,
+            parsed.verbose,
+            control=getattr(parsed, "show_control", False),
+            can_trace="trace" in connect_keywords(),
+        )
 
     def run(self, files: list[Source]) -> Status:
         if self._parsed.check:
-            return run_check(lambda: self._connect(), self._target.url, self._console, self._parsed.wait)
+            return self._check()
         with contextlib.ExitStack() as stack:
             stack.enter_context(_told(self._console))
+            stack.enter_context(self._recorded())
             connections = stack.enter_context(self._connections())
             if self._with_person:
                 outcome = self._converse(connections)
@@ -104,10 +109,27 @@ class _Run:
                 waiter = Waiter()
                 stack.callback(waiter.close)
                 outcome = self._send_and_receive(connections, waiter, files)
-            outcome.tell(self._console)
-            if self._parsed.timings:
-                self._timings.tell(self._console)
-            return outcome.status
+        self._store_cookies()
+        outcome.tell(self._console)
+        if self._parsed.timings:
+            self._timings.tell(self._console)
+        return outcome.status
+
+    def _store_cookies(self) -> None:
+        if self._target.cookies is not None:
+            try:
+                self._target.cookies.save(ignore_discard=True)
+            except OSError as error:
+                self._console.say(f"the cookies cannot be stored: {describe(error)}", "bad")
+
+    def _check(self) -> Status:
+        def connected() -> Connection:
+            connection = self._connect()
+            self._verbose.on_open(connection)
+            return connection
+
+        with self._recorded():
+            return run_check(connected, self._target.url, self._console, self._parsed.wait)
 
     def on_failed(self, error: BaseException) -> None:
         """Tell that no connection could be made."""
@@ -134,8 +156,21 @@ class _Run:
             with made as connections:
                 yield connections
         else:
-            with self._connect() as connection:
+            # What was not sent is told by the outcome.
+            with contextlib.suppress(ConnectionClosed), self._connect() as connection:
                 yield [connection]
+
+    @contextlib.contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """Trace the connection where that is asked for: --har, -v, --show-control."""
+        hearers = [self._verbose.trace] if self._verbose.is_traced else []
+        with contextlib.ExitStack() as stack:
+            if getattr(self._parsed, "har", None):
+                recorder = importlib.import_module("syncws.har").Recorder(self._parsed.har)
+                hearers.append(stack.enter_context(recorder))
+            if hearers:
+                self._target.options["trace"] = lambda record: [hear(record) for hear in hearers]
+            yield
 
     def _pause(self, loss: Loss) -> float | None:
         """The default policy's pauses, cut to --max-pause."""
@@ -145,7 +180,7 @@ class _Run:
     def _on_open(self, connection: Connection) -> None:
         self._timings.on_open(connection)
         self._verbose.on_open(connection)
-        url = connection.url.partition("?")[0]
+        url = parse_url(connection.url).public
         self._printer.event("open", url=url, status=connection.response.status, protocol=connection.protocol)
         if self._with_person:
             greet(self._console, url, connection.protocol, self._began)

@@ -215,18 +215,16 @@ class Session:
         if reads_input and receiver.is_over and not receiver.has_enough and not self._goal.all_sent:
             self._look_for_unsent()
         closed = receiver.closed
-        connection = receiver.connection
-        if connection is not None:
-            self._close(connection)
+        self._close()
         if not receiver.output_closed:  # else it may be stuck in a write that nobody will read
             receiver.thread.join(HURRIED_SECONDS if self._is_hurried else None)
         return Outcome(
             failure=receiver.failure,
             closed=receiver.closed,
             was_theirs=closed is not None,
-            unsent=connection.bufferedAmount if connection is not None else 0,
+            unsent=receiver.unsent,
             # Where there never was a connection, why there was none is the cause.
-            refused=self._refused and connection is not None,
+            refused=self._refused and receiver.connection is not None,
             bad_input=self._bad_input,
             no_reader=self._has_no_reader,
             missing=self._missing or ("" if receiver.has_enough else self._goal.missing()),
@@ -236,13 +234,15 @@ class Session:
     def _is_hurried(self) -> bool:
         return self._has_no_reader or remaining(self._deadline) == 0
 
-    def _close(self, connection: Connection) -> None:
+    def _close(self) -> None:
         """Close; where nobody waits for what may still come, the server gets a second for its Close."""
-        closing = threading.Thread(
-            target=_ask, args=(connection.close,), name="syncws-cli-closer", daemon=True
-        )
+        if not self._is_hurried:
+            self._receiver.close()
+            return
+        closing = threading.Thread(target=self._receiver.close, name="syncws-cli-closer", daemon=True)
         closing.start()
-        closing.join(HURRIED_SECONDS if self._is_hurried else None)
+        closing.join(HURRIED_SECONDS)
+        self._receiver.abort()
 
     def _look_for_unsent(self) -> None:
         """Look whether stdin holds what cannot be sent any more."""

@@ -119,10 +119,10 @@ class LineTerminal:
         """The next line; None after Ctrl-D. Raises `TypingEnded`."""
         if self._ended:
             raise TypingEnded
-        self._show_pending()
         self._before_prompt.append(0)
         self._in_input = True
         try:
+            self._show_pending()
             line = input(_invisible(self._prompt))
         except EOFError:
             return None
@@ -136,12 +136,16 @@ class LineTerminal:
         return line.encode("utf-8", "surrogateescape")
 
     def show(self, text: str) -> None:
-        """Show lines above the one that is being typed, and wait until they are there; from any thread."""
+        """Show lines above the one that is being typed, and wait until they are there; from any thread.
+
+        While nobody is typing they are shown a little later.
+        """
         self._pending.append(text)
         if threading.get_ident() == self._main:
             self._show_pending()
             return
-        while self._pending and not self._end_seen:
+        # Elsewhere the main thread may be waiting for this one, and looks before it goes on typing.
+        while self._pending and self._in_input and not self._end_seen:
             self._poke()
 
     def end(self) -> None:

@@ -26,18 +26,23 @@ class Verbose:
     """Tells the steps of a connection.
 
     It hears of them by `trace=` where `connect` has that, and else only of those that the connection shows.
+
+    Attributes:
+        is_traced: whether `trace` is to be passed on.
     """
 
-    def __init__(self, console: Console, level: int, *, control: bool = False, traced: bool = False) -> None:
+    def __init__(
+        self, console: Console, level: int, *, control: bool = False, can_trace: bool = False
+    ) -> None:
         """`control`: show pings and pongs that arrive, at any level."""
         self._console = console
         self._level = level
         self._control = control
-        self._traced = traced
+        self.is_traced = can_trace and bool(level or control)
         self._lock = threading.Lock()
 
     def on_open(self, connection: Connection) -> None:
-        if self._level and not self._traced:
+        if self._level and not self.is_traced:
             response = connection.response
             self._head("<", f"HTTP/1.1 {response.status} {response.reason}", response.headers)
         if self._level:
@@ -46,14 +51,14 @@ class Verbose:
             self._step("open" + "".join(f", {each}" for each in agreed))
 
     def on_closed(self, closed: ConnectionClosed) -> None:
-        if self._level and not self._traced:
+        if self._level and not self.is_traced:
             how = "closed" if closed.wasClean else "ended"
             self._step(f"{how}: {closed.code} {closed.reason}".rstrip())
 
     def on_failed(self, error: BaseException) -> None:
         """Show the answer that refused the handshake."""
         if self._level and isinstance(error, HandshakeError) and error.status is not None:
-            if not self._traced:
+            if not self.is_traced:
                 self._head("<", f"HTTP/1.1 {error.status} {error.reason}", error.headers)
             body = error.body.decode("utf-8", "replace")
             for line in body[:_SHOWN_BODY].splitlines():
