@@ -5,7 +5,8 @@ The public names, and nothing else. See `WebSocket` for the start.
 
 import inspect
 
-from ._connection import Connection, connect
+from ._connect import connect
+from ._connection import Connection
 from ._engine.dispatcher import Dispatch
 from ._engine.options import HeadersLike
 from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent

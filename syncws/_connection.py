@@ -1,32 +1,27 @@
-"""`connect` and `Connection`: the blocking API, for code that waits rather than is called.
+"""`Connection`: the blocking API, for code that waits rather than is called.
 
-Owns: nothing of its own; what was received waits in `_inbox`. Runs on: any thread. Must not import: sockets,
-the reader, the worker.
+Owns: nothing of its own; what was received waits in the inbox. Runs on: any thread. Must not import: sockets,
+frame layout, the reader, the worker.
 
-It is the same engine as `WebSocket`'s; the caller's thread takes the events off the queue.
+It is the same engine as `WebSocket`'s; the caller's thread takes the messages off the inbox.
 """
 
 from __future__ import annotations
 
-import time
+import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from ._engine.engine import Engine
-from ._engine.inbox import Inbox
-from ._engine.options import (
-    DEFAULT_QUEUE,
-    HeadersLike,
-    QueueLimit,
-    check_arguments,
-    check_timeout,
-    chosen,
-    explain_unknown,
-    ssl,
-)
+from ._engine.inbox import Inbox, InboxEnded, popleft
+from ._engine.options import check_timeout
+from ._engine.primitives import is_own_thread
+from ._engine.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._protocol.frames import FIN, Buffer, CloseCode, CloseFrame, Opcode
+from ._log import log
+from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.http11 import Response
 from ._protocol.messages import encode_message, validate_close
 from ._protocol.url import URL
@@ -35,7 +30,7 @@ from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyS
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
 
-# How long leaving a with-block by Ctrl-C or SystemExit waits for the server's Close.
+# How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
 _HURRIED_SECONDS = 1.0
 
 # How long `flush` waits, once the writer has ended, for the record of how the connection ended. It comes at
@@ -45,58 +40,15 @@ _RECORD_SECONDS = 1.0
 Self = TypeVar("Self", bound="Connection")
 
 
-@explain_unknown
-def connect(
-    url: str,
-    protocols: str | Iterable[str] = (),
-    *,
-    # HTTP
-    headers: HeadersLike | None = None,
-    origin: str | None = None,
-    # TLS
-    ssl_context: ssl.SSLContext | None = None,
-    server_hostname: str | None = None,
-    # times
-    open_timeout: float | None = 10,
-    close_timeout: float | None = 10,
-    ping_interval: float | None = 20,
-    ping_timeout: float | None = 20,
-    # limits
-    max_size: int | None = 16 * 2**20,
-    max_queue: QueueLimit = DEFAULT_QUEUE,
-    max_buffered: int | None = None,
-    # others
-    compression: Literal["deflate"] | None = "deflate",
-) -> Connection:
-    """Open a connection, and wait until it is open.
-
-    May be used with ``with``, which closes it at the end of the block, or without.
-
-    Args:
-        url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
-        protocols: the subprotocols to ask for, a str or several; the server must select one of them.
-        headers, origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval,
-            ping_timeout, max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
-
-    Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`.
-        OSError: DNS, TCP or TLS failed; `TimeoutError` when `open_timeout` is over.
-        HandshakeError: the server refused, or its answer is not valid.
-        ConnectionLost: the server ended TCP before it answered.
-    """
-    options = chosen(locals())
-    connection = begin(url, protocols, options)
-    connection._wait_open()
-    return connection
+def close_going_away(connection: Connection) -> None:
+    """Close as `Connection.close` does, but with 1001: the program wants no connection any more."""
+    connection._close_for(CloseFrame(CloseCode.GOING_AWAY), None)
 
 
-def begin(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
-    """A connection that is being opened; `Connection._wait_open` waits until it is."""
-    parsed, checked, checked_options = check_arguments(url, protocols, options)
-    engine = Engine(parsed, checked, checked_options, in_parts=True)
-    connection = Connection(parsed, engine)
-    engine.start(connection)
-    return connection
+def check_may_wait(call: str) -> None:
+    """Raise `RuntimeError` on a thread of ours, where a finalizer may run: it would wait for itself."""
+    if is_own_thread():
+        raise RuntimeError(f"{call} was called on a thread that syncws itself needs, as by a finalizer")
 
 
 class Connection(ReadyStates):
@@ -107,14 +59,14 @@ class Connection(ReadyStates):
     `ResourceWarning`.
     """
 
-    # Any for an Engine: what a public signature names counts as public to those that check types.
-    def __init__(self, url: URL, engine: Any) -> None:
+    # Any for these two: what a public signature names counts as public to those that check types.
+    def __init__(self, url: URL, engine: Any, inbox: Any) -> None:
         self._url = url
         self._engine = cast(Engine, engine)
-        self._writer = self._engine.writer
-        self._inbox = Inbox(self._engine.queue, self._engine.connection_closed)
+        self._inbox = cast(Inbox, inbox)
+        self._send_queue = self._engine.queue
         self._messages = self._inbox.messages
-        self._close_called = False
+        self._told: set[int] = set()  # the threads that know that something was not sent
 
     def __repr__(self) -> str:
         return f"<Connection {self._url.public} {STATE_NAMES[self.readyState]}>"
@@ -129,32 +81,47 @@ class Connection(ReadyStates):
     @property
     def protocol(self) -> str:
         """The subprotocol that the server selected; ``""`` when none."""
-        return self._inbox.opening.protocol if self._inbox.opening else ""
+        return self._inbox.opened.protocol if self._inbox.opened else ""
 
     @property
     def extensions(self) -> str:
         """The extensions that the server selected, as its header has them."""
-        return self._inbox.opening.extensions if self._inbox.opening else ""
+        return self._inbox.opened.extensions if self._inbox.opened else ""
 
     @property
     def response(self) -> Response:
         """The head of the server's answer to the opening handshake: status, reason, headers."""
-        assert self._inbox.opening is not None  # connect() gives no connection away before it is open
-        return self._inbox.opening.response
+        assert self._inbox.opened is not None  # connect() gives no connection away before it is open
+        return self._inbox.opened.response
 
     @property
     def readyState(self) -> int:
         """`OPEN` 1, `CLOSING` 2 or `CLOSED` 3: the state of the link; messages may be left to receive."""
         if self._engine.closed is not None:
             return CLOSED
-        if self._inbox.opening is None:
+        if self._inbox.opened is None:
             return CONNECTING
-        return OPEN if self._writer.accepting else CLOSING
+        return CLOSING if self._engine.is_closing else OPEN
 
     @property
     def bufferedAmount(self) -> int:
         """Bytes given to `send` and not yet handed to the network, without framing, before compression."""
-        return int(self._writer.buffered)
+        return self._send_queue.buffered
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the end, from the moment at which `recv` can raise; None before.
+
+        The server's, 1005 when its Close frame had none, 1006 after a failure.
+        """
+        ending = self._inbox.ending
+        return None if ending is None else ending.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason of the end, ``""`` when there was none; None as long as `close_code` is."""
+        ending = self._inbox.ending
+        return None if ending is None else ending.reason
 
     # Methods.
 
@@ -171,11 +138,20 @@ class Connection(ReadyStates):
         """
         if timeout is not None:  # looked at here, since to call for nothing would cost a tenth of a message
             check_timeout("timeout", timeout)
+        inbox = self._inbox
+        if len(self._messages) > inbox.fast_above:
+            try:
+                # In this form a signal handler that raises loses no message; see the inbox.
+                (message,) = map(popleft, inbox.source)
+                return message
+            except IndexError:
+                pass  # another thread was quicker
+        check_may_wait("recv()")
         try:
-            return self._messages.popleft()
-        except IndexError:
+            return inbox.receive(timeout)
+        except InboxEnded:
             pass  # and what is raised below has no cause in this
-        return self._inbox.receive(timeout)
+        raise self._received_all()
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[str | bytes]:
         """The next message in parts, as they arrive: `str` for text, `bytes` for binary.
@@ -193,19 +169,27 @@ class Connection(ReadyStates):
             TypeError: `timeout` is no number; at the first step of the iteration.
         """
         check_timeout("timeout", timeout)
-        # Not a plain return: the connection must not be collected while only this is held.
-        yield from self._inbox.stream(timeout)
+        check_may_wait("recv_streaming()")
+        try:
+            # Not a plain return: the connection must not be collected while only this is held.
+            yield from self._inbox.stream(timeout)
+            return
+        except InboxEnded:
+            pass
+        raise self._received_all()
 
     def __iter__(self) -> Iterator[str | bytes]:
-        """The messages until the close; ends quietly on 1000, 1001 and 1005.
+        """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent has left.
 
-        Raises `ConnectionClosed` on any other end.
+        Raises `ConnectionClosed` on any other end, and where something was not sent.
         """
         while True:
             try:
                 message = self.recv()
             except ConnectionClosed as closed:
-                if closed.code in _QUIET_CODES:
+                if closed.code not in _QUIET_CODES:
+                    raise
+                if self._all_was_sent():
                     return
                 raise
             yield message
@@ -237,8 +221,8 @@ class Connection(ReadyStates):
                 self._send_chunks(iter(data))
                 return
         opcode, payload = encode_message(data)  # type: ignore[arg-type]
-        if not self._writer.send(opcode, payload):
-            raise self._engine.connection_closed()
+        if self._send_queue.send(opcode, payload) != TAKEN:
+            raise self._closed_error()
 
     def flush(self, timeout: float | None = None) -> None:
         """Wait until `bufferedAmount` is 0: all that was sent is with the network.
@@ -252,12 +236,13 @@ class Connection(ReadyStates):
             TypeError: `timeout` is no number.
         """
         check_timeout("timeout", timeout)
-        if not self._writer.wait_sent(timeout):
-            raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout} s")
-        if self._writer.finished and self.bufferedAmount:
+        self._check_may_wait("flush()")
+        if not self._engine.wait_flushed(timeout):
+            raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout:g} s")
+        if self._engine.is_output_over and self.bufferedAmount:
             # The writer may be the first to notice; how the connection ended is for the reader to say.
-            self._engine.wait_closed(time.monotonic() + _RECORD_SECONDS)
-            raise self._engine.connection_closed()
+            self._engine.wait_closed(_RECORD_SECONDS)
+            raise self._closed_error()
 
     def ping(self, timeout: float | None = None) -> float:
         """Send a ping, wait for its pong, and return the round-trip time in seconds.
@@ -271,35 +256,49 @@ class Connection(ReadyStates):
             TypeError: `timeout` is no number.
         """
         check_timeout("timeout", timeout)
-        if not self._writer.accepting:
-            raise self._engine.connection_closed()
-        asked_at = time.monotonic()
-        payload = self._engine.pongs.ask(lambda payload: self._writer.send_control(Opcode.PING, payload))
-        came_at = self._engine.pongs.wait(payload, timeout)
-        if came_at is None:
-            raise self._engine.connection_closed()
-        return came_at - asked_at
+        check_may_wait("ping()")
+        round_trip = self._engine.ping(timeout)
+        if round_trip is None:
+            raise self._closed_error()
+        return round_trip
 
-    def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the connection, and wait for its end, at most `close_timeout`.
+    def close(
+        self, code: int | None = CloseCode.NORMAL, reason: str = "", *, timeout: float | None = None
+    ) -> None:
+        """Close the connection, and wait for its end.
 
-        What was queued is sent first, then a Close frame. Messages that arrived before the call can still
-        be received; later ones are not kept. A second call does nothing.
+        What was queued is sent first, as long as the network takes it, then a Close frame. `close_timeout`
+        bounds the standing still, not the work. Messages that arrived before the call can still be received;
+        later ones are not kept. A second call waits for the same end. Inside `send()` of an iterable, and
+        where a finalizer runs on a thread of the package, this begins the closing and returns.
+
+        Args:
+            code: 1000, or 3000 to 4999; None sends a Close frame without a code.
+            reason: at most 123 bytes of UTF-8.
+            timeout: seconds after which the connection is cut, as by `abort`; None waits as long as it takes.
 
         Raises:
+            ConnectionClosed: something that `send` took was not sent; its `unsent` says how many bytes.
+                Not when a call in the same thread has raised one that said so.
             InvalidAccessErr: the code is neither 1000, nor 3000 to 4999, nor None.
             SyntaxErr: the reason is over 123 bytes of UTF-8 or holds a lone surrogate, or has no code.
+            TypeError: `timeout` is no number.
         """
-        close = validate_close(code, reason)
-        if not self._close_called:
-            self._close_called = True
-            try:
-                self._engine.close(close, finish=True)
-            except BaseException:  # Ctrl-C: the call can be made again
-                self._close_called = False
-                raise
-            if not self._engine.is_own_thread():  # a finalizer of the program's may run on any
-                self._engine.join_threads(None)
+        frame = validate_close(code, reason)
+        check_timeout("timeout", timeout)
+        self._close_for(frame, timeout)
+
+    def abort(self, reason: str = "") -> None:
+        """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
+
+        Returns at once; does nothing when the connection is closed. What the network has not taken is
+        dropped.
+
+        Args:
+            reason: for the error that others of the connection's calls raise.
+        """
+        said = f": {reason}" if reason else ""
+        self._engine.abort(WebSocketError(f"{self._url.public}: abort() was called{said}"))
 
     def __enter__(self: Self) -> Self:
         return self
@@ -307,81 +306,82 @@ class Connection(ReadyStates):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`."""
-        if error is None or isinstance(error, Exception):
-            self.close()
+        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`.
+
+        Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on,
+        and the loss is logged.
+        """
+        if error is not None and not isinstance(error, Exception):
+            self._leave_in_a_hurry()
             return
-        self._close_in_a_hurry("the with-block was left")
+        try:
+            unsent = self._close_and_wait(CloseFrame(CloseCode.NORMAL), None)
+        except BaseException:
+            self._leave_in_a_hurry()
+            raise
+        if not unsent or threading.get_ident() in self._told:
+            return
+        if error is None:
+            raise self._closed_error()
+        log(logging.WARNING, self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
-        if not self._close_called and self._engine.closed is None and self._writer.accepting:
+        if self._engine.closed is None and not self._engine.is_closing:
             self._engine.release(self)
-
-    def _after_fork(self) -> None:
-        self._inbox.after_fork(self._engine.closed)
 
     # Inside.
 
-    def _close_in_a_hurry(self, why: str) -> None:
-        if self._inbox.opening is not None:
-            self._engine.close(CloseFrame(CloseCode.GOING_AWAY))
-            self._close_called = True
-            if self._engine.join_threads(_HURRIED_SECONDS):
-                return
-        self._engine.abandon(why)
-        self._close_called = True
+    def _received_all(self) -> ConnectionClosed:
+        """The last message was received: who is told that may send nothing after it."""
+        self._send_queue.stop_accepting()
+        return self._closed_error()
 
-    def _wait_open(self) -> None:
+    def _closed_error(self) -> ConnectionClosed:
+        error = self._engine.closed_error()
+        if error.unsent:
+            self._told.add(threading.get_ident())
+        return error
+
+    def _check_may_wait(self, call: str) -> None:
+        check_may_wait(call)
+        if self._engine.is_sending_fragments_here():
+            raise RuntimeError(f"{call} was called inside send() of an iterable, for whose end it would wait")
+
+    def _close_for(self, frame: CloseFrame, timeout: float | None) -> None:
+        if self._close_and_wait(frame, timeout) and threading.get_ident() not in self._told:
+            raise self._closed_error()
+
+    def _close_and_wait(self, frame: CloseFrame, timeout: float | None) -> int:
+        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not
+        sent."""
+        engine = self._engine
+        engine.close(frame, timeout)
+        if is_own_thread() or engine.is_sending_fragments_here():
+            return 0
+        engine.wait_closed(None)
+        return 0 if engine.closed is None else engine.closed.unsent
+
+    def _leave_in_a_hurry(self) -> None:
+        """Tell the server that this end goes away, and give it a second."""
+        engine = self._engine
+        over = False
         try:
-            closed = self._inbox.wait_open()
-        except BaseException:
-            self._close_called = True
-            self._engine.abandon("connect() was interrupted")
-            raise
-        if closed is not None:
-            self._engine.join_threads(None)
-            raise closed.error or WebSocketError("the connection ended before it was open")
+            engine.close(CloseFrame(CloseCode.GOING_AWAY), _HURRIED_SECONDS)
+            over = is_own_thread() or engine.wait_closed(_HURRIED_SECONDS)
+        finally:
+            if not over:
+                self.abort("the with-block was left")
+
+    def _all_was_sent(self) -> bool:
+        """Wait until all that `send` took is with the network, or will never be."""
+        self._engine.wait_flushed(None)
+        return self.bufferedAmount == 0
 
     def _send_chunks(self, chunks: Iterator[str | Buffer]) -> None:
-        for chunk in chunks:
-            opcode, payload = encode_message(chunk)
-            break
-        else:
-            raise ValueError("data is an iterable without a chunk: nothing to send")
-        turn = object()
+        check_may_wait("send() of an iterable")
         try:
-            if not self._writer.begin_fragments(turn):
-                raise self._engine.connection_closed()
-            self._send_fragments(opcode, payload, chunks)
-        finally:
-            try:
-                self._writer.end_fragments(turn)
-            except BaseException:  # Ctrl-C; but who comes next must not wait for this for ever
-                self._writer.end_fragments(turn)
-                raise
-
-    def _send_fragments(self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer]) -> None:
-        try:
-            self._send_fragment(opcode, payload)
-            for chunk in chunks:
-                kind, payload = encode_message(chunk)
-                if kind != opcode:
-                    raise TypeError("data: the iterable mixes str and bytes-like chunks")
-                self._send_fragment(Opcode.CONTINUATION, payload)
-            # The end is a fragment of its own, so that no chunk has to wait for the next one.
-            self._send_fragment(FIN | Opcode.CONTINUATION, b"")
-        except ConnectionClosed:
+            self._engine.send_fragments(chunks)
+        except ConnectionClosed as error:
+            if error.unsent:
+                self._told.add(threading.get_ident())
             raise
-        except BaseException as error:
-            why = f"the iterable given to send() raised {error!r} inside a message"
-            self._engine.abandon(why, CloseCode.INTERNAL_ERROR)
-            raise
-
-    def _send_fragment(self, first: int, payload: bytes) -> None:
-        window = self._writer.window
-        for start in range(0, len(payload) or 1, window):
-            piece = payload[start : start + window]
-            self._writer.wait_for_room(len(piece))
-            if not self._writer.send_fragment(first, piece):
-                raise self._engine.connection_closed()
-            first = Opcode.CONTINUATION

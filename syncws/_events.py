@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
 
 from . import _exceptions
+from ._engine.primitives import Leaf
 from ._log import Fields, log_exception
 
 if TYPE_CHECKING:
@@ -162,21 +163,26 @@ class _Registration:
         self.call: Handler = callback if callable(callback) else lambda event: callback.handleEvent(event)
 
 
+_Lists: TypeAlias = dict[str, tuple[_Registration, ...]]
+
+
 class EventTarget:
     """An object that events are dispatched to (DOM 2.7).
 
     Every method may be called from any thread, also from inside a listener.
     """
 
-    # Lists are replaced, never changed: a dispatch runs over the tuple that it found, so that a listener
-    # added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone").
-    _registrations: dict[str, tuple[_Registration, ...]]
+    # The lists are replaced as a whole, never changed: a dispatch runs over the tuple that it found, so that
+    # a listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). Whoever changes
+    # them computes the new ones with no lock held, since callbacks may be compared by code of the program's,
+    # and swaps them in a leaf, if nobody else has meanwhile.
+    _registrations: _Lists
     _log_fields: Fields = {}
 
     def __init__(self) -> None:
         self._registrations = {}
         self._handlers: dict[str, _Registration] = {}
-        self._listener_lock = threading.RLock()  # reentrant, as `_condition` says
+        self._listener_leaf = Leaf()
         self._interrupt: KeyboardInterrupt | None = None
 
     def addEventListener(self, type: str, callback: Listener | None, *, once: bool = False) -> None:
@@ -185,7 +191,7 @@ class EventTarget:
         Args:
             type: the event's type, such as ``"message"``.
             callback: a callable of one argument or an object with `handleEvent`; None does nothing.
-                once: remove the listener before its first call.
+            once: remove the listener before its first call.
 
         A callback that is registered for this type already is not added again. Raises `TypeError` for
         a callback that cannot be called, or that is an ``async def``: nothing here would await it.
@@ -195,23 +201,22 @@ class EventTarget:
         if not callable(callback) and not hasattr(callback, "handleEvent"):
             raise TypeError(f"callback must be callable or have handleEvent(), not {callback!r}")
         _refuse_coroutines("callback", callback)
-        with self._listener_lock:
-            present = self._registrations.get(type, ())
-            # Equality, not identity: each look-up of a bound method makes another object.
-            if not any(
-                entry.callback == callback and entry is not self._handlers.get(type) for entry in present
-            ):
-                self._registrations[type] = (*present, _Registration(callback, once))
-            self._listeners_changed()
+        added = _Registration(callback, once)
+        swapped = False
+        while not swapped:
+            lists = self._registrations
+            if self._find(lists, type, callback) is not None:
+                break
+            swapped = self._swap(lists, {**lists, type: (*lists.get(type, ()), added)})
+        self._listeners_changed()
         self._listener_added()
 
     def removeEventListener(self, type: str, callback: Listener | None) -> None:
         """Take a listener off; one that was not called yet in a dispatch under way will not be."""
-        with self._listener_lock:
-            for entry in self._registrations.get(type, ()):
-                if entry.callback == callback and entry is not self._handlers.get(type):
-                    self._drop(type, entry)
-                    return
+        entry = self._find(self._registrations, type, callback)
+        if entry is not None:
+            entry.removed = True
+            self._drop(type, entry)
 
     def dispatchEvent(self, event: Event[Any]) -> bool:
         """Run the listeners of `event.type` in the calling thread, before this returns; always True.
@@ -240,11 +245,8 @@ class EventTarget:
                 for entry in remaining:
                     if entry.removed:
                         continue
-                    if entry.once:
-                        with self._listener_lock:
-                            if entry.removed:
-                                continue
-                            self._drop(event.type, entry)
+                    if entry.once and not self._claim(event.type, entry):
+                        continue
                     entry.call(event)
                 break
             except BaseException as error:
@@ -262,9 +264,42 @@ class EventTarget:
             interrupt, self._interrupt = self._interrupt, None
             raise interrupt
 
+    def _find(self, lists: _Lists, type: str, callback: Listener | None) -> _Registration | None:
+        """The entry of a listener, not of a handler attribute."""
+        handler = self._handlers.get(type)
+        for entry in lists.get(type, ()):
+            # Equality, not identity: each look-up of a bound method makes another object.
+            if entry is not handler and not entry.removed and entry.callback == callback:
+                return entry
+        return None
+
+    def _swap(self, old: _Lists, new: _Lists) -> bool:
+        """Put new lists in the place of `old`; False when these are not the present ones any more."""
+        swapped = False
+        with self._listener_leaf:
+            if self._registrations is old:
+                self._registrations = new
+                swapped = True
+        return swapped
+
+    def _claim(self, type: str, entry: _Registration) -> bool:
+        """Take off a listener that is to be called once; False when another dispatch has called it."""
+        mine = False
+        with self._listener_leaf:
+            if not entry.removed:
+                entry.removed = True
+                mine = True
+        if mine:
+            self._drop(type, entry)
+        return mine
+
     def _drop(self, type: str, entry: _Registration) -> None:
         entry.removed = True
-        self._registrations[type] = tuple(e for e in self._registrations[type] if e is not entry)
+        swapped = False
+        while not swapped:
+            lists = self._registrations
+            kept = tuple(other for other in lists.get(type, ()) if other is not entry)
+            swapped = self._swap(lists, {**lists, type: kept})
         self._listeners_changed()
 
     def __dir__(self) -> list[str]:
@@ -275,7 +310,7 @@ class EventTarget:
         """Called after a listener or handler was set; for subclasses."""
 
     def _listeners_changed(self) -> None:
-        """Called with `_listener_lock` held after a listener was set or taken off; for subclasses."""
+        """Called after a listener was set or taken off; for subclasses."""
 
     def _get_handler(self, type: str) -> Handler | None:
         entry = self._handlers.get(type)
@@ -288,19 +323,24 @@ class EventTarget:
             if not callable(callback):
                 raise TypeError(f"on{type} must be None or callable, not {callback!r}")
             _refuse_coroutines(f"on{type}", callback)
-        with self._listener_lock:
-            entry = self._handlers.get(type)
-            if callback is None:
-                if entry is not None:
-                    del self._handlers[type]
-                    self._drop(type, entry)
-                return
-            if entry is None:
-                entry = self._handlers[type] = _Registration(callback, once=False)
-                self._registrations[type] = (*self._registrations.get(type, ()), entry)
-                self._listeners_changed()
-            else:
-                entry.replace(callback)
+        entry = self._handlers.get(type)
+        if callback is None:
+            if entry is not None:
+                self._handlers.pop(type, None)
+                self._drop(type, entry)
+            return
+        if entry is not None:
+            entry.replace(callback)
+        else:
+            # Of two threads that set it at once, the first makes the entry, and both set its callback.
+            made = _Registration(callback, once=False)
+            entry = self._handlers.setdefault(type, made)
+            entry.replace(callback)
+            while entry is made and not self._swap(
+                lists := self._registrations, {**lists, type: (*lists.get(type, ()), entry)}
+            ):
+                continue
+            self._listeners_changed()
         self._listener_added()
 
 

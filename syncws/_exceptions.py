@@ -18,6 +18,7 @@ operating system or the TLS library reports keeps its own class (`ConnectionRefu
       HandshakeError      the answer to the opening handshake was refused or broken
       ProtocolError       the server broke RFC 6455 or RFC 7692, or passed a limit
       ConnectionLost      TCP ended without a Close frame; also a ConnectionError
+      ThreadStartError    the system gives no more threads; also a RuntimeError and an OSError
       BufferFull          max_buffered would be passed (raised by `send`)
       ConnectionClosed    the connection is over (pull face)
 """
@@ -122,6 +123,10 @@ class ConnectionLost(WebSocketError, ConnectionError):
     """TCP ended, or was reset, before the closing handshake was done."""
 
 
+class ThreadStartError(WebSocketError, RuntimeError, OSError):
+    """The system gives no more threads: an error like any other of its limits, such as that of open files."""
+
+
 class BufferFull(WebSocketError):
     """`send` would have more bytes waiting than `max_buffered` allows; nothing was sent or counted."""
 
@@ -138,7 +143,8 @@ class ConnectionClosed(WebSocketError):
 
     def __init__(self, code: int, reason: str, was_clean: bool, *, unsent: int = 0) -> None:
         said = printable(f"{code} {reason}".rstrip())
-        super().__init__(f"connection closed: {said}" if was_clean else f"connection failed: {said}")
+        # 1006 is never on the wire: it stands for a failure (RFC 6455 7.4.1).
+        super().__init__(f"connection failed: {said}" if code == 1006 else f"connection closed: {said}")
         self.code = code
         self.reason = reason
         self.wasClean = was_clean

@@ -1,7 +1,10 @@
 """`ReconnectingWebSocket`: the callback API's connection that comes back after a loss.
 
-Owns: one thread that makes a `WebSocket` after the other. Runs on: that thread, the callbacks of the present
-`WebSocket`, and any caller's. Must not import: sockets, the reader.
+Owns: one thread that makes a `CallbackLink` after the other. Runs on: that thread, the callbacks of the
+present link, and any caller's. Must not import: sockets, frame layout, the reader.
+
+What is sent is either reported as unsent at a loss, or refused after it: the loss event seals the link's send
+queue, which counts nothing from then on, and tells what it counted.
 """
 
 from __future__ import annotations
@@ -14,26 +17,28 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from ._engine.dispatcher import Dispatch, hand_over
-from ._engine.engine import is_process_ending
+from ._callback_link import CallbackLink
+from ._engine.dispatcher import Dispatch, dispatch_and_wait
 from ._engine.options import (
     DEFAULT_QUEUE,
     HeadersLike,
     QueueLimit,
+    check_arguments,
     check_timeout,
     chosen,
     explain_unknown,
     ssl,
 )
-from ._engine.primitives import Flag, stay
+from ._engine.primitives import Flag, block_forever
+from ._engine.process import is_process_exiting
+from ._engine.send_queue import REFUSED
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import validate_close
+from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
-from ._websocket import WebSocket
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
@@ -117,53 +122,46 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         options = chosen(locals())
         del options["headers"]  # asked for before each attempt
         super().__init__()
+        if dispatch is not None and not callable(dispatch):
+            raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
         self._history = History(policy)
         self._headers = headers
-        self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols))
+        self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols), options)
         self._dispatch = dispatch
-        self._options = options
+        self._binary_type = "blob"
         self._stopped = Flag()
-        self._over = False
         self._ended = Flag()
-        # What is sent is either reported as unsent at the loss, or refused after it.
-        self._sending = threading.RLock()
+        self._over = False
         self._retry_in: float | None = None
         self._telling: int | None = None  # the thread in which events without a connection are told
-        self._attempt: _Attempt | None = None
-        handlers = (onopen, onmessage, onerror, onclose)
-        for name, handler in zip(_HANDLERS, handlers, strict=True):
-            self._set_handler(name, handler)
         # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
-        self._attempt = self._begin()
+        self._link = link = self._make_link()
         name = f"syncws-reconnecting-{next(_numbers)}"
-        self._log_fields = {"connection": name, "url": self._attempt._url.public}
-        # Callbacks see the context variables of the constructor's caller, also after the first loss.
-        run = contextvars.copy_context().run
-        self._thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
-        self._thread.start()
-        self._attempt._worker.constructed(any(handlers))
+        self._log_fields = {"connection": name, "url": link.url.public}
+        handlers = (onopen, onmessage, onerror, onclose)
+        for kind, handler in zip(_HANDLERS, handlers, strict=True):
+            self._set_handler(kind, handler)
+        link.start()
+        self._start_thread(name)
+        self._constructed = True
+        link.dispatcher.constructed(any(handlers))
 
     def __repr__(self) -> str:
-        return f"<ReconnectingWebSocket {self._present._url.public} {STATE_NAMES[self.readyState]}>"
-
-    @property
-    def _present(self) -> _Attempt:
-        assert self._attempt is not None  # but for a moment in the constructor
-        return self._attempt
+        return f"<ReconnectingWebSocket {self._link.url.public} {STATE_NAMES[self.readyState]}>"
 
     # Attributes.
 
     @property
     def url(self) -> str:
         """The absolute URL, serialised as the URL standard does it."""
-        return self._present.url
+        return str(self._link.url)
 
     @property
     def readyState(self) -> int:
         """As `WebSocket.readyState`, but `CONNECTING` from a loss to the next open event."""
         if self._over:
             return CLOSED
-        state = self._present.readyState
+        state = self._link.ready_state
         if state == CLOSED:
             return CLOSING if self._stopped.is_set() else CONNECTING
         return state
@@ -171,26 +169,30 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     @property
     def bufferedAmount(self) -> int:
         """As `WebSocket.bufferedAmount`, of the present connection."""
-        return self._present.bufferedAmount
+        return self._link.buffered_amount
 
     @property
     def extensions(self) -> str:
         """The extensions that the server selected for the present connection."""
-        return self._present.extensions
+        return "" if self._link.opened is None else self._link.opened.extensions
 
     @property
     def protocol(self) -> str:
         """The subprotocol that the server selected for the present connection."""
-        return self._present.protocol
+        return "" if self._link.opened is None else self._link.opened.protocol
 
     @property
     def binaryType(self) -> str:
         """As `WebSocket.binaryType`; kept from one connection to the next."""
-        return self._present.binaryType
+        return self._binary_type
 
     @binaryType.setter
     def binaryType(self, value: str) -> None:
-        self._present.binaryType = value
+        if value in ("blob", "arraybuffer"):
+            self._binary_type = value
+        else:
+            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
+            log(logging.WARNING, self._log_fields, message, value)
 
     onopen: EventHandler[Event[ReconnectingWebSocket]] = EventHandler(
         "Called with an `Event` at each return."
@@ -209,26 +211,31 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     def send(self, data: str | Buffer) -> None:
         """As `WebSocket.send`; raises `InvalidStateErr` from a loss to the next open event."""
-        with self._sending:
-            if self.readyState == CONNECTING:
-                raise InvalidStateErr("send() while there is no connection: readyState is CONNECTING")
-            self._present.send(data)
+        link = self._link
+        if self.readyState == CONNECTING:
+            raise InvalidStateErr(_NO_CONNECTION)
+        opcode, payload = encode_message(data)
+        if link.send(opcode, payload) == REFUSED:
+            raise InvalidStateErr(_NO_CONNECTION)
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """As `WebSocket.close`, and for good: no connection is made after this. Returns at once."""
-        validate_close(code, reason)
+        frame = validate_close(code, reason)
         self._stopped.set()
-        self._present.close(code, reason)
+        self._link.close(frame)
+
+    def abort(self, reason: str = "") -> None:
+        """As `WebSocket.abort`, and for good: no connection is made after this. Returns at once."""
+        self._stopped.set()
+        self._link.abort(reason)
 
     def join(self, timeout: float | None = None) -> None:
         """As `WebSocket.join`: waits until it is closed for good."""
         check_timeout("timeout", timeout)
-        if threading.get_ident() in (self._present._worker.thread, self._telling):
-            raise RuntimeError("join() was called from a callback, which it would wait for")
-        # Not Thread.join() alone: until Python 3.13 one that Ctrl-C interrupts takes the thread for ended.
+        self._check_may_wait("join()")
+        self._link.dispatcher.first_events.pass_all()
         if not self._ended.wait(timeout):
-            raise TimeoutError(f"{self!r} did not close within {timeout} s")
-        self._thread.join()
+            raise TimeoutError(f"{self!r} did not close within {timeout:g} s")
 
     def __enter__(self: Self) -> Self:
         return self
@@ -236,28 +243,59 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close for good, and wait for the end."""
-        self.close()
-        self.join()
+        """Close for good, and wait for the end; in a hurry when Ctrl-C or `SystemExit` left the block."""
+        self._stopped.set()
+        self._link.leave(error)
+        if error is None or isinstance(error, Exception):
+            self.join()
 
-    # Inside.
+    # What its base and its links call.
+
+    _constructed = False
+
+    def _check_may_wait(self, call: str) -> None:
+        self._link.check_may_wait(call)
+        if threading.get_ident() == self._telling:
+            raise RuntimeError(f"{call} was called from a callback, which it would wait for")
 
     def _listener_added(self) -> None:
-        if self._attempt is not None:
-            self._attempt._worker.open_gate()
+        if self._constructed:
+            self._link.dispatcher.first_events.listener_added()
 
-    def _after_fork(self) -> None:
+    def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
+        self._link = link  # at the latest when its first event is told
+        if isinstance(event, ErrorEvent):
+            self._settle(self._lost_error(link, None), link.engine.open_seconds)
+        elif isinstance(event, CloseEvent):
+            if link.failure is None:
+                self._settle(self._lost_error(link, event), link.engine.open_seconds)
+            queue = link.engine.queue
+            # For good, bufferedAmount goes on counting what is dropped, as that of a WebSocket does.
+            event = LossEvent(event, self._retry_in, queue.buffered if self._over else queue.seal())
+        self._tell(event)
+
+    def _on_fork(self) -> None:
         """In a forked child, where the thread is not: closed, for good."""
-        self._listener_lock = threading.RLock()
-        self._sending = threading.RLock()
-        self._stopped, self._ended = Flag(), Flag()
+        self._over = True
         self._stopped.set()
         self._ended.set()
-        self._over = True
 
-    def _begin(self) -> _Attempt:
+    # The thread.
+
+    def _start_thread(self, name: str) -> None:
+        # Callbacks see the context variables of the constructor's caller, also after the first loss.
+        run = contextvars.copy_context().run
+        try:
+            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
+        except BaseException:
+            self._link.abort("the thread that would come back cannot be started")
+            raise
+
+    def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers
-        return _Attempt(self, *self._arguments, headers=headers, dispatch=self._dispatch, **self._options)
+        url, protocols, options = self._arguments
+        checked = check_arguments(url, protocols, {"headers": headers, **options})
+        return CallbackLink(self, *checked, self._dispatch)
 
     def _run(self) -> None:
         """The body of the thread: one attempt after the other."""
@@ -269,31 +307,25 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
 
     def _make_attempts(self) -> None:
         while True:
-            self._present._engine.join_threads(None)  # not join(), which would let the first events through
+            # Not link.wait_over(), which would let the first events through.
+            self._link.dispatcher.wait_over(None)
             if self._retry_in is None:
                 return
             stopped = self._stopped.wait(self._retry_in)
             if self._over:
-                stay()
+                block_forever()  # a greenlet, which a fork took along
             if stopped:
                 self._lose(WebSocketError("close() was called before the connection was open"))
                 continue
             try:
-                attempt = self._begin()
+                self._link = link = self._make_link()
+                link.start()
             except BaseException as error:  # also SystemExit, as from a callback: others wait for this thread
                 self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
-            self._take_over(attempt)
-            attempt._worker.open_gate()
+            link.dispatcher.constructed(True)
             if self._stopped.is_set():  # close() came while it was being made, and has not seen it
-                attempt.close()
-
-    def _take_over(self, attempt: _Attempt) -> None:
-        """`attempt` is the present one from now on; at the latest when its first event is told."""
-        if self._attempt is not attempt:
-            if self._attempt is not None:
-                attempt.binaryType = self._attempt.binaryType
-            self._attempt = attempt
+                link.close(validate_close(CloseCode.NORMAL, ""))
 
     def _lose(self, error: Exception) -> None:
         """There was no attempt: tell of that as of one that failed."""
@@ -303,7 +335,8 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         if self._dispatch is None:
             self._tell_of_none(error)
         else:
-            hand_over(self._dispatch, lambda: context.run(self._tell_of_none, error), self._log_fields)
+            tell = context.run
+            dispatch_and_wait(self._dispatch, lambda: tell(self._tell_of_none, error), self._log_fields)
 
     def _tell_of_none(self, error: Exception) -> None:
         self._telling = threading.get_ident()
@@ -312,14 +345,25 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._telling = None
         self._raise_interrupt()
 
+    def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
+        """What the policy is asked about: what failed, or for a connection that was open a
+        `ConnectionClosed`."""
+        failure = link.failure
+        if link.opened is None:
+            return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))
+        if close is None:
+            error = ConnectionClosed(CloseCode.ABNORMAL, "", False)
+        else:
+            error = ConnectionClosed(close.code, close.reason, close.wasClean)
+        error.__cause__ = failure
+        return error
+
     def _settle(self, error: Exception, open_seconds: float) -> None:
         """Decide what comes after a loss, before anybody is told of it."""
-        retry_in = self._decide(error, open_seconds)
-        with self._sending:
-            self._retry_in = retry_in
-            self._over = retry_in is None
+        self._retry_in = retry_in = self._decide(error, open_seconds)
+        self._over = retry_in is None
         unheard = not (self._registrations.get("error") or self._registrations.get("close"))
-        if unheard and not self._stopped.is_set() and not is_process_ending():
+        if unheard and not self._stopped.is_set() and not is_process_exiting():
             then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
             log(logging.WARNING, self._log_fields, "%s; %s", error, then)
 
@@ -332,53 +376,9 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
             log_exception(self._log_fields, "the policy raised; no further attempt is made")
             return None
 
-    def _lost(self, attempt: _Attempt, close: CloseEvent[Any]) -> None:
-        """An attempt is over: decide what comes next."""
-        error = attempt.failure
-        if attempt.was_open:
-            error, cause = ConnectionClosed(close.code, close.reason, close.wasClean), error
-            error.__cause__ = cause
-        assert error is not None  # what was never open has failed
-        self._settle(error, attempt._engine.open_seconds)
-
-    def _loss_event(self, attempt: _Attempt, close: CloseEvent[Any]) -> LossEvent[Any]:
-        with self._sending:
-            return LossEvent(close, self._retry_in, attempt.bufferedAmount)
-
     def _tell(self, event: Event[Any]) -> None:
         event.target = self
         self._fire(event)
 
 
-class _Attempt(WebSocket):
-    """One connection, whose events go to its owner's listeners."""
-
-    def __init__(self, owner: ReconnectingWebSocket, *arguments: Any, **options: Any) -> None:
-        self._owner = owner
-        self.was_open = False
-        self.failure: Exception | None = None
-        super().__init__(*arguments, **options)
-
-    def _after_fork(self) -> None:
-        super()._after_fork()
-        self._owner._after_fork()
-
-    def _tell_console(self, error: BaseException) -> None:
-        """The owner tells it, with what comes next."""
-
-    def _raise_interrupt(self) -> None:
-        self._owner._raise_interrupt()
-
-    def _fire(self, event: Event[Any]) -> None:
-        self._owner._take_over(self)
-        if event.type == "open":
-            self.was_open = True
-        elif isinstance(event, ErrorEvent):
-            error = event.error
-            self.failure = error if isinstance(error, Exception) else WebSocketError(event.message)
-            self._owner._lost(self, CloseEvent("close", CloseCode.ABNORMAL))
-        elif isinstance(event, CloseEvent):
-            if self.failure is None:
-                self._owner._lost(self, event)
-            event = self._owner._loss_event(self, event)
-        self._owner._tell(event)
+_NO_CONNECTION = "send() while there is no connection: readyState is CONNECTING"

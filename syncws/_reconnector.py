@@ -7,13 +7,13 @@ not import: sockets, the reader, the worker.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal
 
-from ._connection import Connection, begin
-from ._engine.engine import is_process_ending
+from ._connect import begin, wait_open
+from ._connection import Connection, check_may_wait, close_going_away
+from ._engine.engine import Engine
 from ._engine.options import (
     DEFAULT_QUEUE,
     HeadersLike,
@@ -24,8 +24,10 @@ from ._engine.options import (
     ssl,
 )
 from ._engine.primitives import Flag
-from ._exceptions import ConnectionClosed
+from ._engine.process import is_process_exiting
+from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
+from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import History, RetryPolicy, default_policy
 
 
@@ -107,8 +109,8 @@ class Reconnector:
         self._headers = headers
         self._options = options
         self._stopped = Flag()
-        self._lock = threading.RLock()
         self._connection: Connection | None = None
+        self._engine: Engine | None = None  # of the present connection
 
     def __iter__(self) -> Reconnector:
         return self
@@ -118,16 +120,11 @@ class Reconnector:
 
         Raises what went wrong when the policy says to stop.
         """
+        check_may_wait("the next connection")
         self._leave()
         while not self._stopped.is_set():
             try:
-                headers = self._headers() if callable(self._headers) else self._headers
-                connection = self._open(
-                    begin(self._url, self._protocols, {"headers": headers, **self._options})
-                )
-                if not self._stopped.is_set():
-                    return connection
-                connection._close_in_a_hurry("stop() was called")
+                return self._open()
             except Exception as error:
                 self._pause(error, 0.0)
         raise StopIteration
@@ -135,13 +132,16 @@ class Reconnector:
     def stop(self) -> None:
         """End the iteration: close the present connection, or end the attempt, or the wait for the next.
 
-        May be called from any thread. It gives the server a second to answer the Close frame.
+        May be called from any thread; it closes as `Connection.close` does.
         """
         self._stopped.set()
-        with self._lock:
-            connection = self._connection
-        if connection is not None:
-            connection._close_in_a_hurry("stop() was called")
+        connection, engine = self._connection, self._engine
+        if connection is None or engine is None:
+            return
+        if engine.is_open or engine.closed is not None:
+            close_going_away(connection)
+        else:
+            engine.abort(WebSocketError("stop() was called"))
 
     def __enter__(self) -> Reconnector:
         return self
@@ -149,35 +149,44 @@ class Reconnector:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        """Stop; the present connection is closed by the rules of the end of its own with-block."""
+        self._stopped.set()
+        connection, engine = self._connection, self._engine
+        if connection is None or engine is None:
+            return
+        if engine.is_open:
+            engine.close(CloseFrame(CloseCode.GOING_AWAY))
+            connection.__exit__(kind, error, traceback)
+        else:
+            engine.abort(WebSocketError("stop() was called"))
 
-    def _open(self, connection: Connection) -> Connection:
-        with self._lock:
-            self._connection = connection  # from here on stop() can reach it
-            stopped = self._stopped.is_set()
+    def _open(self) -> Connection:
+        headers = self._headers() if callable(self._headers) else self._headers
+        connection, engine, inbox = begin(self._url, self._protocols, {"headers": headers, **self._options})
+        self._engine, self._connection = engine, connection  # from here on stop() can reach it
         try:
-            if stopped:
-                connection._close_in_a_hurry("stop() was called")
-            connection._wait_open()
+            if self._stopped.is_set():
+                engine.abort(WebSocketError("stop() was called"))
+            wait_open(engine, inbox)
         except BaseException:
-            with self._lock:
-                self._connection = None
+            self._connection = self._engine = None
             raise
         return connection
 
     def _leave(self) -> None:
         """Be done with the present connection, and wait as long as the policy wants."""
-        connection = self._connection
-        if connection is None:
+        connection, engine = self._connection, self._engine
+        if connection is None or engine is None:
             return
         left_open = connection.readyState == connection.OPEN
-        connection.close()
-        with self._lock:
-            self._connection = None
+        try:
+            connection.close()
+        except ConnectionClosed as closed:
+            log(logging.WARNING, self._log_fields, "%d bytes were not sent", closed.unsent)
+        self._connection = self._engine = None
         if left_open or self._stopped.is_set():
             return  # the body wants the next one, or none
-        engine = connection._engine
-        self._pause(engine.connection_closed(), engine.open_seconds)
+        self._pause(engine.closed_error(), engine.open_seconds)
 
     def _pause(self, error: Exception, open_seconds: float) -> None:
         if self._stopped.is_set():
@@ -185,7 +194,7 @@ class Reconnector:
         delay = self._history.decide(error, open_seconds)
         if delay is not None:
             # What ended an open connection has been told to the body of the loop.
-            if not open_seconds and not is_process_ending():
+            if not open_seconds and not is_process_exiting():
                 log(logging.WARNING, self._log_fields, "%s; next attempt in %.1f s", error, delay)
             self._stopped.wait(delay)
         elif isinstance(error, ConnectionClosed) and error.code == 1000:

@@ -1,20 +1,18 @@
-"""`WebSocket`: the browser's interface (WHATWG WebSockets 3), over the engine and a worker.
+"""`WebSocket`: the browser's interface (WHATWG WebSockets 3), over one link of the callback API.
 
-Owns: the ready state as the application sees it. Runs on: every public method on any thread; the methods
-that begin with ``_on_`` where the callbacks run. Must not import: sockets, frames' layout, the reader.
+Owns: its listeners. Runs on: every public method on any thread; `_on_link_event` where the callbacks run.
+Must not import: sockets, frame layout, the reader.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from ._engine.dispatcher import Dispatch, Worker
-from ._engine.engine import Engine, is_process_ending
-from ._engine.event_queue import Closed, Opening
+from ._callback_link import CallbackLink
+from ._engine.dispatcher import Dispatch
 from ._engine.options import (
     DEFAULT_QUEUE,
     HeadersLike,
@@ -25,12 +23,14 @@ from ._engine.options import (
     explain_unknown,
     ssl,
 )
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, now
+from ._engine.process import is_process_exiting
+from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import Message, MessagePart, encode_message, validate_close
-from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
+from ._protocol.http11 import Response
+from ._protocol.messages import encode_message, validate_close
+from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 Self = TypeVar("Self", bound="WebSocket")
 
@@ -120,45 +120,35 @@ class WebSocket(ReadyStates, EventTarget):
         super().__init__()
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
-        self._url, checked_protocols, checked_options = check_arguments(url, protocols, options)
-        self._origin = self._url.origin
-        self._state_lock = threading.RLock()  # reentrant, as `_condition` says
-        self._ready_state = CONNECTING
-        self._abandoned = False
+        checked_url, checked_protocols, checked_options = check_arguments(url, protocols, options)
         self._binary_type = "blob"
-        self._protocol = ""
-        self._extensions = ""
-        self._sent_as_seen = 0
-        self._last_events: list[Event[Any]] | None = None  # those that are still to be told
-        self._engine = Engine(self._url, checked_protocols, checked_options)
-        self._writer = self._engine.writer
-        self._log_fields = self._engine.log_fields
-        self._worker = Worker(self._engine.queue, self, now, dispatch, self._log_fields)
+        self._link = link = CallbackLink(self, checked_url, checked_protocols, checked_options, dispatch)
+        self._log_fields = link.engine.log_fields
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(name, handler)
-        self._engine.start(self, ("worker", self._worker.run))
+        link.start()
         self._constructed = True
-        self._hold_or_let_go()
-        self._worker.constructed(any(handlers))
+        link.dispatcher.constructed(any(handlers))
 
     def __repr__(self) -> str:
-        return f"<WebSocket {self._url.public} {STATE_NAMES[self._ready_state]}>"
+        return f"<{type(self).__name__} {self._link.url.public} {STATE_NAMES[self._link.ready_state]}>"
 
     # Attributes.
 
     @property
     def url(self) -> str:
         """The absolute URL, serialised as the URL standard does it."""
-        return str(self._url)
+        return str(self._link.url)
 
     @property
     def readyState(self) -> int:
         """`CONNECTING` 0, `OPEN` 1, `CLOSING` 2 or `CLOSED` 3.
 
-        It changes between callbacks, in step with the events; `close()` sets `CLOSING` before it returns.
+        It changes between callbacks, in step with the events; `close()` and `abort()` set `CLOSING` before
+        they return.
         """
-        return self._ready_state
+        return self._link.ready_state
 
     @property
     def bufferedAmount(self) -> int:
@@ -167,19 +157,22 @@ class WebSocket(ReadyStates, EventTarget):
         What could not be sent stays counted after the close. Read inside a callback it does not fall
         until the callback returns.
         """
-        if self._worker.thread == threading.get_ident():
-            return self._writer.queued - self._sent_as_seen
-        return self._writer.buffered
+        return self._link.buffered_amount
 
     @property
     def extensions(self) -> str:
         """The extensions that the server selected, as its header has them; ``""`` before the open event."""
-        return self._extensions
+        return "" if self._link.opened is None else self._link.opened.extensions
 
     @property
     def protocol(self) -> str:
         """The subprotocol that the server selected; ``""`` when none, and before the open event."""
-        return self._protocol
+        return "" if self._link.opened is None else self._link.opened.protocol
+
+    @property
+    def response(self) -> Response | None:
+        """The head of the server's answer to the opening handshake; None before the open event."""
+        return None if self._link.opened is None else self._link.opened.response
 
     @property
     def binaryType(self) -> str:
@@ -222,14 +215,14 @@ class WebSocket(ReadyStates, EventTarget):
             TypeError: neither text nor a buffer.
             BufferFull: `max_buffered` would be passed; nothing is sent.
         """
-        state = self._ready_state
-        if state == CONNECTING:
+        link = self._link
+        if link.ready_state == CONNECTING:
             raise InvalidStateErr(
                 "send() before the open event: readyState is still CONNECTING "
                 "(send in onopen, or use syncws.connect())"
             )
         opcode, payload = encode_message(data)
-        self._writer.send(opcode, payload, accept=state == OPEN)
+        link.send(opcode, payload)
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection: what was queued is sent first, then a Close frame. Returns at once.
@@ -245,22 +238,44 @@ class WebSocket(ReadyStates, EventTarget):
             InvalidAccessErr: another code.
             SyntaxErr: the reason is too long or holds a lone surrogate, or comes without a code.
         """
-        close = validate_close(code, reason)
-        with self._state_lock:
-            state = self._ready_state
-            if state in (CLOSING, CLOSED):
-                return
-            # The state last: a call that Ctrl-C cut short can be made again.
-            if state == CONNECTING:
-                self._abandoned = True
-                self._engine.abandon(_ABANDONED)
-            else:
-                self._engine.close(close)
-            self._ready_state = CLOSING
-        self._hold_or_let_go()
+        self._link.close(validate_close(code, reason))
+
+    def abort(self, reason: str = "") -> None:
+        """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
+
+        Returns at once; `readyState` is `CLOSING` then, and an error event and a close event (1006) follow.
+        What the network has not taken is dropped, and stays counted in `bufferedAmount`. Does nothing when
+        closed.
+
+        Args:
+            reason: for the text of the error event.
+        """
+        self._link.abort(reason)
+
+    def wait_open(self, timeout: float | None = None) -> None:
+        """Wait until the open event was dispatched.
+
+        Open, error and close events need not wait for their listeners meanwhile. Messages do, until 100 ms
+        after this has returned.
+
+        Args:
+            timeout: seconds to wait; None waits until it is open or has failed.
+
+        Raises:
+            TimeoutError: not within `timeout` seconds.
+            TypeError: `timeout` is no number.
+            RuntimeError: called from a callback, which would wait for itself.
+            OSError, WebSocketError: what failed, as for `syncws.connect`.
+        """
+        check_timeout("timeout", timeout)
+        self._link.check_may_wait("wait_open()")
+        if not self._link.wait_open(timeout):
+            raise TimeoutError(f"{self!r} was not open within {timeout:g} s")
+        if not self._link.is_open_told:
+            raise self._link.failure or WebSocketError("the connection ended before it was open")
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the connection is closed, the close event was dispatched and the threads are gone.
+        """Wait until the connection is closed and the close event was dispatched.
 
         Args:
             timeout: seconds to wait; None waits as long as it takes.
@@ -271,11 +286,9 @@ class WebSocket(ReadyStates, EventTarget):
             RuntimeError: called from a callback, which would wait for itself.
         """
         check_timeout("timeout", timeout)
-        if self._worker.thread == threading.get_ident() or self._engine.is_own_thread():
-            raise RuntimeError("join() was called from a callback, which it would wait for")
-        self._worker.open_gate()
-        if not self._engine.join_threads(timeout):
-            raise TimeoutError(f"{self!r} did not close within {timeout} s")
+        self._link.check_may_wait("join()")
+        if not self._link.wait_over(timeout):
+            raise TimeoutError(f"{self!r} did not close within {timeout:g} s")
 
     def __enter__(self: Self) -> Self:
         return self
@@ -283,102 +296,38 @@ class WebSocket(ReadyStates, EventTarget):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, and wait for the end."""
-        self.close()
-        self.join()
-
-    def _after_fork(self) -> None:
-        self._state_lock = threading.RLock()
-        self._listener_lock = threading.RLock()
-        self._worker.after_fork()
-        self._ready_state = CLOSED
-
-    # What keeps it alive (WHATWG 5, *garbage collection*).
-
-    def _listeners_changed(self) -> None:
-        if self._constructed:
-            awaited = _AWAITED[self._ready_state]
-            self._worker.held = self if any(self._registrations.get(type) for type in awaited) else None
-
-    def _hold_or_let_go(self) -> None:
-        with self._listener_lock:
-            self._listeners_changed()
+        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`."""
+        self._link.leave(error)
 
     def __del__(self) -> None:
-        if self._constructed and self._ready_state in (CONNECTING, OPEN) and self._writer.accepting:
-            self._engine.release(self)
+        if self._constructed and self._link.ready_state in (CONNECTING, OPEN):
+            self._link.engine.release(self)
 
-    # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
+    # What its base and its link call.
 
     def _listener_added(self) -> None:
         if self._constructed:
-            self._worker.open_gate()
+            self._link.dispatcher.first_events.listener_added()
 
-    def _on_opening(self, opening: Opening) -> None:
-        with self._state_lock:
-            if self._ready_state not in (CONNECTING, OPEN):
-                return  # close() came first
-            self._extensions = opening.extensions
-            self._protocol = opening.protocol
-            self._ready_state = OPEN
-        self._hold_or_let_go()
-        self._fire_task(Event("open"))
+    def _listeners_changed(self) -> None:
+        if self._constructed:
+            self._link.hold_or_let_go()
 
-    def _on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None:
-        origin, writer, fire = self._origin, self._writer, self._fire
-        for data in messages:
-            # WHATWG, *when a message has been received*, step 1: a callback may have closed.
-            if self._ready_state != OPEN:
-                return
-            try:
-                if self._binary_type == "arraybuffer" and isinstance(data, bytes):
-                    event = MessageEvent("message", bytearray(data), origin, time_stamp)
-                else:
-                    event = MessageEvent("message", data, origin, time_stamp)
-                event.target = self
-                self._sent_as_seen = writer.sent
-                fire(event)
-            except KeyboardInterrupt as error:  # Ctrl-C, before any listener was called
-                self._interrupt = error
-                self._on_messages(iter([data]), time_stamp)
-
-    def _on_closing(self) -> None:
-        with self._state_lock:
-            if self._ready_state == OPEN:
-                self._ready_state = CLOSING
-        self._hold_or_let_go()
-
-    def _on_closed(self, closed: Closed) -> None:
-        with self._state_lock:
-            was_open_or_opening = self._ready_state in (CONNECTING, OPEN)
-            self._ready_state = CLOSED
-        if self._abandoned and closed.error is None:
-            # The server had opened and closed before close() was called, but nobody had been told of it.
-            closed = Closed(CloseCode.ABNORMAL, error=WebSocketError(_ABANDONED))
-        if self._last_events is None:
-            events: list[Event[Any]] = [] if closed.error is None else [ErrorEvent("error", closed.error)]
-            events.append(CloseEvent("close", closed.code, closed.reason, closed.was_clean))
-            self._last_events = events
-            if closed.error is not None and was_open_or_opening and not is_process_ending():
-                self._tell_console(closed.error)
-        while self._last_events:
-            self._fire_task(self._last_events[0])
-            del self._last_events[0]
-        self._hold_or_let_go()
+    def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
+        event.target = self
+        if isinstance(event, ErrorEvent) and event.error is not None:
+            self._tell_console(event.error)
+        self._fire(event)
 
     def _tell_console(self, error: BaseException) -> None:
         """A failure that no listener will hear of is logged, as browsers print it to their console."""
-        if not self._registrations.get("error"):
-            log(logging.WARNING, self._log_fields, "%s failed: %s", self._url.public, error)
+        if not (
+            self._registrations.get("error") or self._link.is_closed_by_application or is_process_exiting()
+        ):
+            log(logging.WARNING, self._log_fields, "%s failed: %s", self._link.url.public, error)
 
-    def _fire_task(self, event: Event[Any]) -> None:
-        event.target = self
-        self._sent_as_seen = self._writer.sent
-        self._fire(event)
+    def _on_fork(self) -> None:
+        """In a forked child there is nothing to do: the link says that it is closed."""
 
 
 _HANDLERS = ("open", "message", "error", "close")
-
-# By ready state, the events of which a listener may still hear.
-_AWAITED = (_HANDLERS, _HANDLERS[1:], _HANDLERS[2:], ())
-_ABANDONED = "close() was called before the connection was open"

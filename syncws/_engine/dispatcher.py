@@ -1,168 +1,297 @@
 """The worker thread: takes the events off the queue in batches and has them dispatched.
 
-Owns: the order of callbacks. Runs on: the worker thread; with `dispatch=`, the callbacks themselves run
-wherever that schedules them, and the worker only hands over. Must not import: sockets, the protocol.
+Owns: the order of callbacks, and the wait of the first events for their listeners. Runs on: the worker
+thread; with `dispatch=`, the callbacks themselves run wherever that schedules them, and the worker only hands
+over. Must not import: sockets, the protocol.
+
+Five assumptions hold between here and the listeners. The reader puts open first, then messages in the order
+of arrival, then the server's Close, then the end, once. One callback runs at a time. The ready state changes
+here, between callbacks, as part of dispatching. Whatever a callback raises, the next one runs. After the
+close event nothing is dispatched, and only then is `over` true.
 """
 
 from __future__ import annotations
 
 import contextvars
+import itertools
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from .._log import Fields, log_exception
 from .._protocol.messages import Message, MessagePart
-from .event_queue import Closed, Closing, Entry, EventQueue, Opening
-from .primitives import Condition
+from .._transport.poller import ForkedError
+from .event_queue import Entry, EventQueue
+from .primitives import Waiters, make_mailbox
+from .records import Closed, CloseReceived, Opened
 
 #: Schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]
 
 # In a browser no event can fire before the script returns, so a script can attach its listeners first. Here
-# events wait for the first listener, and at most this long after the constructor has returned.
+# an event waits for the first listener of its kind, and at most this long after the constructor has returned.
 FIRST_EVENT_SECONDS = 0.1
 
-# With listeners given to the constructor, events need not wait; but a listener may well use the name that the
-# new object is being assigned to, so the caller is given a moment to do that after the constructor's end.
+# If listeners were passed to the constructor, events may start at once. Wait 0.2 ms, so that in `ws =
+# WebSocket(...)` a listener can already use the name `ws`.
 ASSIGNMENT_SECONDS = 0.0002
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """The error event that comes before the end, if there is one."""
+
+    closed: Closed
+
+
+_Messages = Iterator["Message | MessagePart"]
+
 # An entry of the queue, its messages as an iterator, which knows how far it is.
-_Entry = Iterator["Message | MessagePart"] | Opening | Closing | Closed
+_Entry = _Messages | Opened | CloseReceived | _Failed | Closed
 
 
-class Target(Protocol):
-    """What the worker dispatches to. Each call can be repeated when Ctrl-C has cut it short."""
+class EventSink(Protocol):
+    """What the worker dispatches to. Where Ctrl-C has cut a call short, it is made again."""
 
-    def _on_opening(self, opening: Opening) -> None: ...
-    def _on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None: ...
-    def _on_closing(self) -> None: ...
-    def _on_closed(self, closed: Closed) -> None: ...
-    def _raise_interrupt(self) -> None: ...
+    def on_opened(self, record: Opened) -> None: ...
+    def on_messages(self, messages: _Messages, time_stamp: float) -> None: ...
+    def on_close_received(self) -> None: ...
+    def on_failed(self, record: Closed) -> None: ...
+    def on_closed(self, record: Closed) -> None: ...
+    def raise_interrupt(self) -> None: ...
+    def listens_to(self, kind: str) -> bool: ...
+    def on_over(self) -> None: ...
+    def on_fork(self) -> None: ...
 
 
-def hand_over(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) -> None:
-    """Have `dispatch` schedule `task`, and wait until it is done."""
-    done = threading.Event()
-    once = threading.Lock()
+def dispatch_and_wait(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) -> None:
+    """Have `dispatch` schedule `task`, and wait until it is done, or was cut short by a signal handler."""
+    done = make_mailbox()
+    put = done.put
+    calls = itertools.count()
 
     def run() -> None:
-        mine = False
+        first: bool | None = None
         try:
-            mine = once.acquire(blocking=False)
-            if mine:  # else dispatch called it, or scheduled it, before it raised
+            first = next(calls) == 0
+            if first:  # else dispatch called it, or scheduled it, before it raised
                 task()
         finally:
-            if mine:
-                done.set()
+            if first is not False:
+                put(None)
 
     try:
         dispatch(run)
     except BaseException:  # also SystemExit, as from a callback: others wait for this thread
         log_exception(log_fields, "dispatch raised: %r; events are dispatched on the worker", dispatch)
         run()
-    done.wait()
+    done.get()
 
 
-class Worker:
+class FirstEvents:
+    """Holds the first events back until there is a listener of their kind."""
+
+    def __init__(self) -> None:
+        self._constructed = False  # whether the constructor has returned
+        self._all_pass = False
+        self._until: float | None = None  # None: that, or `wait_open`, has not returned
+        self._awaited_open = False  # all but messages pass
+        self._waiters = Waiters()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing waits any more."""
+        until = self._until
+        return self._constructed and (self._all_pass or (until is not None and time.monotonic() >= until))
+
+    def constructed(self, has_listeners: bool) -> None:
+        """The constructor is about to return; `has_listeners` says that it was given some."""
+        if has_listeners:
+            self._all_pass = True
+        self._until = time.monotonic() + FIRST_EVENT_SECONDS
+        self._constructed = True
+        self._waiters.notify()
+
+    def listener_added(self) -> None:
+        """There is one listener more."""
+        self._waiters.notify()
+
+    def pass_all(self) -> None:
+        """Let all events through."""
+        self._all_pass = True
+        self._waiters.notify()
+
+    def begin_wait_open(self) -> None:
+        """A thread waits for the opening: open, error and close pass, messages wait for their listener."""
+        self._awaited_open = True
+        self._until = None
+        self._waiters.notify()
+
+    def end_wait_open(self) -> None:
+        """That wait is over: messages have the usual time from now on."""
+        self._until = time.monotonic() + FIRST_EVENT_SECONDS
+        self._waiters.notify()
+
+    def wait(self, kind: str, listens: Callable[[str], bool]) -> None:
+        """Wait until an event of this kind may be dispatched."""
+        while not self._passes(kind, listens):
+            until = self._until
+            self._waiters.wait_until(
+                lambda until=until: self._passes(kind, listens) or self._until != until,  # type: ignore[misc]
+                None if until is None else until - time.monotonic(),
+            )
+
+    def _passes(self, kind: str, listens: Callable[[str], bool]) -> bool:
+        if not self._constructed:
+            return False
+        return self.passed or (self._awaited_open and kind != "message") or listens(kind)
+
+
+class Dispatcher:
     """Dispatches the events of one connection, one after the other.
 
     Attributes:
-        thread: the identifier of the thread that callbacks run in right now; None between batches.
-        held: the target, while it must not be collected though nobody else holds it; None otherwise.
+        callback_thread: the identifier of the thread that callbacks run in right now; None between batches.
+        first_events: what holds the first events back.
+        over: whether the last event has been dispatched.
+        waiters: who waits for that, and for the open event.
     """
 
     def __init__(
         self,
         queue: EventQueue,
-        target: Target,
+        sink: EventSink,
         now: Callable[[], float],
         dispatch: Dispatch | None,
         log_fields: Fields,
     ) -> None:
-        self.thread: int | None = None
-        self.held: Target | None = None
+        self.callback_thread: int | None = None
+        self.first_events = FirstEvents()
+        self.over = False
+        self.waiters = Waiters()
         self._queue = queue
-        self._target = weakref.ref(target)
+        self._sink = sink
+        queue.on_fork = self._after_fork
         self._log_fields = log_fields
         self._now = now
         self._dispatch = dispatch
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
         self._entries: list[_Entry] = []  # of the present batch, those not dealt with
-        self._gate = Condition()
-        self._gate_open = False
         self._not_before = 0.0
         self._forked = False
+        self._worker: int | None = None  # the thread of `run`
 
-    def constructed(self, heard: bool) -> None:
-        """The constructor is about to return; `heard` says that it was given listeners."""
-        if heard:
+    def is_here(self) -> bool:
+        """Whether the caller is the worker, or in a callback: it must not wait for the events."""
+        return threading.get_ident() in (self.callback_thread, self._worker)
+
+    def wait_over(self, timeout: float | None) -> bool:
+        """Wait until the last event is dispatched; False when `timeout` seconds were over first."""
+        return self.waiters.wait_until(lambda: self.over, timeout)
+
+    def constructed(self, has_listeners: bool) -> None:
+        """The constructor is about to return; `has_listeners` says that it was given some."""
+        if has_listeners:
             self._not_before = time.monotonic() + ASSIGNMENT_SECONDS
-            self.open_gate()
+        self.first_events.constructed(has_listeners)
 
-    def open_gate(self) -> None:
-        """Let the events through: there is somebody to hear them."""
-        if not self._gate_open:
-            with self._gate.lock:
-                self._gate_open = True
-                self._gate.notify()
-
-    def after_fork(self) -> None:
-        """In a forked child: no handler runs; and a fresh gate, since the old one's lock may be held."""
+    def _after_fork(self) -> None:
+        """In a forked child: no handler runs."""
         self._forked = True
-        self._gate.after_fork()
+        self.over = True
+        self._sink.on_fork()
+        self.waiters.notify()
 
     def run(self) -> None:
         """The body of the worker thread; ends after the close event."""
-        until = time.monotonic() + FIRST_EVENT_SECONDS
-        batch = self._queue.take()
-        self._gate.wait_until(lambda: self._gate_open, until - time.monotonic())
-        if (left := self._not_before - time.monotonic()) > 0:
-            time.sleep(left)
-        while self._dispatch_batch(batch):
-            batch = []  # held no longer than need be
-            batch = self._queue.take()
+        self._worker = threading.get_ident()
+        try:
+            more = True
+            while more:
+                batch = self._queue.take()
+                more = self._dispatch_batch(batch)
+                batch = []  # held no longer than need be
+        finally:
+            self._worker = None
+            self.over = True
+            self._sink.on_over()
+            self.waiters.notify()
 
     def _dispatch_batch(self, batch: list[Entry]) -> bool:
         """Dispatch a batch; False after the one that ends with the close event."""
-        if self._forked:  # a greenlet, which a fork takes along
-            return False
-        last = batch[-1]
-        self._entries = [iter(entry) if isinstance(entry, list) else entry for entry in batch]
+        if self._forked:
+            raise ForkedError  # a greenlet, which a fork takes along
+        entries: list[_Entry] = []
+        for entry in batch:
+            if isinstance(entry, list):
+                entries.append(iter(entry))
+            else:
+                if isinstance(entry, Closed):
+                    entries.append(_Failed(entry))
+                entries.append(entry)
+        if self.first_events.passed:
+            self._dispatch_entries(entries)
+        else:
+            for single in entries:
+                self._wait_for_listener(single)
+                self._dispatch_entries([single])
+        return not isinstance(batch[-1], Closed)
+
+    def _wait_for_listener(self, entry: _Entry) -> None:
+        kind = _kind_of(entry)
+        if kind is not None:
+            self.first_events.wait(kind, self._sink.listens_to)
+        if (left := self._not_before - time.monotonic()) > 0:
+            time.sleep(left)
+
+    def _dispatch_entries(self, entries: list[_Entry]) -> None:
+        if self._not_before:
+            if (left := self._not_before - time.monotonic()) > 0:
+                time.sleep(left)
+            self._not_before = 0.0
+        self._entries = entries
         while self._entries:  # more than once where Ctrl-C came between two listeners
             if self._dispatch is None:
                 self._run_batch()
             else:
-                hand_over(self._dispatch, self._run_batch, self._log_fields)
-        return not isinstance(last, Closed)
+                dispatch_and_wait(self._dispatch, self._run_batch, self._log_fields)
+        self.waiters.notify()
 
     def _run_batch(self) -> None:
-        target = self._target()
-        if target is None:
-            self._entries = []  # collected: there is nobody to tell
-            return
-        self.thread = threading.get_ident()
+        self.callback_thread = threading.get_ident()
         try:
-            self._context.run(self._dispatch_all, target)
+            self._context.run(self._dispatch_all)
         finally:
-            self.thread = None
-        target._raise_interrupt()
+            self.callback_thread = None
+        self._sink.raise_interrupt()
 
-    def _dispatch_all(self, target: Target) -> None:
+    def _dispatch_all(self) -> None:
         """Dispatch the entries, and remove what is done: after a Ctrl-C the next call goes on there."""
-        entries = self._entries
+        entries, sink = self._entries, self._sink
         while entries:
             entry = entries[0]
-            if isinstance(entry, Opening):
-                target._on_opening(entry)
-            elif isinstance(entry, Closing):
-                target._on_closing()
+            if isinstance(entry, Opened):
+                sink.on_opened(entry)
+            elif isinstance(entry, CloseReceived):
+                sink.on_close_received()
+            elif isinstance(entry, _Failed):
+                sink.on_failed(entry.closed)
             elif isinstance(entry, Closed):
-                target._on_closed(entry)
+                sink.on_closed(entry)
             else:
-                target._on_messages(entry, self._now())
+                sink.on_messages(entry, self._now())
             del entries[0]
+
+
+def _kind_of(entry: _Entry) -> str | None:
+    """The kind of event that an entry is dispatched as; None where nothing is."""
+    if isinstance(entry, Opened):
+        return "open"
+    if isinstance(entry, CloseReceived):
+        return None
+    if isinstance(entry, _Failed):
+        return None if entry.closed.outcome.error is None else "error"
+    return "close" if isinstance(entry, Closed) else "message"

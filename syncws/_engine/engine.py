@@ -1,82 +1,58 @@
-"""One connection: the wiring of queue, reader and writer, and the list of those that are open.
+"""One connection: the wiring of its parts, and what both APIs ask of it.
 
-Owns: the threads' beginnings, and what happens at fork and at exit. Runs on: the caller's thread. Must not
-import: either face, the worker.
+Owns: the threads' beginnings. Runs on: the caller's thread. Must not import: what programs call.
+
+Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close
+goes to both, since its frame is the writer's and its deadline the reader's.
 """
 
 from __future__ import annotations
 
-import atexit
+import functools
 import itertools
-import os
-import sys
 import threading
 import time
 import warnings
-import weakref
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Iterator
 
-from .._exceptions import ConnectionClosed, WebSocketError
-from .._protocol.frames import CloseCode, CloseFrame
+from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
+from .._log import Fields
+from .._protocol.closing import Outcome, State
+from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
 from .._protocol.url import URL
-from .event_queue import Closed, EventQueue
+from . import process
+from .fragmented_send import FragmentedSend
 from .options import Options
-from .pending_pings import Pongs
-from .primitives import Condition, stay
+from .pending_pings import PendingPing, PendingPings
+from .primitives import block_forever
 from .reader import Reader
-from .uwsgi import check_threads
+from .reader_notes import ReaderNotes
+from .records import Closed, Consumer
+from .send_queue import ACCEPTING, FINISHED, SendQueue
 from .writer import Writer
 from .writer_pool import shared_pool
-
-# How long the end of the process waits for all connections together to say goodbye.
-EXIT_SECONDS = 1.0
 
 _numbers = itertools.count(1)
 
 
-class Face(Protocol):
-    """What is known here of `WebSocket` and `Connection`."""
-
-    def _after_fork(self) -> None:
-        """In a forked child: take note that the connection is closed."""
-
-
-# Of those that are alive, as one is while its threads run, also when its face was collected. No lock: each
-# use is one operation of the set, which is whole on every build, and the garbage collector, which calls
-# `discard`, may interrupt a thread that held one.
-_engines: set[weakref.ref[Engine]] = set()
-
-# Set when the process says goodbye: what fails from then on is nobody's news.
-_ending = False
-
-# The process that was last looked at, and told of its end if it is a child of `multiprocessing`.
-_child_noted = 0
-
-
 class Engine:
-    """What both faces share. Every method may be called from any thread, and none waits for the network.
+    """What both APIs share. No method waits but those that say so.
 
     Attributes:
         name: ``syncws-<n>``, which the threads' names begin with.
-        queue: where the events come out.
-        writer: the outbox, and its counts.
-        pongs: the round trips that the application waits for.
+        queue: what is to be sent, and its counts.
         log_fields: what log records about the connection carry.
     """
 
-    def __init__(
-        self, url: URL, protocols: tuple[str, ...], options: Options, in_parts: bool = False
-    ) -> None:
-        """`in_parts`: the queue also gets what has come of a message that is not whole."""
-        check_threads()
+    def __init__(self, url: URL, protocols: tuple[str, ...], options: Options, consumer: Consumer) -> None:
+        process.check_threads()
         if url.secure:
             # Here, not in the reader: a fork must not find the import lock in the reader's hands.
             from .._transport import tls  # noqa: F401
         self.name = f"syncws-{next(_numbers)}"
-        self.log_fields = {"connection": self.name, "url": url.public}
-        asked = HandshakeRequest(
+        self.log_fields: Fields = {"connection": self.name, "url": url.public}
+        request = HandshakeRequest(
             url=url,
             key=make_key(),
             protocols=protocols,
@@ -84,188 +60,236 @@ class Engine:
             headers=options.headers,
             compression=options.compression is not None,
         )
-        self.queue = EventQueue(options.max_queue, self._wake_reader)
-        self.writer = Writer(options.max_buffered, self._wake_reader, self.name)
-        self.pongs = Pongs()
+        self._url = url.public
+        self._max_buffered = options.max_buffered
+        self._pool = shared_pool()
+        self._notes = ReaderNotes()
+        self._pings = PendingPings()
+        self._consumer = consumer
+        self.queue = SendQueue(options.max_buffered)
+        self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
+        self.queue.wake = functools.partial(self._pool.schedule, self._writer)
+        self._wake_by_writer = self.make_job(self._notes.wake)
         self._reader = Reader(
-            asked,
-            options,
-            self.queue,
-            self.writer,
-            self.pongs,
-            name=self.name,
-            log_fields=self.log_fields,
-            in_parts=in_parts,
+            request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
         )
-        self._threads: list[threading.Thread] = []
-        self._running: set[str] = set()  # the names of those that have not come to their end
-        self._over = Condition()
+        consumer.on_room = self._notes.wake
         self._forked = False
-        self._face: weakref.ref[Face] | None = None
+        self._running: set[str] = set()  # the names of the threads that have not come to their end
 
-    def start(self, face: Face, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Make sure of a writer thread, start the reader, then the threads of `face`, given as (name, body).
+    def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
+        """Make sure of a writer thread, start the reader, then the consumer's threads, given as (name, body).
 
-        Raises `RuntimeError` when the system gives no more threads; what was started ends by itself then.
+        Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
         """
-        self._face = weakref.ref(face)
-        _engines.add(weakref.ref(self, _engines.discard))
+        process.remember(self)
+        registered = False
         try:
-            self.writer.pool.enlist(self.writer)
+            self._pool.register(self._writer.thread_name)
+            registered = True
             for name, body in (("reader", self._reader.run), *bodies):
-                # Daemons: a connection that nobody closes must not keep the process from ending.
-                thread = threading.Thread(
-                    target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
-                )
-                self._running.add(name)
-                thread.start()
-                self._threads.append(thread)
+                self._start_thread(name, body)
         except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
-            self.abandon(f"the threads could not be started: {error!r}")
-            self.writer.stop()
+            self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
+            if registered and "reader" not in self._running:
+                self._writer.stop()
             raise
-        _note_end_of_child()
 
-    @property
-    def closed(self) -> Closed | None:
-        """How the connection ended; None before that."""
-        return self._reader.closed
-
-    @property
-    def ending(self) -> Closed | None:
-        """How the connection ended, or is about to end; None while that is open."""
-        return self._reader.closed or self._reader.ending
-
-    @property
-    def open_seconds(self) -> float:
-        """How long the connection was open, once it has ended."""
-        return self._reader.open_seconds
-
-    def close(self, close: CloseFrame, finish: bool = False) -> None:
-        """Begin the closing handshake: `close` goes out behind all that is queued; with `finish` also behind
-        what waits for the end of a message in fragments."""
-        self.writer.close(close, finish=finish)
-        self._reader.note_close()
-
-    def release(self, face: Face, warn: Callable[..., None] = warnings.warn) -> None:
-        """Close the connection whose face is being collected while it is open, and warn of that. Takes no
-        lock: the garbage collector may run anywhere, also where this thread holds one."""
-        message = f"unclosed {face!r}"
-        self._reader.release()
-        warn(message, ResourceWarning, source=face)
-
-    def connection_closed(self) -> ConnectionClosed:
-        """The exception that says that the connection is over, or about to be."""
-        closed = self.ending
-        if closed is None and self.writer.error is not None:
-            closed = Closed(CloseCode.ABNORMAL, error=self.writer.error)
-        elif closed is None:
-            waiting = WebSocketError("close() was called, and the server has not answered yet")
-            closed = Closed(CloseCode.NO_STATUS, error=waiting)
-        error = ConnectionClosed(closed.code, closed.reason, closed.was_clean)
-        error.__cause__ = closed.error
-        return error
-
-    def abandon(self, why: str, close_code: int = CloseCode.GOING_AWAY) -> None:
-        """Fail the connection as soon as the reader is awake, telling the server `close_code`."""
-        self._reader.abandon(why, close_code)
-
-    def join_threads(self, timeout: float | None) -> bool:
-        """Wait until the threads are gone; False when `timeout` seconds were over first."""
-        # This first: until Python 3.13 a Thread.join() that Ctrl-C interrupts takes the thread for ended, and
-        # does not wait for it the next time.
-        began = time.monotonic()
-        if not self._over.wait_until(self._all_over, timeout):
-            return False
-        for thread in self._threads:
-            thread.join()
-        left = None if timeout is None else max(0.0, began + timeout - time.monotonic())
-        return self.writer.pool.wait_left(left)
-
-    def _all_over(self) -> bool:
-        return not self._running
-
-    def is_own_thread(self) -> bool:
-        return threading.current_thread() in self._threads or self.writer.pool.is_own_thread()
-
-    def _wake_reader(self) -> None:
-        self._reader.wake()
+    def _start_thread(self, name: str, body: Callable[[], None]) -> None:
+        # Daemons: a connection that nobody closes must not keep the process from ending.
+        thread = threading.Thread(
+            target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
+        )
+        self._running.add(name)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._running.discard(name)
+            raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
 
     def _run(self, name: str, body: Callable[[], None]) -> None:
         """The whole of a thread."""
         try:
             body()
         finally:
-            with self._over.lock:
-                self._running.discard(name)
-                self._over.notify()
             if self._forked:
-                stay()
+                block_forever()
+            self._running.discard(name)
+            self._notes.waiters.notify()
+
+    def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
+        """One call of a C function that has a writer thread make `call`, whatever a handler does to its
+        caller."""
+        return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
+
+    # How the connection is.
+
+    @property
+    def closed(self) -> Closed | None:
+        """The record of the end; None before it."""
+        return self._reader.closed
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the connection ended, or is about to end; None while that is open."""
+        return self._reader.closing.outcome
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether either side has begun to close, or the application to end it at once."""
+        if self._notes.abort_error is not None or self._notes.failure is not None:
+            return True
+        return self.queue.phase != ACCEPTING or self._reader.closing.state not in (
+            State.CONNECTING,
+            State.OPEN,
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the opening handshake is done, and the end has not come."""
+        return self._reader.closing.state not in (State.CONNECTING, State.CLOSED)
+
+    @property
+    def open_seconds(self) -> float:
+        """How long the connection was open, once it has ended."""
+        return 0.0 if self.closed is None else self.closed.open_seconds
+
+    def closed_error(self) -> ConnectionClosed:
+        """The exception that says that the connection is over, or about to be."""
+        outcome = self.outcome
+        if outcome is None and self._writer.error is not None:
+            outcome = Outcome(CloseCode.ABNORMAL, error=self._writer.error)
+        elif outcome is None:
+            waiting = WebSocketError("close() was called, and the server has not answered yet")
+            outcome = Outcome(CloseCode.NO_STATUS, error=waiting)
+        closed = self.closed
+        if closed is not None:
+            outcome = closed.outcome
+        unsent = self.queue.unsent if closed is None else closed.unsent
+        error = ConnectionClosed(outcome.code, outcome.reason, outcome.was_clean, unsent=unsent)
+        error.__cause__ = outcome.error
+        return error
+
+    # What callers want.
+
+    def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
+        """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds
+        the connection is cut. To call it again does no harm, and makes up for a call that was cut short."""
+        try:
+            self.queue.close(frame)
+            if timeout is not None:
+                text = f"{self._url}: the end did not come within the timeout of close(), {timeout:g} s"
+                self._notes.note_cut(time.monotonic() + timeout, TimeoutError(text))
+            self._notes.wake()
+        finally:
+            if self._reader.closed is None:
+                self._wake_by_writer()
+
+    def abort(self, error: Exception) -> None:
+        """End the connection now; `error` is told as the reason."""
+        try:
+            self._notes.abort_error = error
+            self._notes.wake()
+        finally:
+            if self._reader.closed is None:
+                self._wake_by_writer()
+
+    def fail(self, error: BaseException, close_code: int) -> None:
+        """Fail the connection for a fault of the application's, telling the server `close_code`."""
+        try:
+            self._notes.failure = (error, close_code)
+            self._notes.wake()
+        finally:
+            if self._reader.closed is None:
+                self._wake_by_writer()
+
+    def release(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
+        """Close the connection whose owner is being collected while it is open, and warn of that."""
+        message = f"unclosed {owner!r}"
+        try:
+            self._notes.released = True
+            self._notes.wake()
+        finally:
+            if self._reader.closed is None:
+                self._wake_by_writer()
+        warn(message, ResourceWarning, source=owner)
+
+    def send_fragments(self, chunks: Iterator[str | Buffer]) -> None:
+        """Send one message in fragments; waits. See `Connection.send`."""
+        FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message).run(chunks)
+
+    def _fail_message(self, error: BaseException, close_code: int) -> None:
+        text = f"the iterable given to send() raised {error!r} inside a message"
+        self.fail(WebSocketError(text), close_code)
+
+    @property
+    def is_output_over(self) -> bool:
+        """Whether nothing more will be handed to the network."""
+        return self.queue.turn == FINISHED
+
+    def is_sending_fragments_here(self) -> bool:
+        """Whether this thread is inside `send_fragments`."""
+        fragmented = self.queue.fragmented
+        return fragmented is not None and fragmented.thread == threading.get_ident()
+
+    def wait_flushed(self, timeout: float | None) -> bool:
+        """Wait until all that was queued is with the network, or nothing more will be sent; False after
+        `timeout` seconds."""
+        queue = self.queue
+        queue.wake()  # a handler may have cut that off in a call of send()
+        return queue.waiters.wait_until(lambda: queue.buffered <= 0 or queue.turn == FINISHED, timeout)
+
+    def ping(self, timeout: float | None) -> float | None:
+        """Send a ping and wait for its pong: the seconds that took; None when the connection ended first.
+
+        Raises `TimeoutError` when it took longer than `timeout` seconds.
+        """
+        ping = PendingPing()
+        asked_at = time.monotonic()
+        if not self.queue.leave_note(ping):
+            return None
+        self.queue.wake()
+        pong_at = self._pings.wait(ping, timeout)
+        return None if pong_at is None else pong_at - asked_at
+
+    def wait_closed(self, timeout: float | None) -> bool:
+        """Wait for the record of the end; False when `timeout` seconds were over first."""
+        if self._reader.closed is None:
+            self._wake_by_writer()
+        return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
+
+    # What the process wants.
+
+    def close_going_away(self) -> None:
+        """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""
+        if self.closed is not None:
+            return
+        if self.is_open:
+            self.close(CloseFrame(CloseCode.GOING_AWAY))
+        else:
+            self.abort(WebSocketError("the process ends"))
+
+    def wait_over(self, timeout: float) -> None:
+        """Wait until the threads have come to their end, so that none of them prints while the process goes
+        away."""
+        self._notes.waiters.wait_until(lambda: not self._running, timeout)
 
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
         self._forked = True
-        self._threads, self._running = [], set()
-        self._over.after_fork()
-        self.queue.after_fork(self._reader.after_fork())
-        self.writer.after_fork()
-        self.pongs.after_fork()
-        face = None if self._face is None else self._face()
-        if face is not None:
-            face._after_fork()
-
-    def say_goodbye(self) -> None:
-        """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""
-        if self._reader.is_open:
-            self.close(CloseFrame(CloseCode.GOING_AWAY))
-        else:
-            self.abandon("the process ends")
-
-    def wait_closed(self, until: float) -> None:
-        """Wait until the threads are done, at most until `until`."""
-        self._over.wait_until(self._all_over, until - time.monotonic())
+        closed = self._reader.after_fork()
+        self.queue.after_fork(functools.partial(shared_pool().schedule, None))
+        self._pings.end()
+        self._running.clear()
+        self._notes.after_fork()
+        self._consumer.after_fork(closed)
 
 
-def _note_end_of_child() -> None:
-    """Have the goodbye said in a child of `multiprocessing` too: those that were forked end by `os._exit`,
-    after finalizers of their own."""
-    global _child_noted
-    util = sys.modules.get("multiprocessing.util")
-    if util is None or _child_noted == os.getpid():
-        return
-    _child_noted = os.getpid()
-    if sys.modules["multiprocessing.process"].parent_process() is not None:
-        util.Finalize(None, _at_exit, exitpriority=0)
+class _Job:
+    """Something that a writer thread is to do for the connection, though it is not to write."""
 
+    __slots__ = ("run", "thread_name")
 
-@atexit.register
-def _at_exit() -> None:
-    global _ending
-    _ending = True
-    until = time.monotonic() + EXIT_SECONDS
-    engines = _living()
-    for engine in engines:
-        if engine.closed is None:
-            engine.say_goodbye()
-    # For the workers too: the interpreter aborts when a thread is printing while it goes away.
-    for engine in engines:
-        engine.wait_closed(until)
-    shared_pool().wait_left(until - time.monotonic())
-
-
-def is_process_ending() -> bool:
-    """Whether the goodbyes of the process's end have begun."""
-    return _ending
-
-
-def _living() -> list[Engine]:
-    return [engine for ref in list(_engines) if (engine := ref()) is not None]
-
-
-def _after_fork() -> None:
-    for engine in _living():
-        engine.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    def __init__(self, thread_name: str, call: Callable[[], object]) -> None:
+        self.thread_name = thread_name
+        self.run = call

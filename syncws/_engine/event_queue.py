@@ -1,125 +1,103 @@
-"""The event queue between the reader and whoever takes the events: the worker, or a caller of `recv`.
+"""The event queue between the reader and the worker, which dispatches the events.
 
-Owns: the events that wait, and their bounds. Runs on: `put` on the reader thread, `take` on the consumer's.
-Must not import: frames, sockets; it never hears of either.
+Owns: the events that wait, and their bounds. Runs on: the `put_` methods on the reader thread, `take` on the
+worker. Must not import: frames, sockets; it never hears of either.
 
-An entry is a list of messages, all that one read from the network brought, or one of the records below.
-The consumer takes all the entries that wait: one lock and one wake-up for each
-batch.
+An entry is a list of messages, all that one read from the network brought, or a record. The worker takes all
+the entries that wait: one leaf and one wake-up for each batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from .._protocol.http11 import Response
 from .._protocol.messages import Message, MessagePart
-from .primitives import Condition
+from .primitives import Leaf, Waiters
+from .records import Closed, Record
 
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The handshake is done."""
-
-    protocol: str
-    extensions: str
-    response: Response
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The server began the closing handshake: no message follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """How a connection ended: the one record that everything said about the end derives from."""
-
-    code: int
-    reason: str = ""
-    was_clean: bool = False
-    error: BaseException | None = None
-
-
-Entry = list[Message | MessagePart] | Opening | Closing | Closed
+Entry = list[Message | MessagePart] | Record
 
 
 class EventQueue:
-    """A bounded queue with one producer.
+    """A bounded queue with one producer and one consumer; see `records.Consumer`."""
 
-    Attributes:
-        taken: what the last `take` returned. A consumer that Ctrl-C may interrupt at any moment finds here
-            what it has not dealt with; it removes what it has.
-    """
+    wants_parts = False
 
-    def __init__(self, limit: tuple[int | None, int | None], on_change: Callable[[], None]) -> None:
-        """`limit` is (bytes, messages); `on_change` tells the producer, once it has found the queue full or
-        not caught up, to look again. It is called with the lock held and must not wait."""
+    def __init__(self, limit: tuple[int | None, int | None]) -> None:
+        """`limit` is (bytes, messages)."""
+        self.on_room: Callable[[], None] = _do_nothing
+        self.on_fork: Callable[[], None] = _do_nothing
         self._max_bytes, self._max_messages = limit
-        self._on_change = on_change
-        self._condition = Condition()
-        self._lock = self._condition.lock
-        self.taken: list[Entry] = []
+        self._leaf = Leaf()
+        self._waiters = Waiters()
         self._entries: list[Entry] = []
-        # What waits, and what the consumer took last and still works on: it counts until it comes back.
-        self._messages = self._held_messages = 0
-        self._bytes = self._held_bytes = 0
         self._idle = False
-        self._watched = False
+        self._reader_waits = False
+        # What waits, and what the worker took last and still works on: it counts until the worker is back.
+        self._messages = self._in_progress_messages = 0
+        self._bytes = self._in_progress_bytes = 0
 
-    def put(self, entry: Entry, size: int = 0) -> None:
-        """Append an entry that holds `size` bytes; a list is the consumer's from now on."""
-        with self._lock:
-            self._entries.append(entry)
-            if isinstance(entry, list):
-                self._messages += len(entry)
-                self._bytes += size
-            if self._idle:
-                self._condition.notify()
+    # The reader thread.
 
-    def is_full(self) -> bool:
-        """Whether the producer should pause; if so, `on_change` says when to ask again."""
-        with self._lock:
-            self._watched = self._over(self._held_bytes + self._bytes, self._max_bytes) or self._over(
-                self._held_messages + self._messages, self._max_messages
-            )
-            return self._watched
+    def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
+        entry = [messages]
+        count = len(messages)
+        with self._leaf:
+            self._entries += entry
+            self._messages += count
+            self._bytes += size
+        self._waiters.notify()
+
+    def put_record(self, record: Record) -> None:
+        entry = [record]
+        with self._leaf:
+            self._entries += entry
+        self._waiters.notify()
+
+    def is_full(self, collected: int) -> bool:
+        # First the note, then the look: the worker changes the counts first, and looks for the note then.
+        self._reader_waits = True
+        full = _reaches(self._in_progress_bytes + self._bytes, self._max_bytes) or _reaches(
+            self._in_progress_messages + self._messages, self._max_messages
+        )
+        self._reader_waits = full
+        return full
 
     def is_caught_up(self) -> bool:
-        """Whether the consumer has done with all that was put, and is back for more.
+        self._reader_waits = True
+        caught_up = self._idle and not self._entries
+        self._reader_waits = not caught_up
+        return caught_up
 
-        If not, `on_change` says when to ask again.
-        """
-        with self._lock:
-            self._watched = bool(self._entries) or not self._idle
-            return not self._watched
+    # The worker.
 
-    def take(self, timeout: float | None = None) -> list[Entry]:
-        """All the entries that wait, waiting for the first; empty when `timeout` seconds are over.
-
-        To take is also to say that all that was taken before is done with.
-        """
-        return self._condition.wait_until(self._take_all, timeout)
-
-    def _take_all(self) -> list[Entry]:
-        self.taken = []
-        self._held_messages = self._held_bytes = 0
-        self._idle = not self._entries
-        if self._watched:
-            self._on_change()
-        if not self._idle:
-            self.taken, self._entries = self._entries, []
-            self._held_messages, self._messages = self._messages, 0
-            self._held_bytes, self._bytes = self._bytes, 0
-        return self.taken
+    def take(self) -> list[Entry]:
+        """All the entries that wait, waiting for the first. What was taken before is done with."""
+        with self._leaf:
+            self._in_progress_messages = self._in_progress_bytes = 0
+            self._idle = not self._entries
+        if self._reader_waits:
+            self.on_room()
+        self._waiters.wait_until(lambda: self._entries)
+        fresh: list[Entry] = []
+        with self._leaf:
+            entries = self._entries
+            self._entries = fresh
+            self._idle = False
+            self._in_progress_messages = self._messages
+            self._in_progress_bytes = self._bytes
+            self._messages = self._bytes = 0
+        return entries
 
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what came is the parent's; here there is only the end."""
         self._entries = [closed]
-        self._condition.after_fork()
-        self._lock = self._condition.lock
+        self.on_fork()
 
-    @staticmethod
-    def _over(count: int, limit: int | None) -> bool:
-        return limit is not None and count >= limit
+
+def _reaches(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,73 +1,72 @@
-"""The pings that the application sends itself, and the threads that wait for their pongs.
+"""The pings that the application sends itself, and the threads that wait for their pongs (RFC 6455 5.5.2,
+5.5.3).
 
-Owns: what is awaited. Runs on: `ask` and `wait` on any thread, `arrived` and `end` on the reader thread.
-Must not import: sockets, the protocol.
+Owns: what is awaited. Runs on: `start` and `wait` on any thread, `sent` on the one that has the writer's
+turn, `pong_received` and `end` on the reader thread. Must not import: sockets, the protocol.
 """
 
 from __future__ import annotations
 
+import collections
 import os
 import time
-from collections.abc import Callable
 
-from .primitives import Condition
+from .primitives import Waiters
 
 
-class Pongs:
+class PendingPing:
+    """A ping that waits for its pong, and the note of it for the writer.
+
+    Attributes:
+        payload: eight random bytes, which tell it from all others.
+        pong_at: when its pong came, on the clock of `time.monotonic`; None before.
+    """
+
+    __slots__ = ("payload", "pong_at")
+
+    def __init__(self) -> None:
+        self.payload = os.urandom(8)
+        self.pong_at: float | None = None
+
+
+class PendingPings:
     """Matches pongs with pings by their payload."""
 
     def __init__(self) -> None:
-        self._condition = Condition()
-        self._lock = self._condition.lock
-        self._asked: dict[bytes, float | None] = {}  # the payloads, oldest first, and when the pong came
+        # In sending order: the writer appends, the reader takes from the left.
+        self._sent: collections.deque[PendingPing] = collections.deque()
+        self._waiters = Waiters()
         self._ended = False
 
-    def ask(self, send: Callable[[bytes], None]) -> bytes:
-        """Have `send` queue a ping with a fresh payload, and return that; its pong will be waited for."""
-        payload = os.urandom(8)
-        with self._lock:  # else a ping that leaves later could stand before it, and be answered by its pong
-            self._asked[payload] = None
-            send(payload)
-        return payload
-
-    def wait(self, payload: bytes, timeout: float | None) -> float | None:
+    def wait(self, ping: PendingPing, timeout: float | None) -> float | None:
         """When the pong came, on the clock of `time.monotonic`; None when the connection ended first.
 
         Raises `TimeoutError` when it did not come within `timeout` seconds.
         """
-        try:
-            ended = self._condition.wait_until(
-                lambda: self._asked[payload] is not None or self._ended, timeout
-            )
-            came_at = self._asked[payload]
-        finally:
-            with self._lock:
-                del self._asked[payload]
-        if came_at is None and not ended:
+        over = self._waiters.wait_until(lambda: ping.pong_at is not None or self._ended, timeout)
+        if ping.pong_at is None and not over:
             raise TimeoutError(f"no pong came within {timeout} s")
-        return came_at
+        return ping.pong_at
 
-    def arrived(self, payload: bytes) -> None:
-        """A pong came; it answers its ping and all earlier ones (RFC 6455 5.5.3)."""
-        with self._lock:
-            if payload not in self._asked:
-                return
-            now = time.monotonic()
-            for earlier in self._asked:
-                if self._asked[earlier] is None:
-                    self._asked[earlier] = now
-                if earlier == payload:
-                    break
-            self._condition.notify()
+    def sent(self, ping: PendingPing) -> None:
+        """A ping goes out, behind all those before it."""
+        self._sent.append(ping)
 
-    def after_fork(self) -> None:
-        """In a forked child: nothing to wait for."""
-        self._ended = True
-        self._condition.after_fork()
-        self._lock = self._condition.lock
+    def pong_received(self, payload: bytes) -> None:
+        """A pong came; it answers its ping and all earlier ones."""
+        sent = self._sent
+        count = len(sent)
+        if not any(sent[index].payload == payload for index in range(count)):
+            return
+        now = time.monotonic()
+        while True:
+            ping = sent.popleft()
+            ping.pong_at = now
+            if ping.payload == payload:
+                break
+        self._waiters.notify()
 
     def end(self) -> None:
-        """The connection is over: no pong will come."""
-        with self._lock:
-            self._ended = True
-            self._condition.notify()
+        """The connection is over: no pong will come. Also in a forked child."""
+        self._ended = True
+        self._waiters.notify()

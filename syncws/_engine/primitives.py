@@ -1,107 +1,313 @@
-"""A lock, and the wait for what it guards, that signal handlers leave whole at any moment.
+"""Locks, waits and wake-ups that stay right whatever a signal handler, finalizer, fork or greenlet does.
 
-Owns: who waits. Runs on: any thread. Must not import: anything of the package.
+Owns: every primitive of the package, and what a fork must renew. Runs on: any thread. Must not import:
+anything of the package.
 
-A signal handler may raise, as Ctrl-C's does, or call any method of a connection, and does so between any two
-steps of the main thread. `threading.Condition.wait` gives its lock back while it waits: an exception just
-then can leave it so, and the with-statement around it raises "release unlocked lock" in the place of
-`KeyboardInterrupt`. Here nothing is held while a thread waits. And the lock is reentrant, so that a handler
-that closes a connection does not wait for the `send` that it interrupted.
+What can happen. CPython runs signal handlers on the main thread, between two steps of whatever Python code it
+is in: at the start of a Python function, after a call (of a C function too) and at a backward jump; never
+after an operator or a store. A handler may raise, as Ctrl-C does, or call any method of a connection, and
+wait there for our other threads. The garbage collector runs finalizers on any thread, which may do the same;
+up to CPython 3.11 it runs when a container is made, later where signals are looked for.
+
+Why it is right.
+
+1. A lock is a *leaf*. Inside it there are only operators and assignments on built-in types: no call, no
+   loop, no `raise`, no container display, no property. Branches only where no caller's thread comes: CPython
+   3.10 looks for signals where a jump is taken, too; what depends on a case is picked by it from a tuple, or
+   multiplied with it. So no handler and no finalizer runs on a thread that holds one, no two are held
+   together, and nobody can wait for a lock whose holder waits for them. A test reads the source for this
+   rule, another one traces it.
+2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
+   before the release. ``with lock:`` over a bare lock is no such form: CPython 3.14 looks for signals between
+   ``__enter__`` and the block, and leaves the lock locked when a handler raises there. `Leaf.__enter__`
+   acquires inside ``for _ in map(acquire, ONCE): return``, where the interpreter looks for nothing between
+   the end of the acquire and the block; its ``__exit__`` is the lock's own C method.
+3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is
+   one call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and
+   each wait makes up for one that a handler cut off.
+4. Nothing is held while a thread waits. A waiter enters its name first, looks at the condition then, and
+   sleeps last; who changes something changes it first and looks for names then. So one of the two sees the
+   other.
+
+What was tried and rejected: reentrant locks (they cure re-entry, but a handler that waits for another thread
+while its own holds the lock still waits for ever), `threading.Condition` (an exception inside its wait leaves
+its lock released or held, by luck), context managers written in Python, a flag that remembers the acquire,
+`acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
+
+On PyPy handlers run between any two steps, so that a leaf may be held by a thread that is in one: there a
+handler should only set a flag.
 """
 
 from __future__ import annotations
 
+import collections
+import operator
+import queue
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
-from typing import TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
+_ONCE = (True,)
+_release = operator.methodcaller("release")
 
-class Condition:
-    """Waiting for a change of what `lock` guards.
+# On Windows no wait for a lock can be interrupted by Ctrl-C before CPython 3.14 (python/cpython#125541).
+_LONGEST_WAIT = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) else threading.TIMEOUT_MAX
 
-    Attributes:
-        lock: to be taken by itself: a with-statement over a lock is the only one that Ctrl-C cannot leave
-            locked.
-    """
 
-    __slots__ = ("_notified", "_waiters", "lock")
+class _Renewable(Protocol):
+    def renew(self) -> None:
+        """In a forked child: forget the parent's threads."""
+
+
+# Without the interpreter's lock a processor may look at one thing before others see what it stored in
+# another: there "change first, look for names then" needs a leaf around the look as well.
+_LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+# Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
+# build, and a finalizer, which discards, may interrupt a thread that held one.
+_renewables: set[weakref.ref[Any]] = set()
+
+# The threads of ours that must never wait for a connection: readers, writers, look-ups.
+_own_threads: set[int] = set()
+
+
+def renew_after_fork() -> None:
+    """In a forked child: renew each primitive in place."""
+    _own_threads.clear()
+    for reference in list(_renewables):
+        primitive = reference()
+        if primitive is not None:
+            primitive.renew()
+
+
+def _remember(primitive: _Renewable) -> None:
+    _renewables.add(weakref.ref(primitive, _renewables.discard))
+
+
+class Leaf:
+    """A lock for a few assignments; see the theory above for what may stand in its block."""
+
+    __slots__ = ("__exit__", "__weakref__", "_acquire", "renew")
+
+    renew: Callable[[], None]
+
+    if TYPE_CHECKING:  # the slot holds the method of C's lock
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> None: ...
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self._waiters: list[threading.Lock] = []
-        self._notified = 0
+        lock = threading.Lock()
+        self._acquire = lock.acquire
+        self.__exit__ = lock.__exit__  # type: ignore[method-assign]
+        self.renew = lock._at_fork_reinit  # type: ignore[attr-defined]
+        _remember(self)
 
-    def wait_until(self, attempt: Callable[[], T], timeout: float | None = None) -> T:
-        """Call `attempt` now and after each `notify`, until what it returns is true; returns that.
+    def __enter__(self) -> None:
+        for _ in map(self._acquire, _ONCE):
+            return
 
-        It is called with the lock held. When `timeout` seconds are over first, what it returned last is
-        returned.
+
+class Waiters:
+    """The threads that wait until something becomes true."""
+
+    __slots__ = ("__weakref__", "_leaf", "_sleeping")
+
+    def __init__(self) -> None:
+        self._leaf = Leaf()
+        self._sleeping: dict[threading.Lock, None] = {}
+        _remember(self)
+
+    def __bool__(self) -> bool:
+        """Whether any thread waits."""
+        return bool(self._sleeping)
+
+    def wait_until(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
+        """Call `predicate` now and after each `notify`, until what it returns is true; returns that.
+
+        When `timeout` seconds are over first, what it returned last is returned. No lock is held in it.
         """
+        result = predicate()
+        if result:
+            return result
         until = None if timeout is None else time.monotonic() + timeout
+        leaf = self._leaf
         while True:
-            with self.lock:
-                notified = self._notified
-                result = attempt()
+            sleeper = threading.Lock()
+            sleeper.acquire()
+            try:
+                with leaf:
+                    self._sleeping[sleeper] = None
+                result = predicate()
                 left = None if until is None else until - time.monotonic()
                 if result or (left is not None and left <= 0):
                     return result
-                waiter = threading.Lock()
-                waiter.acquire()
-                if notified != self._notified:
-                    continue  # by a signal handler, since the attempt
-                self._waiters += [waiter]
-            try:
-                waiter.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX))
+                sleeper.acquire(timeout=_LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT))
             finally:
-                # Who was not notified takes his name off the list; else one for each time-out would stay.
-                if waiter in self._waiters:
-                    with self.lock:
-                        if waiter in self._waiters:
-                            self._waiters.remove(waiter)
+                # A thread that was not notified takes its name off; else each time-out would leave one.
+                with leaf:
+                    self._sleeping[sleeper] = None  # now it is there in any case
+                    del self._sleeping[sleeper]
+            result = predicate()
+            if result:
+                return result
 
     def notify(self) -> None:
-        """Let all who wait look again; the caller holds the lock."""
-        self._notified += 1
-        for waiter in self._waiters:  # who an exception keeps from being told stays on the list
-            try:
-                waiter.release()
-            except RuntimeError:
-                continue  # told already, by a signal handler that came in between
-        self._waiters = []
+        """Let all who wait look again. What they look at must have changed before this call."""
+        if _LOOKS_IN_ORDER and not self._sleeping:
+            return
+        sleeping: dict[threading.Lock, None] = {}
+        nobody = sleeping
+        woken: list[threading.Lock] = []
+        # Made before the `try`, so that its `finally` is one step: an exception of a handler forgets nobody.
+        releases = map(_release, woken)
+        try:
+            with self._leaf:
+                sleeping = self._sleeping
+                self._sleeping = nobody
+        finally:
+            woken += sleeping
+            collections.deque(releases, 0)
 
-    def after_fork(self) -> None:
-        """In a forked child: a fresh lock, since the old one may be held by a thread that is not here. A
-        wait that a signal handler forked out of looks again."""
-        self.lock = threading.RLock()
+    def renew(self) -> None:
+        """In a forked child: a wait that a signal handler forked out of looks again."""
+        self._leaf.renew()
         self.notify()
 
 
-class Flag:
-    """What `threading.Event` is, but whole as a `Condition` is."""
+class Mailbox(Protocol):
+    """A queue whose `put` is one call of a C function that never waits, so that no handler can cut it off."""
 
-    __slots__ = ("_condition", "_set")
+    def put(self, item: Any) -> None: ...
+    def get(self, block: bool = ..., timeout: float | None = ...) -> Any: ...
+    def qsize(self) -> int: ...
+
+
+class _PythonMailbox:
+    """A mailbox where C has none that works. `put` takes no lock, so that it can come in the middle of
+    another."""
 
     def __init__(self) -> None:
-        self._condition = Condition()
+        self._items: collections.deque[Any] = collections.deque()
+        self._token = threading.Lock()  # free while a thread that waits should look
+        self._token.acquire()
+
+    def put(self, item: Any) -> None:
+        self._items.append(item)
+        self._offer()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                if self._items:
+                    return self._items.popleft()
+                left = _LONGEST_WAIT if until is None else until - time.monotonic()
+                if left <= 0 or not block:
+                    raise queue.Empty
+                self._token.acquire(timeout=min(left, _LONGEST_WAIT))
+            except IndexError:
+                continue  # another thread was quicker
+            finally:
+                if self._items:  # two items may have come with one token, and an exception may take one along
+                    self._offer()
+
+    def qsize(self) -> int:
+        return len(self._items)
+
+    def _offer(self) -> None:
+        try:
+            self._token.release()
+        except RuntimeError:
+            pass  # it is free already
+
+
+def make_mailbox() -> Mailbox:
+    """A mailbox that works for threads, and for greenlets in a program that gevent or eventlet patched."""
+    # gevent brings one of its own. eventlet leaves C's, in which all its greenlets would stand still. PyPy
+    # has one in Python, in which a finalizer that puts while its thread puts waits for itself.
+    is_in_c = queue.SimpleQueue.__module__ == "_queue"
+    return queue.SimpleQueue() if is_in_c != is_patched() else _PythonMailbox()
+
+
+def is_patched() -> bool:
+    """Whether gevent or eventlet has put greenlets in the place of threads."""
+    return getattr(threading.Lock, "__module__", "") not in ("_thread", "thread")
+
+
+class Flag:
+    """What `threading.Event` is, but set by one store and one call of a C function."""
+
+    __slots__ = ("__weakref__", "_mailbox", "_put", "_set")
+
+    def __init__(self) -> None:
         self._set = False
+        self._mailbox = make_mailbox()
+        self._put = self._mailbox.put
+        _remember(self)
 
     def set(self) -> None:
-        with self._condition.lock:
+        """Let all who wait go on."""
+        try:
             self._set = True
-            self._condition.notify()
+        finally:
+            self._put(None)
 
     def is_set(self) -> bool:
         return self._set
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set; False when `timeout` seconds were over first."""
-        return self._condition.wait_until(self.is_set, timeout)
+        until = None if timeout is None else time.monotonic() + timeout
+        while not self._set:
+            left = _LONGEST_WAIT if until is None else until - time.monotonic()
+            if left <= 0:
+                return self._set
+            try:
+                self._mailbox.get(timeout=min(left, _LONGEST_WAIT))
+            except queue.Empty:
+                continue
+            finally:
+                if self._set:
+                    self._put(None)  # for the next thread that waits
+        return True
+
+    def renew(self) -> None:
+        """In a forked child: a mailbox of its own; a wait that a signal handler forked out of goes on in
+        it."""
+        left_behind = self._put
+        self._mailbox = make_mailbox()
+        self._put = self._mailbox.put
+        left_behind(None)
 
 
-def stay() -> None:
-    """Wait for good, as a greenlet does that a fork took along into the child: gevent prints a traceback when
-    a thread that was started before the fork ends there."""
+class own_thread:  # noqa: N801 - reads as a statement
+    """``with own_thread():`` around the body of a thread that must never wait for a connection."""
+
+    def __enter__(self) -> None:
+        _own_threads.add(threading.get_ident())
+
+    def __exit__(self, *exc_info: object) -> None:
+        _own_threads.discard(threading.get_ident())
+
+
+def is_own_thread() -> bool:
+    """Whether the caller is a reader, a writer or a look-up of ours: a finalizer of the program's may run
+    there, and a wait for a connection could be a wait for itself."""
+    return threading.get_ident() in _own_threads
+
+
+def block_forever() -> None:
+    """Wait for good. gevent takes the greenlets along into a forked child, and prints a traceback when one
+    that was started before the fork ends there."""
     threading.Event().wait()

@@ -1,223 +1,216 @@
 """The writer threads, which the connections share: at any moment most of these have nothing to send.
 
-Owns: the threads that write, and which of them are free. Runs on: `_run` on those threads; the methods under
-*any thread* never wait, but for `wait_left`. Must not import: sockets, the protocol.
+Owns: the threads that write, and how many there are. Runs on: `_run` on those threads; the methods under *any
+thread* never wait, but for `wait_surplus_exited`. Must not import: sockets, the protocol.
 
-A thread serves one connection until that has nothing left to send, however long its network makes it wait,
-so there are as many as there are busy connections, and one to spare: the last that is free starts the next
-before it serves. `submit` starts none, and takes no lock: it runs in signal handlers and finalizers, and
-under the locks of the connections. Where the system gives no more threads, those that are there serve all.
+A thread writes for one connection until nothing is left to send, however long its network makes it wait. So
+there is one thread for each connection that is sending, and one spare: the last idle thread starts a
+replacement before it begins. Two are kept when nobody sends, others end after a second. Where the system
+gives no more threads, those that are there serve all.
+
+What can happen at once, and why it is right. `schedule` is the `put` of a mailbox, one call of a C function
+that starts no thread and takes no lock of ours, because it runs in signal handlers, in finalizers and in
+``finally`` blocks that a handler's exception passes through. A job that is put wakes one thread that waits in
+`get`; a thread that is not waiting finds the job when it comes back to `get`, so none is missed. A thread
+counts itself, as its first and last step, in a leaf, so the count never names a thread that does not run:
+where `Thread.start` is cut short by Ctrl-C, the worst is one thread too many, which ends after a second like
+any other. A thread decides to end and stops counting in one leaf, the one in which connections and busy
+threads are counted: a connection that comes before that keeps the thread, and one that comes after it starts
+another.
+
+What was tried and rejected: a writer thread for each connection (a third of a connection's memory, and nearly
+always asleep); a list of idle threads with a lock each (right, but it took a page to say why); to start
+threads in `schedule` (it fails at interpreter exit, when the goodbyes must go out).
 """
 
 from __future__ import annotations
 
-import collections
 import logging
-import os
+import queue
 import sys
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
+from .._exceptions import ThreadStartError
 from .._log import log, log_exception
-from .primitives import Condition, stay
+from .._transport.poller import ForkedError
+from .primitives import Leaf, Waiters, block_forever, make_mailbox, own_thread
 
 # How many stay when nobody has anything to send, unless there are fewer connections: one to serve and one to
 # spare. These versions of CPython start no thread once the main thread has ended (python/cpython#113964), and
 # then a server that does not read must not hold up the others: there each connection brings a thread.
 _STARTS_NONE_AT_THE_END = (3, 12) <= sys.version_info < (3, 12, 3)
-KEPT = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
+MIN_THREADS = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
 
 # How long the others stay.
 IDLE_SECONDS = 1.0
 
 
-class Member(Protocol):
+class PooledWriter(Protocol):
     """What is known here of a `Writer`.
 
     Attributes:
-        thread_name: what a thread is called while it serves this.
+        thread_name: what a thread is called while it writes for this.
     """
 
     thread_name: str
 
-    def serve(self) -> None:
-        """Do all that there is to do, unless another thread is at it."""
+    @property
+    def run(self) -> Callable[[], object]:
+        """Send all that there is to send, unless another thread is at it."""
 
 
-class Pool:
-    """Threads for those members that have something to do."""
+class WriterPool:
+    """Threads for those connections that have something to send."""
 
     def __init__(self) -> None:
-        # Each use of these is one operation, which is whole on every build.
-        self._members: set[Member] = set()
-        self._jobs: collections.deque[Member] = collections.deque()
-        self._free: list[threading.Lock] = []  # one for each thread that waits, which it waits to acquire
-        # These change under the lock of this; notified is what `wait_left` waits for.
-        self._changes = Condition()
-        self._threads: set[threading.Thread] = set()
-        self._busy: set[threading.Thread] = set()
-        self._alive: set[threading.Thread] = set()  # also those that do not count any more
+        self._jobs = make_mailbox()
+        #: Have a writer run soon; to say so twice does no harm. One C function.
+        self.schedule = self._jobs.put
+        self._leaf = Leaf()
+        self._registered = 0
+        self._threads = 0
+        self._busy = 0
+        self._changes = Waiters()
         self._forked = False
 
     # Any thread.
 
-    def enlist(self, member: Member) -> None:
-        """Make sure of a thread for a new connection. Raises `RuntimeError` when the system gives none."""
-        with self._changes.lock:
-            self._members.add(member)
-            self._changes.notify()
-        self._add_thread(member.thread_name)
+    def register(self, name: str) -> None:
+        """Make sure of a thread for a new connection. Raises `ThreadStartError` when the system gives
+        none."""
+        registered = False
+        try:
+            with self._leaf:
+                self._registered += 1
+                registered = True
+            self._changes.notify()  # no thread is one too many any more, perhaps
+            self._add_missing_thread(name)
+        except BaseException:
+            if registered:
+                self.unregister()
+            raise
 
-    def submit(self, member: Member) -> None:
-        """Have `member` served soon; to say so twice does no harm."""
-        self._jobs.append(member)  # first: a thread that is not called yet looks after it is in `_free`
-        self._call_one()
+    def unregister(self) -> None:
+        """A connection will have nothing to send any more."""
+        with self._leaf:
+            self._registered -= 1
+        self.schedule(None)  # an idle thread may be one too many now
 
     @property
-    def crowded(self) -> bool:
-        """Whether somebody waits to be served."""
-        return bool(self._jobs)
+    def has_waiting(self) -> bool:
+        """Whether a connection waits for a thread, since all of them are busy."""
+        return self._jobs.qsize() > 0 and self._busy >= self._threads
 
-    def leave(self, member: Member) -> None:
-        """`member` will have nothing to do any more."""
-        self._members.discard(member)
-        self._call_one()
-
-    def wait_left(self, timeout: float | None) -> bool:
-        """Wait until there are no more threads than members; False when `timeout` seconds were over first."""
-        if not self._changes.wait_until(lambda: len(self._threads) <= len(self._members), timeout):
-            return False
-        with self._changes.lock:
-            ending = self._alive - self._threads
-        for thread in ending:
-            thread.join()
-        return True
-
-    def is_own_thread(self) -> bool:
-        return threading.current_thread() in self._alive
+    def wait_surplus_exited(self, timeout: float | None) -> bool:
+        """Wait until there are no more threads than connections; False when `timeout` seconds were over
+        first."""
+        return self._changes.wait_until(lambda: self._threads <= self._registered, timeout)
 
     def after_fork(self) -> None:
         """In a forked child: this pool is the parent's, and none of its threads is here."""
         self._forked = True
-        self._threads, self._busy, self._alive = set(), set(), set()
-        self._changes.after_fork()
+        self._threads = self._busy = 0
 
-    def _call_one(self) -> None:
-        """Let a free thread look at what there is to do: the one that was busy last."""
-        for waiting in reversed(self._free.copy()):
-            try:
-                waiting.release()
-            except RuntimeError:
-                continue  # called already
+    def _needed(self) -> int:
+        return min(self._registered, max(MIN_THREADS, self._busy + 1))
+
+    def _add_missing_thread(self, name: str) -> None:
+        if self._threads >= self._needed():
             return
-
-    def _count_needed(self) -> int:
-        return min(len(self._members), max(KEPT, len(self._busy) + 1))
-
-    def _add_thread(self, name: str) -> None:
-        """Start a thread, if there are too few."""
-        thread = None
+        # A daemon: a connection that nobody closes must not keep the process from ending.
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:
-            with self._changes.lock:
-                if len(self._threads) >= self._count_needed():
-                    return
-                # A daemon: a connection that nobody closes must not keep the process from ending.
-                thread = threading.Thread(target=self._run, name=name, daemon=True)
-                self._threads.add(thread)
             thread.start()
-        except BaseException:  # also Ctrl-C, or the time-out of a greenlet
-            with self._changes.lock:
-                if thread is not None and thread.ident is None:
-                    self._threads.discard(thread)
-                    self._changes.notify()
-            raise
+        except RuntimeError as error:
+            raise ThreadStartError(f"the writer thread of {name} cannot be started: {error}") from error
 
     # The writer threads.
 
     def _run(self) -> None:
         """The body of a thread."""
-        thread = threading.current_thread()
-        with self._changes.lock:
-            self._alive = {thread, *(other for other in self._alive if other.is_alive())}
-            self._threads.add(thread)  # again, where Ctrl-C cut its start short
+        with self._leaf:
+            self._threads += 1
+        counted = True
         try:
-            while (job := self._next_job(thread)) is not None:
-                self._serve(job, thread)
+            with own_thread():
+                timed_out = False
+                while True:
+                    if self._should_exit(timed_out):
+                        counted = False
+                        break
+                    timed_out = self._serve_one()
+        except ForkedError:
+            pass
         finally:
-            with self._changes.lock:
-                self._threads.discard(thread)
-                self._changes.notify()
+            if counted and not self._forked:
+                with self._leaf:
+                    self._threads -= 1
+            self._changes.notify()
             if self._forked:
-                stay()
+                block_forever()
 
-    def _next_job(self, thread: threading.Thread) -> Member | None:
-        """Who is to be served next; waits until somebody is. None when the thread is to end."""
-        called = True
-        while True:
-            waiting = threading.Lock()
-            waiting.acquire()
-            self._free.append(waiting)
-            try:
-                job = self._take_job()
-                if job is None and not self._may_end(thread, tired=not called):
-                    called = waiting.acquire(timeout=IDLE_SECONDS if len(self._threads) > KEPT else -1)
-                    continue
-            finally:
-                self._free.remove(waiting)
-            if self._jobs or len(self._threads) > len(self._members):
-                self._call_one()  # the call for that may have come to this thread, which is not free now
-            return job
+    def _should_exit(self, timed_out: bool) -> bool:
+        """Whether there are enough without this thread, which does not count from then on."""
+        exits = False
+        with self._leaf:
+            enough = self._registered
+            if timed_out:
+                used = self._busy + 1
+                if used < MIN_THREADS:
+                    used = MIN_THREADS
+                if used < enough:
+                    enough = used
+            if self._threads > enough:
+                self._threads -= 1
+                exits = True
+        return exits
 
-    def _take_job(self) -> Member | None:
+    def _serve_one(self) -> bool:
+        """Wait for a job and do it; True when none came for `IDLE_SECONDS`."""
+        surplus = self._threads > MIN_THREADS
         try:
-            # Not bool(): popleft() comes after append() for all threads, on free-threaded builds too.
-            return self._jobs.popleft()
-        except IndexError:
-            return None
-
-    def _may_end(self, thread: threading.Thread, tired: bool) -> bool:
-        """Whether there are enough without this thread, which is not counted from then on. `tired`: it had
-        nothing to do for `IDLE_SECONDS`."""
-        with self._changes.lock:
-            self._threads.discard(thread)  # first, for a finalizer that makes a connection just here
-            if len(self._threads) < (self._count_needed() if tired else len(self._members)):
-                self._threads.add(thread)
-                return False
+            job: PooledWriter | None = self._jobs.get(timeout=IDLE_SECONDS if surplus else None)
+        except queue.Empty:
             return True
-
-    def _serve(self, job: Member, thread: threading.Thread) -> None:
-        with self._changes.lock:
-            self._busy.add(thread)
-            last_free = len(self._threads) < self._count_needed()
-        if last_free:
-            try:
-                self._add_thread(job.thread_name)
-            except Exception as error:
-                log(logging.DEBUG, {}, "%s: no further thread: %r", job.thread_name, error)
+        if job is None or self._forked:
+            return False
+        with self._leaf:
+            self._busy += 1
         try:
+            self._spare(job.thread_name)
+            thread = threading.current_thread()
             if thread.name != job.thread_name:
                 thread.name = job.thread_name
-            job.serve()
-        except Exception:
+            job.run()
+        except ForkedError:
+            raise
+        except BaseException:  # this thread is the others' as well
             log_exception({}, "%s: a fault of syncws itself", job.thread_name)
         finally:
-            with self._changes.lock:
-                self._busy.discard(thread)
+            with self._leaf:
+                self._busy -= 1
+        return False
+
+    def _spare(self, name: str) -> None:
+        """Start a thread for the next connection, if this was the last idle one."""
+        try:
+            self._add_missing_thread(name)
+        except Exception as error:
+            log(logging.DEBUG, {}, "%s: no further thread: %r", name, error)
 
 
-_shared = Pool()
+_shared: dict[str, WriterPool] = {}
 
 
-def shared_pool() -> Pool:
-    """The pool of this process."""
-    return _shared
+def shared_pool() -> WriterPool:
+    """The pool of this process; made when first needed, since gevent may patch the program until then."""
+    return _shared.get("pool") or _shared.setdefault("pool", WriterPool())
 
 
-def _after_fork() -> None:
-    global _shared
-    _shared.after_fork()
-    _shared = Pool()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def forget_shared_pool() -> None:
+    """In a forked child: the pool is the parent's."""
+    pool = _shared.pop("pool", None)
+    if pool is not None:
+        pool.after_fork()

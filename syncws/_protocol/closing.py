@@ -184,14 +184,20 @@ class Closing:
         """
         if self.state is State.CONNECTING:
             raise self._unlawful("close_called")
-        if cut_at is not None and (self._cut_at is None or cut_at < self._cut_at):
-            self._cut_at, self._cut_error = cut_at, cut_error
+        if cut_at is not None and cut_error is not None:
+            self.cut_wanted(cut_at, cut_error)
         if self.state is State.OPEN:
             self._enter(State.DRAINING, now)
         elif self.state is State.CLOSE_RECEIVED:
             self._answer(now)
         elif self.state is State.FAILING and self._catching_up:
             return self._send_last_close()
+        return Do.NOTHING
+
+    def cut_wanted(self, at: float, error: Exception) -> Do:
+        """The application wants to wait no longer than until `at`; `error` is what is wrong then."""
+        if self._cut_at is None or at < self._cut_at:
+            self._cut_at, self._cut_error = at, error
         return Do.NOTHING
 
     def close_sent(self, now: float) -> Do:

@@ -19,8 +19,14 @@ class Keepalive:
         self._ping_sent_at: float | None = None
 
     def activity(self) -> None:
-        """Bytes arrived, or we paused reading ourselves: the next ping starts a new deadline."""
+        """Bytes arrived: the next ping starts a new deadline."""
         self._ping_requested_at = self._ping_sent_at = None
+
+    def pause(self, left_at: float) -> None:
+        """We paused reading ourselves: the answer to a ping that has left (the last one at `left_at`) may lie
+        unread. One that cannot leave shows a dead link all the same."""
+        if self._ping_requested_at is not None and left_at >= self._ping_requested_at:
+            self.activity()
 
     def ping_due(self, now: float) -> bool:
         """Whether to send a ping now; each True counts as one ping requested."""
@@ -54,3 +60,13 @@ class Keepalive:
         """When to look again; the arguments are those of `deadline`."""
         deadline = self.deadline(left_at, progress_at, acknowledged_at)
         return min((at for at in (self._ping_at, deadline) if at is not None), default=None)
+
+    @property
+    def awaits_pong(self) -> bool:
+        """Whether there is a deadline: a ping was asked for after which nothing has come."""
+        return self._ping_requested_at is not None and self._timeout is not None
+
+    def has_ping_left(self, left_at: float) -> bool:
+        """Whether the ping that is to be answered was handed to the kernel, the last one having left at
+        `left_at`."""
+        return self._ping_requested_at is not None and left_at >= self._ping_requested_at

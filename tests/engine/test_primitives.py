@@ -1,124 +1,532 @@
-"""`syncws._engine.primitives`: waiting for a change, and a Ctrl-C at any moment of it."""
+"""`syncws._engine.primitives`: locks, waits and wake-ups, by many threads and with a signal at any moment."""
 
 from __future__ import annotations
 
+import gc
 import os
+import queue
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 import pytest
 
 from syncws._engine import primitives
-from syncws._engine.primitives import Condition
-from tests.support.interrupts import Interrupted
-from tests.support.waiting import SECONDS
+from syncws._engine.primitives import Flag, Leaf, Mailbox, Waiters, is_own_thread, make_mailbox, own_thread
+from tests.support.interrupts import Interrupted, alarms, needs_timer_signals
+from tests.support.moments import Moments, interrupt, needs_moments
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
 
-def raise_interrupted(number: int, frame: FrameType | None) -> None:
-    assert frame is not None
-    if frame.f_code.co_filename == primitives.__file__:
-        raise Interrupted
-    signal.setitimer(signal.ITIMER_REAL, 0.00002)  # it met the test, or the measuring of coverage
+def is_locked(leaf: Leaf) -> bool:
+    """Whether a leaf is held, by whomsoever."""
+    taken = leaf._acquire(False)
+    if taken:
+        leaf.__exit__(None, None, None)
+    return not taken
 
 
-@pytest.fixture
-def alarm() -> Iterator[None]:
-    """The alarm signal raises `Interrupted` in the main thread."""
-    before = signal.signal(signal.SIGALRM, raise_interrupted)
-    yield
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+class Account:
+    """Two numbers that a leaf keeps equal."""
+
+    def __init__(self) -> None:
+        self.leaf = Leaf()
+        self.first = self.second = 0
+
+    def add(self) -> None:
+        with self.leaf:
+            self.first += 1
+            self.second += 1
 
 
-def test_what_is_true_at_once_is_returned_without_waiting() -> None:
-    assert Condition().wait_until(lambda: "there", 0) == "there"
+# Leaf.
+
+
+def test_a_leaf_is_one_thread_s_at_a_time() -> None:
+    account = Account()
+    count, threads = 2000, 8
+
+    def work() -> None:
+        for _ in range(count):
+            account.add()
+
+    with switching_all_the_time():
+        for task in [Task(work) for _ in range(threads)]:
+            task.result()
+    assert account.first == account.second == count * threads
+
+
+def test_a_leaf_is_given_back_when_its_block_raises_or_returns() -> None:
+    leaf = Leaf()
+
+    def returns() -> int:
+        with leaf:
+            return 1
+
+    assert returns() == 1
+    with pytest.raises(ZeroDivisionError), leaf:
+        returns.x = 1 // 0  # type: ignore[attr-defined]
+    assert not is_locked(leaf)
+
+
+@needs_moments
+def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_half_done() -> None:
+    account = Account()
+    moments = Moments(interrupt, primitives, sys.modules[__name__])
+    for delay in moments.each():
+        with moments.within(delay):
+            for _ in range(20):
+                account.add()
+        assert not is_locked(account.leaf)
+        assert account.first == account.second
+    assert moments.runs > 100
+
+
+@needs_moments
+def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
+    account = Account()
+
+    def handler() -> None:
+        assert not is_locked(account.leaf)
+        account.add()
+
+    moments = Moments(handler, primitives, sys.modules[__name__])
+    for delay in moments.each():
+        with moments.within(delay):
+            for _ in range(20):
+                account.add()
+    assert moments.runs > 100
+
+
+# Waiters.
+
+
+@pytest.fixture(params=[True, False], ids=["looks in order", "looks under the leaf"])
+def waiters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Waiters:
+    """Waiters of both kinds of build, with and without the interpreter's lock."""
+    if request.param and not primitives._LOOKS_IN_ORDER:
+        pytest.skip("this interpreter has no lock of its own")
+    monkeypatch.setattr(primitives, "_LOOKS_IN_ORDER", request.param)
+    return Waiters()
+
+
+def test_what_is_true_at_once_is_returned_without_waiting(waiters: Waiters) -> None:
+    assert waiters.wait_until(lambda: "there", 0) == "there"
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01, -1])
-def test_what_was_returned_last_is_returned_when_the_time_is_over(timeout: float) -> None:
-    condition = Condition()
-    assert condition.wait_until(lambda: 0, timeout) == 0
-    assert condition._waiters == []  # time-outs leave nothing behind
+def test_what_was_returned_last_is_returned_when_the_time_is_over(waiters: Waiters, timeout: float) -> None:
+    assert waiters.wait_until(lambda: 0, timeout) == 0
+    assert not waiters  # time-outs leave nothing behind
 
 
-def test_a_wait_of_any_length_can_be_asked_for() -> None:
-    values = [0, 1]
-    condition = Condition()
-    timer = threading.Timer(0.05, lambda: notify(condition))
-    timer.start()
-    assert condition.wait_until(lambda: values.pop(0), float("inf")) == 1
-    timer.join()
+def test_a_wait_of_any_length_can_be_asked_for(waiters: Waiters) -> None:
+    values = [0, 0, 1]
+    task = Task(lambda: waiters.wait_until(lambda: values.pop(0), float("inf")))
+    wait_until(lambda: bool(waiters))
+    task.wait_blocked()
+    waiters.notify()
+    assert task.result() == 1
 
 
-def notify(condition: Condition) -> None:
-    with condition.lock:
-        condition.notify()
+def test_who_waits_is_told_by_the_waiters_until_it_is_notified(waiters: Waiters) -> None:
+    values: list[int] = []
+    task = Task(lambda: waiters.wait_until(lambda: values, SECONDS))
+    wait_until(lambda: bool(waiters))
+    values.append(1)
+    waiters.notify()
+    assert not waiters
+    assert task.result() == [1]
 
 
-def test_each_of_many_threads_gets_what_it_waits_for_once() -> None:
-    def take() -> None:
-        taken.append(condition.wait_until(lambda: items and items.pop(), SECONDS))
+def test_a_change_between_the_first_look_and_the_sleep_is_not_missed(waiters: Waiters) -> None:
+    looks: list[int] = []
 
-    condition = Condition()
+    def predicate() -> bool:
+        looks.append(1)
+        if len(looks) == 1:
+            waiters.notify()  # nobody is there yet: by the next look the change must be seen
+            return False
+        return True
+
+    began = time.monotonic()
+    assert waiters.wait_until(predicate, SECONDS)
+    assert time.monotonic() - began < AT_ONCE
+
+
+def test_a_notice_between_the_second_look_and_the_sleep_is_not_missed(waiters: Waiters) -> None:
+    looks: list[int] = []
+
+    def predicate() -> bool:
+        looks.append(1)
+        if len(looks) == 2:
+            waiters.notify()  # this one's name is there, and it does not sleep yet
+        return len(looks) > 2
+
+    began = time.monotonic()
+    assert waiters.wait_until(predicate, SECONDS)
+    assert time.monotonic() - began < AT_ONCE
+
+
+def test_a_predicate_that_raises_leaves_nothing_behind(waiters: Waiters) -> None:
+    looks: list[int] = []
+
+    def predicate() -> bool:
+        looks.append(1)
+        if len(looks) == 2:
+            raise Interrupted
+        return False
+
+    with pytest.raises(Interrupted):
+        waiters.wait_until(predicate, SECONDS)
+    assert not waiters
+
+
+def test_each_of_many_threads_gets_what_it_waits_for_once(waiters: Waiters) -> None:
     items: list[int] = []
-    taken: list[object] = []
-    threads = [threading.Thread(target=take) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for number in range(1, 17):
-        with condition.lock:
+
+    def take() -> object:
+        def one() -> list[int]:
+            try:
+                return [items.pop()]
+            except IndexError:
+                return []
+
+        return waiters.wait_until(one, SECONDS)
+
+    with switching_all_the_time():
+        tasks = [Task(take) for _ in range(16)]
+        for number in range(1, 17):
             items.append(number)
-            condition.notify()
-    for thread in threads:
-        thread.join(SECONDS)
-    assert sorted(map(str, taken)) == sorted(map(str, range(1, 17)))
+            waiters.notify()
+        taken = [task.result() for task in tasks]
+    assert sorted(map(str, taken)) == sorted(str([number]) for number in range(1, 17))
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
-def test_an_exception_from_a_signal_handler_at_any_moment_comes_out_as_it_is(alarm: None) -> None:
-    condition = Condition()
-    interrupted = 0
-    until = time.monotonic() + 1.0
-    while time.monotonic() < until:
-        try:
-            signal.setitimer(signal.ITIMER_REAL, 0.00002 + interrupted % 50 * 0.000004)
-            while True:
-                condition.wait_until(lambda: False, 0.00001)
-        except Interrupted:
-            interrupted += 1
-        assert condition.lock.acquire(timeout=SECONDS)  # never left locked
-        condition.lock.release()
-    assert interrupted > 100
+def test_no_wake_up_is_lost_between_two_threads_that_take_turns(waiters: Waiters) -> None:
+    both = [waiters, Waiters()]
+    turn = [0]
+    rounds = 3000
+
+    def play(number: int) -> None:
+        for _ in range(rounds):
+            assert both[number].wait_until(lambda: turn[0] % 2 == number, SECONDS), "a wake-up was lost"
+            turn[0] += 1
+            both[1 - number].notify()
+
+    with switching_all_the_time():
+        for task in [Task(lambda: play(0)), Task(lambda: play(1))]:
+            task.result()
+    assert turn[0] == 2 * rounds
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-def test_a_wait_that_a_signal_handler_forks_out_of_looks_again_in_the_child() -> None:
-    condition = Condition()
-    ended = False
+@needs_moments
+def test_an_exception_from_a_handler_at_any_moment_of_a_wait_comes_out_as_it_is(waiters: Waiters) -> None:
+    moments = Moments(interrupt, primitives)
+    for delay in moments.each():
+        with moments.within(delay):
+            for _ in range(3):
+                waiters.wait_until(lambda: False, 0.000005)
+        assert not is_locked(waiters._leaf)
+    assert moments.runs > 100
+    waiters.notify()
+    assert not waiters  # what interrupts have left behind, the next notice takes away
+
+
+@needs_moments
+def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters: Waiters) -> None:
+    rounds = [0]
+    seen = [0, 0, 0]
+
+    def wait(number: int) -> None:
+        while rounds[0] >= 0:
+            seen[number] = rounds[0]
+            waiters.wait_until(lambda: rounds[0] != seen[number])
+
+    tasks = [Task(lambda number=number: wait(number)) for number in range(len(seen))]  # type: ignore[misc]
+    moments = Moments(interrupt, primitives)
+    for delay in moments.each():
+        wait_until(lambda: len(waiters._sleeping) == len(seen), "all sleep")
+        before = moments.runs
+        with moments.within(delay / 4):
+            rounds[0] += 1
+            waiters.notify()
+        if moments.runs > before:
+            waiters.notify()  # as a later call does, where the first was cut off at its beginning
+        wait_until(lambda: min(seen) == rounds[0], "a thread was not told")
+    rounds[0] = -1
+    waiters.notify()
+    for task in tasks:
+        task.result()
+    assert moments.runs > 50
+
+
+@needs_moments
+def test_a_handler_may_wait_and_notify_at_any_moment_of_both(waiters: Waiters) -> None:
+
+    def handler() -> None:
+        waiters.notify()
+        assert not waiters.wait_until(lambda: False, 0.0001)
+
+    moments = Moments(handler, primitives)
+    for delay in moments.each():
+        with moments.within(delay):
+            for _ in range(3):
+                waiters.wait_until(lambda: False, 0.000005)
+                waiters.notify()
+    assert moments.runs > 100
+    assert not is_locked(waiters._leaf)
+
+
+# Mailboxes and flags.
+
+
+@pytest.fixture(params=[make_mailbox, primitives._PythonMailbox], ids=["the usual one", "the one in Python"])
+def mailbox(request: pytest.FixtureRequest) -> Mailbox:
+    made: Mailbox = request.param()
+    return made
+
+
+def test_what_is_put_into_a_mailbox_comes_out_in_order(mailbox: Mailbox) -> None:
+    for number in range(10):
+        mailbox.put(number)
+    assert mailbox.qsize() == 10
+    assert [mailbox.get() for _ in range(10)] == list(range(10))
+    assert mailbox.qsize() == 0
+
+
+def test_an_empty_mailbox_is_told(mailbox: Mailbox) -> None:
+    with pytest.raises(queue.Empty):
+        mailbox.get(timeout=0.01)
+    with pytest.raises(queue.Empty):
+        mailbox.get(block=False)
+    with pytest.raises(queue.Empty):
+        mailbox.get(timeout=0)
+
+
+def test_a_thread_that_waits_at_a_mailbox_is_woken(mailbox: Mailbox) -> None:
+    task = Task(mailbox.get)
+    task.wait_blocked()
+    mailbox.put("letter")
+    assert task.result() == "letter"
+
+
+def test_of_what_many_threads_put_and_get_nothing_is_lost_or_doubled(mailbox: Mailbox) -> None:
+    count, threads = 500, 4
+
+    def put(number: int) -> None:
+        for serial in range(count):
+            mailbox.put((number, serial))
+
+    def get() -> list[tuple[int, int]]:
+        return [mailbox.get(timeout=SECONDS) for _ in range(count)]
+
+    with switching_all_the_time():
+        getting = [Task(get) for _ in range(threads)]
+        putting = [Task(lambda number=number: put(number)) for number in range(threads)]  # type: ignore[misc]
+        for task in putting:
+            task.result()
+        got = [task.result() for task in getting]
+    everything = [(number, serial) for number in range(threads) for serial in range(count)]
+    assert sorted(sum(got, [])) == everything
+    for letters in got:
+        for number in range(threads):
+            serials = [serial for sender, serial in letters if sender == number]
+            assert serials == sorted(serials)
+    assert mailbox.qsize() == 0
+
+
+def test_two_letters_wake_two_threads(mailbox: Mailbox) -> None:
+    tasks = [Task(mailbox.get), Task(mailbox.get)]
+    for task in tasks:
+        task.wait_blocked()
+    mailbox.put(1)
+    mailbox.put(2)
+    assert sorted(task.result() for task in tasks) == [1, 2]
+
+
+@needs_timer_signals
+def test_a_handler_may_put_while_its_thread_puts(mailbox: Mailbox) -> None:
+    runs = 0
+    taken = 0
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal runs
+        runs += 1
+        mailbox.put("handler's")
+
+    until = time.monotonic() + 0.5
+    puts = 0
+    with alarms(0.0001, 0.00013, handler):
+        while time.monotonic() < until:
+            mailbox.put("own")
+            puts += 1
+    while mailbox.qsize():
+        mailbox.get(timeout=SECONDS)
+        taken += 1
+    assert taken == puts + runs and runs > 100
+
+
+def test_a_flag_is_set_once_for_all_who_wait_and_for_good() -> None:
+    flag = Flag()
+    assert not flag.is_set()
+    assert not flag.wait(0)
+    assert not flag.wait(0.01)
+    tasks = [Task(flag.wait) for _ in range(5)]
+    for task in tasks:
+        task.wait_blocked()
+    flag.set()
+    assert all(task.result() for task in tasks)
+    assert flag.is_set() and flag.wait() and flag.wait(0)
+
+
+def test_waits_for_a_flag_that_is_set_leave_nothing_behind() -> None:
+    flag = Flag()
+    flag.set()
+    for _ in range(100):
+        assert flag.wait(1)
+    assert flag._mailbox.qsize() <= 1
+
+
+@needs_moments
+def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_waiting() -> None:
+    moments = Moments(interrupt, primitives)
+    for delay in moments.each():
+        flag = Flag()
+        task = Task(lambda flag=flag: flag.wait(SECONDS))  # type: ignore[misc]
+        setting = Task(flag.set)
+        with moments.within(delay):
+            flag.wait(SECONDS)
+        setting.result()
+        assert task.result()
+    assert moments.runs > 20
+
+
+@needs_moments
+def test_a_flag_that_a_handler_s_exception_meets_while_it_is_set_can_be_set_again() -> None:
+    moments = Moments(interrupt, primitives)
+    for delay in moments.each():
+        flag = Flag()
+        with moments.within(delay / 8):
+            flag.set()
+        if flag.is_set():
+            assert flag._mailbox.qsize() == 1, "it is set, and nobody was woken"
+        flag.set()
+        assert flag.wait(0)
+
+
+# Threads of our own, and forks.
+
+
+def test_the_body_of_a_thread_of_our_own_is_known_while_it_runs() -> None:
+    def body() -> list[bool]:
+        known = [is_own_thread()]
+        with pytest.raises(Interrupted), own_thread():
+            known.append(is_own_thread())
+            raise Interrupted
+        return [*known, is_own_thread()]
+
+    assert Task(body).result() == [False, True, False]
+    assert not is_own_thread()
+
+
+def test_what_a_fork_must_renew_is_remembered_for_as_long_as_it_lives() -> None:
+    before = len(primitives._renewables)
+    kept: list[Any] = [Leaf(), Waiters(), Flag()]
+    assert len(primitives._renewables) == before + 4  # waiters have a leaf of their own
+    kept.clear()
+    gc.collect()
+    assert len(primitives._renewables) <= before
+
+
+def test_all_is_whole_after_it_was_renewed() -> None:
+    leaf, waiters, flag = Leaf(), Waiters(), Flag()
+    with leaf, waiters._leaf:
+        Task(primitives.renew_after_fork).result()
+        assert not is_locked(leaf)
+        assert not is_locked(waiters._leaf)
+        assert leaf._acquire(False) and waiters._leaf._acquire(False)
+    flag.set()
+    assert flag.wait(0)
+
+
+def in_child_of_handler(wait: Callable[[], object], end: Callable[[], None]) -> None:
+    """`wait` is interrupted by a handler that forks; in the child `end` makes it come back, in the parent
+    too."""
     children: list[int] = []
+    parent = os.getpid()
 
     def fork(number: int, frame: FrameType | None) -> None:
-        nonlocal ended
         child = os.fork()
         if child == 0:
             signal.alarm(int(SECONDS))  # ends the child, should it wait for ever
-            ended = True
-            condition.after_fork()
+            primitives.renew_after_fork()
         else:
             children.append(child)
+        end()
 
     before = signal.signal(signal.SIGUSR1, fork)
-    parent = os.getpid()
     timer = threading.Timer(0.05, lambda: os.kill(parent, signal.SIGUSR1))
     timer.start()
     try:
-        condition.wait_until(lambda: ended or bool(children), 0.5)
+        wait()
         if os.getpid() != parent:
             os._exit(7)
     finally:
+        if os.getpid() != parent:
+            os._exit(8)
         signal.signal(signal.SIGUSR1, before)
     timer.join()
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_wait_that_a_handler_forks_out_of_looks_again_in_the_child() -> None:
+    waiters = Waiters()
+    ended: list[int] = []
+    parent = os.getpid()
+
+    def end() -> None:
+        ended.append(1)
+        if os.getpid() == parent:
+            waiters.notify()
+
+    in_child_of_handler(lambda: waiters.wait_until(lambda: ended), end)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_wait_for_a_flag_that_a_handler_forks_out_of_goes_on_in_the_child() -> None:
+    flag = Flag()
+    in_child_of_handler(flag.wait, flag.set)
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_leaf_that_another_thread_held_at_a_fork_is_free_in_the_child() -> None:
+    leaf = Leaf()
+    leave = threading.Event()
+    held = threading.Event()
+
+    def hold() -> None:
+        with leaf:
+            held.set()
+            leave.wait(SECONDS)
+
+    task = Task(hold)
+    assert held.wait(SECONDS)
+    child = os.fork()
+    if child == 0:
+        primitives.renew_after_fork()
+        os._exit(7 if not is_locked(leaf) and not primitives._own_threads else 8)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    leave.set()
+    task.result()

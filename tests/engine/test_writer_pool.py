@@ -1,9 +1,10 @@
-"""The connections share their writer threads: none waits for another's network, and none is forgotten."""
+"""`syncws._engine.writer_pool`: no job is forgotten, none waits for another's network, and threads come and
+go."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
+import os
 import queue
 import random
 import threading
@@ -13,115 +14,124 @@ from typing import Any, TypeVar
 
 import pytest
 
-import syncws
-from syncws import Connection
-from syncws._engine import writer_pool
-from syncws._engine.writer_pool import Member, Pool
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws._engine import primitives, writer_pool
+from syncws._engine.primitives import Waiters, is_own_thread
+from syncws._engine.writer_pool import WriterPool, forget_shared_pool, shared_pool
+from syncws._exceptions import ThreadStartError
+from syncws._protocol.frames import Opcode
+from syncws._transport.poller import ForkedError
+from tests.support.links import MUCH, Link
+from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task, switching_all_the_time
-from tests.support.waiting import SECONDS, wait_until
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 T = TypeVar("T")
 
-# More than the kernel's buffers of one connection hold.
-MUCH = bytes(2**24)
-
 
 def writer_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.endswith("-writer")]
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.endswith("-writer"))
 
 
-class Servers(contextlib.ExitStack):
-    """A server that echoes, and one that does not read until it is told to.
-
-    Attributes:
-        read: set to have it read.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read = threading.Event()
-        self._echoing = self.enter_context(LoopbackServer())
-        self._stalling = self.enter_context(LoopbackServer(self._stall))
-        self._discarding = self.enter_context(LoopbackServer(self._discard))
-
-    def _stall(self, peer: Peer) -> None:
-        peer.accept()
-        assert self.read.wait(SECONDS)
-        peer.echo()
-
-    def _discard(self, peer: Peer) -> None:
-        peer.accept()
-        peer.wait_eof(SECONDS)
-
-    def connect(self) -> Connection:
-        return self.enter_context(syncws.connect(self._echoing.url()))
-
-    def connect_discarding(self) -> Connection:
-        """A connection whose server reads, and never answers."""
-        return self.enter_context(syncws.connect(self._discarding.url(), close_timeout=1))
-
-    def connect_stalling(self) -> Connection:
-        """A connection whose server does not read."""
-        return self.enter_context(syncws.connect(self._stalling.url(), max_size=None))
+@pytest.fixture(autouse=True)
+def _two_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_pool, "MIN_THREADS", 2)  # some versions of CPython have a reason to keep all
 
 
 @pytest.fixture
-def servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
-    monkeypatch.setattr(
-        writer_pool, "KEPT", 2
-    )  # some versions of CPython have a reason of their own to keep all
-    with Servers() as servers:
-        yield servers
-    assert not writer_threads()
+def pool() -> Iterator[WriterPool]:
+    pool = WriterPool()
+    yield pool
+    assert pool.wait_surplus_exited(SECONDS)
+    assert (pool._threads, pool._busy, pool._registered) == (0, 0, 0)
 
 
-def send_until_stalled(connection: Connection) -> None:
-    connection.send(MUCH)
-    wait_until(lambda: connection._writer._waiting == 0 and connection.bufferedAmount > 0)
+@contextlib.contextmanager
+def links(pool: WriterPool, count: int) -> Iterator[list[Link]]:
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Link(pool, number=number)) for number in range(1, count + 1)]
 
 
-def assert_answers(connection: Connection) -> None:
-    connection.send("hello")
-    assert connection.recv(SECONDS) == "hello"
+class Job:
+    """A job that waits until it may end."""
+
+    def __init__(self, name: str = "syncws-0-writer") -> None:
+        self.thread_name = name
+        self.begun, self.leave = threading.Event(), threading.Event()
+        self.threads: list[str] = []
+
+    def run(self) -> None:
+        self.threads.append(threading.current_thread().name)
+        self.begun.set()
+        wait_for(self.leave)
 
 
-def test_idle_connections_need_two_writer_threads_together(servers: Servers) -> None:
-    assert not writer_threads()
-    connections = [servers.connect()]
-    assert writer_threads() == [connections[0]._engine.name + "-writer"]
-    connections += [servers.connect() for _ in range(20)]
-    for connection in connections:
-        assert_answers(connection)
-    wait_until(lambda: len(writer_threads()) == 2)
-    for connection in connections[:-1]:
-        connection.close()
-    assert len(writer_threads()) == 1
-    assert_answers(connections[-1])
+class Call:
+    """A job that makes a call."""
+
+    thread_name = "syncws-0-writer"
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.run = call
 
 
-def test_servers_that_do_not_read_hold_up_their_own_connections_only(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
+def assert_answers(link: Link) -> None:
+    link.queue.send(Opcode.TEXT, b"hello")
+    assert link.read().payload == b"hello"
+
+
+def stall(link: Link) -> None:
+    """Have a thread wait for the network of this link."""
+    link.queue.send(Opcode.BINARY, bytes(MUCH))
+    wait_until(lambda: bool(link.socket.sends) and link.stream._blocked)
+
+
+def free(link: Link) -> None:
+    """Read what a link that was stalled sends."""
+    assert len(link.read().payload) == MUCH
+
+
+# How many threads there are.
+
+
+def test_idle_connections_need_two_threads_together(pool: WriterPool) -> None:
+    with links(pool, 1):
+        assert writer_threads() == ["syncws-1-writer"]
+    assert pool.wait_surplus_exited(SECONDS)
+    with links(pool, 20) as many:
+        for link in many:
+            assert_answers(link)
+        wait_until(lambda: len(writer_threads()) == 2)
+        for link in many[1:]:
+            link.close()
+        wait_until(lambda: len(writer_threads()) == 1)
+        assert_answers(many[0])
+
+
+def test_a_connection_that_waits_for_its_network_holds_up_no_other(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_pool, "IDLE_SECONDS", 0.001)
-    reading: list[Connection] = []
-    stalled = []
-    for count in range(1, 9):
-        stalled += [servers.connect_stalling()]
-        send_until_stalled(stalled[-1])
-        if count > 1:  # the first comes when all threads that are there are held up
-            reading = [*reading[-3:], servers.connect()]
-        for connection in reading:
-            assert_answers(connection)
-        expected = count + 1 if reading else count
-        wait_until(lambda expected=expected: len(writer_threads()) == expected)  # type: ignore[misc]
-    assert {f"{connection._engine.name}-writer" for connection in stalled} < set(writer_threads())
-    servers.read.set()
-    for connection in stalled:
-        assert connection.recv(SECONDS) == MUCH
-    wait_until(lambda: len(writer_threads()) == 2, "those that have nothing to do end")
-    for connection in [*stalled, *reading]:
-        assert_answers(connection)
+    with links(pool, 6) as stalled, links(pool, 3) as others:
+        for count, link in enumerate(stalled, 1):
+            stall(link)
+            for other in others:
+                assert_answers(other)
+            wait_until(lambda count=count: len(writer_threads()) == count + 1)  # type: ignore[misc]
+        for link in stalled:
+            free(link)
+        wait_until(lambda: len(writer_threads()) == 2, "those that have nothing to do end")
+        for link in [*stalled, *others]:
+            assert_answers(link)
+
+
+def test_all_are_kept_where_no_thread_can_be_started_at_the_end_of_the_process(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_pool, "MIN_THREADS", 2**31)
+    with links(pool, 5) as many:
+        wait_until(lambda: len(writer_threads()) == 5)
+        many[0].close()
+        wait_until(lambda: len(writer_threads()) == 4)
 
 
 @contextlib.contextmanager
@@ -129,75 +139,174 @@ def no_more_threads() -> Iterator[None]:
     """Let the system refuse to start a thread: no address space holds a stack so large."""
     before = threading.stack_size(2**60)
     try:
-        with pytest.raises(RuntimeError, match="start new thread"):
+        with pytest.raises(RuntimeError, match="start"):
             threading.Thread(target=print).start()
         yield
     finally:
         threading.stack_size(before)
 
 
-def test_without_more_threads_those_that_are_there_serve_all(servers: Servers) -> None:
-    stalling = [servers.connect_stalling() for _ in range(2)]
-    reading = [servers.connect() for _ in range(5)]
-    wait_until(lambda: len(writer_threads()) == 2)
-    with no_more_threads():
-        send_until_stalled(stalling[0])
-        for connection in reading:
-            for _ in range(1000):
-                connection.send("hello")
-        for connection in reading:
-            for _ in range(1000):
-                assert connection.recv(SECONDS) == "hello"
-        send_until_stalled(stalling[1])  # now both are held up
-        for connection in reading:
-            connection.send("later")
-        servers.read.set()
-        for connection in reading:
-            assert connection.recv(SECONDS) == "later"
-        for connection in stalling:
-            assert connection.recv(SECONDS) == MUCH
+def test_without_more_threads_those_that_are_there_serve_all(pool: WriterPool) -> None:
+    with links(pool, 2) as stalled, links(pool, 5) as others:
+        wait_until(lambda: len(writer_threads()) == 2)
+        with no_more_threads():
+            stall(stalled[0])
+            for _ in range(100):
+                for link in others:
+                    assert_answers(link)
+            stall(stalled[1])  # now both are held up
+            for link in others:
+                link.queue.send(Opcode.TEXT, b"later")
+            assert pool.has_waiting
+            for link in stalled:
+                free(link)
+            for link in others:
+                assert link.read().payload == b"later"
 
 
-def test_close_on_a_writer_thread_as_a_finalizer_calls_it_does_not_wait_for_itself(servers: Servers) -> None:
-    connection = servers.connect()
-    closed = threading.Event()
+def test_without_more_threads_a_connection_that_never_stops_sending_takes_turns(pool: WriterPool) -> None:
+    with links(pool, 3) as (stalled, hot, other):
+        wait_until(lambda: len(writer_threads()) == 2)
+        answered = threading.Event()
 
-    class Finalizer:
-        thread_name = "syncws-0-writer"
+        def keep_sending() -> None:
+            hot.queue.send(Opcode.TEXT, b"never runs out: " + bytes(100))
+            hot.socket.script.append(keep_sending if not answered.is_set() else 2**20)
 
-        def serve(self) -> None:
-            connection.close()
-            closed.set()
+        drained = Task(lambda: [hot.read() for _ in iter(answered.is_set, True)])
+        with no_more_threads():
+            stall(stalled)
+            hot.socket.script.append(keep_sending)
+            hot.queue.send(Opcode.TEXT, b"first")
+            wait_until(lambda: hot.socket.sends > 100)
+            for _ in range(20):
+                assert_answers(other)
+            answered.set()
+        free(stalled)
+        drained.result()
 
-    connection._writer.pool.submit(Finalizer())
-    assert closed.wait(SECONDS)
-    with pytest.raises(syncws.ConnectionClosed, match="1000"):
-        connection.recv(SECONDS)
+
+def test_a_connection_for_which_there_is_no_thread_is_told(pool: WriterPool) -> None:
+    with no_more_threads(), pytest.raises(ThreadStartError, match="writer thread of syncws-9-writer"):
+        pool.register("syncws-9-writer")
+    assert pool._registered == 0
 
 
-def test_without_more_threads_a_connection_that_never_stops_sending_takes_turns_with_others(
-    servers: Servers,
+def test_a_registration_that_is_cut_off_is_none(pool: WriterPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(threading.Thread, "start", interrupted)
+        pool.register("syncws-9-writer")
+    assert pool._registered == 0
+
+
+@needs_moments
+def test_a_handler_that_raises_at_any_moment_of_a_registration_leaves_none_behind(pool: WriterPool) -> None:
+    moments = Moments(interrupt, writer_pool, primitives)
+    for delay in moments.each():
+        with moments.within(delay):
+            pool.register("syncws-9-writer")
+            moments._inside = False
+            pool.unregister()
+        assert pool._registered == 0
+    assert moments.runs > 20
+
+
+# Jobs.
+
+
+def test_a_job_that_is_scheduled_twice_is_done_by_one_thread_at_a_time_and_both_are_free_again(
+    pool: WriterPool,
 ) -> None:
-    stalling, hot, other = servers.connect_stalling(), servers.connect_discarding(), servers.connect()
-    wait_until(lambda: len(writer_threads()) == 2)
-    answered = threading.Event()
+    with links(pool, 2) as (link, other):
+        for _ in range(100):
+            link.queue.wake()
+            link.queue.wake()
+        assert_answers(link)
+        assert_answers(other)
 
-    def keep_sending() -> None:
-        while not answered.is_set():
-            hot.send(bytes(1000))
-            while hot.bufferedAmount > 2**20:  # but never down to nothing
-                threading.Event().wait(0.0001)
 
-    task = Task(keep_sending)
+def test_whether_a_connection_waits_for_a_thread_is_known(pool: WriterPool) -> None:
+    pool.register("syncws-1-writer")
+    first, second = Job(), Job()
     with no_more_threads():
-        send_until_stalled(stalling)
-        wait_until(lambda: hot._writer.sent > 2**22)
-        for _ in range(20):
-            assert_answers(other)
-        answered.set()
-        task.result()
-    servers.read.set()
-    assert stalling.recv(SECONDS) == MUCH
+        pool.schedule(first)
+        wait_for(first.begun)
+        assert not pool.has_waiting
+        pool.schedule(second)
+        assert pool.has_waiting
+    first.leave.set()
+    wait_for(second.begun)
+    assert not pool.has_waiting
+    second.leave.set()
+    pool.unregister()
+
+
+def test_a_job_that_an_idle_thread_is_about_to_take_waits_for_none(pool: WriterPool) -> None:
+    pool._threads = 2
+    pool.schedule(Job())
+    assert not pool.has_waiting
+    pool._busy = 2
+    assert pool.has_waiting
+    pool._threads = pool._busy = 0
+    pool._jobs.get()
+
+
+def test_the_last_idle_thread_starts_another_before_it_begins(pool: WriterPool) -> None:
+    pool.register("syncws-1-writer")
+    pool.register("syncws-2-writer")
+    pool.register("syncws-3-writer")
+    jobs = [Job(f"syncws-{number}-writer") for number in range(1, 4)]
+    for job in jobs:
+        pool.schedule(job)
+        wait_for(job.begun)
+    assert [job.threads for job in jobs] == [[job.thread_name] for job in jobs]
+    assert len(writer_threads()) == 3, "never more than connections"
+    for job in jobs:
+        job.leave.set()
+        pool.unregister()
+
+
+@pytest.mark.parametrize("error", [ValueError("a fault"), SystemExit()], ids=repr)
+def test_a_job_that_raises_is_logged_and_its_thread_goes_on(
+    error: BaseException, pool: WriterPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise error
+
+    pool.register("syncws-1-writer")
+    job = Job()
+    pool.schedule(Call(fail))
+    pool.schedule(job)
+    wait_for(job.begun)
+    job.leave.set()
+    pool.unregister()
+    (record,) = caplog.records
+    assert record.exc_info is not None and record.exc_info[1] is error
+
+
+def test_a_job_runs_on_a_thread_that_must_not_wait_for_a_connection(pool: WriterPool) -> None:
+    known: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    pool.register("syncws-1-writer")
+    pool.schedule(Call(lambda: known.put(is_own_thread())))
+    assert known.get(timeout=SECONDS)
+    pool.unregister()
+
+
+def test_a_wait_for_threads_that_are_too_many_ends_in_time(pool: WriterPool) -> None:
+    pool.register("syncws-1-writer")
+    job = Job()
+    pool.schedule(job)
+    wait_for(job.begun)
+    pool.unregister()
+    assert not pool.wait_surplus_exited(0.01)
+    job.leave.set()
+    assert pool.wait_surplus_exited(SECONDS)
+
+
+# Many at once.
 
 
 class Account:
@@ -205,23 +314,21 @@ class Account:
 
     thread_name = "syncws-0-writer"
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: WriterPool) -> None:
         self._pool = pool
         self._lock = threading.Lock()
-        self._submitted = False
         self._given = 0
         self.done: queue.SimpleQueue[int] = queue.SimpleQueue()
 
     def give(self) -> None:
         with self._lock:
             self._given += 1
-            submit, self._submitted = not self._submitted, True
-        if submit:
-            self._pool.submit(self)
+            first = self._given == 1
+        if first:
+            self._pool.schedule(self)
 
-    def serve(self) -> None:
+    def run(self) -> None:
         with self._lock:
-            self._submitted = False
             done, self._given = self._given, 0
         self.done.put(done)
 
@@ -230,57 +337,51 @@ class Account:
             count -= self.done.get(timeout=SECONDS)
 
 
-class Hesitation:
-    """Makes threads stop for a moment before and after what they do to the pool, where races would be."""
+class Hesitating(WriterPool):
+    """A pool whose threads, and those who use it, stop for a moment where races would be."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
+        super().__init__()
+        put, get = self._jobs.put, self._jobs.get
+        hesitate = self._hesitate
 
-    def __enter__(self) -> None:
+        class Jobs:
+            qsize = self._jobs.qsize
+
+            @staticmethod
+            def put(item: Any) -> None:
+                hesitate()
+                put(item)
+                hesitate()
+
+            @staticmethod
+            def get(block: bool = True, timeout: float | None = None) -> Any:
+                hesitate()
+                return get(block, timeout)
+
+        self._jobs = Jobs
+        self.schedule = Jobs.put
+
+    def _hesitate(self) -> None:
         if self._chance.random() < 0.5:
             threading.Event().wait(self._chance.random() * 0.0003)
 
-    def __exit__(self, *_: object) -> None:
-        self.__enter__()
-
-    def into(self, pool: Pool) -> None:
-        """Have those who use `pool` hesitate."""
-        hesitation = self
-
-        class Jobs(collections.deque[Member]):
-            def append(self, member: Member) -> None:
-                with hesitation:
-                    super().append(member)
-
-            def popleft(self) -> Member:
-                with hesitation:
-                    return super().popleft()
-
-        class Free(list[threading.Lock]):
-            def append(self, waiting: threading.Lock) -> None:
-                with hesitation:
-                    super().append(waiting)
-
-            def copy(self) -> list[threading.Lock]:
-                with hesitation:
-                    return super().copy()
-
-        class Counted(set[Any]):
-            def __len__(self) -> int:
-                with hesitation:
-                    return super().__len__()
-
-        pool._jobs, pool._free = Jobs(), Free()
-        pool._threads, pool._members = Counted(), Counted()
+    def _needed(self) -> int:
+        self._hesitate()
+        needed = super()._needed()
+        self._hesitate()
+        return needed
 
 
-def hesitating_pool(seed: int, monkeypatch: pytest.MonkeyPatch) -> Pool:
-    """A pool whose threads end soon, and hesitate as all who use it."""
-    monkeypatch.setattr(writer_pool, "KEPT", 2)
+@pytest.fixture
+def hesitating(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriterPool]:
     monkeypatch.setattr(writer_pool, "IDLE_SECONDS", 0.0005)
-    pool = Pool()
-    Hesitation(seed).into(pool)
-    return pool
+    pool = Hesitating(len(request.node.name))
+    yield pool
+    assert pool.wait_surplus_exited(SECONDS)
+    wait_until(lambda: not pool._threads)
+    assert not pool._busy and not pool._registered
 
 
 def run_all(call: Callable[[T], object], arguments: Iterable[T]) -> None:
@@ -290,70 +391,63 @@ def run_all(call: Callable[[T], object], arguments: Iterable[T]) -> None:
 
 
 @pytest.mark.parametrize("members", range(1, 6))
-def test_no_job_is_forgotten_while_threads_come_and_go(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = hesitating_pool(members, monkeypatch)
+def test_no_job_is_forgotten_while_threads_come_and_go(members: int, hesitating: WriterPool) -> None:
     all_quiet = threading.Barrier(members)
 
     def work(number: int) -> None:
         chance = random.Random(number)
-        account = Account(pool)
-        pool.enlist(account)
-        for _ in range(100):
+        account = Account(hesitating)
+        hesitating.register(account.thread_name)
+        for _ in range(60):
             for _ in range(chance.randrange(4)):
                 account.give()
                 account.wait_done(1)
             all_quiet.wait(SECONDS)  # what is forgotten now nobody's next job brings to light
             if number > 0:
-                pool.leave(account)
+                hesitating.unregister()
             else:
                 account.give()  # while threads end
                 account.wait_done(1)
             all_quiet.wait(SECONDS)
-            pool.enlist(account)
-        pool.leave(account)
+            if number > 0:
+                hesitating.register(account.thread_name)
+        hesitating.unregister()
 
     run_all(work, range(members))
-    assert pool.wait_left(SECONDS)
-    assert not pool._threads and not pool._busy and not pool._free
 
 
 @pytest.mark.parametrize("others", range(4))
-def test_members_come_while_others_leave(others: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = hesitating_pool(others, monkeypatch)
-    standing = [Account(pool) for _ in range(others)]
-    leaving = Account(pool)
-    for account in [*standing, leaving]:
-        pool.enlist(account)
+def test_members_come_while_others_leave(others: int, hesitating: WriterPool) -> None:
+    for _ in range(others + 1):
+        hesitating.register("syncws-0-writer")
 
-    def leave(account: Account) -> None:
-        pool.leave(account)
-        assert pool.wait_left(SECONDS)
+    def leave() -> None:
+        hesitating.unregister()
+        assert hesitating.wait_surplus_exited(SECONDS)
 
-    for _ in range(150):
-        task = Task(partial(leave, leaving))
-        leaving = Account(pool)
-        pool.enlist(leaving)
-        leaving.give()
-        leaving.wait_done(1)
+    for _ in range(100):
+        task = Task(leave)
+        coming = Account(hesitating)
+        hesitating.register(coming.thread_name)
+        coming.give()
+        coming.wait_done(1)
         task.result()
-    for account in [*standing, leaving]:
-        leave(account)
-    assert not pool._threads and not pool._busy and not pool._free
+    for _ in range(others + 1):
+        leave()
 
 
 @pytest.mark.parametrize("members", range(1, 6))
-def test_no_job_waits_for_the_end_of_another(members: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    pool = hesitating_pool(members, monkeypatch)
+def test_no_job_waits_for_the_end_of_another(members: int, hesitating: WriterPool) -> None:
     at_once = threading.Barrier(members)
 
     class Together(Account):
-        def serve(self) -> None:
+        def run(self) -> None:
             at_once.wait(SECONDS)
-            super().serve()
+            super().run()
 
-    accounts = [Together(pool) for _ in range(members)]
+    accounts = [Together(hesitating) for _ in range(members)]
     for account in accounts:
-        pool.enlist(account)
+        hesitating.register(account.thread_name)
 
     def work(account: Together) -> None:
         for _ in range(60):
@@ -361,26 +455,96 @@ def test_no_job_waits_for_the_end_of_another(members: int, monkeypatch: pytest.M
             account.wait_done(1)
 
     run_all(work, accounts)
-    for account in accounts:
-        pool.leave(account)
-    assert pool.wait_left(SECONDS)
+    for _ in accounts:
+        hesitating.unregister()
 
 
-def test_messages_of_many_connections_all_arrive_while_writer_threads_come_and_go(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
+def test_messages_of_many_connections_all_arrive_while_threads_come_and_go(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_pool, "IDLE_SECONDS", 0.0002)
-    connections = [servers.connect() for _ in range(24)]
-    count = 40
+    count, senders = 40, 3
+    with links(pool, 24) as many:
 
-    def send(number: int) -> None:
-        chance = random.Random(number)
-        for _ in range(count):
-            for connection in chance.sample(connections, len(connections)):
-                connection.send(f"from {number}")
+        def send(number: int) -> None:
+            chance = random.Random(number)
+            for _ in range(count):
+                for link in chance.sample(many, len(many)):
+                    link.queue.send(Opcode.TEXT, b"from %d" % number)
 
-    with switching_all_the_time():
-        run_all(send, range(3))
-    for connection in connections:
-        received = [connection.recv(SECONDS) for _ in range(3 * count)]
-        assert sorted(received) == sorted(count * [f"from {number}" for number in range(3)])
+        with switching_all_the_time():
+            run_all(send, range(senders))
+        for link in many:
+            received = sorted(link.read().payload for _ in range(senders * count))
+            assert received == sorted(count * [b"from %d" % number for number in range(senders)])
+
+
+# The pool of the process.
+
+
+def test_there_is_one_pool_in_a_process() -> None:
+    pools: list[WriterPool] = []
+    run_all(lambda _: pools.append(shared_pool()), range(4))
+    assert len(set(map(id, pools))) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_has_a_pool_of_its_own(pool: WriterPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_pool, "_shared", {"pool": pool})
+    with links(pool, 2) as (link, _):
+        assert_answers(link)
+        child = os.fork()
+        if child == 0:
+            status = 8
+            try:
+                primitives.renew_after_fork()
+                forget_shared_pool()
+                fresh = shared_pool()
+                done = threading.Event()
+                fresh.register("syncws-1-writer")
+                fresh.schedule(Call(done.set))
+                status = 7 if fresh is not pool and done.wait(SECONDS) else 9
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        assert_answers(link)
+
+
+def test_a_greenlet_that_a_fork_took_along_waits_for_good(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread stands for the greenlet."""
+    parked, leave = threading.Event(), threading.Event()
+
+    def park() -> None:
+        parked.set()
+        wait_for(leave)
+
+    def forked() -> None:
+        pool.after_fork()
+        raise ForkedError
+
+    monkeypatch.setattr(writer_pool, "block_forever", park)
+    pool.register("syncws-1-writer")
+    pool.schedule(Call(forked))
+    wait_for(parked)
+    assert (pool._threads, pool._busy) == (0, -1)
+    pool._busy = 0
+    leave.set()
+    pool.unregister()
+
+
+def test_the_end_of_a_thread_is_told_to_who_waits_for_it(pool: WriterPool) -> None:
+    assert isinstance(pool._changes, Waiters)
+    pool.register("syncws-1-writer")
+    task = Task(lambda: pool.wait_surplus_exited(SECONDS))
+    assert task.result()
+    job = Job()
+    pool.schedule(job)
+    wait_for(job.begun)
+    pool.unregister()
+    task = Task(lambda: pool.wait_surplus_exited(None))
+    task.wait_blocked()
+    job.leave.set()
+    assert task.result()

@@ -207,7 +207,8 @@ def test_request_response_ends_when_the_server_does() -> None:
 
     with LoopbackServer(stop) as server:
         _, err = run("-m", "examples.request_response", server.url(), status=1)
-    assert err.endswith("syncws.ConnectionClosed: connection closed: 3000 enough\n")
+    # What other threads had asked meanwhile may not have been sent, and then the text says that too.
+    assert "syncws.ConnectionClosed: connection closed: 3000 enough" in err
 
 
 def test_upload_and_download_carry_a_file_unchanged(tmp_path: Path) -> None:

@@ -12,7 +12,14 @@ import pytest
 from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import Peer, frame_bytes
-from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, Session, keep_sending
+from tests.hostile.hostile_server import (
+    ENDS_WITHIN,
+    Case,
+    HostileServer,
+    Session,
+    close_unsent,
+    keep_sending,
+)
 
 MIB = bytes(2**20)
 TOTAL = 50 * len(MIB)
@@ -75,7 +82,7 @@ def test_close_ends_within_close_timeout_while_50_mib_wait_for_a_server_that_sto
 ) -> None:
     def act(session: Session) -> None:
         send_50_mib(session)
-        session.close()
+        close_unsent(session)
 
     kept = Kept(act)
     options = {"close_timeout": 0.3, "ping_interval": None}
@@ -119,7 +126,7 @@ def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(
     def act(session: Session) -> None:
         send_50_mib(session)
         assert outlived.wait(ENDS_WITHIN)
-        session.close()
+        close_unsent(session)
 
     options = {"ping_interval": 0.1, "ping_timeout": patience, "close_timeout": 0.3}
     hostile_server.check(
@@ -155,7 +162,7 @@ def test_flush_and_ping_time_out_while_the_server_does_not_read(hostile_server: 
                     call(timeout=0.05)
                 except TimeoutError as error:
                     told.append(error)
-        session.close()
+        close_unsent(session)
 
     case = Case("stall", stall(), TimeoutError, options={"close_timeout": 0.2}, act=act)
     hostile_server.check(case)

@@ -98,6 +98,13 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(loss: str) 
 
     def script(peer: Peer) -> None:
         peer.accept()
+        accepted.append(peer)
+        try:
+            read(peer)
+        finally:
+            done.append(peer)
+
+    def read(peer: Peer) -> None:
         with contextlib.suppress(EOFError, ConnectionError):
             while (frame := peer.read_frame()).opcode != Opcode.CLOSE:
                 received.append(len(frame.payload))
@@ -121,6 +128,8 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(loss: str) 
     over = threading.Event()
     totals: list[int] = []
     received: list[int] = []
+    accepted: list[Peer] = []
+    done: list[Peer] = []
     with LoopbackServer(script) as server:
         ws = ReconnectingWebSocket(server.url(), policy=at_once, compression=None, **heard.handlers)
         threads = [threading.Thread(target=lambda: totals.append(send())) for _ in range(3)]
@@ -132,6 +141,7 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(loss: str) 
             thread.join(SECONDS)
         ws.close()
         ws.join(SECONDS)
+        wait_until(lambda: len(done) == len(accepted))  # they read on in what earlier connections have sent
     accounted = sum(received) + sum(loss.unsent for loss in heard.losses)
     if loss == "resets":
         # What was handed to the network counts as sent, whether or not it arrived.

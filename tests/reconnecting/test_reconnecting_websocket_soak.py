@@ -42,7 +42,9 @@ def test_1000_reconnects_leave_no_thread_and_no_descriptor_behind() -> None:
             assert over.wait(SECONDS * 2)
         assert ws.readyState == CLOSED
         assert server.connections >= rounds
-    assert max(threads for threads, _ in seen) <= 4  # the one that makes the attempts, and an attempt's three
+    # The one that makes the attempts, an attempt's three, and those of the attempt before that are about to
+    # end.
+    assert max(threads for threads, _ in seen) <= 7
     spread = [descriptors for _, descriptors in seen]
     assert max(spread) - min(spread) < 30  # the server's own come and go
 

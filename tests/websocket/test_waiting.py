@@ -16,6 +16,7 @@ from syncws import Event, MessageEvent, ReconnectingWebSocket, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
+from tests.support.leftovers import wait_for_no_threads
 from tests.support.servers import finish, hold, unanswering
 from tests.support.waiting import SECONDS, wait_for
 
@@ -39,12 +40,11 @@ def test_join_returns_when_closed_and_the_close_event_has_been_dispatched() -> N
         assert ws.readyState == WebSocket.CLOSED
 
 
-def test_join_leaves_no_thread_of_the_connection() -> None:
+def test_after_join_the_threads_of_the_connection_end() -> None:
     with LoopbackServer(closing) as server:
         ws = WebSocket(server.url())
         ws.join()
-        names = [thread.name for thread in threading.enumerate()]
-        assert not [name for name in names if name.endswith(("reader", "writer", "worker"))]
+        wait_for_no_threads()
 
 
 def test_join_returns_at_once_when_all_is_over_however_often() -> None:
@@ -233,7 +233,7 @@ def test_ctrl_c_in_a_with_block_closes_the_connection(ctrl_c: threading.Event) -
             recorder.wait("open")
             signal.setitimer(signal.ITIMER_REAL, 0.1)
             wait_for(ctrl_c)  # which nobody sets
-    assert recorder.ending == (1000, "", True)
+    assert recorder.ending == (1001, "", True)
 
 
 def test_library_installs_no_signal_handlers() -> None:

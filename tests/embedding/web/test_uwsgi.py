@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from syncws._engine.uwsgi import check_threads
+from syncws._engine.process import check_threads
 from tests.embedding.web.serving import Program, Traffic, Upstream, ask, check_delivery, needs
 
 UWSGI = shutil.which("uwsgi", path=os.path.dirname(sys.executable))
@@ -23,7 +23,7 @@ real_server = pytest.mark.skipif(UWSGI is None, reason="uWSGI is not installed")
 
 # Answers with what `check_threads` says, at the import and in a request.
 CHECKED = """
-from syncws._engine.uwsgi import check_threads
+from syncws._engine.process import check_threads
 
 
 def verdict():

@@ -1,0 +1,335 @@
+"""One connection of the callback API: the engine, its events, and the ready state as callbacks see it.
+
+Owns: that ready state, and what the application wants of the connection. Runs on: the methods that begin with
+``on_`` where the callbacks run, the others on any thread. Must not import: sockets, frame layout, the reader.
+
+`WebSocket` has one for its life, `ReconnectingWebSocket` one after the other. It holds its target by a weak
+reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
+object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
+
+The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all
+else makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it;
+where a signal handler cuts a call short in between, a thread of ours carries it out, and so does each later
+call.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from ._engine.dispatcher import Dispatch, Dispatcher
+from ._engine.engine import Engine
+from ._engine.event_queue import EventQueue
+from ._engine.options import Options
+from ._engine.primitives import Leaf, is_own_thread
+from ._engine.records import Closed, Opened
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
+from ._exceptions import WebSocketError
+from ._protocol.frames import CloseCode, CloseFrame
+from ._protocol.messages import Message, MessagePart
+from ._protocol.url import URL
+from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
+
+# How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
+HURRIED_SECONDS = 1.0
+
+CLOSED_EARLY = "close() was called before the connection was open"
+
+# By ready state, the events of which a listener may still hear.
+_AWAITED = (
+    ("open", "message", "error", "close"),
+    ("message", "error", "close"),
+    ("error", "close"),
+    (),
+)
+
+
+class Target(Protocol):
+    """What is known here of `WebSocket` and `ReconnectingWebSocket`.
+
+    Attributes:
+        _binary_type: how binary messages are given.
+    """
+
+    _binary_type: str
+
+    @property
+    def _registrations(self) -> Mapping[str, Sequence[object]]:
+        """The listeners by type; another object after each change."""
+
+    def _fire(self, event: Event[Any]) -> None:
+        """Call the listeners of an event."""
+
+    def _raise_interrupt(self) -> None:
+        """Let a Ctrl-C go on that came while listeners ran."""
+
+    def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
+        """Dispatch an open, error or close event."""
+
+    def _on_fork(self) -> None:
+        """In a forked child: take note that the connection is closed."""
+
+
+class CallbackLink:
+    """See the head of the module.
+
+    Attributes:
+        url: of the connection.
+        engine: what carries it.
+        dispatcher: what runs the callbacks.
+        ready_state: as callbacks see it.
+        opened: the record of the opening, once the open event is dispatched; None before.
+        failure: what the error event has told; None without one.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        url: URL,
+        protocols: tuple[str, ...],
+        options: Options,
+        dispatch: Dispatch | None,
+    ) -> None:
+        self.url = url
+        queue = EventQueue(options.max_queue)
+        self.engine = Engine(url, protocols, options, queue)
+        self.dispatcher = Dispatcher(queue, self, now, dispatch, self.engine.log_fields)
+        self.ready_state = CONNECTING
+        self.opened: Opened | None = None
+        self.failure: BaseException | None = None
+        self._send_queue = self.engine.queue
+        self._target = weakref.ref(target)
+        self._kept_alive: Target | None = None
+        self._leaf = Leaf()
+        self._wish: CloseFrame | Exception | None = None
+        self._sent_as_seen = 0
+        self._told = ""  # the type of the last open, error or close event that was dispatched
+        # Weakly, or the link would hold itself.
+        carry_out = weakref.WeakMethod(self._carry_out)
+        self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
+
+    def start(self) -> None:
+        """Start the threads; raises `ThreadStartError` when the system gives none."""
+        self.engine.start(("worker", self.dispatcher.run))
+        self.hold_or_let_go()
+
+    # What the application calls, on any thread.
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes given to `send` and not handed to the network; inside a callback it does not fall."""
+        if self.dispatcher.callback_thread == threading.get_ident():
+            return self._send_queue.queued - self._sent_as_seen
+        return self._send_queue.buffered
+
+    @property
+    def is_closed_by_application(self) -> bool:
+        """Whether the application closed or aborted it: it need not be told of the end."""
+        return self._wish is not None
+
+    @property
+    def is_open_told(self) -> bool:
+        """Whether the open event has been dispatched."""
+        return self.opened is not None and self._told != ""
+
+    def send(self, opcode: int, payload: bytes) -> int:
+        """Queue a message; what becomes of it is TAKEN, COUNTED or REFUSED of the send queue."""
+        return self._send_queue.send(opcode, payload, self.ready_state == OPEN, count_refused=True)
+
+    def close(self, frame: CloseFrame) -> None:
+        """Close the connection, or abandon the attempt to open it. Returns at once."""
+        early = WebSocketError(CLOSED_EARLY)
+        try:
+            with self._leaf:
+                if self.ready_state == CONNECTING:
+                    self._wish = early
+                    self.ready_state = CLOSING
+                elif self.ready_state == OPEN:
+                    self._wish = frame
+                    self.ready_state = CLOSING
+            self._carry_out()
+        finally:
+            if self.ready_state != CLOSED:
+                self._carry_out_soon()
+        self.hold_or_let_go()
+
+    def leave(self, error: BaseException | None) -> None:
+        """The end of a with-block, which `error` leaves: close, and wait for the end."""
+        if error is not None and not isinstance(error, Exception):
+            self._leave_in_a_hurry()
+            return
+        try:
+            self.close(CloseFrame(CloseCode.NORMAL))
+            self.check_may_wait("the end of a with-block")
+            self.wait_over(None)
+        except Exception:
+            raise
+        except BaseException:
+            self._leave_in_a_hurry()
+            raise
+
+    def _leave_in_a_hurry(self) -> None:
+        """Tell the server that this end goes away, and give it a second."""
+        over = False
+        try:
+            self.close(CloseFrame(CloseCode.GOING_AWAY))
+            self.engine.close(CloseFrame(CloseCode.GOING_AWAY), HURRIED_SECONDS)
+            over = self.dispatcher.is_here() or is_own_thread() or self.wait_over(HURRIED_SECONDS)
+        finally:
+            if not over:
+                self.abort("the with-block was left")
+
+    def abort(self, reason: str) -> None:
+        """End the connection now. Returns at once."""
+        said = f": {reason}" if reason else ""
+        error = AbortedError(f"{self.url.public}: abort() was called{said}")
+        try:
+            with self._leaf:
+                if self.ready_state != CLOSED:
+                    self._wish = error
+                    self.ready_state = CLOSING
+            self._carry_out()
+        finally:
+            if self.ready_state != CLOSED:
+                self._carry_out_soon()
+        self.hold_or_let_go()
+
+    def _carry_out(self) -> None:
+        """Tell the engine what the application wants; to say so again does no harm."""
+        wish = self._wish
+        if isinstance(wish, CloseFrame):
+            self.engine.close(wish)
+        elif isinstance(wish, AbortedError):
+            self.engine.abort(wish)
+        elif wish is not None:
+            self.engine.fail(wish, CloseCode.GOING_AWAY)
+
+    def check_may_wait(self, call: str) -> None:
+        """Raise `RuntimeError` on a thread that `call` would have to wait for."""
+        if self.dispatcher.is_here() or is_own_thread():
+            raise RuntimeError(f"{call} was called from a callback, which it would wait for")
+
+    def wait_over(self, timeout: float | None) -> bool:
+        """Wait until the close event is dispatched; False when `timeout` seconds were over first."""
+        self.dispatcher.first_events.pass_all()
+        self._carry_out()
+        return self.dispatcher.wait_over(timeout)
+
+    def wait_open(self, timeout: float | None) -> bool:
+        """Wait until the open event is dispatched, or the end; False after `timeout` seconds."""
+        dispatcher = self.dispatcher
+        dispatcher.first_events.begin_wait_open()
+        try:
+            return dispatcher.waiters.wait_until(lambda: self.is_open_told or dispatcher.over, timeout)
+        finally:
+            dispatcher.first_events.end_wait_open()
+
+    def hold_or_let_go(self) -> None:
+        """Keep the target alive while it has listeners that may still hear of something."""
+        target = self._target()
+        seen: object = None
+        while target is not None and seen is not target._registrations:
+            # Whoever comes later looks again, so the last word is of one that saw the last change.
+            seen = registrations = target._registrations
+            awaits = any(map(registrations.get, _AWAITED[self.ready_state]))
+            self._kept_alive = target if awaits else None
+
+    # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
+
+    def on_opened(self, record: Opened) -> None:
+        target = self._target()
+        if self.opened is None:
+            with self._leaf:
+                if self.ready_state == CONNECTING:
+                    self.opened = record
+                    self.ready_state = OPEN
+            self.hold_or_let_go()
+        if target is not None and self.opened is not None:
+            self._tell(target, "open", lambda: Event("open"))
+            self.dispatcher.waiters.notify()
+
+    def on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None:
+        target = self._target()
+        if target is None:
+            return
+        origin, queue, fire = self.url.origin, self._send_queue, target._fire
+        for data in messages:
+            # WHATWG, *when a message has been received*, step 1: a callback may have closed.
+            if self.ready_state != OPEN:
+                return
+            try:
+                if target._binary_type == "arraybuffer" and isinstance(data, bytes):
+                    event: MessageEvent[Any] = MessageEvent("message", bytearray(data), origin, time_stamp)
+                else:
+                    event = MessageEvent("message", data, origin, time_stamp)
+                event.target = target
+                self._sent_as_seen = queue.sent
+                fire(event)
+            except KeyboardInterrupt:  # Ctrl-C, before any listener was called
+                self.on_messages(iter([data]), time_stamp)
+                raise
+
+    def on_close_received(self) -> None:
+        with self._leaf:
+            if self.ready_state == OPEN:
+                self.ready_state = CLOSING
+        self.hold_or_let_go()
+
+    def on_failed(self, record: Closed) -> None:
+        with self._leaf:
+            self.ready_state = CLOSED
+        error = record.outcome.error
+        if error is None and isinstance(self._wish, Exception):
+            # The server had opened and closed before the call, but nobody had been told of it.
+            error = self._wish
+        target = self._target()
+        if error is None or target is None:
+            return
+        self.failure = error
+        self._tell(target, "error", lambda: ErrorEvent("error", error))
+
+    def on_closed(self, record: Closed) -> None:
+        outcome = record.outcome
+        target = self._target()
+        if target is None:
+            return
+        if self.failure is not None:
+            self._tell(target, "close", lambda: CloseEvent("close", CloseCode.ABNORMAL))
+        else:
+            ending = outcome.code, outcome.reason, outcome.was_clean
+            self._tell(target, "close", lambda: CloseEvent("close", *ending))
+
+    def _tell(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
+        """Dispatch an event once, also where Ctrl-C has this called again."""
+        if self._told != type:
+            self._sent_as_seen = self._send_queue.sent
+            target._on_link_event(self, make())
+            self._told = type
+
+    def raise_interrupt(self) -> None:
+        target = self._target()
+        if target is not None:
+            target._raise_interrupt()
+
+    def listens_to(self, kind: str) -> bool:
+        target = self._target()
+        return target is None or bool(target._registrations.get(kind))
+
+    def on_over(self) -> None:
+        """The last event is dispatched."""
+        self._kept_alive = None
+
+    def on_fork(self) -> None:
+        """In a forked child: the connection is closed, and nobody is told."""
+        self.ready_state = CLOSED
+        self._kept_alive = None
+        target = self._target()
+        if target is not None:
+            target._on_fork()
+
+
+class AbortedError(WebSocketError):
+    """The application called `abort`."""

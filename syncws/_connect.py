@@ -1,0 +1,94 @@
+"""`connect`: opens a connection of the blocking API.
+
+Owns: nothing. Runs on: the caller's thread, which waits while the reader opens the connection. Must not
+import: sockets, frame layout, the reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from ._connection import Connection, check_may_wait
+from ._engine.engine import Engine
+from ._engine.inbox import Inbox
+from ._engine.options import (
+    DEFAULT_QUEUE,
+    HeadersLike,
+    QueueLimit,
+    check_arguments,
+    chosen,
+    explain_unknown,
+    ssl,
+)
+from ._exceptions import WebSocketError
+
+
+@explain_unknown
+def connect(
+    url: str,
+    protocols: str | Iterable[str] = (),
+    *,
+    # HTTP
+    headers: HeadersLike | None = None,
+    origin: str | None = None,
+    # TLS
+    ssl_context: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    # times
+    open_timeout: float | None = 10,
+    close_timeout: float | None = 10,
+    ping_interval: float | None = 20,
+    ping_timeout: float | None = 20,
+    # limits
+    max_size: int | None = 16 * 2**20,
+    max_queue: QueueLimit = DEFAULT_QUEUE,
+    max_buffered: int | None = None,
+    # others
+    compression: Literal["deflate"] | None = "deflate",
+) -> Connection:
+    """Open a connection, and wait until it is open.
+
+    May be used with ``with``, which closes it at the end of the block, or without.
+
+    Args:
+        url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
+        protocols: the subprotocols to ask for, a str or several; the server must select one of them.
+        headers, origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval,
+            ping_timeout, max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
+
+    Raises:
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`.
+        OSError: DNS, TCP or TLS failed; `TimeoutError` when `open_timeout` is over.
+        HandshakeError: the server refused, or its answer is not valid.
+        ConnectionLost: the server ended TCP before it answered.
+    """
+    options = chosen(locals())
+    check_may_wait("connect()")
+    connection, engine, inbox = begin(url, protocols, options)
+    wait_open(engine, inbox)
+    return connection
+
+
+def begin(
+    url: str, protocols: str | Iterable[str], options: dict[str, Any]
+) -> tuple[Connection, Engine, Inbox]:
+    """A connection that is being opened; `wait_open` waits until it is."""
+    parsed, checked, checked_options = check_arguments(url, protocols, options)
+    inbox = Inbox(checked_options.max_queue)
+    engine = Engine(parsed, checked, checked_options, inbox)
+    connection = Connection(parsed, engine, inbox)
+    engine.start()
+    return connection, engine, inbox
+
+
+def wait_open(engine: Engine, inbox: Inbox) -> None:
+    """Wait until the connection is open; raises what failed."""
+    try:
+        inbox.waiters.wait_until(lambda: inbox.opened is not None or inbox.closed is not None)
+    except BaseException:
+        engine.abort(WebSocketError("connect() was interrupted"))
+        raise
+    if inbox.opened is None:
+        assert inbox.closed is not None
+        raise inbox.closed.outcome.error or WebSocketError("the connection ended before it was open")

@@ -1,0 +1,376 @@
+"""The life of a connection while there is a stream: one loop, which feeds the decoder and keeps the clock.
+
+Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but
+that of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs
+call.
+
+How it works. One loop goes on until the machine is CLOSED. Each turn of it looks at the notes that others
+have left, then at the clock, then waits for the socket, for a wake-up or for the next deadline, and reads
+once. The machine alone decides: whatever happened is an input to it, and what it returns is done here. So
+there is no path of its own for a failure, a closing handshake or an abort.
+
+What can happen at once. Callers and the writer change a note or an attribute first and wake the reader then;
+the reader looks at all of them after each wake-up, so it misses none. Of two that follow from each other, it
+looks at the later one first, and so never sees the effect without the cause: that a Close has left before
+that it was queued. It never writes: a pong or a Close is queued for the writer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from .._exceptions import ConnectionLost
+from .._protocol.closing import Closing, Do, State
+from .._protocol.decoder import Decoder
+from .._protocol.encoder import Encoder
+from .._protocol.frames import CloseCode, CloseFrame, Opcode
+from .._protocol.keepalive import Keepalive
+from .._transport.poller import READ, Poller
+from .._transport.progress import SendProgress
+from .._transport.stream import Stream
+from .options import Options
+from .pending_pings import PendingPings
+from .reader_notes import ReaderNotes
+from .records import CloseReceived, Consumer
+
+# A read begins small, so that an idle connection costs little, and doubles while the network fills it.
+SMALLEST_READ = 4 * 1024
+LARGEST_READ = 256 * 1024
+
+# Once a deadline has passed, the socket is read for at most this long before the verdict: what lies in it may
+# have come in time, as when the process was stopped for a while.
+LAST_LOOK_SECONDS = 0.25
+
+# How often progress of the output is looked for while a deadline waits for it: four times in what is left.
+SHORTEST_SAMPLE = 0.02
+LONGEST_SAMPLE = 0.25
+
+# How long a paused reader waits before it looks at the consumer again by itself: at first, and at most.
+FIRST_PAUSE = 0.001
+LONGEST_PAUSE = 1.0
+
+
+class Output(Protocol):
+    """What the reader knows of the writer; see there."""
+
+    ping_sent_at: float
+    ping_position: int
+    close_sent_at: float | None
+    error: BaseException | None
+
+    @property
+    def close_called(self) -> bool: ...
+    @property
+    def close_queued(self) -> bool: ...
+    @property
+    def unsent(self) -> int: ...
+    def open(self, stream: Stream, encoder: Encoder, on_change: Callable[[], None]) -> None: ...
+    def send_pong(self, payload: bytes) -> None: ...
+    def send_ping(self, payload: bytes) -> None: ...
+    def server_closed(self) -> None: ...
+    def close(self, close: CloseFrame, last: bool = False) -> None: ...
+    def flush_pending(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class OpenLink:
+    """The loop of the reader, from the opening handshake to the end of TCP.
+
+    Attributes:
+        opened_at: when it began, on the clock of `time.monotonic`.
+    """
+
+    def __init__(
+        self,
+        closing: Closing,
+        consumer: Consumer,
+        output: Output,
+        pings: PendingPings,
+        notes: ReaderNotes,
+        poller: Poller,
+        stream: Stream,
+        decoder: Decoder,
+        options: Options,
+        url: str,
+    ) -> None:
+        """`url` is for texts."""
+        self.opened_at = time.monotonic()
+        self._closing = closing
+        self._consumer = consumer
+        self._output = output
+        self._pings = pings
+        self._notes = notes
+        self._poller = poller
+        self._stream = stream
+        self._decoder = decoder
+        self._options = options
+        self._url = url
+        self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
+        self._input = _Input(stream, self.opened_at)
+
+    def run(self, data: bytes) -> None:
+        """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
+        if data:
+            self._decode(data)
+        closing = self._closing
+        # Nothing here holds what was read while it waits for more: idle connections cost little.
+        while True:
+            now = time.monotonic()
+            self._follow_notes(now)
+            timeout = self._check_clock(now)
+            if closing.state is State.CLOSED:
+                return
+            self._receive(timeout)
+
+    def cut(self) -> None:
+        """Where TCP is to end by a reset, have nothing more go out before that."""
+        if self._input.reset:
+            self._stream.reset()
+
+    def close(self) -> None:
+        """Free the socket. No writer may be in a call."""
+        self._stream.close()
+
+    # What others left.
+
+    def _follow_notes(self, now: float) -> None:
+        notes, output, closing = self._notes, self._output, self._closing
+        if notes.abort_error is not None:
+            self._do(closing.aborted(notes.abort_error))
+        if notes.failure is not None:
+            self._do(closing.failed(*notes.failure, now))
+        if notes.released and closing.state in (State.OPEN, State.CLOSE_RECEIVED):
+            # WHATWG 5 wants no code in this Close; browsers say 1001, as at the end of a page, and so do we.
+            output.close(CloseFrame(CloseCode.GOING_AWAY))
+            self._do(closing.close_called(now))
+        self._follow_close(now)
+        if notes.cut_at is not None and notes.cut_error is not None:
+            self._do(closing.cut_wanted(notes.cut_at, notes.cut_error))
+        error = output.error
+        if error is not None and not isinstance(error, OSError):
+            # A fault of the writer's own. There is nobody left who could tell the server.
+            self._do(closing.failed(error, CloseCode.INTERNAL_ERROR, now))
+            self._do(closing.lost(error))
+        elif error is not None and self._input.ended:
+            self._do(closing.lost(error))  # neither side is left
+        if closing.is_catching_up and self._consumer.is_caught_up():
+            self._do(closing.caught_up(now))
+
+    def _follow_close(self, now: float) -> None:
+        """How far our own Close is. Before each input that comes from the network, since it is older than
+        that."""
+        output, closing = self._output, self._closing
+        close_sent_at = output.close_sent_at  # first: see the head of the module
+        if output.close_called and closing.state is not State.CLOSED:
+            if closing.is_catching_up and not output.close_queued:
+                self._do(closing.caught_up(now))  # it had seen the server's Close, which we answer
+            else:
+                self._do(closing.close_called(now))
+        if closing.close_sent_at is None and close_sent_at is not None:
+            self._do(closing.close_sent(close_sent_at))
+
+    def _do(self, action: Do) -> None:
+        if action is Do.QUEUE_CLOSE:
+            self._output.close(self._closing.close_frame)
+        elif action is Do.QUEUE_LAST_CLOSE:
+            self._output.close(self._closing.close_frame, last=True)
+        elif action is Do.RESET:
+            self._input.reset = True
+
+    # The clock.
+
+    def _check_clock(self, now: float) -> float | None:
+        """Do what is due; return the seconds until something is due again, None for never."""
+        closing, keepalive, progress = self._closing, self._keepalive, self._input.progress
+        is_open = closing.state is State.OPEN
+        if not (is_open and keepalive.has_ping_left(self._output.ping_sent_at)):
+            progress.limit = None
+        elif progress.limit is None:
+            progress.limit = self._output.ping_position
+        if closing.awaits_progress or (is_open and keepalive.awaits_pong):
+            progress.look(now)
+            self._do(closing.progressed(self._progress_at()))
+        ping_deadline = next_ping = None
+        if is_open:
+            if keepalive.ping_due(now):
+                self._output.send_ping(b"%d" % (now * 1000))
+            moments = self._output.ping_sent_at, progress.handed_at, progress.at
+            ping_deadline = keepalive.deadline(*moments)
+            next_ping = keepalive.next_at(*moments)
+        times = [at for at in (closing.deadline(), ping_deadline) if at is not None]
+        if times and now >= min(times):
+            if self._input.last_look(now):
+                self._decide(now, ping_deadline)
+            return 0.0
+        self._input.overdue_since = None
+        if times and (progress.is_pending or self._output.unsent):
+            left = min(times) - now
+            times.append(now + max(SHORTEST_SAMPLE, min(LONGEST_SAMPLE, left / 4)))
+        if next_ping is not None:
+            times.append(next_ping)
+        return max(0.0, min(times) - now) if times else None
+
+    def _progress_at(self) -> float:
+        """When the output last moved. What the kernel takes from us counts until our Close has left, since a
+        server that stopped reading must not live by what is sent after that."""
+        progress = self._input.progress
+        if self._closing.close_sent_at is not None:
+            return progress.at
+        return max(progress.at, progress.handed_at)
+
+    def _decide(self, now: float, ping_deadline: float | None) -> None:
+        """A deadline has passed, and the socket was looked into once more."""
+        self._input.overdue_since = None
+        if ping_deadline is not None and now >= ping_deadline:
+            text = f"{self._url}: nothing came within ping_timeout={self._options.ping_timeout:g} s of a ping"
+            self._do(self._closing.failed(TimeoutError(text), CloseCode.INTERNAL_ERROR, now))
+        self._do(self._closing.expired(now, self._output.unsent))
+
+    # The network.
+
+    def _receive(self, timeout: float | None) -> None:
+        """Wait until there is something to do, and read once."""
+        stream, closing, source = self._stream, self._closing, self._input
+        if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
+            source.exhausted = True
+            if not source.progress.is_pending:
+                # Our own pause must not count against the pong, which may lie unread behind it.
+                self._keepalive.pause(self._output.ping_sent_at)
+            pause = source.next_pause()
+            self._poller.wait(None, READ, pause if timeout is None else min(pause, timeout))
+            return
+        source.pause = FIRST_PAUSE
+        if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
+            self._decode(b"")
+            return
+        if source.ended:
+            self._poller.wait(None, READ, timeout)
+            return
+        write_error = self._output.error
+        if stream.drained and timeout != 0 and write_error is None:
+            self._poller.wait(stream.socket, READ, timeout)
+        try:
+            data = stream.recv(source.read_size)
+        except OSError as error:
+            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            return
+        if stream.output_pending:
+            self._output.flush_pending()
+        if source.has_activity():
+            self._keepalive.activity()
+        if data:
+            source.adapt(len(data))
+            if closing.decodes:
+                self._decode(data)
+        elif data is None:
+            source.exhausted = stream.drained
+            if stream.drained and write_error is not None:
+                # What the server had sent before the loss is read; nothing else can come.
+                self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
+        else:
+            self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
+
+    @property
+    def _keeps_messages(self) -> bool:
+        """Whether messages that arrive are for the application. After close() none is dispatched, so none is
+        kept, and nothing holds up the server's Close."""
+        return self._closing.takes_messages and not self._output.close_called
+
+    @property
+    def _wants_parts_now(self) -> bool:
+        """Whether somebody has begun to stream a message of which something is here."""
+        decoder = self._decoder
+        return self._consumer.wants_parts and not decoder.streaming and decoder.collected > 0
+
+    def _input_ended(self, text: str, cause: BaseException | None) -> None:
+        """Nothing more comes. After the server's Close our answer may get through all the same."""
+        now = time.monotonic()
+        self._input.ended = True
+        self._follow_close(now)
+        if self._closing.decodes:
+            self._lose(text, cause)
+        elif self._closing.state is not State.CLOSED:
+            self._do(self._closing.input_ended(now))
+
+    def _lose(self, text: str, cause: BaseException | None) -> None:
+        error = ConnectionLost(text)
+        error.__cause__ = cause
+        self._do(self._closing.lost(error))
+
+    def _decode(self, data: bytes) -> None:
+        decoder, closing = self._decoder, self._closing
+        decoder.streaming = self._consumer.wants_parts
+        messages = decoder.feed(data)
+        if messages and self._keeps_messages:
+            self._consumer.put_messages(messages, decoder.size)
+        if decoder.controls:
+            for opcode, payload in decoder.controls:
+                if opcode == Opcode.PING:
+                    self._output.send_pong(payload)
+                else:
+                    self._pings.pong_received(payload)
+            decoder.controls.clear()
+        ended = decoder.ended
+        if ended is None:
+            return
+        now = time.monotonic()
+        self._follow_close(now)
+        if isinstance(ended, CloseFrame):
+            self._output.server_closed()
+            self._do(closing.close_received(ended, now))
+            assert closing.outcome is not None
+            self._consumer.put_record(CloseReceived(closing.outcome))
+        else:
+            self._do(closing.failed(ended, ended.close_code, now))
+
+
+class _Input:
+    """How reading goes: its sizes, its pauses, its last looks, its end.
+
+    Attributes:
+        progress: of the other direction.
+        read_size: how many bytes the next read asks for.
+        pause: how long a paused reader waits before it looks again.
+        overdue_since: when a deadline was first seen to have passed; None while none has.
+        exhausted: whether nothing is left in the socket since then.
+        ended: whether the server has ended its side of TCP.
+        reset: whether TCP is to end by a reset.
+    """
+
+    def __init__(self, stream: Stream, now: float) -> None:
+        self.progress = SendProgress(stream, now)
+        self.read_size = SMALLEST_READ
+        self.pause = FIRST_PAUSE
+        self.overdue_since: float | None = None
+        self.exhausted = False
+        self.ended = False
+        self.reset = False
+        self._stream = stream
+        self._received = stream.received
+
+    def adapt(self, received: int) -> None:
+        """Read more at once while the network fills it, and less again when it does not."""
+        if not self._stream.drained:
+            self.read_size = min(self.read_size * 2, LARGEST_READ)
+        elif received < self.read_size // 8:
+            self.read_size = max(self.read_size // 2, SMALLEST_READ)
+
+    def has_activity(self) -> bool:
+        """Whether any byte has come since the last call, be it part of a TLS record that is not whole."""
+        received, self._received = self._received, self._stream.received
+        return received != self._received
+
+    def next_pause(self) -> float:
+        """How long to wait for the consumer before looking again: ever longer."""
+        pause = self.pause
+        self.pause = min(pause * 2, LONGEST_PAUSE)
+        return pause
+
+    def last_look(self, now: float) -> bool:
+        """Whether the socket was looked into since a deadline has passed, and nothing is left in it."""
+        if self.overdue_since is None:
+            self.overdue_since = now
+            self.exhausted = self.ended
+        return self.exhausted or now - self.overdue_since >= LAST_LOOK_SECONDS

@@ -1,0 +1,170 @@
+"""What waits to be sent, in the order in which it goes out (RFC 6455 5.4, 5.5, 5.5.1).
+
+Owns: that order. Runs on: whichever thread has the writer's turn. Must not import: sockets, threads, the
+clock.
+
+There are two lanes. Control frames go ahead of data, between frames. Data keeps its order, but for the
+messages that are sent while another one goes out in fragments: RFC 6455 5.4 forbids to mix them, so these
+wait *behind* it. The Close is an item of the data's lane: what stands before it goes out first, and nothing
+after it.
+
+Where the data's lane is:
+
+    WHOLE -> INSIDE      a first fragment
+    INSIDE -> WHOLE      the last fragment: what waited behind goes next
+    WHOLE -> ENDED       a Close
+    INSIDE -> ENDED      a Close that does not wait for the last fragment, or `cut`: what waits behind is
+                         given up, since nothing may follow a beginning but its end, or a Close
+    INSIDE -> FINISHING  a Close that waits for the last fragment; what is behind goes out before it
+    FINISHING -> ENDED   the last fragment, `cut`, or another Close that does not wait
+
+Once it is ENDED nothing is taken any more. Of several Close frames the first goes out, unless a `last` one
+comes before it has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .._protocol.frames import FIN, CloseFrame, Opcode
+
+#: The first byte of a frame, and its payload.
+Frame = tuple[int, bytes]
+
+CLOSE = FIN | Opcode.CLOSE
+
+WHOLE, INSIDE, FINISHING, ENDED = range(4)
+
+
+@dataclass(frozen=True)
+class FragmentNote:
+    """A fragment of the message that goes out in fragments."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class CutNote:
+    """The message in fragments goes no further."""
+
+
+@dataclass(frozen=True)
+class CloseNote:
+    """The end of what is sent.
+
+    Attributes:
+        close: the Close frame.
+        finish: the message in fragments is finished first, and what waits behind it sent.
+        last: the frame takes the place of one that waits, and the output ends with it, as a fault's does.
+    """
+
+    close: CloseFrame
+    finish: bool = False
+    last: bool = False
+
+
+class Outbox:
+    """The frames of one connection that are not sent yet.
+
+    Attributes:
+        last: whether the output ends with the Close.
+    """
+
+    __slots__ = ("_behind", "_close", "_controls", "_has_left", "_ready", "_state", "last")
+
+    def __init__(self) -> None:
+        self.last = False
+        self._state = WHOLE
+        self._controls: list[Frame] = []
+        self._ready: list[Frame] = []
+        self._behind: list[Frame] = []
+        self._close: CloseFrame | None = None
+        self._has_left = False
+
+    # What comes in.
+
+    def put(self, notes: Iterable[object]) -> None:
+        """Take notes of any kind, in their order; a frame stands for itself."""
+        for note in notes:
+            if isinstance(note, tuple):
+                if note[0] & 8:
+                    self.put_control(note)
+                else:
+                    self.put_messages([note])
+            elif isinstance(note, FragmentNote):
+                self.put_fragment(note.frame)
+            elif isinstance(note, CutNote):
+                self.cut()
+            elif isinstance(note, CloseNote):
+                self.put_close(note)
+            else:
+                raise TypeError(f"a fault of syncws: the outbox takes no {note!r}")
+
+    def put_messages(self, frames: list[Frame]) -> None:
+        """Whole messages; the list is the outbox's from now on."""
+        if self._state == INSIDE:
+            self._behind += frames
+        elif self._state == WHOLE:
+            if self._ready:
+                self._ready += frames
+            else:
+                self._ready = frames
+
+    def put_fragment(self, frame: Frame) -> None:
+        """The next fragment of a message; the first has its opcode, the last has FIN."""
+        if self._state == ENDED:
+            return
+        self._ready.append(frame)
+        if not frame[0] & FIN:
+            if self._state == WHOLE:
+                self._state = INSIDE
+            return
+        self._ready += self._behind
+        self._behind = []
+        self._state = WHOLE if self._close is None else ENDED
+
+    def put_control(self, frame: Frame) -> None:
+        """A Ping or a Pong."""
+        if not self._has_left:
+            self._controls.append(frame)
+
+    def cut(self) -> None:
+        """The message in fragments goes no further; does nothing when there is none."""
+        if self._state in (INSIDE, FINISHING):
+            self._state = ENDED
+            self._behind = []
+
+    def put_close(self, note: CloseNote) -> None:
+        """A Close; see the head of the module for what it does to a message in fragments, and to another
+        Close."""
+        if self._has_left:
+            return
+        if self._close is None or (note.last and not self.last):
+            self._close = note.close
+        self.last = self.last or note.last
+        if note.finish and self._state in (INSIDE, FINISHING):
+            self._state = FINISHING
+        else:
+            self.cut()
+            self._state = ENDED
+
+    # What goes out.
+
+    def take_controls(self) -> list[Frame]:
+        """The control frames that wait."""
+        controls, self._controls = self._controls, []
+        return controls
+
+    def take(self) -> list[Frame]:
+        """The data frames that may go out now."""
+        ready, self._ready = self._ready, []
+        return ready
+
+    def take_close(self) -> Frame | None:
+        """The Close frame, once, when nothing stands before it. Nothing goes out after it."""
+        if self._close is None or self._state != ENDED or self._ready or self._has_left:
+            return None
+        self._has_left = True
+        self._controls = []
+        return CLOSE, self._close.payload

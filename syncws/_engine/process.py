@@ -1,0 +1,121 @@
+"""The process that connections live in: its forks, its end, and whether it lets threads run.
+
+Owns: the list of live connections, one fork hook, one exit hook. Runs on: whichever thread forks, exits or
+opens a connection. Must not import: sockets, the protocol.
+
+A fork copies one thread. In the child every primitive is renewed in place first, in one loop, since its lock
+may be held by a thread that is not there; then each connection is told, and closes its copies of the
+descriptors without a word to the network. The parent goes on undisturbed.
+
+At the interpreter's end one hook sends Close 1001 on all that is open, and waits a second at most for all
+together. Children of `multiprocessing` end by `os._exit`, after finalizers of their own, so the hook is
+installed there too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import weakref
+from typing import Protocol
+
+from .primitives import renew_after_fork
+from .writer_pool import forget_shared_pool, shared_pool
+
+# How long the end of the process waits for all connections together to say goodbye.
+EXIT_SECONDS = 1.0
+
+
+class Lives(Protocol):
+    """What is known here of an `Engine`, and of whatever else has threads."""
+
+    def close_going_away(self) -> None:
+        """The process ends: tell the server."""
+
+    def wait_over(self, timeout: float) -> None:
+        """Wait until nothing is left to do."""
+
+    def after_fork(self) -> None:
+        """In a forked child, where none of the threads is."""
+
+
+# A running thread keeps its engine alive, also when nobody holds the connection any more. No lock: each use
+# is one operation of the set, which is whole on every build, and the garbage collector, which calls
+# `discard`, may interrupt a thread that held one.
+_live: set[weakref.ref[Lives]] = set()
+
+# Set when the goodbyes have begun: failures after that are not logged.
+_exiting = False
+
+# The process for which the exit hook of `multiprocessing` was last installed.
+_hooked_child = 0
+
+
+def remember(engine: Lives) -> None:
+    """Tell `engine` of forks and of the process's end, for as long as it lives."""
+    _live.add(weakref.ref(engine, _live.discard))
+    _hook_child_of_multiprocessing()
+
+
+def is_process_exiting() -> bool:
+    """Whether the goodbyes of the process's end have begun."""
+    return _exiting
+
+
+def check_threads() -> None:
+    """Raise `RuntimeError` inside a uWSGI that gives threads no time; do nothing anywhere else.
+
+    Without this a connection would hang: up to uWSGI 2.0.25 threads stand still between two requests, unless
+    there is ``--enable-threads``.
+    """
+    # The server puts its module there before it imports an application, and no other process has one. Not
+    # `uwsgi.opt`, which says what was asked for: --threads implies it, and later versions always do it.
+    if getattr(sys.modules.get("uwsgi"), "has_threads", 1):
+        return
+    # With --gevent-monkey-patch a thread is a greenlet, which needs no time of its own.
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is not None and monkey.is_module_patched("threading"):
+        return
+    raise RuntimeError("uWSGI was started without --enable-threads: the threads of a connection cannot run")
+
+
+def _hook_child_of_multiprocessing() -> None:
+    global _hooked_child
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or _hooked_child == os.getpid():
+        return
+    _hooked_child = os.getpid()
+    if sys.modules["multiprocessing.process"].parent_process() is not None:
+        util.Finalize(None, _at_exit, exitpriority=0)
+
+
+def _all_live() -> list[Lives]:
+    return [engine for reference in list(_live) if (engine := reference()) is not None]
+
+
+@atexit.register
+def _at_exit() -> None:
+    global _exiting
+    _exiting = True
+    until = time.monotonic() + EXIT_SECONDS
+    engines = _all_live()
+    for engine in engines:
+        engine.close_going_away()
+    # For the workers too: the interpreter aborts when a thread is printing while it goes away.
+    for engine in engines:
+        engine.wait_over(max(0.0, until - time.monotonic()))
+    if engines:
+        shared_pool().wait_surplus_exited(max(0.0, until - time.monotonic()))
+
+
+def _after_fork() -> None:
+    renew_after_fork()
+    forget_shared_pool()
+    for engine in _all_live():
+        engine.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

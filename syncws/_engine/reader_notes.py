@@ -1,0 +1,93 @@
+"""What others want of the reader, and its wake-up.
+
+Owns: these notes. Runs on: any thread; `check_wanted` and `close_poller` on the reader thread. Must not
+import: the protocol, the writer. That the application closes is no note here: the send queue holds it, beside
+the Close.
+
+Each note is left once and never taken back; the reader looks at all of them after each wake-up. The wake-up
+takes several steps of Python, which a signal handler that raises can cut off: so each call that leaves a note
+here also has a writer thread wake the reader, by one call of a C function (see `Engine`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._exceptions import WebSocketError
+from .primitives import Leaf, Waiters
+
+if TYPE_CHECKING:
+    from .._transport.poller import Poller
+    from .opening import Connector
+
+CLOSED_EARLY = "close() was called before the connection was open"
+
+
+class ReaderNotes:
+    """The notes of one connection.
+
+    Attributes:
+        cut_at: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`;
+            None
+            without.
+        cut_error: what is wrong then.
+        abort_error: the application wants the end now, and this is told as its reason.
+        failure: what the connection is to be failed for, and the code that the server is told.
+        released: nobody holds the connection any more.
+        is_over: whether the outcome is published.
+        waiters: who waits for that.
+        poller, connector: the reader's, once there are some; for the wake-up and for a fork.
+    """
+
+    def __init__(self) -> None:
+        self.cut_at: float | None = None
+        self.cut_error: Exception | None = None
+        self.abort_error: Exception | None = None
+        self.failure: tuple[BaseException, int] | None = None
+        self.released = False
+        self.is_over = False
+        self.waiters = Waiters()
+        self.poller: Poller | None = None
+        self.connector: Connector | None = None
+        self._leaf = Leaf()
+
+    def wake(self) -> None:
+        """Let the reader look again."""
+        poller = self.poller
+        if poller is not None:
+            poller.wake()
+
+    def note_cut(self, cut_at: float, cut_error: Exception) -> None:
+        """A call of close() waits until `cut_at`, and then no longer for `cut_error`."""
+        with self._leaf:
+            if self.cut_at is None or cut_at < self.cut_at:
+                self.cut_error = cut_error
+                self.cut_at = cut_at
+
+    def check_wanted(self) -> None:
+        """Raise while the connection is being opened and nobody wants it any more."""
+        if self.abort_error is not None:
+            raise self.abort_error
+        if self.failure is not None:
+            raise self.failure[0]
+        if self.released:
+            raise WebSocketError("nobody held the connection any more")
+
+    def closed(self) -> None:
+        """The outcome is published."""
+        self.is_over = True
+        self.waiters.notify()
+
+    def close_poller(self) -> None:
+        """Free the descriptor that wakes the reader."""
+        if self.poller is not None:
+            self.poller.close()
+
+    def after_fork(self) -> None:
+        """In a forked child: only close this process's copies of the descriptors; a shutdown or a
+        close_notify would reach the parent's peer."""
+        if self.connector is not None and self.connector.stream is not None:
+            self.connector.stream.socket.close()
+        if self.poller is not None:
+            self.poller.after_fork()
+        self.closed()

@@ -1,0 +1,79 @@
+"""What the reader tells the consumer besides messages, in the order of the events.
+
+Owns: nothing. Runs on: any thread. Must not import: sockets, threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .._protocol.closing import Outcome
+from .._protocol.http11 import Response
+from .._protocol.messages import Message, MessagePart
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The handshake is done."""
+
+    protocol: str
+    extensions: str
+    response: Response
+
+
+@dataclass(frozen=True)
+class CloseReceived:
+    """The server began the closing handshake: no message follows."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The connection is over: nothing follows.
+
+    Attributes:
+        outcome: how it ended.
+        unsent: bytes that `send` took and that were not handed to the network.
+        open_seconds: how long it was open.
+    """
+
+    outcome: Outcome
+    unsent: int = 0
+    open_seconds: float = 0.0
+
+
+Record = Opened | CloseReceived | Closed
+
+
+class Consumer(Protocol):
+    """Where the reader puts what arrives: an `EventQueue` for callbacks, an `Inbox` for calls of `recv`.
+
+    Attributes:
+        on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the
+            reader
+            to wait. It must not wait.
+    """
+
+    on_room: Callable[[], None]
+
+    @property
+    def wants_parts(self) -> bool:
+        """Whether somebody takes a message in parts, as it arrives."""
+
+    def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
+        """Append messages that hold `size` bytes; the list is the consumer's from now on."""
+
+    def put_record(self, record: Record) -> None:
+        """Append a record."""
+
+    def is_full(self, collected: int) -> bool:
+        """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""
+
+    def is_caught_up(self) -> bool:
+        """Whether the application has dealt with all that was put, and is back for more."""
+
+    def after_fork(self, closed: Closed) -> None:
+        """In a forked child: what came is the parent's; here there is only the end."""

@@ -1,0 +1,60 @@
+"""When the network last took bytes of ours: what tells a slow link from a dead one.
+
+Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol,
+the threads.
+
+What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close
+that has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get
+less, the link is alive. What was handed over behind it does not count: the kernel of a server that stands
+still takes our later pings all the same. Where our own kernel cannot be asked, what it takes from us counts
+instead.
+"""
+
+from __future__ import annotations
+
+from .stream import Stream
+
+# Where the kernel cannot be asked: growth that a ping may have caused is no progress.
+_PING_SIZE = 64
+
+
+class SendProgress:
+    """Watches the output of one stream.
+
+    Attributes:
+        at: when the network last took something that counts, on the clock of `time.monotonic`, as far as
+            `look`
+            has seen.
+        handed_at: when the kernel did.
+        limit: how many bytes count, from the first that was handed over; None for all.
+        is_pending: whether the kernel holds bytes of ours.
+    """
+
+    def __init__(self, stream: Stream, now: float) -> None:
+        self.at = now
+        self.handed_at = now
+        self.limit: int | None = None
+        self.is_pending = False
+        self._stream = stream
+        self._handed = stream.handed
+        self._taken = self._handed - (stream.unacknowledged() or 0)
+
+    def look(self, now: float) -> None:
+        """Read both counts."""
+        handed = self._stream.handed  # first: what is handed over in between must not look like progress
+        held = self._stream.unacknowledged()
+        grown = handed - self._handed
+        if grown > 0:
+            self._handed = handed
+            self.handed_at = now
+        if held is None:
+            self.is_pending = False
+            if grown > _PING_SIZE:
+                self.at = now
+            return
+        self.is_pending = held > 0
+        taken = handed - held
+        if taken > self._taken:
+            if self.limit is None or self._taken < self.limit:
+                self.at = now
+            self._taken = taken

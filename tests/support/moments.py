@@ -1,0 +1,72 @@
+"""A signal handler that runs at some moment of the package's own code, again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType, ModuleType
+
+import pytest
+
+from tests.support.interrupts import Interrupted, alarms
+
+# On PyPy a handler runs between any two steps, so that one that raises may leave a leaf locked.
+needs_moments = pytest.mark.skipif(
+    not hasattr(signal, "setitimer") or sys.implementation.name == "pypy",
+    reason="the system has no setitimer, or handlers run between any two steps",
+)
+
+
+class Moments:
+    """Runs a handler at moments of what the loop over `each` does, in the code of these modules alone.
+
+    Attributes:
+        runs: how often the handler has run.
+    """
+
+    def __init__(self, handler: Callable[[], object], *modules: ModuleType) -> None:
+        self.runs = 0
+        self._handler = handler
+        self._files = {module.__file__ for module in modules}
+        self._inside = False
+
+    def each(self, seconds: float = 1.0) -> Iterator[float]:
+        """For so long: times to the next signal, from almost none to longer than a short call takes."""
+        until = time.monotonic() + seconds
+        with alarms(10, 0, self._meet):
+            for number in itertools.count():
+                if time.monotonic() > until:
+                    return
+                yield 0.000002 + number % 60 * 0.000001
+
+    @contextlib.contextmanager
+    def within(self, delay: float) -> Iterator[None]:
+        """The handler may run once inside the block; what it raises ends the block, and no more than that."""
+        self._inside = True
+        signal.setitimer(signal.ITIMER_REAL, delay)
+        try:
+            yield
+        except Interrupted:
+            pass
+        finally:
+            self._inside = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _meet(self, number: int, frame: FrameType | None) -> None:
+        if not self._inside:
+            return
+        if frame is not None and frame.f_code.co_filename in self._files:
+            self._inside = False
+            self.runs += 1
+            self._handler()
+        else:
+            signal.setitimer(signal.ITIMER_REAL, 0.00001)  # it has met the test itself
+
+
+def interrupt() -> None:
+    """A handler that raises."""
+    raise Interrupted
