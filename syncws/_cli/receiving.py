@@ -97,7 +97,8 @@ class Receiver:
                 message = connection.recv()
             except ConnectionClosed as closed:
                 self.closed = closed
-                self._on_closed(closed)
+                self.closed = _settled(connection, closed)
+                self._on_closed(self.closed)
                 return
             self._printer.received(message)
             self._on_message()
@@ -106,3 +107,16 @@ class Receiver:
                 return
             if self._goal.all_sent and self._goal.is_met:
                 self._wake()
+
+
+def _settled(connection: Connection, closed: ConnectionClosed) -> ConnectionClosed:
+    """How it ended once that is certain: at first it is not known whether our answer to a Close got away."""
+    with contextlib.suppress(ConnectionClosed):
+        connection.close()
+    try:
+        connection.recv(0)
+    except ConnectionClosed as settled:
+        return settled
+    except TimeoutError:
+        pass
+    return closed
