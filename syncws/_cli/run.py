@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +33,7 @@ from .console import Console, is_terminal
 from .conversation import Conversation, greet
 from .files import Source
 from .goal import Goal
-from .inputs import Lines
+from .inputs import Lines, decode_line
 from .outcome import Outcome
 from .outputs import Printer
 from .progress import Progress
@@ -50,6 +51,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
     with contextlib.ExitStack() as stack:
         try:
             target = Target(parsed)
+            messages = _given_messages(parsed)
             files = [Source(path, as_text=parsed.text) for path in parsed.file or ()]
         except (UsageError, DOMException, ValueError) as error:
             parser.error(str(error))
@@ -59,7 +61,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
             console.say(f"warning: {warning}", "bad")
         run = _Run(parsed, target, console)
         try:
-            return run.run(files)
+            return run.run(messages, files)
         except (OSError, WebSocketError) as error:
             run.on_failed(error)
             return status_of(error)
@@ -96,7 +98,8 @@ class _Run:
             can_trace="trace" in connect_keywords(),
         )
 
-    def run(self, files: list[Source]) -> Status:
+    def run(self, messages: list[str | bytes], files: list[Source]) -> Status:
+        """Send these, or what is typed or piped, and receive; returns the exit status."""
         if self._parsed.check:
             return self._check()
         with contextlib.ExitStack() as stack:
@@ -108,7 +111,7 @@ class _Run:
             else:
                 waiter = Waiter()
                 stack.callback(waiter.close)
-                outcome = self._send_and_receive(connections, waiter, files)
+                outcome = self._send_and_receive(connections, waiter, [*messages, *files])
         self._store_cookies()
         outcome.tell(self._console)
         if self._parsed.timings:
@@ -225,7 +228,7 @@ class _Run:
                 timer.cancel()
 
     def _send_and_receive(
-        self, connections: Iterable[Connection], waiter: Waiter, files: list[Source]
+        self, connections: Iterable[Connection], waiter: Waiter, given: list[str | bytes | Source]
     ) -> Outcome:
         receiver = self._receiver(connections, lambda _: waiter.wake())
         session = Session(
@@ -243,7 +246,7 @@ class _Run:
             if self._parsed.listen:
                 session.await_end()
             else:
-                self._send_all(session, receiver, files)
+                self._send_all(session, receiver, given)
                 session.await_answers()
         except TimeUp:
             session.on_time_up()
@@ -251,11 +254,12 @@ class _Run:
             self._timings.round_trip = session.measure()
         return session.finish(reads_input=self._reads_input)
 
-    def _send_all(self, session: Session, receiver: Receiver, files: list[Source]) -> None:
-        for message in self._parsed.message or ():
-            session.send(message)
-        for file in files:
-            self._send_file(session, receiver, file)
+    def _send_all(self, session: Session, receiver: Receiver, given: list[str | bytes | Source]) -> None:
+        for each in given:
+            if isinstance(each, Source):
+                self._send_file(session, receiver, each)
+            else:
+                session.send(each)
         if self._reads_input:
             session.send_lines(Lines(self._parsed.encoding, null=self._parsed.null))
 
@@ -273,6 +277,14 @@ class _Run:
             session.send_file(file.chunks, progress)
         finally:
             progress.end()
+
+
+def _given_messages(parsed: argparse.Namespace) -> list[str | bytes]:
+    """The messages of --message, which are spelt as lines of stdin are."""
+    try:
+        return [decode_line(os.fsencode(text), parsed.encoding) for text in parsed.message or ()]
+    except ValueError as error:
+        raise UsageError(f"--message: {error}") from None
 
 
 @contextlib.contextmanager

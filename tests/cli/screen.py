@@ -189,7 +189,10 @@ class Terminal:
         self.screen.feed(text)
         return True
 
-    def close(self) -> None:
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
         os.close(self._ours)
@@ -207,8 +210,5 @@ def terminal(
 ) -> Iterator[Terminal]:
     """Run `python -m syncws *arguments` in a terminal."""
     command = [sys.executable, "-m", "syncws", *arguments]
-    opened = Terminal(command, columns, rows, environment or {})
-    try:
+    with Terminal(command, columns, rows, environment or {}) as opened:
         yield opened
-    finally:
-        opened.close()

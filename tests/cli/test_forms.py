@@ -70,6 +70,17 @@ def test_messages_of_the_command_line_are_sent_and_stdin_is_left_alone() -> None
     assert script.messages == ["one", "two\nlines"]
 
 
+def test_messages_of_the_command_line_can_be_binary() -> None:
+    script = Recorder(echo=True)
+    with LoopbackServer(script) as server:
+        done = syncws(server.url(), "--hex", "-m", "00 ff", "-m", "")
+        assert (done.status, done.out) == (0, b"00ff\n\n")
+        wrong = syncws(server.url(), "--hex", "-m", "0g")
+    assert script.messages == [b"\x00\xff", b""]
+    assert wrong.status == 2
+    assert "--message: it is not hexadecimal" in wrong.err
+
+
 def test_a_file_is_one_binary_message(tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     file, empty = tmp_path / "file", tmp_path / "empty"

@@ -131,3 +131,12 @@ def test_no_output_shows_a_secret(arguments: tuple[str, ...]) -> None:
             given = server.url("/path?key=s3cr3t") if "X-Token" not in arguments[1] else url
             assert not secrets_in(syncws(given, "-vv", "--jsonl", *arguments))
             assert not secrets_in(syncws(url, "-vv"))
+
+
+def test_no_output_shows_a_secret_of_the_url_once_it_is_open() -> None:
+    with LoopbackServer() as server:
+        url = server.url("/path?key=s3cr3t").replace("ws://", "ws://user:s3cr3t@")
+        for arguments in (("--jsonl",), ("-vv",), ("--timings",), ("--check",)):
+            done = syncws(url, *arguments)
+            assert done.status == 0
+            assert not secrets_in(done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ import signal
 import termios
 
 from syncws.testing.loopback import LoopbackServer, Peer
-from tests.cli.screen import Screen, terminal
+from tests.cli.screen import Screen, Terminal, terminal
 from tests.cli.scripts import Recorder, read_to_the_close, say
 from tests.support.waiting import wait_for, wait_until
 
@@ -229,3 +230,93 @@ def test_the_screen_of_these_tests_obeys() -> None:
     assert screen.lines == ["one", "two", "new", "three!"]
     with pytest.raises(AssertionError):
         screen.feed("\x1b]0;title\x07")
+
+
+def test_a_file_that_is_sent_shows_a_bar_and_messages_above_it(tmp_path: Path) -> None:
+    file = tmp_path / "film\x1b[2J.mkv"
+    file.write_bytes(bytes(8_000_000))
+    begun = threading.Event()
+
+    def slow(peer: Peer) -> None:
+        peer.accept()
+        peer.send_text("coming")
+        wait_for(begun)
+        assert len(peer.read_message()) == 8_000_000
+        peer.send_text("all of it")
+        read_to_the_close(peer)
+
+    with LoopbackServer(slow, receive_buffer=65536) as server:
+        with terminal(server.url(), "--file", str(file), "--color", "never") as person:
+            person.wait_for(r"coming\n.*%")
+            begun.set()
+            assert person.wait_end() == 0
+    bar, answer = person.screen.lines[-2:]
+    assert "[" + "#" * 8 in bar and "100%  7.6 MiB" in bar
+    assert answer == "all of it"
+    assert len(bar) < 80
+
+
+def test_the_time_is_up_in_a_conversation() -> None:
+    with LoopbackServer() as server, terminal(server.url(), "--timeout", "0.5") as person:
+        assert person.wait_end() == 0
+        assert termios.tcgetattr(person.theirs)[:4] == person.settings[:4]
+
+
+def test_the_message_that_is_wanted_ends_a_conversation() -> None:
+    with LoopbackServer() as server, terminal(server.url(), "--expect", "^ready") as person:
+        person.wait_for(r"connected to ws:.*\n>")
+        person.type("not yet\r")
+        person.wait_for("< not yet")
+        person.type("ready\r")
+        assert person.wait_end() == 0
+    assert person.screen.lines[-1] == "< ready"
+
+
+def test_a_conversation_goes_on_over_a_loss_with_reconnect() -> None:
+    visits: list[Peer] = []
+
+    def script(peer: Peer) -> None:
+        visits.append(peer)
+        peer.accept()
+        peer.send_text(f"visit {len(visits)}")
+        if len(visits) > 1:
+            peer.echo()
+
+    arguments = ("--reconnect", "--max-pause", "0.01")
+    with LoopbackServer(script) as server, terminal(server.url(), *arguments) as person:
+        person.wait_for("< visit 2")
+        person.type("hello\r")
+        person.wait_for("< hello")
+        person.type("\x04")
+        assert person.wait_end() == 0
+
+
+def test_ctrl_d_leaves_while_there_is_no_connection() -> None:
+    visits: list[Peer] = []
+
+    def script(peer: Peer) -> None:
+        visits.append(peer)
+        if len(visits) > 1:
+            peer.refuse(503, "Service Unavailable", headers=[("Retry-After", "1000")])
+        else:
+            peer.accept()
+
+    with (
+        LoopbackServer(script) as server,
+        terminal(server.url(), "--reconnect", "--max-pause", "0.01") as person,
+    ):
+        wait_until(lambda: len(visits) > 2)
+        person.type("\x04")
+        assert person.wait_end() in (0, 3)
+
+
+def test_a_program_reads_what_is_typed_when_stdout_is_a_pipe() -> None:
+    script = (
+        "import os, sys; os.execvp('bash', ['bash', '-c', '\"$0\" -m syncws \"$1\" | cat', *sys.argv[1:]])"
+    )
+    with LoopbackServer() as server:
+        with Terminal([sys.executable, "-c", script, sys.executable, server.url()], 80, 24, {}) as person:
+            person.type("hello\r")
+            person.wait_for("hello\nhello")
+            person.type("\x04")
+            assert person.wait_end() == 0
