@@ -56,7 +56,8 @@ class Lines:
         """The messages that these bytes end; raises `BadLine` where one is none."""
         first, end, rest = data.partition(self._end)
         if not end:
-            self._pieces.append(data)  # joined once, however many reads a line takes
+            if data:
+                self._pieces.append(data)  # joined once, however many reads a line takes
             return
         lines = [b"".join([*self._pieces, first]), *rest.split(self._end)]
         self._pieces = [last] if (last := lines.pop()) else []
