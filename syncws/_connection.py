@@ -349,8 +349,7 @@ class Connection(ReadyStates, OpenedAttributes):
             raise self._closed_error()
 
     def _close_and_wait(self, frame: CloseFrame, timeout: float | None) -> int:
-        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not
-        sent."""
+        """Begin the closing, and wait for the end where this thread may; returns how much was not sent."""
         engine = self._engine
         engine.close(frame, timeout)
         if is_own_thread() or engine.is_sending_fragments_here():

@@ -334,8 +334,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
-        """What the policy is asked about: what failed, or for a connection that was open a
-        `ConnectionClosed`."""
+        """What the policy is asked about: what failed, or that a connection is closed that was open."""
         failure = link.failure
         if link.opened is None:
             return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))

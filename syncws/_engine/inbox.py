@@ -31,14 +31,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._protocol.closing import Outcome
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
 from .streamed_message import StreamedMessage
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
 
 popleft = collections.deque.popleft
 

@@ -6,10 +6,11 @@ Owns: nothing of its own. Runs on: any thread; the records never change. Must no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._protocol.handshake import HandshakeResult
-from .._transport.stream import Stream
+if TYPE_CHECKING:
+    from .._protocol.handshake import HandshakeResult
+    from .._transport.stream import Stream
 
 
 class Timings(NamedTuple):

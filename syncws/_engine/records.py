@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .._protocol.closing import Outcome
-from .._protocol.http11 import Response
-from .._protocol.messages import Message, MessagePart
 from .open_stream import Timings, TLSInfo
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
+    from .._protocol.http11 import Response
+    from .._protocol.messages import Message, MessagePart
 
 
 @dataclass(frozen=True)

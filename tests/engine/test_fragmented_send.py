@@ -87,7 +87,7 @@ def test_no_more_than_a_window_is_unsent(max_buffered: int | None, window: int) 
         assert link.queue.unsent == window
         link.queue.sent += min(window, 4)
         link.queue.waiters.notify()
-        wait_until(lambda: link.queue.unsent == window and bool(link.queue.waiters) or not task.running)
+        wait_until(lambda: (link.queue.unsent == window and bool(link.queue.waiters)) or not task.running)
         link.queue.close(CloseFrame(1000))
         task.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import queue
 import signal
@@ -331,7 +332,7 @@ def test_of_what_many_threads_put_and_get_nothing_is_lost_or_doubled(mailbox: Ma
             task.result()
         got = [task.result() for task in getting]
     everything = [(number, serial) for number in range(threads) for serial in range(count)]
-    assert sorted(sum(got, [])) == everything
+    assert sorted(itertools.chain(*got)) == everything
     for letters in got:
         for number in range(threads):
             serials = [serial for sender, serial in letters if sender == number]
