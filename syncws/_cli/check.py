@@ -9,13 +9,15 @@ import contextlib
 import ssl
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import Connection, ConnectionClosed
 from .._protocol.url import parse_url
-from .console import Console
 from .escapes import escape
 from .statuses import Status, describe, status_of
+
+if TYPE_CHECKING:
+    from .console import Console
 
 
 def run_check(connect: Any, url: str, console: Console, wait: float | None) -> Status:

@@ -5,7 +5,6 @@ Owns: nothing that lasts. Runs on: the main thread. Must not import: the engine.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import dataclasses
 import getpass
@@ -16,6 +15,7 @@ from .._protocol.url import parse_url
 from .arguments import connect_keywords, direct_options
 
 if TYPE_CHECKING:
+    import argparse
     import ssl
     from http.cookiejar import MozillaCookieJar
 

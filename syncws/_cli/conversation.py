@@ -7,14 +7,17 @@ has a thread of its own. Must not import: the engine.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from .. import ConnectionClosed, DOMException
-from .console import Console
-from .goal import Goal
 from .inputs import decode_line
 from .outcome import Outcome
-from .receiving import Receiver
 from .terminal import LineTerminal, PlainTerminal, TypingEnded
+
+if TYPE_CHECKING:
+    from .console import Console
+    from .goal import Goal
+    from .receiving import Receiver
 
 HELP = (
     ("/ping", "send a ping, and tell how long its pong took"),

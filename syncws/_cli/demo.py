@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import ssl
 import sys
 import threading
 import time
@@ -17,8 +16,8 @@ from typing import Any
 from .. import CloseEvent, ErrorEvent, Event, MessageEvent, WebSocket
 from .._ready_state import STATE_NAMES
 from ..testing import LoopbackServer, Peer
+from ..testing.certificates import can_make_certificates
 from .arguments import Parser
-from .certificates import certificates
 from .console import Console, OutputClosed
 
 _SECONDS = 20
@@ -49,13 +48,13 @@ def run_demo(given: list[str], prog: str) -> int:
     demo_parser(prog).parse_args(given)
     table = _Table(Console())
     with contextlib.ExitStack() as stack:
-        made = stack.enter_context(certificates())
-        server = stack.enter_context(LoopbackServer(table.serve, tls=made.server if made else None))
+        secure = can_make_certificates()
+        server = stack.enter_context(LoopbackServer(table.serve, tls=secure))
         url = server.url_for("/demo")
-        table.begin(url, without_tls=made is None)
+        table.begin(url, without_tls=not secure)
         options: dict[str, Any] = {"trace": table.trace} if table.is_traced else {}
-        if made is not None:
-            options["ssl_context"] = ssl.create_default_context(cafile=made.ca_file)
+        if secure:
+            options["ssl_context"] = server.ssl_context
         clean = _Client(table).run(url, options)
     table.end(prog)
     return 0 if clean else 1

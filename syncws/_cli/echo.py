@@ -10,8 +10,8 @@ import contextlib
 import threading
 
 from ..testing import LoopbackServer
+from ..testing.certificates import can_make_certificates
 from .arguments import Parser
-from .certificates import certificates
 from .console import Console
 from .statuses import Status, describe
 
@@ -34,17 +34,16 @@ def run_echo(given: list[str], prog: str) -> int:
     parsed = parser.parse_args(given)
     console = Console()
     with contextlib.ExitStack() as stack:
-        made = stack.enter_context(certificates()) if parsed.tls else None
-        if parsed.tls and made is None:
+        if parsed.tls and not can_make_certificates():
             console.say("--tls needs trustme or openssl to make a certificate", "bad")
             return Status.USAGE
         try:
-            server = LoopbackServer(port=parsed.port, tls=made.server if made else None)
+            server = LoopbackServer(port=parsed.port, tls=parsed.tls)
         except (OSError, OverflowError) as error:
             console.say(f"cannot listen on port {parsed.port}: {describe(error)}", "bad")
             return Status.NETWORK
-        stack.callback(server.close)
-        ca = f"--ca {made.ca_file} " if made else ""
+        stack.callback(server.stop)
+        ca = f"--ca {server.ca_file} " if parsed.tls else ""
         console.put_line(f"echoing on {server.url} (Ctrl-C ends it); try: {prog} {ca}{server.url}")
         threading.Event().wait()
     return Status.DONE

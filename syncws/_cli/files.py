@@ -31,7 +31,8 @@ class Source:
         self._as_text = as_text
         try:
             # Unbuffered, since Python would hold the buffer's lock while it waits for stdin.
-            self._file: BinaryIO = open(0 if path == "-" else path, "rb", buffering=0, closefd=path != "-")
+            where = 0 if path == "-" else path
+            self._file: BinaryIO = open(where, "rb", buffering=0, closefd=path != "-")  # noqa: SIM115 - see close
             status = os.fstat(self._file.fileno())
         except OSError as error:
             raise UsageError(f"{self.name} cannot be read: {error.strerror}") from None

@@ -8,7 +8,10 @@ Without -n and --expect each line wants one message. With them, these say what i
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import re
 
 
 class Goal:

@@ -5,15 +5,18 @@ Owns: which of the commands runs. Runs on: the main thread. Must not import: the
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from .arguments import COMMANDS, build_parser
 from .console import Console, OutputClosed, OutputFailed, open_missing_descriptors
 from .signals import Stopped, stopping
 from .statuses import Status
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,11 +7,14 @@ engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .._exceptions import ConnectionClosed
 from .console import Console, OutputFailed
 from .outputs import SaveFailed
 from .statuses import Status, describe, status_of
+
+if TYPE_CHECKING:
+    from .._exceptions import ConnectionClosed
 
 
 @dataclass

@@ -13,10 +13,12 @@ import base64
 import json
 import os
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .console import Console
 from .escapes import escape, escape_json, escape_lines
+
+if TYPE_CHECKING:
+    from .console import Console
 
 # How much of a binary message is shown to a person who did not ask for all of it.
 SHOWN_BYTES = 256

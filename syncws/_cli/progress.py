@@ -10,9 +10,12 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .console import Console
 from .escapes import escape
+
+if TYPE_CHECKING:
+    from .console import Console
 
 # More often than this nobody sees.
 _EACH_SECONDS = 0.1

@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from .. import Connection, ConnectionClosed, Reconnector
 from .console import OutputClosed
-from .goal import Goal
-from .outputs import Printer
+
+if TYPE_CHECKING:
+    from .goal import Goal
+    from .outputs import Printer
 
 
 class Receiver:

@@ -5,7 +5,6 @@ Owns: nothing that lasts. Runs on: the main thread. Must not import: the engine.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import logging
@@ -13,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import (
     Connection,
@@ -34,7 +33,6 @@ from .conversation import Conversation, greet
 from .files import Source
 from .goal import Goal
 from .inputs import Lines, decode_line
-from .outcome import Outcome
 from .outputs import Printer
 from .progress import Progress
 from .receiving import Receiver
@@ -44,6 +42,11 @@ from .terminal import open_terminal
 from .timings import Timings
 from .verbose import Verbose
 from .waiting import Waiter
+
+if TYPE_CHECKING:
+    import argparse
+
+    from .outcome import Outcome
 
 
 def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console: Console) -> int:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from .. import Connection, ConnectionClosed
-from .console import Console
-from .goal import Goal
 from .inputs import BadLine, Lines
 from .outcome import Outcome
-from .outputs import Printer
-from .progress import Progress
-from .receiving import Receiver
 from .waiting import Waiter, remaining
+
+if TYPE_CHECKING:
+    from .console import Console
+    from .goal import Goal
+    from .outputs import Printer
+    from .progress import Progress
+    from .receiving import Receiver
 
 # Above this, lines are left in stdin until the network has caught up.
 MOST_BUFFERED = 2**20

@@ -7,9 +7,11 @@ prints. Must not import: the engine.
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
-from .. import Connection
-from .console import Console
+if TYPE_CHECKING:
+    from .. import Connection
+    from .console import Console
 
 # What the connection's own record may have, in the order in which it happens.
 _STEPS = (

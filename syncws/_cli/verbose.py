@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import Connection, ConnectionClosed, HandshakeError
-from .console import Console
+
+if TYPE_CHECKING:
+    from .console import Console
 
 # Steps that -v shows; the frames, -vv.
 _FRAMES = ("sent", "received")

@@ -66,7 +66,7 @@ class Recorder:
 
     def __call__(self, peer: Peer) -> None:
         request = peer.accept()
-        self.headers = {name.lower(): value for name, value in request.headers}
+        self.headers = {name.lower(): value for name, value in request.headers.items()}
         try:
             while True:
                 message = peer.recv()

@@ -180,7 +180,7 @@ def test_with_reconnect_a_link_that_is_lost_is_made_anew() -> None:
     def script(peer: Peer) -> None:
         visits.append(peer)
         if len(visits) == 1:
-            peer.refuse(503, "Service Unavailable")
+            peer.refuse(503)
             return
         peer.accept()
         peer.send(f"visit {len(visits)}")
@@ -199,7 +199,7 @@ def test_with_reconnect_lines_wait_for_the_next_connection() -> None:
     def script(peer: Peer) -> None:
         visits.append(peer)
         if len(visits) < 3:
-            peer.refuse(503, "Service Unavailable")
+            peer.refuse(503)
             return
         peer.accept()
         peer.echo()

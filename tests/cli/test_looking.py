@@ -38,7 +38,7 @@ def test_verbose_shows_the_answer_and_the_close() -> None:
 
 
 def test_verbose_shows_the_body_of_a_refusal() -> None:
-    with LoopbackServer(lambda peer: peer.refuse(403, "No", body=b"first\nsecond")) as server:
+    with LoopbackServer(lambda peer: peer.refuse(403, body=b"first\nsecond", reason="No")) as server:
         done = syncws("-v", server.url)
     assert done.status == 5
     assert "< HTTP/1.1 403 No\n" in done.err
@@ -78,7 +78,7 @@ def test_a_check_of_what_does_not_work_is_one_line_and_the_status_of_the_cause(
 
     with refusing() as url:
         assert_failed(url, 3, "Connection refused")
-    with LoopbackServer(lambda peer: peer.refuse(503, "Busy\x1b")) as server:
+    with LoopbackServer(lambda peer: peer.refuse(503, reason="Busy\x1b")) as server:
         assert_failed(server.url, 5, "503")
     with LoopbackServer(mute) as server:
         assert_failed(server.url, 6, "no pong came within 0.2 s")

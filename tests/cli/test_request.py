@@ -46,7 +46,7 @@ def test_compression_is_offered_unless_refused() -> None:
 
 def test_subprotocols_are_asked_for_and_the_answer_is_told() -> None:
     def script(peer: Peer) -> None:
-        assert peer.read_request().header("Sec-WebSocket-Protocol") == "one, two"
+        assert peer.read_request().headers.get("Sec-WebSocket-Protocol") == "one, two"
         peer.accept(protocol="two")
         read_to_the_close(peer)
 
@@ -123,7 +123,7 @@ def secrets_in(done: Done) -> bool:
 )
 def test_no_output_shows_a_secret(arguments: tuple[str, ...]) -> None:
     def refuse(peer: Peer) -> None:
-        peer.refuse(401, "Unauthorized", headers=[("Set-Cookie", "session=s3cr3t")])
+        peer.refuse(401, [("Set-Cookie", "session=s3cr3t")])
 
     for script in (refuse, lambda peer: peer.read_request()):
         with LoopbackServer(script) as server:

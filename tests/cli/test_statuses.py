@@ -132,7 +132,7 @@ def test_4_is_tls_on_a_port_without_it() -> None:
 
 @pytest.mark.parametrize("status", [403, 503, 302, 200])
 def test_5_is_an_answer_other_than_101(status: int) -> None:
-    with LoopbackServer(lambda peer: peer.refuse(status, "No", body=b"why not")) as server:
+    with LoopbackServer(lambda peer: peer.refuse(status, body=b"why not", reason="No")) as server:
         done = syncws(server.url, given=b"hello\n")
     assert (done.status, done.out) == (5, b"")
     assert str(status) in done.err

@@ -189,7 +189,7 @@ def test_control_characters_of_a_server_are_written_out(arguments: tuple[str, ..
 def test_control_characters_in_a_refusal_are_written_out() -> None:
     def refuse(peer: Peer) -> None:
         headers = [("X-Evil", "\x9b2J")]
-        peer.refuse(403, "No\x1b[2J", headers=headers, body=b"\x1b[2J<h1>\xff\r\nnext\x9b")
+        peer.refuse(403, headers, reason="No\x1b[2J", body=b"\x1b[2J<h1>\xff\r\nnext\x9b")
 
     with LoopbackServer(refuse) as server, terminal("-v", server.url) as person:
         assert person.wait_end() == 5
@@ -297,7 +297,7 @@ def test_ctrl_d_leaves_while_there_is_no_connection() -> None:
     def script(peer: Peer) -> None:
         visits.append(peer)
         if len(visits) > 1:
-            peer.refuse(503, "Service Unavailable", headers=[("Retry-After", "1000")])
+            peer.refuse(503, [("Retry-After", "1000")])
         else:
             peer.accept()
 

@@ -31,7 +31,7 @@ def test_a_proxy_is_asked_for_the_server() -> None:
         request = peer.read_request()
         asked.append(f"{request.method} {request.target}")
         peer.send_bytes(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        peer.request = None  # from here on it is the server
+        peer.read_request()  # from here on it is the server
         peer.accept()
         peer.echo()
 
@@ -102,7 +102,7 @@ def test_cookies_are_sent_and_stored(tmp_path: Path) -> None:
     seen: list[str | None] = []
 
     def script(peer: Peer) -> None:
-        seen.append(peer.read_request().header("Cookie"))
+        seen.append(peer.read_request().headers.get("Cookie"))
         peer.accept(headers=[("Set-Cookie", "session=42; Max-Age=1000")])
         read_to_the_close(peer)
 
@@ -128,7 +128,7 @@ def test_redirects_are_followed_when_that_is_asked_for() -> None:
     with LoopbackServer() as there:
 
         def redirect(peer: Peer) -> None:
-            peer.refuse(302, "Found", headers=[("Location", there.url)])
+            peer.refuse(302, [("Location", there.url)])
 
         with LoopbackServer(redirect) as here:
             assert syncws(here.url).status == 5
@@ -164,7 +164,7 @@ def test_verbose_shows_steps_both_heads_and_twice_the_frames() -> None:
 def test_pings_of_the_server_are_shown_when_asked_for() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_ping(b"are you there")
+        peer.ping(b"are you there")
         read_to_the_close(peer)
 
     with LoopbackServer(script) as server:
