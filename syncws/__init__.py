@@ -9,6 +9,7 @@ from ._connect import connect
 from ._connection import Connection
 from ._engine.dispatcher import Dispatch
 from ._engine.options import HeadersLike
+from ._engine.timings import Timings, TLSInfo
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -58,6 +59,8 @@ __all__ = [
     "RetryPolicy",
     "SecurityErr",
     "SyntaxErr",
+    "TLSInfo",
+    "Timings",
     "WebSocket",
     "WebSocketError",
     "__version__",

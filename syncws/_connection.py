@@ -19,8 +19,10 @@ from ._engine.inbox import Inbox, InboxEnded, popleft
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
 from ._engine.send_queue import TAKEN
+from ._engine.timings import Timings
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
+from ._opening_facts import OpeningFacts
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.http11 import Response
 from ._protocol.messages import encode_message, validate_close
@@ -51,7 +53,7 @@ def check_may_wait(call: str) -> None:
         raise RuntimeError(f"{call} was called on a thread that syncws itself needs, as by a finalizer")
 
 
-class Connection(ReadyStates):
+class Connection(OpeningFacts, ReadyStates):
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
@@ -78,21 +80,20 @@ class Connection(ReadyStates):
         """The absolute URL, serialised as the URL standard does it."""
         return str(self._url)
 
-    @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected; ``""`` when none."""
-        return self._inbox.opened.protocol if self._inbox.opened else ""
-
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected, as its header has them."""
-        return self._inbox.opened.extensions if self._inbox.opened else ""
+    def _get_opened(self) -> Any:
+        return self._inbox.opened
 
     @property
     def response(self) -> Response:
         """The head of the server's answer to the opening handshake: status, reason, headers."""
         assert self._inbox.opened is not None  # connect() gives no connection away before it is open
         return self._inbox.opened.response
+
+    @property
+    def timings(self) -> Timings:
+        """How long each step of the opening took, in seconds."""
+        assert self._inbox.opened is not None
+        return self._inbox.opened.timings
 
     @property
     def readyState(self) -> int:

@@ -40,6 +40,7 @@ from ._event_target import EventHandler, EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._log import log, log_exception
+from ._opening_facts import OpeningFacts
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
@@ -72,7 +73,7 @@ class LossEvent(CloseEvent[TargetT]):
 Self = TypeVar("Self", bound="ReconnectingWebSocket")
 
 
-class ReconnectingWebSocket(ReadyStates, EventTarget):
+class ReconnectingWebSocket(OpeningFacts, ReadyStates, EventTarget):
     """A `WebSocket` that makes its connection anew after a loss.
 
     It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
@@ -191,15 +192,8 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         """As `WebSocket.bufferedAmount`, of the present connection."""
         return self._link.buffered_amount
 
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected for the present connection."""
-        return "" if self._link.opened is None else self._link.opened.extensions
-
-    @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected for the present connection."""
-        return "" if self._link.opened is None else self._link.opened.protocol
+    def _get_opened(self) -> Any:
+        return self._link.opened
 
     @property
     def binaryType(self) -> str:

@@ -33,15 +33,15 @@ from ._event_target import EventHandler, EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
 from ._log import log
+from ._opening_facts import OpeningFacts
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.http11 import Response
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 Self = TypeVar("Self", bound="WebSocket")
 
 
-class WebSocket(ReadyStates, EventTarget):
+class WebSocket(OpeningFacts, ReadyStates, EventTarget):
     """A WebSocket connection, as in a browser, for code that does not use asyncio.
 
     The constructor returns at once; the connection is made in the background, and events are dispatched
@@ -200,20 +200,8 @@ class WebSocket(ReadyStates, EventTarget):
         """
         return self._link.buffered_amount
 
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected, as its header has them; ``""`` before the open event."""
-        return "" if self._link.opened is None else self._link.opened.extensions
-
-    @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected; ``""`` when none, and before the open event."""
-        return "" if self._link.opened is None else self._link.opened.protocol
-
-    @property
-    def response(self) -> Response | None:
-        """The head of the server's answer to the opening handshake; None before the open event."""
-        return None if self._link.opened is None else self._link.opened.response
+    def _get_opened(self) -> Any:
+        return self._link.opened
 
     @property
     def binaryType(self) -> str:

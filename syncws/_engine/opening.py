@@ -23,9 +23,9 @@ from .._transport.poller import OpenTimeoutError, Poller
 from .._transport.stream import Stream
 from .answer import read_body, read_head
 from .open_stream import OpenStream as OpenStream
-from .open_stream import Timings
 from .options import Options, choose_proxy
 from .route import Route
+from .timings import Timings
 
 if TYPE_CHECKING:
     from .._protocol.proxy import Proxy

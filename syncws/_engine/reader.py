@@ -119,7 +119,8 @@ class Reader:
         self.closing.opened()
         # The writer first: who is told that the connection is open may look at its output at once.
         self._output.open(opened.stream, encoder, self._notes.wake)
-        self._consumer.put_record(Opened(result.protocol, result.extensions, result.response))
+        known = (opened.timings, opened.local_address, opened.remote_address, opened.tls)
+        self._consumer.put_record(Opened(result.protocol, result.extensions, result.response, *known))
         return link
 
     def _check_wanted(self) -> None:

@@ -7,20 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from .._protocol.closing import Outcome
 from .._protocol.http11 import Response
 from .._protocol.messages import Message, MessagePart
+from .timings import Timings, TLSInfo
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The handshake is done."""
+    """The handshake is done.
+
+    Attributes:
+        timings: how long each step took.
+        local_address, remote_address: the socket's two ends, as `socket` gives them.
+        tls: None without TLS.
+    """
 
     protocol: str
     extensions: str
     response: Response
+    timings: Timings = Timings()
+    local_address: Any = None
+    remote_address: Any = None
+    tls: TLSInfo | None = None
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from .._transport.dialer import SocketSetup
 from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
 from .answer import read_body, read_head
-from .open_stream import TLSInfo
 from .options import Options
+from .timings import TLSInfo
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -11,33 +11,60 @@ RESOLVER = ("transport/test_resolver.py",)
 POLLER = ("transport/test_poller.py", "transport/test_poller_wakes.py")
 STREAM = ("transport/test_stream.py",)
 CERTIFICATES = ("transport/test_tls_certificates.py",)
+TRUST = ("reach/test_trust.py",)
+IN_TLS = ("transport/test_tls_in_tls.py",)
 BROKEN_ENDS = ("transport/test_tls_broken_ends.py",)
 
 MUTANTS = (
     Mutant(
-        "the first address may use up the time of all",
-        "            share = max(0.0, deadline.at - time.monotonic()) / left",
-        "            share = max(0.0, deadline.at - time.monotonic())",
+        "an address that does not answer is waited for alone",
+        "limit = max(0.0, next_at - now) if waiting else None",
+        "limit = None",
+        DIALER,
+    ),
+    Mutant(
+        "the families do not take turns",
+        "for pair in zip(first, others, strict=False) for address in pair",
+        "for pair in () for address in pair",
+        DIALER,
+    ),
+    Mutant(
+        "a failure does not bring the next address forward",
+        "                next_at = now  # RFC 8305 5: a failure starts the next one\n",
+        "",
+        DIALER,
+    ),
+    Mutant(
+        "the addresses of a name use up all descriptors",
+        "if len(self._pending) >= MAX_PENDING:",
+        "if False:",
         DIALER,
     ),
     Mutant(
         "the errors of earlier addresses are lost",
-        "    described.__context__ = earlier",
-        "    described.__context__ = None",
+        "        described.__context__ = self._failures[-1] if self._failures else None\n",
+        "",
         DIALER,
     ),
     Mutant(
-        "a socket that did not connect is left open",
-        "        sock.close()\n        return OSError(code, os.strerror(code))",
-        "        return OSError(code, os.strerror(code))",
+        "a thousand errors are kept",
+        "        if len(self._failures) == MAX_TOLD:",
+        "        if False:",
         DIALER,
     ),
     Mutant(
-        "the end of the opening goes on to the next address",
-        "        if isinstance(error, OpenTimeoutError):\n            raise\n        return error",
-        "        return error",
+        "sockets that lost the race are left open",
+        "        for sock in self._pending:\n            sock.close()",
+        "        return",
         DIALER,
     ),
+    Mutant(
+        "the options of the caller come before ours",
+        "        for level, name, value in self.options:\n            sock.setsockopt(level, name, value)\n",
+        "",
+        DIALER,
+    ),
+    Mutant("the source is not bound", "            sock.bind(self.source)", "            pass", DIALER),
     Mutant(
         "an address is looked up by the system",
         "    if (numeric := _numeric(host, port)) is not None:",
@@ -46,8 +73,8 @@ MUTANTS = (
     ),
     Mutant(
         "a look-up that has ended wakes nobody",
-        "        answers.append(_look_up(host, port))\n        deadline.wake()",
-        "        answers.append(_look_up(host, port))",
+        "        answers.append(_look_up(host, port, family))\n        deadline.wake()",
+        "        answers.append(_look_up(host, port, family))",
         RESOLVER,
     ),
     Mutant(
@@ -118,8 +145,8 @@ MUTANTS = (
     ),
     Mutant(
         "certificates are not checked by default",
-        "            _default_context = ssl.create_default_context()",
-        "            _default_context = ssl._create_unverified_context()",
+        "ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)",
+        "ssl._create_unverified_context()",
         CERTIFICATES,
     ),
     Mutant(
@@ -134,5 +161,28 @@ MUTANTS = (
         "                    self._tls.unwrap()",
         "                    pass",
         BROKEN_ENDS,
+    ),
+    # Trust.
+    Mutant("HTTP/1.1 is not offered", '    context.set_alpn_protocols(["http/1.1"])\n', "", TRUST),
+    Mutant("a change of the environment goes unnoticed", " or _default_context[0] != environment", "", TRUST),
+    Mutant("OpenSSL asks for the password of a key", ", password=_no_password", "", TRUST),
+    Mutant(
+        "a private authority is not told what helps",
+        "    if code in _UNKNOWN_ISSUER:",
+        "    if False:",
+        TRUST,
+    ),
+    # TLS in TLS.
+    Mutant(
+        "TLS in TLS forgets what the outer one has to send",
+        "        super().flush()\n        self._outer.flush()",
+        "        super().flush()",
+        IN_TLS,
+    ),
+    Mutant(
+        "TLS in TLS reads past the outer one",
+        "        data = self._outer.recv(size)\n",
+        "        data = Stream.recv(self, size)\n",
+        IN_TLS,
     ),
 )

@@ -10,7 +10,7 @@ import pytest
 
 from syncws._transport.stream import Stream
 from syncws._transport.tls import NestedTLSStream, TLSStream
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Client
 from tests.support.proxies import Proxy
 from tests.support.servers import drain
@@ -31,9 +31,9 @@ def test_messages_both_ways_at_once_arrive_unchanged(
 ) -> None:
     messages = make_messages(1, 8 * 2**20)
     with (
-        LoopbackServer(ssl_context=server_ssl_context) as server,
+        LoopbackServer(tls=server_ssl_context) as server,
         Proxy("https", context=server_ssl_context) as proxy,
-        Client(server.url(), proxy=proxy.url, ssl_context=client_ssl_context) as client,
+        Client(server.url, proxy=proxy.url, ssl_context=client_ssl_context) as client,
     ):
         ws = client.wait_open()
         for message in messages:
@@ -49,7 +49,7 @@ def test_end_of_either_tls_is_an_end(
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("last")
+        peer.send("last")
         if ends == "the server":
             assert isinstance(peer.socket, ssl.SSLSocket)
             peer.socket.settimeout(0)
@@ -59,10 +59,10 @@ def test_end_of_either_tls_is_an_end(
         drain(peer)
 
     with (
-        LoopbackServer(script, ssl_context=server_ssl_context) as server,
+        LoopbackServer(script, tls=server_ssl_context) as server,
         Proxy("https", context=server_ssl_context) as proxy,
     ):
-        client = Client(server.url(), proxy=proxy.url, ssl_context=client_ssl_context)
+        client = Client(server.url, proxy=proxy.url, ssl_context=client_ssl_context)
         assert client.receive() == "last"
         if ends == "the proxy":
             proxy.cut()
