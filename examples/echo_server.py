@@ -10,7 +10,7 @@ from syncws.testing import LoopbackServer
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8765
-    with LoopbackServer(port=port) as server:
+    with LoopbackServer(port=port, recording_limit=0) as server:
         print(f"echoing on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()

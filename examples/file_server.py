@@ -29,7 +29,8 @@ def serve(peer):
 
 
 if __name__ == "__main__":
-    with LoopbackServer(serve, port=int(sys.argv[2]) if len(sys.argv) > 2 else 8767) as server:
+    port = int(sys.argv[2]) if len(sys.argv) > 2 else 8767
+    with LoopbackServer(serve, port=port, recording_limit=0) as server:
         print(f"files on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()

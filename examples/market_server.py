@@ -28,7 +28,8 @@ def serve(peer):
 
 
 if __name__ == "__main__":
-    with LoopbackServer(serve, port=int(sys.argv[1]) if len(sys.argv) > 1 else 8766) as server:
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8766
+    with LoopbackServer(serve, port=port, recording_limit=0) as server:
         print(f"prices on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()

@@ -8,8 +8,8 @@ import inspect
 from ._connect import connect
 from ._connection import Connection
 from ._engine.dispatcher import Dispatch
+from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
-from ._engine.timings import Timings, TLSInfo
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -26,6 +26,7 @@ from ._exceptions import (
     WebSocketError,
 )
 from ._headers import Headers
+from ._protocol.codec import speedups
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
 from ._reconnector import Reconnector, reconnect
@@ -67,6 +68,7 @@ __all__ = [
     "connect",
     "default_policy",
     "reconnect",
+    "speedups",
 ]
 
 for _name in __all__:

@@ -18,20 +18,22 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._engine.dispatcher import Dispatch, Dispatcher
 from ._engine.engine import Engine
 from ._engine.event_queue import EventQueue
-from ._engine.options import Options
 from ._engine.primitives import Leaf, is_own_thread
-from ._engine.records import Closed, Opened
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
 from ._exceptions import WebSocketError
 from ._protocol.frames import CloseCode, CloseFrame
-from ._protocol.messages import Message, MessagePart
-from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
+
+if TYPE_CHECKING:
+    from ._engine.options import Options
+    from ._engine.records import Closed, Opened
+    from ._protocol.messages import Message, MessagePart
+    from ._protocol.url import URL
 
 # How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
 HURRIED_SECONDS = 1.0

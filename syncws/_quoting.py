@@ -102,7 +102,7 @@ def public_part(url: str) -> str:
     """What a URL that cannot be parsed is, with dots for its userinfo, query and fragment."""
     match = _URL_START.match(url)
     start = match[0] if match else ""
-    head, mark, tail = (re.split("([?#])", url, maxsplit=1) + ["", ""])[:3]
+    head, mark, tail = ([*re.split("([?#])", url, maxsplit=1), "", ""])[:3]
     if "@" in tail:
         return f"{start}{HIDDEN}"  # "?" and "#" may stand in a password, so all of it may be userinfo
     end = f"{mark}{HIDDEN}" if tail else mark

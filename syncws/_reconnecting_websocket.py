@@ -36,11 +36,11 @@ from ._engine.options import (
 from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
-from ._event_target import EventHandler, EventTarget
+from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
+from ._link_attributes import LinkAttributes
 from ._log import log, log_exception
-from ._opening_facts import OpeningFacts
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
@@ -73,7 +73,7 @@ class LossEvent(CloseEvent[TargetT]):
 Self = TypeVar("Self", bound="ReconnectingWebSocket")
 
 
-class ReconnectingWebSocket(OpeningFacts, ReadyStates, EventTarget):
+class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     """A `WebSocket` that makes its connection anew after a loss.
 
     It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
@@ -149,7 +149,6 @@ class ReconnectingWebSocket(OpeningFacts, ReadyStates, EventTarget):
         self._headers = headers
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols), options)
         self._dispatch = dispatch
-        self._binary_type = "blob"
         self._stopped = Flag()
         self._ended = Flag()
         self._over = False
@@ -173,11 +172,6 @@ class ReconnectingWebSocket(OpeningFacts, ReadyStates, EventTarget):
     # Attributes.
 
     @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._link.url)
-
-    @property
     def readyState(self) -> int:
         """As `WebSocket.readyState`, but `CONNECTING` from a loss to the next open event."""
         if self._over:
@@ -186,27 +180,6 @@ class ReconnectingWebSocket(OpeningFacts, ReadyStates, EventTarget):
         if state == CLOSED:
             return CLOSING if self._stopped.is_set() else CONNECTING
         return state
-
-    @property
-    def bufferedAmount(self) -> int:
-        """As `WebSocket.bufferedAmount`, of the present connection."""
-        return self._link.buffered_amount
-
-    def _get_opened(self) -> Any:
-        return self._link.opened
-
-    @property
-    def binaryType(self) -> str:
-        """As `WebSocket.binaryType`; kept from one connection to the next."""
-        return self._binary_type
-
-    @binaryType.setter
-    def binaryType(self, value: str) -> None:
-        if value in ("blob", "arraybuffer"):
-            self._binary_type = value
-        else:
-            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
 
     onopen: EventHandler[Event[ReconnectingWebSocket]] = EventHandler(
         "Called with an `Event` at each return."
@@ -361,8 +334,7 @@ class ReconnectingWebSocket(OpeningFacts, ReadyStates, EventTarget):
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
-        """What the policy is asked about: what failed, or for a connection that was open a
-        `ConnectionClosed`."""
+        """What the policy is asked about: what failed, or that a connection is closed that was open."""
         failure = link.failure
         if link.opened is None:
             return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))

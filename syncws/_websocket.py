@@ -29,11 +29,11 @@ from ._engine.options import (
     ssl,
 )
 from ._engine.process import is_process_exiting
-from ._event_target import EventHandler, EventTarget
+from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
+from ._link_attributes import LinkAttributes
 from ._log import log
-from ._opening_facts import OpeningFacts
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
@@ -41,7 +41,7 @@ from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 Self = TypeVar("Self", bound="WebSocket")
 
 
-class WebSocket(OpeningFacts, ReadyStates, EventTarget):
+class WebSocket(ReadyStates, LinkAttributes):
     """A WebSocket connection, as in a browser, for code that does not use asyncio.
 
     The constructor returns at once; the connection is made in the background, and events are dispatched
@@ -162,7 +162,6 @@ class WebSocket(OpeningFacts, ReadyStates, EventTarget):
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
         checked_url, checked_protocols, checked_options = check_arguments(url, protocols, options)
-        self._binary_type = "blob"
         self._link = link = CallbackLink(self, checked_url, checked_protocols, checked_options, dispatch)
         self._log_fields = link.engine.log_fields
         handlers = (onopen, onmessage, onerror, onclose)
@@ -178,11 +177,6 @@ class WebSocket(OpeningFacts, ReadyStates, EventTarget):
     # Attributes.
 
     @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._link.url)
-
-    @property
     def readyState(self) -> int:
         """`CONNECTING` 0, `OPEN` 1, `CLOSING` 2 or `CLOSED` 3.
 
@@ -190,34 +184,6 @@ class WebSocket(OpeningFacts, ReadyStates, EventTarget):
         they return.
         """
         return self._link.ready_state
-
-    @property
-    def bufferedAmount(self) -> int:
-        """Bytes given to `send` and not yet handed to the network, without framing, before compression.
-
-        What could not be sent stays counted after the close. Read inside a callback it does not fall
-        until the callback returns.
-        """
-        return self._link.buffered_amount
-
-    def _get_opened(self) -> Any:
-        return self._link.opened
-
-    @property
-    def binaryType(self) -> str:
-        """``"blob"``: binary messages arrive as `bytes`; ``"arraybuffer"``: as `bytearray`.
-
-        Read when a message is dispatched. Another value is ignored, and logged.
-        """
-        return self._binary_type
-
-    @binaryType.setter
-    def binaryType(self, value: str) -> None:
-        if value in ("blob", "arraybuffer"):
-            self._binary_type = value
-        else:
-            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
 
     onopen: EventHandler[Event[WebSocket]] = EventHandler(
         "Called with an `Event` when the connection is open."

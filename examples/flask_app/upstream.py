@@ -29,7 +29,8 @@ def serve(peer):
 
 
 if __name__ == "__main__":
-    with LoopbackServer(serve, port=int(sys.argv[1]) if len(sys.argv) > 1 else 8768) as server:
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8768
+    with LoopbackServer(serve, port=port, recording_limit=0) as server:
         print(f"acknowledging on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()

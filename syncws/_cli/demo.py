@@ -6,15 +6,18 @@ below the two doors it shows, `WebSocket` and `LoopbackServer`.
 
 from __future__ import annotations
 
-import ssl
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from .._ready_state import STATE_NAMES
 from .._websocket import WebSocket
 from ..testing import LoopbackServer
+
+if TYPE_CHECKING:
+    import ssl
 
 _SECONDS = 20
 

@@ -16,10 +16,11 @@ from .._exceptions import ConnectionLost, HandshakeError
 from .._protocol.body import MAX_BODY, BodyParser
 from .._protocol.http11 import Response, ResponseParser
 from .._transport.poller import READ, OpeningDeadline, OpenTimeoutError
-from .._transport.stream import Stream
 
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from .._transport.stream import Stream
 
     class Patience(OpeningDeadline, Protocol):
         """How the opening waits, and what it says of itself; see `opening.Connector`."""

@@ -16,8 +16,12 @@ Where nobody has claimed it by its end, the reader joins it, and it is a message
 The bound counts what can be taken. While the reader is paused, `fast_above` says from which number of
 messages on taking one must wake it; a consumer that looked at that before the pause and takes after it wakes
 nobody, so a paused reader also looks by itself, at growing intervals of at most a second. A message that is
-not whole counts too, but alone it pauses the reader only past 16 MiB, or max_queue where that is more: to
-take what is there must suffice for reading to go on.
+not whole, and that no call streams, counts too, but alone it pauses the reader only while nobody waits for
+it, and past 16 MiB, or max_queue where that is more: to take what is there must suffice for reading to go on.
+
+A consumer that finds nothing is back for more: it notes how often something was put by then. It looks and
+notes in one leaf, and the reader puts and counts in one, so that nothing can come in between: what is being
+put would else seem to be dealt with already.
 """
 
 from __future__ import annotations
@@ -26,14 +30,17 @@ import collections
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
 
-from .._protocol.closing import Outcome
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
-from .receive_bound import PART_OVERHEAD, ReceiveBound
+from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
+from .streamed_message import StreamedMessage
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
 
 popleft = collections.deque.popleft
 
@@ -51,32 +58,20 @@ class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as 
     """The last message was received."""
 
 
-class StreamedMessage:
-    """A message in parts.
+class _StreamCall:
+    """A call of `recv_streaming` that has begun.
 
     Attributes:
-        parts: those that arrived and were not taken; the reader appends, the claimer takes from the left.
-        claimer: the call that streams it, or the inbox once nobody can claim it any more; None before.
-        complete: whether the last part has arrived.
-        skipped: whether its claimer has left it: what still comes is dropped.
+        thread: its thread.
+        message: the message that it has claimed, or is about to; None before.
+        whole: a message that it takes whole instead.
     """
 
-    __slots__ = ("claimer", "complete", "parts", "skipped")
-
-    def __init__(self) -> None:
-        self.parts: collections.deque[MessagePart] = collections.deque()
-        self.claimer: object = None
-        self.complete = False
-        self.skipped = False
-
-
-class _StreamCall:
-    """A call of `recv_streaming` that has begun, its thread, and a message that it takes whole."""
-
-    __slots__ = ("thread", "whole")
+    __slots__ = ("message", "thread", "whole")
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
+        self.message: StreamedMessage | None = None
         self.whole: Message = b""
 
 
@@ -105,11 +100,13 @@ class Inbox:
         self.waiters = Waiters()
         self._wake_below = 0  # while the reader is paused: it wants to be woken when fewer are left
         self._bound = ReceiveBound(*limit)
-        self._back_at = -1  # put_count when a consumer last found nothing
+        self._put_count = 0  # how often something was put that a consumer can take
+        self._back_at = -1  # what that was when a consumer last found nothing
         self._reader_waits = False
         self._leaf = Leaf()
         self._stream_call: _StreamCall | None = None
         self._incoming: StreamedMessage | None = None
+        self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
     # The reader thread.
 
@@ -125,10 +122,10 @@ class Inbox:
         self.waiters.notify()
 
     def _put_whole(self, messages: list[Message], size: int) -> None:
-        bound = self._bound
-        bound.put_count += len(messages)
-        bound.batches.append((bound.put_count, size))
-        self.messages += messages
+        self._bound.put(len(messages), size)
+        with self._leaf:
+            self.messages += messages
+            self._put_count += 1
 
     def _put_mixed(self, messages: list[Message | MessagePart]) -> None:
         """Parts may stand anywhere, since one read can end a message, bring others, and begin the next."""
@@ -139,30 +136,29 @@ class Inbox:
                 self._put_whole([message], len(message))
 
     def _put_part(self, part: MessagePart) -> None:
-        bound = self._bound
-        self._back_at = -1  # the application has not seen this
         message = self._incoming
         if message is None:
             message = self._incoming = StreamedMessage()
-        size = len(part.data)
-        if not message.skipped:
-            bound.parts_put += size + PART_OVERHEAD
-            message.parts.append(part)
+        message.count(part)
+        parts = [part]
+        with self._leaf:
+            message.parts += parts
+            self._put_count += message.claimer is not None
+        if message.skipped:  # looked at last: its claimer drops what it finds after it has set this
+            message.parts.clear()
         if not part.final:
             return
         self._incoming = None
-        unclaimed = False
+        claimers: list[object] = [self, self]
         with self._leaf:
-            message.complete = True
-            if message.claimer is None:
-                message.claimer = self
-                unclaimed = True
-        if unclaimed:
-            parts = message.parts
-            pieces: list[Any] = [part.data for part in parts]
+            claimers[0] = message.claimer
+            message.claimer = claimers[message.claimer is None]
+        if message.claimer is self:
+            pieces: list[Any] = [part.data for part in message.parts]
             data: Message = type(pieces[0])().join(pieces)
-            bound.parts_put -= sum([len(piece) + PART_OVERHEAD for piece in pieces])
             self._put_whole([data], len(data))
+        else:
+            self._claimed = message
 
     def put_record(self, record: Record) -> None:
         if isinstance(record, Opened):
@@ -178,9 +174,9 @@ class Inbox:
         self._reader_waits = True  # first the note, then the look
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
-        if full:
-            self._set_wake_below(self._bound.room_at() + 1)
-            full = self._passes_bound(len(self.messages), collected)
+        if full and not self._wake_below:
+            self._set_wake_below(self._bound.room_at(waiting) + 1)
+            full = self._passes_bound(len(self.messages), collected)  # some may have been taken meanwhile
         if not full and self._wake_below:
             self._set_wake_below(0)
         self._reader_waits = full
@@ -193,18 +189,26 @@ class Inbox:
 
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
-        in_parts = bound.parts_put - bound.parts_taken
         size = bound.waiting_bytes(waiting)
         if self._wake_below and waiting:  # paused: until half of it is taken
             return waiting >= self._wake_below
+        claimed, incoming = self._claimed, self._incoming
+        in_parts = 0 if claimed is None else claimed.waiting_bytes()
+        if incoming is not None:
+            if incoming.claimer is None and self._stream_call is None:
+                collected += incoming.waiting_bytes()  # nobody can take these
+            else:
+                in_parts += incoming.waiting_bytes()
         if not waiting and not in_parts:
-            asked = self._back_at == bound.put_count
+            asked = self._back_at == self._put_count or bool(self.waiters)
             return collected >= max(bound.max_bytes, LARGEST_UNASKED) and not asked
         return waiting >= bound.max_messages or size + in_parts + collected >= bound.max_bytes
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        caught_up = not self.messages and self._back_at == self._bound.put_count
+        # First whether a stream is about to claim something: a claim changes the count.
+        is_claiming = self._stream_call is not None and self._has_unclaimed()
+        caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up
         return caught_up
 
@@ -237,13 +241,13 @@ class Inbox:
                     return message
                 except IndexError:
                     continue  # another thread was quicker
-            self._come_back()
+            self._come_back(self.messages)
             left = None if until is None else until - time.monotonic()
             self.waiters.wait_until(lambda: self.messages or self.ending is not None, left)
             if self.messages:
                 continue
             if self.ending is not None:
-                self._come_back()
+                self._come_back(self.messages)
                 if not self.messages:  # the end is set after the last message
                     raise InboxEnded
             elif until is not None and time.monotonic() >= until:
@@ -257,13 +261,13 @@ class Inbox:
             if not self.waiters.wait_until(lambda: self._stream_call is None, left):
                 raise TimeoutError("no message came in time: another thread streams one")
 
-    def _come_back(self) -> None:
-        """The application has dealt with all that there was, and is back for more."""
-        count = self._bound.put_count
-        if not self.messages:
-            self._back_at = count
-            if self._reader_waits:
-                self.on_room()
+    def _come_back(self, source: collections.deque[Any]) -> None:
+        """If nothing is in what it takes from, the application is back for more."""
+        with self._leaf:
+            is_empty = not source
+            self._back_at += (self._put_count - self._back_at) * is_empty
+        if self._reader_waits:
+            self.on_room()
 
     def check_not_streaming(self) -> None:
         """Raise `RuntimeError` in a thread that is inside a message that it streams: it would wait for
@@ -272,11 +276,10 @@ class Inbox:
         if call is not None and call.thread == threading.get_ident():
             raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
 
-    def stream(self, timeout: float | None) -> Iterator[Message]:
+    def stream(self, timeout: float | None) -> Generator[Message, None, None]:
         """The next message in parts; see `Connection.recv_streaming`."""
         self.check_not_streaming()
         call = _StreamCall()
-        message: StreamedMessage | None = None
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
                 raise TimeoutError(f"no message came within {timeout:g} s")
@@ -290,16 +293,17 @@ class Inbox:
                 yield whole[start : start + MAX_PART]
         finally:
             try:
-                self._end(call, message)
+                self._end(call)
             except BaseException:  # a handler's; but others wait for this
-                self._end(call, message)
+                self._end(call)
                 raise
 
     def _begin(self, call: _StreamCall) -> bool:
+        calls: list[_StreamCall | None] = [call, call]
         with self._leaf:
-            if self._stream_call is None:
-                self._stream_call = call
-                self.fast_above = _NEVER
+            calls[0] = self._stream_call
+            self._stream_call = calls[self._stream_call is None]
+            self.fast_above += (_NEVER - self.fast_above) * (self._stream_call is call)
         return self._stream_call is call
 
     def _claim(self, call: _StreamCall, timeout: float | None) -> StreamedMessage | None:
@@ -310,12 +314,15 @@ class Inbox:
             if self._take_whole(call):
                 return None
             if message is not None:
+                call.message = message
+                claimers: list[object] = [call, call]
                 with self._leaf:
-                    if message.claimer is None:
-                        message.claimer = call
+                    claimers[0] = message.claimer
+                    message.claimer = claimers[message.claimer is None]
+                    self._put_count += message.claimer is call  # what there is of it can be taken now
                 if message.claimer is call:
                     return message
-            self._come_back()
+            self._come_back(self.messages)
             left = None if until is None else until - time.monotonic()
             self.waiters.wait_until(self._has_something_to_stream, left)
             if self.messages or self._has_unclaimed():
@@ -342,34 +349,33 @@ class Inbox:
         return bool(self.messages) or self._has_unclaimed() or self.ending is not None
 
     def _take_parts(self, message: StreamedMessage, timeout: float | None) -> Iterator[Message]:
-        bound = self._bound
         while True:
             while message.parts:
                 part = message.parts.popleft()
-                bound.parts_taken += len(part.data) + PART_OVERHEAD
                 if self._reader_waits:
                     self.on_room()
                 if part.data:
                     yield part.data
                 if part.final:
                     return
-            self._come_back()
+            self._come_back(message.parts)
             if not self.waiters.wait_until(lambda: message.parts or self.ending is not None, timeout):
                 raise TimeoutError(f"no part of the message came within {timeout:g} s")
             if not message.parts:
                 raise InboxEnded
 
-    def _end(self, call: _StreamCall, message: StreamedMessage | None) -> None:
+    def _end(self, call: _StreamCall) -> None:
         """The call is over; what it has not taken of its message is dropped."""
-        if message is not None:
+        message = call.message
+        if message is not None and message.claimer is call:
             message.skipped = True
-            parts = message.parts
-            while parts:
-                self._bound.parts_taken += len(parts.popleft().data) + PART_OVERHEAD
+            message.parts.clear()
+        calls: list[_StreamCall | None] = [None, None]
         with self._leaf:
-            if self._stream_call is call:
-                self._stream_call = None
-                self.fast_above = self._wake_below
+            mine = self._stream_call is call
+            calls[0] = self._stream_call
+            self._stream_call = calls[mine]
+            self.fast_above += (self._wake_below - self.fast_above) * mine
         self.waiters.notify()
         self.on_room()
 

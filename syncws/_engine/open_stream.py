@@ -6,11 +6,48 @@ Owns: nothing of its own. Runs on: any thread; the records never change. Must no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .._protocol.handshake import HandshakeResult
-from .._transport.stream import Stream
-from .timings import Timings, TLSInfo
+if TYPE_CHECKING:
+    from .._protocol.handshake import HandshakeResult
+    from .._transport.stream import Stream
+
+
+class Timings(NamedTuple):
+    """How long each step of an opening took, in seconds; None where there was no such step.
+
+    Attributes:
+        dns: looking up the name of the server, or of its proxy.
+        tcp: connecting to the first address that answered.
+        proxy: what the proxy took: TLS with it, and opening the way to the server.
+        tls: the TLS handshake with the server.
+        upgrade: from the request to the answer.
+        total: all of it, redirects and waits between the steps included.
+    """
+
+    dns: float | None = None
+    tcp: float | None = None
+    proxy: float | None = None
+    tls: float | None = None
+    upgrade: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TLSInfo:
+    """What the TLS handshake agreed on.
+
+    Attributes:
+        version: such as ``"TLSv1.3"``.
+        cipher: its name.
+        alpn: the protocol that ALPN selected, ``"http/1.1"`` or None.
+        peer_certificate: as `ssl.SSLSocket.getpeercert` has it; empty when it was not verified.
+    """
+
+    version: str
+    cipher: str
+    alpn: str | None
+    peer_certificate: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,15 +20,15 @@ from .._protocol.url import URL, check_port
 from .._quoting import Secrets, public_part, quote, quote_body, shorten
 from .._transport import dialer
 from .._transport.poller import OpenTimeoutError, Poller
-from .._transport.stream import Stream
 from .answer import read_body, read_head
 from .open_stream import OpenStream as OpenStream
+from .open_stream import Timings
 from .options import Options, choose_proxy
 from .route import Route
-from .timings import Timings
 
 if TYPE_CHECKING:
     from .._protocol.proxy import Proxy
+    from .._transport.stream import Stream
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

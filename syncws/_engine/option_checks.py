@@ -74,7 +74,7 @@ def check_timeout(name: str, value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if value != value or abs(value) > sys.float_info.max and isinstance(value, int):
+    if value != value or (abs(value) > sys.float_info.max and isinstance(value, int)):
         raise ValueError(f"{name} must be a number of seconds or None, not {value!r}")
 
 

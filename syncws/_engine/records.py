@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .._protocol.closing import Outcome
-from .._protocol.http11 import Response
-from .._protocol.messages import Message, MessagePart
-from .timings import Timings, TLSInfo
+from .open_stream import Timings, TLSInfo
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
+    from .._protocol.http11 import Response
+    from .._protocol.messages import Message, MessagePart
 
 
 @dataclass(frozen=True)
 class Opened:
-    """The handshake is done.
-
-    Attributes:
-        timings: how long each step took.
-        local_address, remote_address: the socket's two ends, as `socket` gives them.
-        tls: None without TLS.
-    """
+    """The handshake is done."""
 
     protocol: str
     extensions: str

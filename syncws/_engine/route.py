@@ -13,22 +13,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
-from .._protocol.url import URL
 from .._quoting import Secrets, quote_body
 from .._transport import dialer, resolver
 from .._transport.dialer import SocketSetup
 from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
 from .answer import read_body, read_head
-from .options import Options
-from .timings import TLSInfo
+from .open_stream import TLSInfo
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Protocol
 
     from .._protocol.proxy import Proxy
+    from .._protocol.url import URL
     from .answer import Patience
+    from .options import Options
 
     class Opening(Patience, Protocol):
         """What a route knows of the opening that it is part of; see `opening.Connector`."""

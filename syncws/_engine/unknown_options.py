@@ -88,7 +88,7 @@ def explain_unknown(call: _Call) -> _Call:
             raise TypeError(f"unknown option: {names}")
         return call(*arguments, **keywords)
 
-    return cast(_Call, checked)
+    return cast("_Call", checked)
 
 
 def _explain(unknown: str, known: frozenset[str]) -> str:

@@ -6,10 +6,11 @@ not import: anything with I/O or threads.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .._headers import Headers
-from .url import URL
+if TYPE_CHECKING:
+    from .._headers import Headers
+    from .url import URL
 
 
 class CookieJar(Protocol):

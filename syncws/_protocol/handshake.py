@@ -12,14 +12,17 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .._exceptions import HandshakeError, SyntaxErr
-from .._headers import Headers
 from .._quoting import shorten_protocol
 from .._version import __version__
 from . import permessage_deflate
 from .http11 import Fields, Response, basic_credentials, format_head, get_list, is_token
-from .url import URL
+
+if TYPE_CHECKING:
+    from .._headers import Headers
+    from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 

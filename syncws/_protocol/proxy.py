@@ -12,12 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .._quoting import public_part, quote
 from .._version import __version__
 from .host import HostError, parse_address, parse_host, percent_decode
 from .http11 import basic_credentials, format_head
-from .url import URL
+
+if TYPE_CHECKING:
+    from .url import URL
 
 # Each scheme and its default port. "socks" is what desktops write into all_proxy.
 _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1080, "socks5h": 1080}

@@ -14,10 +14,12 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .poller import READ, WRITE, OpeningDeadline
-from .resolver import Address
+
+if TYPE_CHECKING:
+    from .resolver import Address
 
 MakeSocket = Callable[[int, int, int], socket.socket]
 

@@ -30,14 +30,17 @@ direction, do not keep two threads out of one SSL object: that is the crash abov
 from __future__ import annotations
 
 import contextlib
-import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._protocol.frames import Buffer
 from .stream import Stream
+
+if TYPE_CHECKING:
+    import socket
+
+    from .._protocol.frames import Buffer
 
 # What OpenSSL says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")

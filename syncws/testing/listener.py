@@ -50,7 +50,9 @@ class Listener:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             self._selector.register(self._socket, selectors.EVENT_READ)
             self._selector.register(woken, selectors.EVENT_READ)
-            self.thread = threading.Thread(target=self._run, name="syncws-loopback", daemon=True)
+            self.thread: threading.Thread = threading.Thread(
+                target=self._run, name="syncws-loopback", daemon=True
+            )
             self.thread.start()
             self._resources = resources.pop_all()
 

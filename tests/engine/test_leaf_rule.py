@@ -25,22 +25,19 @@ ENGINE = Path(syncws.__file__).parent / "_engine"
 # Functions whose leaf may hold what the rule forbids: "file:function", and why.
 EXCEPTIONS: dict[str, str] = {}
 
-# On CPython 3.10 a handler may run where a branch is taken as well. Leaves that hold one all the same, and
-# why.
+# On CPython 3.10 a handler may run where a branch is taken, too. Leaves that hold one all the same, and why.
 OURS = "runs on threads of ours, where no handler does"
 KNOWN = "a handler may run in it on CPython 3.10"
 BRANCHES: dict[str, str] = dict.fromkeys(
     [
         *[f"send_queue.py:{name}" for name in ("cut_fragments", "finish", "open", "refuse", "rest")],
         *[f"send_queue.py:{name}" for name in ("schedule", "stop", "take_turn", "yield_turn")],
-        *[f"inbox.py:{name}" for name in ("_put_part", "_set_wake_below")],
+        "inbox.py:_set_wake_below",
         "writer_pool.py:_should_exit",
     ],
     OURS,
 )
-BRANCHES |= dict.fromkeys(
-    ["inbox.py:_begin", "inbox.py:_claim", "inbox.py:_end", "reader_notes.py:note_cut"], KNOWN
-)
+BRANCHES["reader_notes.py:note_cut"] = KNOWN
 
 SECONDS = 10.0
 

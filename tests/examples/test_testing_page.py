@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tests.support.certificates import needs_certificate
 from tests.support.pages import python_blocks, run_as_tests
 
 SENT = '{"op": "subscribe", "channel": "trades"}'
@@ -19,6 +20,7 @@ SESSION = {
 }
 
 
+@needs_certificate
 def test_every_block_with_a_test_passes(tmp_path: Path) -> None:
     blocks = [block for block in python_blocks("testing.md") if "def test_" in block]
     # The two for Flask and Celery are run where those are installed, in tests/embedding.

@@ -1,6 +1,6 @@
 """Runs a fuzz target under atheris, which is guided by what the input reaches in `syncws`.
 
-    python -m tests.fuzz.harness          both targets, 60 s in all
+    python -m tests.fuzz.harness          all targets, 60 s in all
     python -m tests.fuzz.harness 600      ten minutes
 
 A target is a module with `check(data)`, which raises when something does not hold, and `seeds()`, the inputs
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("fuzz_decoder", "fuzz_handshake")
+TARGETS = ("fuzz_decoder", "fuzz_handshake", "fuzz_speedups")
 ROOT = Path(__file__).resolve().parents[2]
 
 

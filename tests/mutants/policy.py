@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 FOLDER = "."
 
 RETRY = ("reconnecting/test_retry.py",)
+SECRETS = ("reach/test_secrets.py", "protocol/test_url.py", "protocol/test_headers.py")
 EVENTS = ("websocket/test_event_target.py", "websocket/test_listeners.py")
 
 MUTANTS = (
@@ -71,5 +72,23 @@ MUTANTS = (
         "if any(inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call) for call in calls):",
         "if False:",
         ("engine/test_signatures.py",),
+    ),
+    Mutant(
+        "an error shows the password of a URL",
+        '    return f"{start}{HIDDEN}@{after}{end}" if at else f"{head}{end}"',
+        '    return f"{head}{end}"',
+        SECRETS,
+    ),
+    Mutant(
+        "an error shows a credential that a server sends back",
+        "            text = text.replace(secret, HIDDEN)",
+        "            pass",
+        SECRETS,
+    ),
+    Mutant(
+        "a repr shows the values of all header fields",
+        "harmless = name.lower() in _HARMLESS_FIELDS and len(value) <= _LONGEST_HARMLESS",
+        "harmless = True",
+        SECRETS,
     ),
 )

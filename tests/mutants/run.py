@@ -32,8 +32,10 @@ from tests.mutants.mutant import Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# How long the tests of one mutant may take. They take seconds; a fault that makes them hang is noticed.
+# How long the tests of one mutant may take, and those of all mutants together without one. The first take
+# seconds; a fault that makes them hang is noticed.
 SECONDS = 120
+SECONDS_FOR_ALL = 1800
 
 # What a run of the tests needs of the checkout. A compiled module would take the place of the mutated source.
 COPIED = ("syncws", "tests", "examples", "docs", "pyproject.toml", "setup.cfg", "tox.ini", "README.md")
@@ -59,11 +61,11 @@ def place(mutant: Mutant, folder: Path) -> Path:
     return places[0]
 
 
-def run_tests(checkout: Path, tests: tuple[str, ...]) -> tuple[int | None, str]:
+def run_tests(checkout: Path, tests: tuple[str, ...], seconds: float = SECONDS) -> tuple[int | None, str]:
     """The exit status of the tests, and what they print; None for the status when they do not end."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SYNCWS_SPEEDUPS": "0"}
     try:
         done = subprocess.run(
             [*command, *(f"tests/{name}" for name in tests)],
@@ -74,7 +76,7 @@ def run_tests(checkout: Path, tests: tuple[str, ...]) -> tuple[int | None, str]:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            timeout=SECONDS,
+            timeout=seconds,
         )
     except subprocess.TimeoutExpired:
         return None, ""
@@ -153,9 +155,9 @@ def main() -> int:
             copy_checkout(checkout)
         # A test that fails without a mutant would notice every one.
         files = tuple(sorted({test for mutant, _ in chosen for test in mutant.tests}))
-        status, output = run_tests(checkouts[0], files) if files else (0, "")
+        status, output = run_tests(checkouts[0], files, SECONDS_FOR_ALL) if files else (0, "")
         if status != 0:
-            print(f"the tests fail without a mutant:\n{output}")
+            print(f"the tests fail, or do not end, without a mutant:\n{output}")
             return 1
         runs = Runs(chosen)
         threads = [threading.Thread(target=runs.run, args=(checkout,)) for checkout in checkouts]

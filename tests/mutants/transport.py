@@ -12,69 +12,67 @@ POLLER = ("transport/test_poller.py", "transport/test_poller_wakes.py")
 STREAM = ("transport/test_stream.py",)
 CERTIFICATES = ("transport/test_tls_certificates.py",)
 TRUST = ("reach/test_trust.py",)
-IN_TLS = ("transport/test_tls_in_tls.py",)
 BROKEN_ENDS = ("transport/test_tls_broken_ends.py",)
 
 MUTANTS = (
     Mutant(
-        "an address that does not answer is waited for alone",
-        "limit = max(0.0, next_at - now) if waiting else None",
-        "limit = None",
-        DIALER,
-    ),
-    Mutant(
-        "the families do not take turns",
-        "for pair in zip(first, others, strict=False) for address in pair",
-        "for pair in () for address in pair",
+        "an address that does not answer holds up the next one",
+        "if waiting and (not self._pending or now >= next_at):",
+        "if waiting and not self._pending:",
         DIALER,
     ),
     Mutant(
         "a failure does not bring the next address forward",
-        "                next_at = now  # RFC 8305 5: a failure starts the next one\n",
-        "",
-        DIALER,
-    ),
-    Mutant(
-        "the addresses of a name use up all descriptors",
-        "if len(self._pending) >= MAX_PENDING:",
-        "if False:",
+        "                next_at = now  # RFC 8305 5: a failure starts the next one",
+        "                pass",
         DIALER,
     ),
     Mutant(
         "the errors of earlier addresses are lost",
-        "        described.__context__ = self._failures[-1] if self._failures else None\n",
-        "",
+        "described.__context__ = self._failures[-1] if self._failures else None",
+        "described.__context__ = None",
         DIALER,
     ),
     Mutant(
-        "a thousand errors are kept",
-        "        if len(self._failures) == MAX_TOLD:",
-        "        if False:",
+        "a socket that refused is left open",
+        "        elif code:\n            sock.close()",
+        "        elif code:",
         DIALER,
     ),
     Mutant(
         "sockets that lost the race are left open",
         "        for sock in self._pending:\n            sock.close()",
-        "        return",
+        "        pass",
         DIALER,
     ),
     Mutant(
-        "the options of the caller come before ours",
-        "        for level, name, value in self.options:\n            sock.setsockopt(level, name, value)\n",
-        "",
+        "a thousand addresses use a thousand descriptors",
+        "            if len(self._pending) >= MAX_PENDING:",
+        "            if False:",
         DIALER,
     ),
-    Mutant("the source is not bound", "            sock.bind(self.source)", "            pass", DIALER),
     Mutant(
-        "an address is looked up by the system",
-        "    if (numeric := _numeric(host, port)) is not None:",
-        "    if (numeric := None) is not None:",
-        RESOLVER,
+        "the families do not take turns",
+        "    both = min(len(first), len(others))",
+        "    both = 0",
+        DIALER,
+    ),
+    Mutant(
+        "a small message waits for the acknowledgement of the one before",
+        "socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)",
+        "socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)",
+        DIALER,
     ),
     Mutant(
         "a look-up that has ended wakes nobody",
         "        answers.append(_look_up(host, port, family))\n        deadline.wake()",
         "        answers.append(_look_up(host, port, family))",
+        RESOLVER,
+    ),
+    Mutant(
+        "an address is looked up by the system",
+        "    if (numeric := _numeric(host, port)) is not None:",
+        "    if (numeric := None) is not None:",
         RESOLVER,
     ),
     Mutant(
@@ -85,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "a wake-up is met again by the next wait",
-        "                os.eventfd_read(self._eventfd)",
+        "                os.eventfd_read(self._number)",
         "                pass",
         POLLER,
     ),
@@ -145,9 +143,22 @@ MUTANTS = (
     ),
     Mutant(
         "certificates are not checked by default",
-        "ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)",
-        "ssl._create_unverified_context()",
+        "    context.minimum_version = max(",
+        "    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE\n"
+        "    context.minimum_version = max(",
         CERTIFICATES,
+    ),
+    Mutant(
+        "old versions of TLS are spoken",
+        "max(context.minimum_version, ssl.TLSVersion.TLSv1_2)",
+        "ssl.TLSVersion.MINIMUM_SUPPORTED",
+        TRUST,
+    ),
+    Mutant(
+        "the authorities of the environment count only once",
+        "if _default_context is None or _default_context[0] != environment:",
+        "if _default_context is None:",
+        TRUST,
     ),
     Mutant(
         "the error of a failed handshake is that of the flush",
@@ -161,28 +172,5 @@ MUTANTS = (
         "                    self._tls.unwrap()",
         "                    pass",
         BROKEN_ENDS,
-    ),
-    # Trust.
-    Mutant("HTTP/1.1 is not offered", '    context.set_alpn_protocols(["http/1.1"])\n', "", TRUST),
-    Mutant("a change of the environment goes unnoticed", " or _default_context[0] != environment", "", TRUST),
-    Mutant("OpenSSL asks for the password of a key", ", password=_no_password", "", TRUST),
-    Mutant(
-        "a private authority is not told what helps",
-        "    if code in _UNKNOWN_ISSUER:",
-        "    if False:",
-        TRUST,
-    ),
-    # TLS in TLS.
-    Mutant(
-        "TLS in TLS forgets what the outer one has to send",
-        "        super().flush()\n        self._outer.flush()",
-        "        super().flush()",
-        IN_TLS,
-    ),
-    Mutant(
-        "TLS in TLS reads past the outer one",
-        "        data = self._outer.recv(size)\n",
-        "        data = Stream.recv(self, size)\n",
-        IN_TLS,
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import threading
 import warnings
 import weakref
@@ -211,3 +212,13 @@ def test_who_iterates_holds_the_connection(receive: Receive) -> None:
         with warned_once():
             del messages
         wait_for_no_threads()
+
+
+def test_a_connection_whose_constructor_a_signal_handler_cut_off_is_collected_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    Connection.__new__(Connection)
+    gc.collect()
+    assert said == []

@@ -307,7 +307,7 @@ def test_where_python_no_longer_runs_the_server_sees_the_end_of_tcp(server: Ends
         os.kill(os.getpid(), signal.SIGKILL)
     """
     assert run(program, server.url, status=-signal.SIGKILL) == ""
-    received, end = server.next()
+    _received, end = server.next()
     assert end in (EOFError, ConnectionResetError)
 
 

@@ -36,7 +36,10 @@ from tests.support.model_peer import (
 )
 
 # Where a test fails, hypothesis warns of long messages; as an error that would hide the failure itself.
-pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Generating overly large repr"),
+    pytest.mark.usefixtures("each_codec"),
+]
 
 controls = st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125))
 

@@ -11,6 +11,8 @@ from tests.property.strategies import agreements, chunk_sizes, cut, examples
 from tests.support.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
 from tests.support.parser_checks import check_decoder
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 limits = st.none() | st.sampled_from([1, 5, 64, 125, 126, 1000, 70_000])
 
 

@@ -17,6 +17,8 @@ from syncws._protocol.messages import Message, MessagePart
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, binary, decode, decode_chunks, frame, more, text, ways
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 DEFLATE = DeflateParameters()
 HELLO = bytes.fromhex("f248cdc9c90700")  # RFC 7692 7.2.3.1
 PING = Opcode.PING
@@ -165,6 +167,9 @@ def test_size_tells_what_the_messages_of_one_feed_hold() -> None:
     assert 10_000 <= decoder.size <= 20_100
     decoder.feed(b"")
     assert decoder.size == 0
+    for before in (b"", frame(PING), text("", fin=False) + more(fin=True)):
+        decoder.feed(before + binary(bytes(500)) + frame(PING) + binary(bytes(500)))
+        assert 1000 <= decoder.size <= 1010
     decoder.feed(binary(packed(bytes(100_000)), compressed=True))
     assert 100_000 <= decoder.size <= 110_000
     whole = binary(bytes(3000), fin=False) + more(bytes(3000), fin=True)

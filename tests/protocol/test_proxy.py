@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import urllib.request
-from typing import Any
 
 import pytest
 
@@ -81,7 +80,7 @@ def test_what_is_no_url_of_a_proxy_is_a_value_error_that_names_its_source(text: 
     ],
 )
 def test_error_shows_no_credentials(text: str) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="proxy") as caught:
         parse_proxy(text)
     assert "s3cret" not in str(caught.value) and caught.value.__context__ is None
 
@@ -240,11 +239,11 @@ def test_request_has_the_target_twice_and_the_credentials() -> None:
     assert connect_request("h:443", parse_proxy("http://us:er:p%C3%A4ss@p")) == head + secret
 
 
-def test_kinds_of_proxies(make: Any = parse_proxy) -> None:
+def test_kinds_of_proxies() -> None:
     kinds = {
         scheme: (proxy.is_http, proxy.secure, proxy.resolves)
         for scheme in ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
-        if (proxy := make(f"{scheme}://p"))
+        if (proxy := parse_proxy(f"{scheme}://p"))
     }
     assert kinds == {
         "http": (True, False, True),

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-import syncws
-from syncws import ReconnectingWebSocket, WebSocket, connect, reconnect
+from syncws import ReconnectingWebSocket, Timings, TLSInfo, WebSocket, connect, reconnect
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Recorder
 from tests.support.servers import drain
 from tests.support.waiting import SECONDS, wait_until
 
-EMPTY = (None, None, None, None, None)
+EMPTY = (None, Timings(), None, None, None)
 
 
 def facts(connection: Any) -> tuple[Any, ...]:
@@ -62,7 +61,7 @@ def test_callback_api_has_them_from_the_open_event_to_after_the_end(
     check(ws, server.port, secure)
 
 
-def test_they_are_none_before_it_is_open_and_when_it_never_was() -> None:
+def test_they_are_empty_before_it_is_open_and_when_it_never_was() -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
         peer.closing.wait(SECONDS)
@@ -109,6 +108,6 @@ def test_they_cannot_be_set() -> None:
 
 
 def test_records_are_public_and_say_what_they_hold() -> None:
-    timings = syncws.Timings(dns=0.5, total=1.0)
+    timings = Timings(dns=0.5, total=1.0)
     assert repr(timings) == ("Timings(dns=0.5, tcp=None, proxy=None, tls=None, upgrade=None, total=1.0)")
-    assert syncws.TLSInfo("TLSv1.3", "X", None, {}).version == "TLSv1.3"
+    assert TLSInfo("TLSv1.3", "X", None, {}).version == "TLSv1.3"

@@ -208,7 +208,7 @@ def test_http_2_that_the_context_offered_and_the_server_took_is_explained(
 def test_tls_before_1_2_is_refused(authority: trustme.CA, ca_file: Path, plain_dialer: Dialer) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")

@@ -44,10 +44,20 @@ def test_each_loss_and_each_return_is_seen_as_events() -> None:
         ws.join(SECONDS)
         assert len(server.connections) == 4
     assert heard.words == (
-        ["open", "hello", "error", "close 1006"]
-        + ["error", "close 1006"]
-        + ["open", "hello", "close 1012"]
-        + ["open", "hello", "close 1000 for good"]
+        [
+            "open",
+            "hello",
+            "error",
+            "close 1006",
+            "error",
+            "close 1006",
+            "open",
+            "hello",
+            "close 1012",
+            "open",
+            "hello",
+            "close 1000 for good",
+        ]
     )
     for name, state in heard.states[:-1]:
         # CONNECTING from a loss to the next open event, also for the callbacks that tell of it.
@@ -111,7 +121,8 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(loss: str) 
                 if len(heard.losses) >= rounds:
                     continue
                 if loss == "resets":
-                    return peer.reset()
+                    peer.reset()
+                    return
                 peer.half_close()
 
     def send() -> int:

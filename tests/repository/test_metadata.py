@@ -24,8 +24,8 @@ def classifiers() -> list[str]:
 
 def environments() -> list[str]:
     """The interpreters that tox runs all tests on, such as "py310", "py313t" and "pypy311"."""
-    names = read_ini("tox.ini")["tox"]["env_list"].split(",")
-    return [name.strip() for name in names if re.fullmatch(r"\s*py(py)?\d+t?", name)]
+    names = read_ini("tox.ini")["tox"]["env_list"].replace(",", " ").split()
+    return [name for name in names if re.fullmatch(r"py(py)?\d+t?", name)]
 
 
 def version(environment: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib.metadata
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -90,8 +91,15 @@ def test_version_agrees_with_the_metadata() -> None:
 
 def test_installed_package_has_every_file_of_the_checkout() -> None:
     in_wheel = {str(file) for file in installed().files or () if str(file).startswith("syncws/")}
-    in_checkout = {name(path) for path in [*PACKAGE, ROOT / "syncws" / "py.typed"]}
-    assert {file for file in in_wheel if "__pycache__" not in file} == in_checkout
+    typed = [ROOT / "syncws" / "py.typed", ROOT / "syncws" / "_protocol" / "_speedups.pyi"]
+    in_checkout = {name(path) for path in [*PACKAGE, *typed]}
+    compiled = {
+        file for file in in_wheel if re.fullmatch(r"syncws/_protocol/_speedups\.[\w.-]+\.(so|pyd)", file)
+    }
+    assert {file for file in in_wheel if "__pycache__" not in file} - compiled == in_checkout
+    # Without the second the package may have been built where there is no compiler.
+    wanted = os.environ.get("SYNCWS_SPEEDUPS")
+    assert len(compiled) <= 1 if wanted is None else len(compiled) == (wanted != "0")
 
 
 def test_metadata_asks_for_no_other_package_but_in_extras() -> None:
@@ -109,6 +117,20 @@ def test_test_command_is_the_same_everywhere() -> None:
     command = blocks(ROOT / "README.md", "sh")[0].splitlines()[1]
     assert (ROOT / ".ci" / "run").read_text("utf-8").splitlines()[-1] == command
     assert blocks(ROOT / "CONTRIBUTING.md", "sh")[0].splitlines() == [command]
+
+
+def test_contributing_draws_the_modules_that_there_are() -> None:
+    drawn: set[str] = set()
+    folder = ""
+    for line in blocks(ROOT / "CONTRIBUTING.md", "text")[0].splitlines():
+        if not line.startswith("    "):  # a folder, or modules of `syncws` itself
+            begins = re.match(r"  (\w+/)", line)
+            folder = begins[1] if begins else ""
+        drawn |= {f"syncws/{folder}{module}" for module in re.findall(r"\b\w+\.py\b", line)}
+    # The parts of the command line are many, and their names say it all.
+    there = {name(path) for path in PACKAGE if "/_cli/" not in name(path)}
+    there -= {module for module in there if module.count("/") > 1 and module.endswith("/__init__.py")}
+    assert {module.replace("_cli/", "") for module in drawn} == there
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)

@@ -465,14 +465,14 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture()
+@pytest.fixture
 def served(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
     return context
 
 
-@pytest.fixture()
+@pytest.fixture
 def trusting(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import needs_certificate
+
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "syncws.testing.pytest_plugin"
 
@@ -30,6 +32,7 @@ def run_pytest(folder: Path, test: str, *options: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@needs_certificate
 def test_the_fixtures_serve_an_echo_over_ws_and_wss(tmp_path: Path) -> None:
     status, out = run_pytest(
         tmp_path,

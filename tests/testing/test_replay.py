@@ -154,13 +154,13 @@ class TestClientThatKeepsToTheRecording:
         assert play(path, client, close=False) == []
 
     def test_pauses_are_left_out_or_kept(self, save: Callable[..., Path]) -> None:
-        path = save(entry(*[("receive", "x")] * 5))  # 0.05 s apart
-        taken = []
-        for pace in (0, 1):
-            started = time.monotonic()
-            assert play(path, list, pace=pace) == []
-            taken.append(time.monotonic() - started)
-        assert taken[1] > 0.2 > taken[0]
+        recorded = entry(*[("receive", "x")] * 5)  # 0.05 s apart
+        started = time.monotonic()
+        assert play(save(recorded), list, pace=1) == []
+        assert time.monotonic() - started > 0.2
+        for number, message in enumerate(recorded["_webSocketMessages"]):
+            message["time"] = number * 3600.0
+        assert play(save(recorded), list) == []
 
     def test_headers_and_subprotocol_are_those_of_the_recording(self, save: Callable[..., Path]) -> None:
         headers = {"sec-websocket-protocol": "v2", "Set-Cookie": "a=b", "Upgrade": "x", "Content-Length": "9"}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import syncws
 from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes, in_turn
-from tests.support.waiting import SECONDS, wait_until
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -113,11 +114,24 @@ def test_iteration_ends_with_the_clients_close_and_answers_it(server: LoopbackSe
 
 
 def test_close_waits_for_the_answer_and_records_what_comes_before_it(server: LoopbackServer) -> None:
-    server.script = accepting(lambda peer: peer.close(1012, "restart"))
-    with syncws.connect(server.url) as connection, pytest.raises(syncws.ConnectionClosed) as caught:
-        connection.recv(SECONDS)
+    closing = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        assert closing.wait(SECONDS)
+        peer.close(1012, "restart")
+
+    server.script = script
+    with syncws.connect(server.url) as connection:
+        connection.send("before")
+        connection.flush(SECONDS)
+        closing.set()
+        with pytest.raises(syncws.ConnectionClosed) as caught:
+            connection.recv(SECONDS)
     assert (caught.value.code, caught.value.reason) == (1012, "restart")
+    server.connections[0].wait()
     server.connections[0].assert_closed(1012)
+    assert server.connections[0].received == ["before"]
 
 
 def test_close_raises_timeout_error_when_the_client_does_not_answer() -> None:
@@ -205,9 +219,11 @@ def test_the_server_selects_the_first_subprotocol_of_the_client_that_it_knows() 
 
 
 def test_drip_sends_a_message_a_byte_at_a_time(server: LoopbackServer) -> None:
-    server.script = accepting(lambda peer: peer.drip(frame_bytes(1, b"slowly"), size=3, interval=0.001))
+    server.script = accepting(lambda peer: peer.drip(frame_bytes(1, b"slowly"), size=2, interval=0.02))
     with syncws.connect(server.url) as connection:
-        assert list(connection) == ["slowly"]
+        started = time.monotonic()
+        assert connection.recv(AT_ONCE) == "slowly"
+        assert time.monotonic() - started > 0.05  # three pauses between four pieces
 
 
 def test_stall_ends_when_the_server_stops() -> None:
@@ -226,7 +242,10 @@ def test_stop_reading_lets_the_clients_buffered_amount_grow() -> None:
         peer.stop_reading()
         with pytest.raises(RuntimeError, match="stop_reading"):
             peer.recv()
+        refused.set()
         peer.stall()
+
+    refused = threading.Event()
 
     with LoopbackServer(script) as server:
         connection = syncws.connect(server.url, compression=None)
@@ -234,6 +253,7 @@ def test_stop_reading_lets_the_clients_buffered_amount_grow() -> None:
         with pytest.raises(TimeoutError):
             connection.flush(0.2)
         assert connection.bufferedAmount > 0
+        assert refused.is_set()
         server.stop()
         with contextlib.suppress(syncws.ConnectionClosed):
             connection.close()

@@ -13,10 +13,12 @@ import pytest
 import syncws
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.certificates import Certificates
+from tests.support.certificates import needs_certificate
 from tests.support.programs import run
 from tests.support.waiting import SECONDS
 
 
+@needs_certificate
 class TestTLS:
     def test_a_client_trusts_it_by_the_context_or_by_the_file(self) -> None:
         with LoopbackServer(tls=True) as server:

@@ -53,7 +53,7 @@ def test_end_of_either_tls_is_an_end(
         if ends == "the server":
             assert isinstance(peer.socket, ssl.SSLSocket)
             peer.socket.settimeout(0)
-            with pytest.raises(OSError):
+            with pytest.raises(OSError):  # noqa: PT011 - its texts are OpenSSL's
                 peer.socket.unwrap()  # close_notify goes out; that of the client is not waited for
             peer.socket.settimeout(None)
         drain(peer)

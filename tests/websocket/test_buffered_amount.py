@@ -103,7 +103,7 @@ def test_counts_before_compression() -> None:
 
 
 def test_is_not_reset_by_the_close_and_send_goes_on_adding() -> None:
-    with connected(accept_then_hold, receive_buffer=4096, close_timeout=0.2) as (ws, recorder, server):
+    with connected(accept_then_hold, receive_buffer=4096, close_timeout=0.2) as (ws, recorder, _server):
         ws.send(b"\0" * BIG)
         ws.close()
         ws.send("dropped")

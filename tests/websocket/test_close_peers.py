@@ -248,7 +248,7 @@ def test_connection_that_is_lost_while_open_shows_error_then_1006(ending: str) -
             peer.reset()
 
     opened = threading.Event()
-    with connected(script) as (ws, recorder, server):
+    with connected(script) as (_ws, recorder, server):
         opened.set()
         recorder.wait("close")
         url = server.url
