@@ -338,7 +338,7 @@ def test_headers_of_the_handshake_are_told_all_at_once_with_what_to_use() -> Non
         "sec-websocket-protocol": "s3cret",
         "Sec-WebSocket-Extensions": "s3cret",
     }
-    with pytest.raises(ValueError, match="^headers must not hold Connection") as caught:
+    with pytest.raises(ValueError, match="headers must not hold") as caught:
         connect(URL, headers=pasted)
     assert str(caught.value) == (
         "headers must not hold Connection (the handshake itself sets it), "

@@ -1,4 +1,4 @@
-"""What the documents show runs: the examples, the README's programs, and the command line."""
+"""What the documents show runs: the examples and the README's programs."""
 
 from __future__ import annotations
 
@@ -276,60 +276,3 @@ def test_download_keeps_no_half_file(tmp_path: Path) -> None:
         _, err = run("-m", "examples.download", server.url, str(file), status=1)
     assert "syncws.ConnectionClosed: connection failed: 1006" in err
     assert not file.exists()
-
-
-# The command line.
-
-DEMO_LINE = re.compile(
-    r" *\d+\.\d{4} s  (?:MainThread|syncws-\d+-worker) +  "
-    r"(WebSocket|open|send\(\)|message|close\(\)|close)  .*  "
-    r"readyState=[0-3] (?:CONNECTING|OPEN|CLOSING|CLOSED) *  bufferedAmount=\d+"
-)
-
-
-@pytest.mark.parametrize("flags", [(), ("-S",)], ids=["installed", "nothing installed"])
-def test_demo_prints_one_line_for_each_event(flags: tuple[str, ...]) -> None:
-    out, err = run(*flags, "-m", "syncws", "demo")
-    lines = out.splitlines()
-    assert lines[0].startswith("An echo server runs in this process: ws")
-    events = [line for line in lines[1:] if not line.startswith("(without TLS")]
-    told = []
-    for line in events:
-        found = DEMO_LINE.fullmatch(line)
-        assert found is not None, line
-        told.append(found[1])
-    # The constructor's line comes from another thread than the rest, so it may come a little later.
-    told.remove("WebSocket")
-    assert told == ["open", "send()", "send()", "message", "message", "close()", "close"]
-    assert "code=1000 reason='the demo is over' wasClean=True" in events[-1]
-    assert err == ""
-
-
-def test_command_line_sends_stdin_and_prints_what_arrives() -> None:
-    with LoopbackServer() as server:
-        out, err = run("-m", "syncws", server.url, given="Grüße\nzwei\n")
-    assert (out, err) == ("Grüße\nzwei\n", "closed: 1000\n")
-
-
-def test_command_line_prints_binary_as_it_is() -> None:
-    def speak(peer: Peer) -> None:
-        peer.accept()
-        peer.send(b"raw")
-        peer.send_close(1000, "that is all")
-        read_to_the_close(peer)
-
-    with LoopbackServer(speak) as server:
-        assert run("-m", "syncws", server.url) == ("raw\n", "closed: 1000 that is all\n")
-
-
-def test_command_line_ends_with_1_after_a_failure() -> None:
-    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
-        out, err = run("-m", "syncws", server.url, status=1)
-    assert out == ""
-    assert err == f"error: {server.url} answered 403 Forbidden\nclosed: 1006\n"
-
-
-@pytest.mark.parametrize("arguments", [(), ("ws://127.0.0.1:8765/#part",), ("http:",)])
-def test_command_line_ends_with_2_when_it_is_used_wrongly(arguments: tuple[str, ...]) -> None:
-    _, err = run("-m", "syncws", *arguments, status=2)
-    assert err.startswith("usage: python -m syncws")
