@@ -107,7 +107,7 @@ class CallbackLink:
         self.opened: Opened | None = None
         self.failure: BaseException | None = None
         self._send_queue = self.engine.queue
-        self._target = weakref.ref(target)
+        self._target: Callable[[], Target | None] = weakref.ref(target)
         self._kept_alive: Target | None = None
         self._leaf = Leaf()
         self._wish: _Wish = None
@@ -116,6 +116,13 @@ class CallbackLink:
         # Weakly, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
+
+    def forsake(self, why: str) -> None:
+        """The constructor of the target did not come to its end: nobody is to be told of anything."""
+        self._target = _nobody
+        self._kept_alive = None
+        self.abort(why)
+        self.dispatcher.first_events.pass_all()
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -340,3 +347,7 @@ class CallbackLink:
 
 class AbortedError(WebSocketError):
     """The application called `abort`."""
+
+
+def _nobody() -> None:
+    pass
