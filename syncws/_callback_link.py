@@ -7,10 +7,10 @@ Owns: that ready state, and what the application wants of the connection. Runs o
 reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
 object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
 
-The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all
-else makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it;
-where a signal handler cuts a call short in between, a thread of ours carries it out, and so does each later
-call.
+The ready state changes in a leaf (see `primitives`), on two sides: `close` and `abort` make it CLOSING before
+they return, all else makes it follow the events. A wish of the application's is noted in that leaf, and
+carried out after it; where a signal handler cuts a call short in between, a thread of ours carries it out,
+and so does each later call.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
 HURRIED_SECONDS = 1.0
 
 CLOSED_EARLY = "close() was called before the connection was open"
+
+# By ready state, the one that the application's wish for the end leads to.
+_CLOSING_FROM = (CLOSING, CLOSING, CLOSING, CLOSED)
 
 # By ready state, the events of which a listener may still hear.
 _AWAITED = (
@@ -141,15 +144,14 @@ class CallbackLink:
 
     def close(self, frame: CloseFrame) -> None:
         """Close the connection, or abandon the attempt to open it. Returns at once."""
-        early = WebSocketError(CLOSED_EARLY)
+        # By ready state; the last two stand for what is wanted already.
+        wishes: list[CloseFrame | Exception | None] = [WebSocketError(CLOSED_EARLY), frame, None, None]
         try:
             with self._leaf:
-                if self.ready_state == CONNECTING:
-                    self._wish = early
-                    self.ready_state = CLOSING
-                elif self.ready_state == OPEN:
-                    self._wish = frame
-                    self.ready_state = CLOSING
+                state = self.ready_state
+                wishes[CLOSING] = wishes[CLOSED] = self._wish
+                self._wish = wishes[state]
+                self.ready_state = _CLOSING_FROM[state]
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -186,11 +188,13 @@ class CallbackLink:
         """End the connection now. Returns at once."""
         said = f": {reason}" if reason else ""
         error = AbortedError(f"{self.url.public}: abort() was called{said}")
+        wishes: list[CloseFrame | Exception | None] = [error, error, error, None]
         try:
             with self._leaf:
-                if self.ready_state != CLOSED:
-                    self._wish = error
-                    self.ready_state = CLOSING
+                state = self.ready_state
+                wishes[CLOSED] = self._wish
+                self._wish = wishes[state]
+                self.ready_state = _CLOSING_FROM[state]
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -242,10 +246,11 @@ class CallbackLink:
     def on_opened(self, record: Opened) -> None:
         target = self._target()
         if self.opened is None:
+            records = [None, record]
             with self._leaf:
-                if self.ready_state == CONNECTING:
-                    self.opened = record
-                    self.ready_state = OPEN
+                opens = self.ready_state == CONNECTING
+                self.opened = records[opens]
+                self.ready_state += opens  # OPEN
             self.hold_or_let_go()
         if target is not None and self.opened is not None:
             self._tell(target, "open", lambda: Event("open"))
@@ -274,8 +279,7 @@ class CallbackLink:
 
     def on_close_received(self) -> None:
         with self._leaf:
-            if self.ready_state == OPEN:
-                self.ready_state = CLOSING
+            self.ready_state += self.ready_state == OPEN  # CLOSING
         self.hold_or_let_go()
 
     def on_failed(self, record: Closed) -> None:
@@ -309,6 +313,12 @@ class CallbackLink:
             target._on_link_event(self, make())
             self._told = type
 
+    def on_fault(self, error: Exception) -> None:
+        """What came cannot be told: the connection is failed, and no message follows the missing one."""
+        with self._leaf:
+            self.ready_state = _CLOSING_FROM[self.ready_state]
+        self.engine.fail(error, CloseCode.INTERNAL_ERROR)
+
     def raise_interrupt(self) -> None:
         target = self._target()
         if target is not None:
@@ -319,7 +329,8 @@ class CallbackLink:
         return target is None or bool(target._registrations.get(kind))
 
     def on_over(self) -> None:
-        """The last event is dispatched."""
+        """The last event is dispatched, or nothing dispatches any more."""
+        self.ready_state = CLOSED
         self._kept_alive = None
 
     def on_fork(self) -> None:
