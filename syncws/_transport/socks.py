@@ -9,6 +9,7 @@ for this module and its caller, so that the deadline and `close()` hold at every
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import socksio.exceptions
 import socksio.socks4
@@ -47,7 +48,7 @@ def _open_socks4(
     user = (credentials or ("", ""))[0].encode()
     if b"\0" in user:
         raise SOCKSError("its user holds a NUL")
-    kinds = {"socks4": socksio.socks4.SOCKS4Request, "socks4a": socksio.socks4.SOCKS4ARequest}
+    kinds: dict[str, Any] = {"socks4": socksio.socks4.SOCKS4Request, "socks4a": socksio.socks4.SOCKS4ARequest}
     if ":" in host:
         raise SOCKSError(f"{host!r} is an IPv6 address, which SOCKS4 has no place for (socks5h has)")
     kind = kinds["socks4" if host.replace(".", "").isdecimal() else scheme]
@@ -59,10 +60,13 @@ def _open_socks4(
 
 
 def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exchange: Exchange) -> None:
+    if len(host) > 255:
+        raise SOCKSError("the name of the server is longer than 255 bytes, which SOCKS has no place for")
     methods = [socksio.socks5.SOCKS5AuthMethod.NO_AUTH_REQUIRED]
     if credentials is not None:
         methods.append(socksio.socks5.SOCKS5AuthMethod.USERNAME_PASSWORD)
-    connection = socksio.socks5.SOCKS5Connection()
+    # Any, as the package says only that a reply is one of three, whatever was asked.
+    connection: Any = socksio.socks5.SOCKS5Connection()
     connection.send(socksio.socks5.SOCKS5AuthMethodsRequest(methods))
     selected = connection.receive_data(exchange(connection.data_to_send(), 2)).method
     if selected not in methods:
