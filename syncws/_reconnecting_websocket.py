@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from ._callback_link import CallbackLink
 from ._engine.dispatcher import Dispatch, dispatch_and_wait
+from ._engine.engine import THREADS_SECONDS
 from ._engine.fresh_arguments import FreshArguments
 from ._engine.options import (
     DEFAULT_QUEUE,
@@ -46,9 +47,6 @@ from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
-
-# How long the next attempt waits for the threads of the one before, which are about to end.
-THREADS_SECONDS = 1.0
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)

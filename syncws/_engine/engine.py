@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from .options import Options
     from .records import Closed, Consumer
 
+# How long an attempt to come back waits for the threads of the one before, which are about to end.
+THREADS_SECONDS = 1.0
+
 _numbers = itertools.count(1)
 
 

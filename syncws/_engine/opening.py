@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
+# A peer that sends, and does not read for some seconds, is alive by what it sends: the keepalive says so, and
+# the system, which knows of one direction alone, must not end it sooner.
+LEAST_SILENCE_SECONDS = 30.0
+
 # Ports on which servers speak TLS.
 _TLS_PORTS = frozenset({443, 8443, 9443})
 
@@ -233,9 +237,8 @@ class Connector:
             or options.close_timeout is None
         ):
             return
-        dialer.limit_silence(
-            stream.socket, max(options.ping_interval + options.ping_timeout, options.close_timeout)
-        )
+        silence = max(options.ping_interval + options.ping_timeout, options.close_timeout)
+        dialer.limit_silence(stream.socket, max(silence, LEAST_SILENCE_SECONDS))
 
     # Redirects.
 

@@ -58,7 +58,7 @@ def unknown_certificate() -> None:
         syncws.connect(server.url)
 
 
-def plain_to_tls() -> None:
+def no_answer() -> None:
     with LoopbackServer(Peer.cut) as server:
         syncws.connect(server.url)
 
@@ -130,7 +130,7 @@ PROVOKED: dict[str, Callable[[], object]] = {
     "cannot resolve": lambda: syncws.connect("ws://no-such-host.invalid/"),
     "was not open within open_timeout": opening(Peer.stall, open_timeout=0.05),
     "does the server speak TLS on this port?": opening(Peer.stall, "wss", open_timeout=0.1),
-    "does the server expect wss: on this port?": plain_to_tls,
+    "a server that ends TCP without an answer": no_answer,
     "none of the subprotocols": opening(lambda peer: peer.accept(), protocols=["chat"]),
     "certificate verify failed": unknown_certificate,
     "ended TCP without a Close frame": receiving(Peer.cut),
