@@ -12,7 +12,8 @@ from syncws import ConnectionLost, HandshakeError, WebSocketError
 from syncws.testing import LoopbackServer
 from tests.support.clients import Client
 from tests.support.dialers import Dialer
-from tests.support.proxies import SCHEMES, STEPS, Proxy
+from tests.support.proxies import SCHEMES, STEPS, Proxy, relay
+from tests.support.servers import unanswering
 from tests.support.waiting import AT_ONCE, wait_until
 
 # How long an opening may take that must fail by its time-out.
@@ -178,3 +179,33 @@ def test_close_ends_the_wait_for_a_proxy_at_once(
         client.ws.close()
         assert isinstance(client.wait_failed(), WebSocketError)
         assert time.monotonic() - begun < AT_ONCE
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+def test_server_with_an_ipv6_address_is_asked_for_by_it(
+    scheme: str, secure: bool, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with relay("::1", server.port) as port, proxy(scheme, server_ssl_context) as way:
+        name = {"server_hostname": "localhost"} if secure else {}
+        dialer.talk(f"{'wss' if secure else 'ws'}://[::1]:{port}/", proxy=way.url, **name)
+    assert way.asked[0].host == ("[::1]" if scheme.startswith("http") else "::1")
+
+
+def test_socks4_says_that_it_has_no_place_for_an_ipv6_address(dialer: Dialer) -> None:
+    with proxy("socks4a", ssl.create_default_context()) as way:
+        error = dialer.fail("ws://[::1]:9999/", proxy=way.url)
+    assert isinstance(error, WebSocketError)
+    assert "'::1' is an IPv6 address" in str(error)
+
+
+def test_proxy_with_an_ipv6_address_is_reached(server: LoopbackServer, dialer: Dialer) -> None:
+    with Proxy("http", host="::1") as way:
+        dialer.talk(server.url, proxy=way.url)
+
+
+def test_silence_of_a_proxy_in_tls_names_the_proxy(server: LoopbackServer, dialer: Dialer) -> None:
+    with unanswering() as url:
+        port = url.rstrip("/").rpartition(":")[2]
+        error = dialer.fail(server.url, proxy=f"https://localhost:{port}", open_timeout=SOON)
+    assert isinstance(error, TimeoutError)
+    assert f"TLS handshake with the proxy 'localhost' port {port}" in str(error)
