@@ -49,6 +49,10 @@ _AWAITED = (
 )
 
 
+# What the application wants of the connection.
+_Wish = CloseFrame | Exception | None
+
+
 class Target(Protocol):
     """What is known here of `WebSocket` and `ReconnectingWebSocket`.
 
@@ -103,15 +107,22 @@ class CallbackLink:
         self.opened: Opened | None = None
         self.failure: BaseException | None = None
         self._send_queue = self.engine.queue
-        self._target = weakref.ref(target)
+        self._target: Callable[[], Target | None] = weakref.ref(target)
         self._kept_alive: Target | None = None
         self._leaf = Leaf()
-        self._wish: CloseFrame | Exception | None = None
+        self._wish: _Wish = None
         self._sent_as_seen = 0
         self._told = ""  # the type of the last open, error or close event that was dispatched
         # Weakly, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
+
+    def forsake(self, why: str) -> None:
+        """The constructor of the target did not come to its end: nobody is to be told of anything."""
+        self._target = _nobody
+        self._kept_alive = None
+        self.abort(why)
+        self.dispatcher.first_events.pass_all()
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -143,15 +154,14 @@ class CallbackLink:
 
     def close(self, frame: CloseFrame) -> None:
         """Close the connection, or abandon the attempt to open it. Returns at once."""
-        early = WebSocketError(CLOSED_EARLY)
+        # By ready state; no branch in the leaf, see `primitives`.
+        wishes: list[_Wish] = [WebSocketError(CLOSED_EARLY), frame, None, None]
         try:
             with self._leaf:
-                if self.ready_state == CONNECTING:
-                    self._wish = early
-                    self.ready_state = CLOSING
-                elif self.ready_state == OPEN:
-                    self._wish = frame
-                    self.ready_state = CLOSING
+                state = self.ready_state
+                wishes[CLOSING] = wishes[CLOSED] = self._wish
+                self._wish = wishes[state]
+                self.ready_state = state + (CLOSING - state) * (state < CLOSING)
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -188,11 +198,13 @@ class CallbackLink:
         """End the connection now. Returns at once."""
         said = f": {reason}" if reason else ""
         error = AbortedError(f"{self.url.public}: abort() was called{said}")
+        wishes: list[_Wish] = [error, error, error, None]
         try:
             with self._leaf:
-                if self.ready_state != CLOSED:
-                    self._wish = error
-                    self.ready_state = CLOSING
+                state = self.ready_state
+                wishes[CLOSED] = self._wish
+                self._wish = wishes[state]
+                self.ready_state = state + (CLOSING - state) * (state < CLOSED)
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -244,10 +256,11 @@ class CallbackLink:
     def on_opened(self, record: Opened) -> None:
         target = self._target()
         if self.opened is None:
+            records = None, record
             with self._leaf:
-                if self.ready_state == CONNECTING:
-                    self.opened = record
-                    self.ready_state = OPEN
+                is_wanted = self.ready_state == CONNECTING
+                self.opened = records[is_wanted]
+                self.ready_state += is_wanted  # OPEN
             self.hold_or_let_go()
         if target is not None and self.opened is not None:
             self._tell(target, "open", lambda: Event("open"))
@@ -276,8 +289,7 @@ class CallbackLink:
 
     def on_close_received(self) -> None:
         with self._leaf:
-            if self.ready_state == OPEN:
-                self.ready_state = CLOSING
+            self.ready_state += self.ready_state == OPEN  # CLOSING
         self.hold_or_let_go()
 
     def on_failed(self, record: Closed) -> None:
@@ -335,3 +347,7 @@ class CallbackLink:
 
 class AbortedError(WebSocketError):
     """The application called `abort`."""
+
+
+def _nobody() -> None:
+    pass

@@ -159,10 +159,15 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         handlers = (onopen, onmessage, onerror, onclose)
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
-        link.start()
-        self._start_thread(name)
-        self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        try:
+            link.start()
+            self._start_thread(name)
+            self._constructed = True
+            link.dispatcher.constructed(any(handlers))
+        except BaseException:  # Ctrl-C, too
+            self._stopped.set()
+            link.forsake("the constructor was interrupted")
+            raise
 
     def __repr__(self) -> str:
         return f"<ReconnectingWebSocket {self._link.url.public} {STATE_NAMES[self.readyState]}>"
@@ -270,11 +275,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _start_thread(self, name: str) -> None:
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
-        try:
-            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
-        except BaseException:
-            self._link.abort("the thread that would come back cannot be started")
-            raise
+        threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
 
     def _make_link(self) -> CallbackLink:
         return CallbackLink(self, *check_arguments(*self._arguments.ask()), self._dispatch)

@@ -122,7 +122,7 @@ class FirstEvents:
 
     def pass_all(self) -> None:
         """Let all events through."""
-        self._all_pass = True
+        self._all_pass = self._constructed = True
         self._waiters.notify()
 
     def begin_wait_open(self) -> None:
