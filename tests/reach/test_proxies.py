@@ -87,6 +87,8 @@ REFUSED: dict[str, bytes | int] = {
     "socks5": 2,
     "socks5h": 5,
 }
+# The proxy could not reach the server: an error of the network, after which trying again may help.
+NETWORK = {"socks4", "socks5h"}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -95,7 +97,7 @@ def test_refusal_tells_proxy_target_and_reason(
 ) -> None:
     with proxy(scheme, server_ssl_context, answer=REFUSED[scheme]) as way:
         error = dialer.fail(server.url_for("/path?s3cret"), proxy=way.url)
-    assert isinstance(error, WebSocketError)
+    assert isinstance(error, OSError if scheme in NETWORK else WebSocketError)
     for part in (server.url_for("/path"), way.url, f":{server.port}"):
         assert part in str(error)
     assert "s3cret" not in str(error)
@@ -209,3 +211,26 @@ def test_silence_of_a_proxy_in_tls_names_the_proxy(server: LoopbackServer, diale
         error = dialer.fail(server.url, proxy=f"https://localhost:{port}", open_timeout=SOON)
     assert isinstance(error, TimeoutError)
     assert f"TLS handshake with the proxy 'localhost' port {port}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (1, OSError),
+        (2, WebSocketError),
+        (3, OSError),
+        (4, OSError),
+        (5, ConnectionRefusedError),
+        (6, TimeoutError),
+        (7, WebSocketError),
+        (8, WebSocketError),
+        (99, WebSocketError),
+    ],
+)
+def test_reasons_of_socks_are_told_as_the_network_s_or_the_proxy_s_own(
+    code: int, kind: type[Exception], client_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy("socks5h", client_ssl_context, answer=code) as way:
+        error = Dialer("blocking", None).fail("ws://h.test/", proxy=way.url)
+    assert isinstance(error, kind)
+    assert way.url in str(error)
