@@ -120,6 +120,13 @@ class CallbackLink:
         self.engine.start(("worker", self.dispatcher.run))
         self.hold_or_let_go()
 
+    def abandon(self) -> None:
+        """The constructor raises: there is nobody who could hear of anything."""
+        try:
+            self.abort("the constructor did not return")
+        finally:
+            self.dispatcher.constructed(True)
+
     # What the application calls, on any thread.
 
     @property

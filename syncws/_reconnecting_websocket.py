@@ -33,7 +33,7 @@ from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
 from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, TargetT
-from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
+from ._exceptions import ConnectionClosed, InvalidStateErr, ThreadStartError, WebSocketError
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
@@ -141,10 +141,16 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         handlers = (onopen, onmessage, onerror, onclose)
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
-        link.start()
-        self._start_thread(name)
-        self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        try:
+            link.start()
+            self._start_thread(name)
+            self._constructed = True
+            link.dispatcher.constructed(any(handlers))
+        except BaseException:  # no thread can be started, or a signal handler has raised
+            self._registrations = {}
+            self._stopped.set()
+            link.abandon()
+            raise
 
     def __repr__(self) -> str:
         return f"<ReconnectingWebSocket {self._link.url.public} {STATE_NAMES[self.readyState]}>"
@@ -285,11 +291,11 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     def _start_thread(self, name: str) -> None:
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
+        thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
         try:
-            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
-        except BaseException:
-            self._link.abort("the thread that would come back cannot be started")
-            raise
+            thread.start()
+        except RuntimeError as error:
+            raise ThreadStartError(f"the thread {name} cannot be started: {error}") from error
 
     def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers

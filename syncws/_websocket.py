@@ -127,9 +127,14 @@ class WebSocket(ReadyStates, EventTarget):
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(name, handler)
-        link.start()
-        self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        try:
+            link.start()
+            self._constructed = True
+            link.dispatcher.constructed(any(handlers))
+        except BaseException:  # no thread can be started, or a signal handler has raised
+            self._registrations = {}
+            link.abandon()
+            raise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._link.url.public} {STATE_NAMES[self._link.ready_state]}>"

@@ -74,6 +74,7 @@ class Engine:
             request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
         )
         consumer.on_room = self._notes.wake
+        self._unread = [True]
         self._forked = False
         self._running: set[str] = set()  # the names of the threads that have not come to their end
 
@@ -87,13 +88,27 @@ class Engine:
         try:
             self._pool.register(self._writer.thread_name)
             registered = True
-            for name, body in (("reader", self._reader.run), *bodies):
+            for name, body in (("reader", self._read), *bodies):
                 self._start_thread(name, body)
         except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
             self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
-            if registered and "reader" not in self._running:
+            # An exception of a signal handler does not tell whether the reader was started.
+            if self._take_reading() and registered:
                 self._writer.stop()
             raise
+
+    def _read(self) -> None:
+        """The body of the reader thread."""
+        if self._take_reading():
+            self._reader.run()
+
+    def _take_reading(self) -> bool:
+        """Whether nobody has begun to read, or decided that nobody will; true once."""
+        try:
+            self._unread.pop()
+        except IndexError:
+            return False
+        return True
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # Daemons: a connection that nobody closes must not keep the process from ending.
