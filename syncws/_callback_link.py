@@ -18,20 +18,22 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._engine.dispatcher import Dispatch, Dispatcher
 from ._engine.engine import Engine
 from ._engine.event_queue import EventQueue
-from ._engine.options import Options
 from ._engine.primitives import Leaf, is_own_thread
-from ._engine.records import Closed, Opened
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
 from ._exceptions import WebSocketError
 from ._protocol.frames import CloseCode, CloseFrame
-from ._protocol.messages import Message, MessagePart
-from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
+
+if TYPE_CHECKING:
+    from ._engine.options import Options
+    from ._engine.records import Closed, Opened
+    from ._protocol.messages import Message, MessagePart
+    from ._protocol.url import URL
 
 # How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
 HURRIED_SECONDS = 1.0
@@ -105,7 +107,7 @@ class CallbackLink:
         self.opened: Opened | None = None
         self.failure: BaseException | None = None
         self._send_queue = self.engine.queue
-        self._target = weakref.ref(target)
+        self._target: Callable[[], Target | None] = weakref.ref(target)
         self._kept_alive: Target | None = None
         self._leaf = Leaf()
         self._wish: _Wish = None
@@ -115,17 +117,17 @@ class CallbackLink:
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
 
+    def forsake(self, why: str) -> None:
+        """The constructor of the target did not come to its end: nobody is to be told of anything."""
+        self._target = _nobody
+        self._kept_alive = None
+        self.abort(why)
+        self.dispatcher.first_events.pass_all()
+
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
         self.engine.start(("worker", self.dispatcher.run))
         self.hold_or_let_go()
-
-    def abandon(self) -> None:
-        """The constructor raises: there is nobody who could hear of anything."""
-        try:
-            self.abort("the constructor did not return")
-        finally:
-            self.dispatcher.constructed(True)
 
     # What the application calls, on any thread.
 
@@ -345,3 +347,7 @@ class CallbackLink:
 
 class AbortedError(WebSocketError):
     """The application called `abort`."""
+
+
+def _nobody() -> None:
+    pass

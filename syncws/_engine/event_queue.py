@@ -57,15 +57,17 @@ class EventQueue:
     def is_full(self, collected: int) -> bool:
         # First the note, then the look: the worker changes the counts first, and looks for the note then.
         self._reader_waits = True
-        full = _reaches(self._in_progress_bytes + self._bytes, self._max_bytes) or _reaches(
-            self._in_progress_messages + self._messages, self._max_messages
-        )
+        with self._leaf:  # else the worker could take what waits between the two looks
+            size = self._in_progress_bytes + self._bytes
+            count = self._in_progress_messages + self._messages
+        full = _reaches(size, self._max_bytes) or _reaches(count, self._max_messages)
         self._reader_waits = full
         return full
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        caught_up = self._idle and not self._entries
+        with self._leaf:
+            caught_up = self._idle & (not self._entries)
         self._reader_waits = not caught_up
         return caught_up
 

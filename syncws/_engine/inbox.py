@@ -31,14 +31,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._protocol.closing import Outcome
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
 from .streamed_message import StreamedMessage
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
 
 popleft = collections.deque.popleft
 
@@ -204,9 +206,9 @@ class Inbox:
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        caught_up = self._back_at == self._put_count and not self.messages
-        if self._stream_call is not None and self._has_unclaimed():
-            caught_up = False  # it is about to be taken
+        # First whether a stream is about to claim something: a claim changes the count.
+        is_claiming = self._stream_call is not None and self._has_unclaimed()
+        caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up
         return caught_up
 

@@ -1,4 +1,4 @@
-"""The one place where a connection waits: for its socket, for a moment in time, or to be woken.
+"""The one place where a connection waits: for its socket, for a deadline, or for a thread that wakes it.
 
 Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on one thread at a time, `wake`
 on any thread. Must not import: anything of the package.
@@ -9,7 +9,9 @@ not. A second descriptor in the same selector wakes the thread on every system.
 
 from __future__ import annotations
 
+import collections
 import functools
+import itertools
 import operator
 import os
 import selectors
@@ -59,13 +61,23 @@ class OpeningDeadline(Protocol):
         whole time is over, and another error when the opening was given up.
         """
 
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, or `limit` seconds are over; returns those that are ready.
+
+        Raises as `wait` does.
+        """
+
     def wake(self) -> None:
         """Make `wait` return; from any thread."""
 
 
-# What closes each wake-up's descriptors, by the number of the first. A later wake-up with that number takes
-# the place of one that is closed.
-_closers: dict[int, weakref.ref[_WakeUp]] = {}
+# What closes the descriptors of each wake-up, and which of these have done so and can be dropped. A closer
+# must live until its callback has returned: CPython before 3.13 holds no reference to it meanwhile, and
+# crashes where another thread drops it while `os.close` runs. The callback notes its key as its last step.
+_closers: dict[object, weakref.ref[_WakeUp]] = {}
+_done: collections.deque[object] = collections.deque()
 
 
 class _WakeUp:
@@ -75,7 +87,7 @@ class _WakeUp:
     would run, and what it raised there would be lost.
     """
 
-    __slots__ = ("__weakref__", "_ends", "_number")
+    __slots__ = ("__weakref__", "_ends", "_key", "_number")
 
     def __init__(self) -> None:
         self._ends: tuple[socket.socket, ...] = ()
@@ -88,9 +100,17 @@ class _WakeUp:
                 end.setblocking(False)
             self._number = self._ends[0].fileno()
             closing = map(operator.methodcaller("close"), self._ends)
+        self._key = key = object()
         # Called with the reference, which `next` takes for its default, this makes all the calls.
-        close_all = functools.partial(next, filter(None, closing))
-        _closers[self._number] = weakref.ref(self, close_all)
+        calls = itertools.chain(closing, map(_done.append, (key,)))
+        _closers[key] = weakref.ref(self, functools.partial(next, filter(None, calls)))
+        while _done:  # in this order, since a handler that raises may end it at any step
+            try:
+                done = _done[0]
+                _closers.pop(done, None)
+                _done.remove(done)
+            except (IndexError, ValueError):
+                break  # another thread is at it, too
 
     def fileno(self) -> int:
         return self._number
@@ -125,7 +145,7 @@ class _WakeUp:
     def close(self) -> None:
         """Close it now, for where no reference is the last; both other methods do nothing then."""
         number, self._number = self._number, -1
-        if number >= 0 and _closers.pop(number, None) is not None:
+        if number >= 0 and _closers.pop(self._key, None) is not None:
             for end in self._ends:
                 end.close()
             if not self._ends:
@@ -133,7 +153,7 @@ class _WakeUp:
 
 
 class Poller:
-    """Waits for one socket at a time.
+    """Waits for one socket at a time, or while a connection is being opened for several.
 
     `wake` may come on any thread, in a signal handler too, while `close` frees the descriptor that it writes
     to, whose number another file may get at once. So nothing closes that descriptor but the last reference to
@@ -142,9 +162,11 @@ class Poller:
     """
 
     def __init__(self) -> None:
-        # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
+        # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its
+        # own.
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
         self._watched: tuple[socket.socket, int] | None = None
+        self._several: list[socket.socket] = []
         self._wake_up: _WakeUp | None = _WakeUp()
         self._selector.register(self._wake_up, READ)
 
@@ -167,6 +189,32 @@ class Poller:
             raise ForkedError
         return ready
 
+    def wait_any(self, socks: list[socket.socket], events: int, timeout: float | None) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, `wake()` is called or `timeout` seconds are over.
+
+        Returns those that are ready. For the few waits of an opening: it registers them anew each time.
+        """
+        wake_up = self._wake_up
+        if wake_up is not None:
+            self._watch(None)
+        self._several = socks
+        ready = []
+        try:
+            for sock in socks:
+                self._selector.register(sock, events)
+            for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
+                if key.fileobj in socks:
+                    ready.append(key.fileobj)
+                elif wake_up is not None:
+                    wake_up.clear()
+        finally:
+            if self._wake_up is None:
+                raise ForkedError
+            for sock in socks:
+                self._selector.unregister(sock)
+            self._several = []
+        return ready
+
     def wake(self) -> None:
         """Make the present or the next `wait` return; does nothing after `close`."""
         wake_up = self._wake_up
@@ -179,6 +227,8 @@ class Poller:
         if wake_up is not None:
             if self._watched is not None:
                 self._watched[0].close()
+            for sock in self._several:
+                sock.close()
             self.close()
             wake_up.close()  # a thread that is not here may have held a reference
 

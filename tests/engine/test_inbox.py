@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
 
+from syncws import Headers
 from syncws._engine import inbox as inbox_module
 from syncws._engine.inbox import LARGEST_UNASKED, MAX_PART, Inbox, InboxEnded
 from syncws._engine.records import Closed, CloseReceived, Opened
@@ -20,10 +21,8 @@ from tests.support.interleaving import needs_points, steps
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
 
-OPENED = Opened("", "", Response(101, "", ()))
+OPENED = Opened("", "", Response(101, "", Headers()))
 ENDING = Outcome(1000, "bye", was_clean=True)
-
-THIS = sys.modules[__name__]
 
 BEFORE, LAST = MessagePart("a", False), MessagePart("b", True)
 
@@ -588,34 +587,57 @@ def test_a_part_that_a_stream_is_about_to_claim_is_not_dealt_with() -> None:
         streaming.close()
 
 
+def test_a_claim_at_each_step_of_the_readers_look_is_seen() -> None:
+    for step in steps(10):
+        inbox, _ = make()
+        streaming = inbox.stream(SECONDS)
+        claiming = Task(partial(next, streaming))
+        wait_until(partial(bool, inbox.waiters))
+        inbox._put_part(BEFORE)  # as `put_messages` does, but the stream is not told yet
+
+        def tell(inbox: Inbox = inbox, claiming: Task[Message] = claiming) -> None:
+            inbox.waiters.notify()
+            claiming.result()
+
+        with step.meanwhile(tell, inbox_module):
+            assert not inbox.is_caught_up()
+        if not step.met:
+            tell()
+        streaming.close()
+
+
 # What threads can do to each other, at each step.
 
 
-@pytest.mark.parametrize("what", ["whole", "part"])
-def test_what_is_being_put_is_never_taken_for_dealt_with(what: str) -> None:
+def test_a_message_that_is_being_put_is_never_taken_for_dealt_with() -> None:
     for step in steps(20):
         inbox, _ = make()
-        streaming = inbox.stream(0)
-        if what == "part":
-            put(inbox, BEFORE)
-            assert next(streaming) == "a"
         taken: list[Message] = []
 
-        def come(
-            inbox: Inbox = inbox, streaming: Iterator[Message] = streaming, taken: list[Message] = taken
-        ) -> None:
-            try:
-                taken.append(next(streaming) if what == "part" else inbox.receive(0))
-            except (TimeoutError, StopIteration):
-                pass
+        def look(inbox: Inbox = inbox, taken: list[Message] = taken) -> None:
+            with contextlib.suppress(TimeoutError):
+                taken.append(inbox.receive(0))
 
-        with step.meanwhile(come, inbox_module):
-            put(inbox, MessagePart("x", False) if what == "part" else "x")
-        if inbox.is_caught_up():
-            assert not taken
-            assert what == "part", "a whole message is there"
-        elif taken:
-            continue  # it works on what it has taken
+        with step.meanwhile(look, inbox_module):
+            put(inbox, "x")
+        if not taken:
+            assert not inbox.is_caught_up()
+            assert take(inbox) == "x"
+        assert not inbox.is_caught_up(), "the application works on it"
+
+
+def test_a_part_that_is_being_put_is_never_taken_for_dealt_with() -> None:
+    for step in steps(20):
+        inbox, _ = make()
+        streaming = inbox.stream(SECONDS)
+        put(inbox, BEFORE)
+        next(streaming)
+        with step.meanwhile(partial(next, streaming), inbox_module, waits=partial(bool, inbox.waiters)):
+            put(inbox, BEFORE)
+        if not step.met:
+            next(streaming)
+        assert not inbox.is_caught_up(), "the application works on it"
+        streaming.close()
 
 
 @pytest.mark.parametrize("what", ["whole", "part", "last part"])
@@ -698,7 +720,7 @@ def test_a_batch_that_comes_at_each_step_of_a_call_is_met(receive: Callable[[Inb
     for step in steps(20):
         inbox, _ = make()
         batch = partial(put, inbox, BEFORE, LAST, "next")
-        with step.meanwhile(batch, inbox_module, THIS, waits=partial(bool, inbox.waiters)):
+        with step.meanwhile(batch, inbox_module, take, waits=partial(bool, inbox.waiters)):
             received = receive(inbox)
         assert "".join(received) == "ab" if isinstance(received, list) else received == "ab"
         assert take(inbox) == "next"
@@ -735,7 +757,7 @@ def test_a_pause_at_each_step_of_taking_never_stays(take_by: str) -> None:
     for step in steps(5):
         inbox, _ = make(None, 1)
         put(inbox, "a")
-        with step.meanwhile(partial(inbox.is_full, 0), inbox_module, THIS):
+        with step.meanwhile(partial(inbox.is_full, 0), inbox_module, take):
             assert (take(inbox) if take_by == "recv" else read(inbox)[0]) == "a"
         assert not inbox.is_full(0)
 
@@ -779,7 +801,7 @@ def test_a_handler_that_raises_at_any_point_of_a_stream_skips_that_message_alone
         """No handler runs on the reader's thread."""
         Task(lambda: put(inbox, *parts)).result()
 
-    for step in steps(20):
+    for step in steps(15):
         inbox, _ = make(1000, None)
         put_soon(inbox, BEFORE)
         got: list[Message] = []

@@ -154,7 +154,7 @@ class Points:
             if _ENTERS_QUIETLY:
                 self._quiet[code] = {
                     call.offset
-                    for special, call in zip(instructions, instructions[1:], strict=False)
+                    for special, call in itertools.pairwise(instructions)
                     if special.opname == "LOAD_SPECIAL" and special.argrepr == "__enter__"
                 }
 

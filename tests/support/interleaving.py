@@ -8,11 +8,12 @@ call comes one step later, until there is no such step.
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType, ModuleType
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -21,9 +22,15 @@ from syncws._engine.primitives import Leaf
 from tests.support.interrupts import Interrupted
 from tests.support.waiting import SECONDS
 
+#: A module or a function, whose code is interrupted.
+Code = ModuleType | Callable[..., Any]
+
 # How long the other call is waited for at a step. It is short, since at some steps that call waits for the
 # interrupted one, as for a lock that it holds, and must be let wait.
 _MEANWHILE = 0.02
+
+# Of `sys.monitoring`: one that neither debuggers, nor coverage, nor the signals' sweep take.
+_TOOL = 3
 
 # More than the longest call has.
 _MANY = 20_000
@@ -47,8 +54,6 @@ class Step:
         self.met = False
         self._left = number
         self._act: Callable[[], object] = bool
-        self._codes: dict[CodeType, bool] = {}
-        self._files: set[str | None] = set()
         self._began = threading.Lock()  # taken by whoever makes the other call
         self._over = threading.Event()
         self._error: BaseException | None = None
@@ -57,10 +62,10 @@ class Step:
 
     @contextlib.contextmanager
     def meanwhile(
-        self, call: Callable[[], object], *modules: ModuleType, waits: Callable[[], bool] = bool
+        self, call: Callable[[], object], *where: Code, waits: Callable[[], bool] = bool
     ) -> Iterator[None]:
         """Run `call` in a thread of its own, before one instruction that this thread executes in the block,
-        in the code of `modules`. Where the call waits for this thread, it goes on with that; it has ended
+        in the code of `where`. Where the call waits for this thread, it goes on with that; it has ended
         after the block.
 
         `waits` says whether one of the two waits for the other. Where it is this thread that does, and the
@@ -80,19 +85,14 @@ class Step:
                 looks = looks + 1 if _waits_for_leaf(thread) else 0
 
         self._act = act
-        self._files = {module.__file__ for module in modules}
         if waits is not bool:
             helper.start()
         else:
             threads.clear()
-        before = sys.gettrace()
-        # From 3.12 on the interpreter looks at this when it begins to trace.
-        sys._getframe().f_trace_opcodes = True
-        sys.settrace(self._trace)
         try:
-            yield
+            with _instructions(self._pass, _codes(where)):
+                yield
         finally:
-            sys.settrace(before)
             self._over.set()
         for thread in threads:
             thread.join(SECONDS)
@@ -112,28 +112,24 @@ class Step:
         except BaseException as error:
             self._error = error
 
-    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        if not self._is_watched(frame.f_code):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        return self._trace_instruction
-
-    def _trace_instruction(self, frame: FrameType, event: str, argument: object) -> Any:
-        if event == "opcode":
-            self._pass()
-        return self._trace_instruction
-
     # A signal handler.
 
     @contextlib.contextmanager
-    def interrupted(self, *modules: ModuleType, by: Callable[[], object] | None = None) -> Iterator[None]:
+    def interrupted(self, *where: Code, by: Callable[[], object] | None = None) -> Iterator[None]:
         """Run a handler at one of the places at which CPython looks for signals in the block, in the code of
-        `modules`: where a function begins, and where a call of a C function has ended. Without `by` it
+        `where`: where a function begins, and where a call of a C function has ended. Without `by` it
         raises, which ends the block."""
         self._act = by or _raise
-        self._files = {module.__file__ for module in modules}
+        codes = _codes(where)
+
+        def profile(frame: FrameType, event: str, argument: object) -> None:
+            if event in ("call", "c_return") and frame.f_code in codes:  # noqa: SIM102 - the comment is for one
+                # Up to 3.10 what is raised where a generator goes on would not run its `finally`.
+                if not (event == "call" and frame.f_lasti > 0 and sys.version_info < (3, 11)):
+                    self._pass()
+
         before = sys.getprofile()
-        sys.setprofile(self._profile)
+        sys.setprofile(profile)
         try:
             yield
         except Interrupted:
@@ -141,17 +137,7 @@ class Step:
         finally:
             sys.setprofile(before)
 
-    def _profile(self, frame: FrameType, event: str, argument: object) -> None:
-        if event in ("call", "c_return") and self._is_watched(frame.f_code):
-            self._pass()
-
     # Both.
-
-    def _is_watched(self, code: CodeType) -> bool:
-        known = self._codes.get(code)
-        if known is None:
-            known = self._codes[code] = code.co_filename in self._files
-        return known
 
     def _pass(self) -> None:
         if self._began.locked():
@@ -174,6 +160,80 @@ def steps(at_least: int = 5) -> Iterator[Step]:
             assert number >= at_least, f"only {number} steps"
             return
     raise AssertionError("the call has no end")
+
+
+@contextlib.contextmanager
+def _instructions(act: Callable[[], None], codes: frozenset[CodeType]) -> Iterator[None]:
+    """Call `act` before each instruction of this thread in `codes`."""
+    if sys.version_info >= (3, 12) and sys.implementation.name != "pypy":
+        with _monitored(act, codes):
+            yield
+        return
+
+    def begin(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_code not in codes:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return go_on
+
+    def go_on(frame: FrameType, event: str, argument: object) -> Any:
+        if event == "opcode":
+            act()
+        return go_on
+
+    before = sys.gettrace()
+    sys.settrace(begin)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@contextlib.contextmanager
+def _monitored(act: Callable[[], None], codes: frozenset[CodeType]) -> Iterator[None]:
+    """On CPython 3.12 and later, where `f_trace_opcodes` counts from the next call of a function on only."""
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    thread = threading.get_ident()
+
+    def pass_instruction(code: CodeType, offset: int) -> None:
+        if threading.get_ident() == thread:
+            act()
+
+    monitoring.use_tool_id(_TOOL, "interleaving")
+    try:
+        monitoring.register_callback(_TOOL, monitoring.events.INSTRUCTION, pass_instruction)
+        for code in codes:
+            monitoring.set_local_events(_TOOL, code, monitoring.events.INSTRUCTION)
+        yield
+    finally:
+        for code in codes:
+            monitoring.set_local_events(_TOOL, code, 0)
+        monitoring.free_tool_id(_TOOL)
+
+
+@functools.cache
+def _codes(where: tuple[Code, ...]) -> frozenset[CodeType]:
+    """The code of functions, and of all functions of modules, those inside others too."""
+    found: set[CodeType] = set()
+    left: list[Any] = []
+    for place in where:
+        if isinstance(place, ModuleType):
+            inside = vars(place).values()
+            left += [value for value in inside if getattr(value, "__module__", None) == place.__name__]
+        else:
+            left.append(place)
+    while left:
+        value = left.pop()
+        if isinstance(value, type):
+            left += vars(value).values()
+        elif isinstance(value, property):
+            left += [value.fget, value.fset]
+        elif isinstance(value, CodeType):
+            found.add(value)
+            left += value.co_consts
+        elif isinstance(value, FunctionType):
+            left.append(value.__code__)
+    return frozenset(found)
 
 
 def _waits_for_leaf(thread: threading.Thread) -> bool:
