@@ -10,11 +10,12 @@ import pytest
 
 from syncws import ConnectionClosed
 from syncws._engine import fragmented_send, primitives, send_queue
-from syncws._engine.fragmented_send import STREAM_WINDOW
+from syncws._engine.fragmented_send import STREAM_WINDOW, FragmentedSend
 from syncws._engine.send_queue import ACCEPTING, FINISHED, REFUSING, SendQueue
 from syncws._engine.writer_pool import WriterPool
 from syncws._protocol.frames import CloseFrame, Opcode
-from tests.support.interrupts import Interrupted
+from tests.support.interrupts import Interrupted, needs_timer_signals
+from tests.support.interrupts import interrupt as interrupt_call
 from tests.support.links import Frame, Link
 from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task
@@ -296,6 +297,42 @@ def test_a_call_that_waits_for_its_turn_raises_once_the_connection_closes() -> N
         assert isinstance(second.wait(), ConnectionClosed)
         over.set()
         assert isinstance(first.wait(), ConnectionClosed)
+
+
+@needs_timer_signals
+def test_a_wait_for_the_turn_that_a_handler_ends_fails_nothing() -> None:
+    with still_link() as link:
+        begun, over = threading.Event(), threading.Event()
+
+        def chunks() -> Iterator[str]:
+            yield "first"
+            begun.set()
+            assert over.wait(SECONDS)
+
+        first = Task(lambda: link.fragments().run(chunks()))
+        assert begun.wait(SECONDS)
+        interrupt_call(lambda: link.fragments().run(iter(["second"])))
+        assert link.told_error is None
+        over.set()
+        assert first.wait() is None
+        assert payloads(link) == [b"first", b""]
+
+
+def test_a_handler_s_exception_within_the_failing_keeps_nothing_from_being_told() -> None:
+    with still_link() as link:
+        told: list[BaseException] = []
+
+        def fail(error: BaseException, close_code: int) -> None:
+            told.append(error)
+            if len(told) == 1:
+                raise Interrupted
+
+        fragments = FragmentedSend(link.queue, None, AssertionError, fail)  # type: ignore[arg-type]
+        error = ZeroDivisionError()
+        with pytest.raises(Interrupted):
+            fragments.run(raising(error, 1))
+        assert told == [error, error]
+        assert link.queue.fragmented is link.queue.nobody
 
 
 @needs_moments

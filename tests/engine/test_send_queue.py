@@ -221,6 +221,7 @@ def test_notes_of_messages_alone_are_told_from_others() -> None:
     ):
         leave()
         notes, mixed = queue.take_notes()
+        assert not queue.take_notes()[1]
         assert notes and mixed
 
 
