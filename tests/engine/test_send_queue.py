@@ -408,9 +408,7 @@ def test_a_thread_that_waits_to_send_in_fragments_is_told_though_the_network_sta
     fragmented = fragmented_by(queue)
     late = FragmentedSend(queue, None, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
     task = Task(
-        lambda: queue.waiters.wait_until(
-            lambda: queue.begin_fragments(late) or queue.phase != ACCEPTING, SECONDS
-        )
+        lambda: queue.waiters.wait_until(lambda: queue.begin_fragments(late) or queue.phase != ACCEPTING)
     )
     task.wait_blocked()
     ends(queue, fragmented)
