@@ -15,6 +15,7 @@ import trustme
 
 import syncws
 from syncws import ConnectionLost, WebSocketError
+from syncws._transport.trust import make_context
 from syncws.testing import LoopbackServer, Peer
 from tests.support.dialers import Dialer
 from tests.support.servers import drain
@@ -203,6 +204,19 @@ def test_http_2_that_the_context_offered_and_the_server_took_is_explained(
     assert isinstance(error, WebSocketError)
     for part in ("HTTP/2", "'h2'", "ALPN", "set_alpn_protocols(['http/1.1'])", server.url_for("/")):
         assert part in str(error)
+
+
+def test_contexts_of_ours_speak_tls_1_2_and_later_whatever_the_system_allows(
+    ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(*arguments: Any, **keywords: Any) -> ssl.SSLContext:
+        context = create_default_context(*arguments, **keywords)
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        return context
+
+    create_default_context = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    assert make_context(str(ca_file), None).minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_tls_before_1_2_is_refused(authority: trustme.CA, ca_file: Path, plain_dialer: Dialer) -> None:
