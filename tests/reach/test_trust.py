@@ -8,10 +8,9 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 import syncws
 from syncws import ConnectionLost, WebSocketError
@@ -20,6 +19,9 @@ from syncws.testing import LoopbackServer, Peer
 from tests.support.dialers import Dialer
 from tests.support.servers import drain
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 CALLS: list[Any] = [syncws.connect, syncws.WebSocket, syncws.reconnect, syncws.ReconnectingWebSocket]
 
@@ -72,6 +74,8 @@ def test_authority_takes_the_place_of_the_system_s(
     tmp_path: Path, plain_dialer: Dialer, secure_server: LoopbackServer
 ) -> None:
     other = tmp_path / "other.pem"
+    import trustme
+
     trustme.CA().cert_pem.write_to_path(str(other))
     error = plain_dialer.fail(secure_server.url, ca=other)
     assert isinstance(error, ssl.SSLCertVerificationError)
@@ -293,6 +297,8 @@ def test_silent_end_names_the_likely_causes_and_not_tls(dialer: Dialer) -> None:
 
 def test_certificate_of_a_test_server_can_be_fetched_once_and_trusted_alone(dialer: Dialer) -> None:
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    import trustme
+
     trustme.CA().issue_cert("localhost").configure_cert(server_context)
 
     def script(peer: Peer) -> None:
