@@ -6,13 +6,16 @@ import base64
 import json
 import ssl
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws.testing import LoopbackServer, Peer
 from tests.cli.command import Done, syncws
 from tests.cli.scripts import Recorder, read_to_the_close
+
+if TYPE_CHECKING:
+    import trustme
 
 
 def headers_of(*arguments: str) -> dict[str, str]:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from http.cookiejar import CookieJar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 from syncws import HandshakeError, SecurityErr, WebSocketError
 from syncws._engine.opening import Connector, OpenStream
@@ -24,6 +23,9 @@ from syncws.testing import LoopbackServer, Peer, RecordedConnection
 from tests.support.proxies import Proxy, relay, silent
 from tests.support.servers import drain
 from tests.support.waiting import AT_ONCE, SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 
 @contextlib.contextmanager

@@ -11,14 +11,17 @@ import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for
+
+if TYPE_CHECKING:
+    import trustme
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 

@@ -10,12 +10,15 @@ import os
 import ssl
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import ROOT, run_silently
+
+if TYPE_CHECKING:
+    import trustme
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 

@@ -11,14 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws import HandshakeError, WebSocketError
 from syncws.testing import LoopbackServer
 from tests.support.dialers import Dialer
 from tests.support.waiting import wait_until
+
+if TYPE_CHECKING:
+    import trustme
 
 
 def program(name: str) -> str:

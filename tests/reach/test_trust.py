@@ -8,17 +8,20 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 import syncws
 from syncws import ConnectionLost, WebSocketError
+from syncws._transport.trust import make_context
 from syncws.testing import LoopbackServer, Peer
 from tests.support.dialers import Dialer
 from tests.support.servers import drain
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 CALLS: list[Any] = [syncws.connect, syncws.WebSocket, syncws.reconnect, syncws.ReconnectingWebSocket]
 
@@ -71,6 +74,8 @@ def test_authority_takes_the_place_of_the_system_s(
     tmp_path: Path, plain_dialer: Dialer, secure_server: LoopbackServer
 ) -> None:
     other = tmp_path / "other.pem"
+    import trustme
+
     trustme.CA().cert_pem.write_to_path(str(other))
     error = plain_dialer.fail(secure_server.url, ca=other)
     assert isinstance(error, ssl.SSLCertVerificationError)
@@ -205,6 +210,19 @@ def test_http_2_that_the_context_offered_and_the_server_took_is_explained(
         assert part in str(error)
 
 
+def test_contexts_of_ours_speak_tls_1_2_and_later_whatever_the_system_allows(
+    ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(*arguments: Any, **keywords: Any) -> ssl.SSLContext:
+        context = create_default_context(*arguments, **keywords)
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        return context
+
+    create_default_context = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    assert make_context(str(ca_file), None).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
 def test_tls_before_1_2_is_refused(authority: trustme.CA, ca_file: Path, plain_dialer: Dialer) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
@@ -279,6 +297,8 @@ def test_silent_end_names_the_likely_causes_and_not_tls(dialer: Dialer) -> None:
 
 def test_certificate_of_a_test_server_can_be_fetched_once_and_trusted_alone(dialer: Dialer) -> None:
     server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    import trustme
+
     trustme.CA().issue_cert("localhost").configure_cert(server_context)
 
     def script(peer: Peer) -> None:

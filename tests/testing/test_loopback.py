@@ -8,14 +8,17 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws._protocol.frames import Opcode
 from syncws.testing import Frame, LoopbackServer, Peer, PeerClosed, Request, accept_key, frame_bytes
 from tests.support.leftovers import open_descriptors
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -462,7 +465,8 @@ class TestServer:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    return trustme.CA()
+    authority: trustme.CA = pytest.importorskip("trustme").CA()
+    return authority
 
 
 @pytest.fixture

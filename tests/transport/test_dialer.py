@@ -161,6 +161,13 @@ def test_failure_brings_the_next_address_forward(net: FakeNet, at_once: bool) ->
     assert net.tried == [("192.0.2.1", 0.0), ("192.0.2.2", 0.0 if at_once else 0.01)]
 
 
+def test_failure_brings_the_next_address_forward_while_another_one_is_still_awaited(net: FakeNet) -> None:
+    net.answers = {"192.0.2.2": (0.01, errno.ECONNREFUSED), "192.0.2.3": (0.01, 0)}
+    with net.connect(v4(1, 2, 3)) as sock:
+        assert sock.where[0] == "192.0.2.3"
+    assert net.tried == [("192.0.2.1", 0.0), ("192.0.2.2", 0.25), ("192.0.2.3", 0.26)]
+
+
 def test_address_that_is_connected_at_once_is_taken(net: FakeNet) -> None:
     net.at_once = {"192.0.2.1": 0}
     with net.connect(v4(1, 2)) as sock:
