@@ -7,10 +7,10 @@ Owns: that ready state, and what the application wants of the connection. Runs o
 reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
 object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
 
-The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all
-else makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it;
-where a signal handler cuts a call short in between, a thread of ours carries it out, and so does each later
-call.
+The ready state changes in a leaf (see `primitives`), on two sides: `close` and `abort` make it CLOSING before
+they return, all else makes it follow the events. A wish of the application's is noted in that leaf, and
+carried out after it; where a signal handler cuts a call short in between, a thread of ours carries it out,
+and so does each later call.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 HURRIED_SECONDS = 1.0
 
 CLOSED_EARLY = "close() was called before the connection was open"
+
+# By ready state, the one that the application's wish for the end leads to.
+_CLOSING_FROM = (CLOSING, CLOSING, CLOSING, CLOSED)
 
 # By ready state, the events of which a listener may still hear.
 _AWAITED = (
@@ -122,7 +125,7 @@ class CallbackLink:
         self._target = _nobody
         self._kept_alive = None
         self.abort(why)
-        self.dispatcher.first_events.pass_all()
+        self.dispatcher.constructed(True)  # so that the worker comes to its end
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -161,7 +164,7 @@ class CallbackLink:
                 state = self.ready_state
                 wishes[CLOSING] = wishes[CLOSED] = self._wish
                 self._wish = wishes[state]
-                self.ready_state = state + (CLOSING - state) * (state < CLOSING)
+                self.ready_state = _CLOSING_FROM[state]
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -204,7 +207,7 @@ class CallbackLink:
                 state = self.ready_state
                 wishes[CLOSED] = self._wish
                 self._wish = wishes[state]
-                self.ready_state = state + (CLOSING - state) * (state < CLOSED)
+                self.ready_state = _CLOSING_FROM[state]
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -323,6 +326,12 @@ class CallbackLink:
             target._on_link_event(self, make())
             self._told = type
 
+    def on_fault(self, error: Exception) -> None:
+        """What came cannot be told: the connection is failed, and no message follows the missing one."""
+        with self._leaf:
+            self.ready_state = _CLOSING_FROM[self.ready_state]
+        self.engine.fail(error, CloseCode.INTERNAL_ERROR)
+
     def raise_interrupt(self) -> None:
         target = self._target()
         if target is not None:
@@ -333,7 +342,8 @@ class CallbackLink:
         return target is None or bool(target._registrations.get(kind))
 
     def on_over(self) -> None:
-        """The last event is dispatched."""
+        """The last event is dispatched, or nothing dispatches any more."""
+        self.ready_state = CLOSED
         self._kept_alive = None
 
     def on_fork(self) -> None:

@@ -39,7 +39,7 @@ from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
 from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
-from ._exceptions import ConnectionClosed, InvalidStateErr, ThreadStartError, WebSocketError
+from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
@@ -275,11 +275,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _start_thread(self, name: str) -> None:
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
-        thread = threading.Thread(target=run, args=(self._run,), name=name, daemon=True)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            raise ThreadStartError(f"the thread {name} cannot be started: {error}") from error
+        threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
 
     def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers

@@ -80,7 +80,6 @@ class Engine:
             request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
         )
         consumer.on_room = self._notes.wake
-        self._unread = [True]
         self._forked = False
         self._running: set[str] = set()  # the names of the threads that have not come to their end
 
@@ -94,27 +93,13 @@ class Engine:
         try:
             self._pool.register(self._writer.thread_name)
             registered = True
-            for name, body in (("reader", self._read), *bodies):
+            for name, body in (("reader", self._reader.run), *bodies):
                 self._start_thread(name, body)
         except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
             self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
-            # An exception of a signal handler does not tell whether the reader was started.
-            if self._take_reading() and registered:
+            if registered and "reader" not in self._running:
                 self._writer.stop()
             raise
-
-    def _read(self) -> None:
-        """The body of the reader thread."""
-        if self._take_reading():
-            self._reader.run()
-
-    def _take_reading(self) -> bool:
-        """Whether nobody has begun to read, or decided that nobody will; true once."""
-        try:
-            self._unread.pop()
-        except IndexError:
-            return False
-        return True
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # Daemons: a connection that nobody closes must not keep the process from ending.
@@ -129,9 +114,12 @@ class Engine:
             raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
 
     def _run(self, name: str, body: Callable[[], None]) -> None:
-        """The whole of a thread."""
+        """The whole of a thread. What ends it before its time ends the connection."""
         try:
             body()
+        except BaseException as error:
+            self.fail(error, CloseCode.INTERNAL_ERROR)
+            raise
         finally:
             if self._forked:
                 block_forever()

@@ -27,7 +27,6 @@ from tests.reconnecting.transcript import (
     never,
     patient,
 )
-from tests.support.leftovers import wait_for_no_threads
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 # What counts as "at once" on a busy machine: far below every option that could end a wait instead.
@@ -184,22 +183,3 @@ def test_the_with_block_closes_for_good_with_1000() -> None:
                 raise KeyError("mine")
     assert codes == [1000]
     assert heard.words[-1] == "close 1000 for good"
-
-
-def test_a_thread_that_cannot_start_ends_the_first_connection_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    start = threading.Thread.start
-    heard: list[object] = []
-
-    def refuse_one(thread: threading.Thread) -> None:
-        if thread.name.startswith("syncws-reconnecting"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    with LoopbackServer(greet) as server:
-        monkeypatch.setattr(threading.Thread, "start", refuse_one)
-        with pytest.raises(OSError, match="syncws-reconnecting-[0-9]+ cannot be started"):
-            ReconnectingWebSocket(server.url, onopen=heard.append, onclose=heard.append)
-        wait_for_no_threads()
-    assert heard == []

@@ -125,7 +125,7 @@ class Run:
             self._acted.set()
 
     def _interrupt(self, frame: FrameType) -> None:
-        if self._handler.raises and (_cannot_raise(frame) or self._has_been_made(frame)):
+        if self._handler.raises and _cannot_raise(frame):
             return
         print(json.dumps({"struck": str(Place.of(frame))}), flush=True)  # known, if it hangs now
         if self._pause:
@@ -134,11 +134,6 @@ class Run:
             Dropped(self._act)
         else:
             self._act()
-
-    def _has_been_made(self, frame: FrameType) -> bool:
-        """In the decorator of the constructor, which may have ended: the new object has listeners, so it
-        lives on, as it does where an exception comes before the caller has given it a name."""
-        return self._name == "ws_constructor" and frame.f_code.co_name == "checked"
 
     def _act(self) -> None:
         stage = self.stage

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import threading
 from typing import Any
 
 import pytest
 
-import syncws._callback_link
-import syncws._engine.dispatcher
-import syncws._engine.engine
-import syncws._engine.primitives
-import syncws._websocket
 from syncws import SecurityErr, SyntaxErr, WebSocket
 from syncws._engine.options import Options
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import run
-from tests.support.interleaving import needs_points, steps
-from tests.support.leftovers import wait_for_no_threads
-from tests.support.servers import drain, hold, unanswering
+from tests.support.servers import hold, unanswering
 from tests.support.waiting import SECONDS
 
 READ_ONLY = ("url", "readyState", "bufferedAmount", "extensions", "protocol")
@@ -313,18 +305,3 @@ def test_default_options_are_those_of_the_interface() -> None:
     assert options.compression == "deflate"
     assert (options.headers, options.origin, options.server_hostname) == ((), None, None)
     assert all(limit for limit in options.max_queue)
-
-
-@needs_points
-def test_a_constructor_that_a_signal_handler_leaves_makes_no_connection_that_lives_on() -> None:
-    engine = syncws._engine
-    modules = syncws._websocket, syncws._callback_link, engine.dispatcher, engine.engine, engine.primitives
-    with LoopbackServer(drain) as server:
-        for step in steps(30):
-            made = []
-            with step.interrupted(*modules):
-                made.append(WebSocket(server.url, onopen=bool, onclose=bool))
-            for ws in made:
-                ws.close()
-            gc.collect()  # what the constructor had not started
-            wait_for_no_threads()
