@@ -32,7 +32,9 @@ Why it is right.
 What was tried and rejected: reentrant locks (they cure re-entry, but a handler that waits for another thread
 while its own holds the lock still waits for ever), `threading.Condition` (an exception inside its wait leaves
 its lock released or held, by luck), context managers written in Python, a flag that remembers the acquire,
-`acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
+`acquire(False)`: each of them loses the lock in a fifth or more of the interrupts. `queue.SimpleQueue.get`
+with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the time, so a mailbox is
+waited for with one on threads of ours alone.
 
 On PyPy handlers run between any two steps, so that a leaf may be held by a thread that is in one: there a
 handler should only set a flag.
@@ -250,20 +252,27 @@ def is_patched() -> bool:
 class Flag:
     """What `threading.Event` is, but set by one store and one call of a C function."""
 
-    __slots__ = ("__weakref__", "_mailbox", "_put", "_set")
+    __slots__ = ("__weakref__", "_gate", "_open", "_set")
 
     def __init__(self) -> None:
         self._set = False
-        self._mailbox = make_mailbox()
-        self._put = self._mailbox.put
+        self._make_gate()
         _remember(self)
+
+    def _make_gate(self) -> None:
+        self._gate = threading.Lock()  # free once the flag is set, but while a thread passes on that it is
+        self._gate.acquire()
+        self._open = self._gate.release
 
     def set(self) -> None:
         """Let all who wait go on."""
         try:
             self._set = True
         finally:
-            self._put(None)
+            try:
+                self._open()
+            except RuntimeError:
+                pass  # it is open already
 
     def is_set(self) -> bool:
         return self._set
@@ -276,21 +285,23 @@ class Flag:
             if left <= 0:
                 return self._set
             try:
-                self._mailbox.get(timeout=min(left, _LONGEST_WAIT))
-            except queue.Empty:
-                continue
+                self._gate.acquire(timeout=min(left, _LONGEST_WAIT))
             finally:
-                if self._set:
-                    self._put(None)  # for the next thread that waits
+                try:
+                    if self._set:
+                        self._open()  # for the next thread that waits
+                except RuntimeError:
+                    pass  # it is open already
         return True
 
     def renew(self) -> None:
-        """In a forked child: a mailbox of its own; a wait that a signal handler forked out of goes on in
-        it."""
-        left_behind = self._put
-        self._mailbox = make_mailbox()
-        self._put = self._mailbox.put
-        left_behind(None)
+        """In a forked child: a gate of its own; a wait that a signal handler forked out of goes on at it."""
+        left_behind = self._open
+        self._make_gate()
+        try:
+            left_behind()
+        except RuntimeError:
+            pass  # the flag is set
 
 
 class own_thread:  # noqa: N801 - reads as a statement

@@ -81,7 +81,7 @@ class Reader:
             self._publish()
             self._notes.close_poller()
             if fault is not None:
-                log_exception(self._log_fields, "%s: a fault of syncws itself: %r", self._name, fault)
+                self._log_fault(fault)
             self._log_end()
 
     def after_fork(self) -> Closed:
@@ -159,6 +159,12 @@ class Reader:
             self._consumer.put_record(closed)
         finally:
             self._notes.closed()
+
+    def _log_fault(self, fault: BaseException) -> None:
+        try:
+            raise fault  # again, since it was told first, and the log wants its traceback
+        except BaseException:
+            log_exception(self._log_fields, "%s: a fault of syncws itself: %r", self._name, fault)
 
     def _log_end(self) -> None:
         closed = self.closed

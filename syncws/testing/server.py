@@ -27,7 +27,7 @@ from .peer import Peer, PeerClosed
 from .recording import RecordedConnection
 from .replay import Replay
 from .scripts import Script, echo
-from .stream import ENDED
+from .stream import ENDED, has_ended
 
 # How long a script may work on what has arrived before the sending side is cut too, in seconds.
 _GRACE = 0.2
@@ -187,7 +187,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             with contextlib.suppress(*ENDED):
                 peer._answer_close(closed)
         except BaseException as error:  # not Exception: pytest's own outcomes are none
-            if errors is self.tls_errors or not isinstance(error, ENDED):
+            if errors is self.tls_errors or not has_ended(error):
                 errors.append(error)
                 if self.close_on_return and errors is self.errors:
                     peer._tell_failure(error)

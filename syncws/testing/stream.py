@@ -8,6 +8,7 @@ script reads like the exchange it plays. Must not import: anything that knows a 
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 import ssl
@@ -19,6 +20,12 @@ from .._protocol.frames import Buffer
 
 # How a script learns that the client, or `LoopbackServer.stop()`, ended the connection under it.
 ENDED = (EOFError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+def has_ended(error: BaseException) -> bool:
+    """Whether `error` says that the connection has ended. Over TLS PyPy has no class of its own for that."""
+    is_end = isinstance(error, ssl.SSLError) and error.errno in (errno.EPIPE, errno.ECONNRESET)
+    return is_end or isinstance(error, ENDED)
 
 
 class ByteStream:

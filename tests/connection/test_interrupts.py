@@ -19,6 +19,7 @@ from syncws.testing import LoopbackServer, Peer, PeerClosed, echo, frame_bytes
 from tests.support.clients import closed_by, opened
 from tests.support.interrupts import Interrupted, alarms, interrupt, needs_timer_signals
 from tests.support.leftovers import connection_threads
+from tests.support.moments import needs_moments
 from tests.support.servers import finish, hold, unanswering
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -299,6 +300,7 @@ def test_interrupts_at_any_moment_of_recv_lose_no_message_and_double_none(timeou
     assert storm.count > 0
 
 
+@needs_moments
 def test_interrupts_at_any_moment_of_send_leave_the_connection_whole() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
@@ -329,6 +331,7 @@ def test_interrupts_at_any_moment_of_send_leave_the_connection_whole() -> None:
     assert len(numbers) >= returned  # where it was interrupted it may have been sent, or not
 
 
+@needs_moments
 def test_interrupts_at_any_moment_of_sending_chunks_leave_nobody_waiting() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
@@ -355,6 +358,7 @@ def test_interrupts_at_any_moment_of_sending_chunks_leave_nobody_waiting() -> No
     assert storm.count > 0
 
 
+@needs_moments
 def test_close_that_was_interrupted_at_any_moment_can_be_called_again() -> None:
     storm = Storm()
     until = time.monotonic() + SECONDS
@@ -375,6 +379,7 @@ def test_close_that_was_interrupted_at_any_moment_can_be_called_again() -> None:
     assert storm.count > 0
 
 
+@needs_moments
 def test_interrupts_at_any_moment_of_flush_and_ping_leave_the_connection_whole() -> None:
     def call(connection: Connection) -> None:
         connection.send("x")

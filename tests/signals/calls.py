@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import syncws
-from tests.signals.stage import MAY_LOSE_ONE, OPTIONS, SOON, Interrupted, Stage
+from tests.signals.stage import MAY_LOSE_ONE, SOON, Interrupted, Stage
 
 BRIEF = 0.02  # what calls in a handler may wait
 
@@ -139,7 +139,7 @@ def _with_ws(stage: Stage) -> None:
 
 def _connect(stage: Stage) -> None:
     link = stage.links["conn"]
-    link.target = syncws.connect(stage.server.url + link.path, **OPTIONS)
+    link.target = syncws.connect(stage.server.url + link.path, **stage.options)
 
 
 def _ws(stage: Stage) -> None:
@@ -169,7 +169,7 @@ def _policy(loss: Any) -> float | None:
 
 def _reconnect(path: str, steps: int = 0) -> Step:
     def prepare(stage: Stage) -> None:
-        stage.reconnecting = syncws.reconnect(stage.server.url + path, policy=_policy, **OPTIONS)
+        stage.reconnecting = syncws.reconnect(stage.server.url + path, policy=_policy, **stage.options)
         for _ in range(steps):
             _next(stage)
 
@@ -183,7 +183,7 @@ def _next(stage: Stage) -> None:
 
 def _reconnecting_ws(stage: Stage, *, bye: bool = False) -> None:
     stage.reconnecting = ws = syncws.ReconnectingWebSocket(
-        stage.server.url + "/", policy=_policy, onmessage=lambda event: None, **OPTIONS
+        stage.server.url + "/", policy=_policy, onmessage=lambda event: None, **stage.options
     )
     stage.until(lambda: ws.readyState == ws.OPEN, "the ReconnectingWebSocket did not open")
     if bye:

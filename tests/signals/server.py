@@ -16,13 +16,18 @@ import heapq
 import itertools
 import selectors
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
+
+import trustme
 
 LATE = 0.003
 DEAF = 0.006
+HANDSHAKE = 2.0  # seconds for each step of TLS
 
 
 class Session:
@@ -98,6 +103,8 @@ class Session:
     def read(self) -> None:
         try:
             data = self._socket.recv(2**18)
+            while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+                data += self._socket.recv(2**18)
         except OSError:
             data = b""
         if not data:
@@ -172,9 +179,17 @@ class Session:
 
 
 class Server:
-    """Serves until `stop`, or until the process ends."""
+    """Serves until `stop`, or until the process ends. `options`: those of a client that trusts it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: bool = False) -> None:
+        self.options: dict[str, Any] = {}
+        self._context: ssl.SSLContext | None = None
+        if tls:
+            authority = trustme.CA()
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("127.0.0.1").configure_cert(self._context)
+            self.options["ssl_context"] = ssl.create_default_context()
+            authority.configure_trust(self.options["ssl_context"])
         self.sessions: list[Session] = []
         self.refusals = itertools.count()
         self._jobs: collections.deque[tuple[float, Callable[[], None]]] = collections.deque()
@@ -188,10 +203,23 @@ class Server:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._selector.register(self._woken, selectors.EVENT_READ, self)
-        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'wss' if tls else 'ws'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()
+
+    def _accept(self) -> None:
+        connection = self._listener.accept()[0]
+        if self._context is not None:
+            connection.settimeout(HANDSHAKE)
+            try:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            except OSError:
+                connection.close()
+                return
+        session = Session(self, connection)
+        self._selector.register(connection, selectors.EVENT_READ, session)
+        self.sessions.append(session)
 
     def later(self, delay: float, job: Callable[[], None]) -> None:
         self._jobs.append((time.monotonic() + delay, job))
@@ -239,10 +267,7 @@ class Server:
             timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
             for key, _ in self._selector.select(timeout):
                 if key.data is None:
-                    connection = self._listener.accept()[0]
-                    session = Session(self, connection)
-                    self._selector.register(connection, selectors.EVENT_READ, session)
-                    self.sessions.append(session)
+                    self._accept()
                 elif key.data is self:
                     self._woken.recv(4096)
                 else:

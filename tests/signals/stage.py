@@ -71,11 +71,13 @@ class Link:
     # Making one.
 
     def connect(self) -> Link:
-        self.target = syncws.connect(self.stage.server.url + self.path, **OPTIONS)
+        self.target = syncws.connect(self.stage.server.url + self.path, **self.stage.options)
         return self.found()
 
     def construct(self) -> Link:
-        self.target = syncws.WebSocket(self.stage.server.url + self.path, **self.handlers(), **OPTIONS)
+        self.target = syncws.WebSocket(
+            self.stage.server.url + self.path, **self.handlers(), **self.stage.options
+        )
         return self
 
     def open(self) -> Link:
@@ -139,6 +141,7 @@ class Stage:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.options = {**OPTIONS, **server.options}
         self.faults: list[str] = []
         self.raised = False  # by the handler, into the interrupted call
         self.links: dict[str, Link] = {}

@@ -1,8 +1,10 @@
 """The sweep of signal handlers: every call of the public API, interrupted at every point, by every handler.
 
-    python -m tests.signals.sweep [--quick] [--seed N] [names ...]      names: "send", "send:conn_close", ...
+    python -m tests.signals.sweep [--quick] [--tls] [--seed N] [names ...]
     python -m tests.signals.sweep --replay send:conn_close:12
     tox -e signals
+
+A name is that of a call, of a handler, or of both: "send", "conn_close", "send:conn_close".
 
 The promise: any call may be made from a signal handler or a finalizer, whatever it has interrupted; a handler
 that raises leaves every call at once; no message is lost or doubled.
@@ -82,7 +84,8 @@ class Result:
 class Child:
     """A process of `batch`, which is started again after each failure."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: bool) -> None:
+        self._tls = tls
         self._process: subprocess.Popen[str] | None = None
         self._errors: Any = None
 
@@ -92,7 +95,7 @@ class Child:
                 "w+", encoding="utf-8", errors="replace"
             )
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.signals.batch"],
+                [sys.executable, "-m", "tests.signals.batch", *(["--tls"] if self._tls else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -161,7 +164,7 @@ class Sweep:
             thread.join()
 
     def _work(self) -> None:
-        child = Child()
+        child = Child(self._arguments.tls)
         try:
             while time.monotonic() < self._until:
                 call, handler = self._pairs.get_nowait()
@@ -184,9 +187,9 @@ class Sweep:
         return result
 
 
-def replay(name: str) -> int:
+def replay(name: str, tls: bool) -> int:
     call, handler, point = name.split(":")
-    result, child = Result(call, handler), Child()
+    result, child = Result(call, handler), Child(tls)
     child.run(result, {"call": call, "handler": handler, "replay": int(point)})
     child.end()
     show(result)
@@ -228,6 +231,7 @@ def main() -> int:
     )
     parser.add_argument("names", nargs="*", help='a call ("send"), or a call and a handler ("send:raise")')
     parser.add_argument("--quick", action="store_true", help="some points of each pair, at random")
+    parser.add_argument("--tls", action="store_true", help="over wss")
     parser.add_argument("--seed", type=int, default=None, help="for --quick; printed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--minutes", type=float, default=15.0, help="start no pair after that")
@@ -238,7 +242,7 @@ def main() -> int:
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(3), "big")
     if arguments.replay:
-        return replay(arguments.replay)
+        return replay(arguments.replay, arguments.tls)
     wanted = set(arguments.names)
     every = [(c, h) for c, h in pairs() if not wanted or {c, h, f"{c}:{h}"} & wanted]
     if arguments.list:

@@ -17,6 +17,7 @@ from syncws._protocol.frames import Opcode
 from syncws.testing import LoopbackServer, Peer, echo, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.leftovers import wait_for_no_threads
+from tests.support.moments import needs_moments
 from tests.support.servers import finish, hold, unanswering
 from tests.support.waiting import SECONDS, wait_for
 
@@ -256,9 +257,10 @@ def test_ctrl_c_in_a_callback_on_the_main_thread_goes_on_and_loses_no_event() ->
         peer.send_close(1000)
 
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url, onmessage=on_message, dispatch=batches.put)
+        closed: list[Event] = []
+        ws = WebSocket(server.url, onmessage=on_message, onclose=closed.append, dispatch=batches.put)
         interrupts = 0
-        while ws.readyState != WebSocket.CLOSED:
+        while not closed:
             try:
                 batches.get(timeout=SECONDS)()
             except KeyboardInterrupt:
@@ -276,9 +278,10 @@ def test_ctrl_c_in_a_callback_of_a_reconnecting_one_goes_on_too() -> None:
         raise KeyboardInterrupt
 
     with LoopbackServer() as server:
-        ws = ReconnectingWebSocket(server.url, onopen=on_open, dispatch=batches.put)
+        closed: list[Event] = []
+        ws = ReconnectingWebSocket(server.url, onopen=on_open, onclose=closed.append, dispatch=batches.put)
         interrupts = 0
-        while ws.readyState != WebSocket.CLOSED:
+        while not closed:
             try:
                 batches.get(timeout=SECONDS)()
             except KeyboardInterrupt:
@@ -308,7 +311,7 @@ def test_ctrl_c_in_dispatch_event_is_not_raised_on_the_worker() -> None:
             ws.dispatchEvent(Event("mine"))
 
 
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="the system has no setitimer")
+@needs_moments
 def test_a_signal_handler_may_close_in_the_middle_of_send() -> None:
     def close(number: int, frame: object) -> None:
         ws.close()
