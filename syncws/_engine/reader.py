@@ -115,6 +115,7 @@ class Reader:
             decoder,
             self._options,
             self._request.url.public,
+            time.monotonic,
         )
         self.closing.opened()
         # The writer first: who is told that the connection is open may look at its output at once.

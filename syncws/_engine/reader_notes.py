@@ -11,6 +11,7 @@ here also has a writer thread wake the reader, by one call of a C function (see 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from .._exceptions import WebSocketError
@@ -27,10 +28,8 @@ class ReaderNotes:
     """The notes of one connection.
 
     Attributes:
-        cut_at: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`;
-            None
-            without.
-        cut_error: what is wrong then.
+        cut: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`,
+            and what is wrong then; never, and None, without one.
         abort_error: the application wants the end now, and this is told as its reason.
         failure: what the connection is to be failed for, and the code that the server is told.
         released: nobody holds the connection any more.
@@ -40,8 +39,7 @@ class ReaderNotes:
     """
 
     def __init__(self) -> None:
-        self.cut_at: float | None = None
-        self.cut_error: Exception | None = None
+        self.cut: tuple[float, Exception | None] = (math.inf, None)
         self.abort_error: Exception | None = None
         self.failure: tuple[BaseException, int] | None = None
         self.released = False
@@ -59,10 +57,10 @@ class ReaderNotes:
 
     def note_cut(self, cut_at: float, cut_error: Exception) -> None:
         """A call of close() waits until `cut_at`, and then no longer for `cut_error`."""
+        cuts: list[tuple[float, Exception | None]] = [(cut_at, cut_error)] * 2
         with self._leaf:
-            if self.cut_at is None or cut_at < self.cut_at:
-                self.cut_error = cut_error
-                self.cut_at = cut_at
+            cuts[0] = self.cut
+            self.cut = cuts[cut_at < self.cut[0]]
 
     def check_wanted(self) -> None:
         """Raise while the connection is being opened and nobody wants it any more."""

@@ -39,7 +39,7 @@ BRANCHES: dict[str, str] = dict.fromkeys(
     ],
     OURS,
 )
-BRANCHES |= dict.fromkeys(["reader_notes.py:note_cut", "_events.py:_swap", "_events.py:_claim"], KNOWN)
+BRANCHES |= dict.fromkeys(["_events.py:_swap", "_events.py:_claim"], KNOWN)
 
 SECONDS = 10.0
 
