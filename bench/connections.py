@@ -1,10 +1,10 @@
 """Measures many connections in one process: what each costs, how fast they open, and that nothing is left.
 
-    python bench/connections.py [--connections 1000] [--opened 500] [--runs 3] [--faces connect ...]
+    python bench/connections.py [--connections 1000] [--opened 500] [--runs 3] [--clients connect ...]
 
-Each run of each face has a process of its own, one face after the other in turn, and medians are printed as
-a Markdown table, which docs/many-connections.md quotes. `websockets.sync` runs beside them if installed. The
-server is a process of its own, and declines compression. Memory is the growth of the client's resident
+Each run of each client has a process of its own, one client after the other in turn, and medians are printed
+as a Markdown table, which docs/many-connections.md quotes. `websockets.sync` runs beside them if installed.
+The server is a process of its own, and declines compression. Memory is the growth of the client's resident
 memory. Linux only. Exit status 1 when threads, descriptors or memory are left behind.
 """
 
@@ -28,7 +28,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -49,7 +49,7 @@ TOLERATED_KIB = 8.0
 class ServerSide(asyncio.Protocol):
     """The server's end: answers the handshake and Close, and takes part in broadcasts. Reads nothing else."""
 
-    open: set[ServerSide] = set()
+    open: ClassVar[set[ServerSide]] = set()
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -97,7 +97,7 @@ def serve(pipe: Pipe) -> None:
     asyncio.run(main())
 
 
-class Pull:
+class Blocking:
     """One connection that is waited for."""
 
     def __init__(self, url: str) -> None:
@@ -118,7 +118,7 @@ class Pull:
         """It is gone when it is closed."""
 
 
-class Websockets(Pull):
+class Websockets(Blocking):
     def __init__(self, url: str) -> None:
         from websockets.sync.client import connect
 
@@ -126,7 +126,7 @@ class Websockets(Pull):
         self.connection = connect(url).__enter__()
 
 
-class Events:
+class Callbacks:
     """One connection that calls."""
 
     def __init__(self, url: str) -> None:
@@ -149,9 +149,9 @@ class Events:
         self.connection.join(PATIENCE)
 
 
-FACES: dict[str, tuple[type[Pull] | type[Events], str]] = {
-    "connect": (Pull, "`syncws.connect()`"),
-    "WebSocket": (Events, "`syncws.WebSocket`"),
+CLIENTS: dict[str, tuple[type[Blocking] | type[Callbacks], str]] = {
+    "connect": (Blocking, "`syncws.connect()`"),
+    "WebSocket": (Callbacks, "`syncws.WebSocket`"),
     "websockets": (Websockets, "`websockets.sync`"),
 }
 
@@ -183,9 +183,11 @@ def on_threads(function: Callable[..., Any], arguments: list[Any]) -> list[Any]:
 
 
 class Measured:
-    """One face in this process; the methods are the steps, in order, and leave their figures in `figures`."""
+    """One client in this process. The methods are the steps, in order; `figures` holds what they measure."""
 
-    def __init__(self, kind: type[Pull] | type[Events], url: str, broadcast: Callable[[], None]) -> None:
+    def __init__(
+        self, kind: type[Blocking] | type[Callbacks], url: str, broadcast: Callable[[], None]
+    ) -> None:
         self.kind, self.url, self.broadcast = kind, url, broadcast
         self.figures: dict[str, float] = {}
         self.close_all([self.open()])  # what the first connection imports is no connection's share
@@ -210,7 +212,7 @@ class Measured:
         opened = []
         self.figures["8 threads"] = timed(lambda: opened.extend(on_threads(self.open, [None] * count)))
         self.close_all(opened)
-        if self.kind is Events:
+        if self.kind is Callbacks:
             opened = []
             self.figures["at once"] = timed(lambda: self.open_at_once(count, opened))
             self.close_all(opened)
@@ -267,9 +269,11 @@ class Measured:
         self.figures = figures
 
 
-def measure(face: str, url: str, count: int, opened: int, broadcast: Callable[[], None]) -> dict[str, float]:
-    """Every figure of one face."""
-    measured = Measured(FACES[face][0], url, broadcast)
+def measure(
+    client: str, url: str, count: int, opened: int, broadcast: Callable[[], None]
+) -> dict[str, float]:
+    """Every figure of one client."""
+    measured = Measured(CLIENTS[client][0], url, broadcast)
     measured.rounds(count)
     measured.opening(opened)
     return measured.figures
@@ -290,7 +294,7 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
     return result
 
 
-def left_behind(face: str, runs: list[dict[str, float]]) -> bool:
+def left_behind(client: str, runs: list[dict[str, float]]) -> bool:
     """Say so on stderr when something was; threads and descriptors in any run, memory in most."""
     left = max(run["left"] for run in runs)
     blocks = statistics.median(run["blocks"] for run in runs)
@@ -298,7 +302,7 @@ def left_behind(face: str, runs: list[dict[str, float]]) -> bool:
     failed = left > 0 or blocks > TOLERATED_BLOCKS or grown > TOLERATED_KIB
     if failed:
         what = f"{left} threads and descriptors; of each connection {blocks:.2f} objects, {grown:.1f} KiB"
-        print(f"{face}: left behind {what}", file=sys.stderr)
+        print(f"{client}: left behind {what}", file=sys.stderr)
     return failed
 
 
@@ -318,7 +322,7 @@ def table(results: dict[str, list[dict[str, float]]], count: int, opened: int) -
         "blocks": "objects left of each, after the end",
         "growth KiB": "KiB for each by which the heap still spread",
     }
-    print("| | " + " | ".join(FACES[face][1] for face in results) + " |")
+    print("| | " + " | ".join(CLIENTS[client][1] for client in results) + " |")
     print("| --- |" + " ---: |" * len(results))
     for name, title in columns.items():
         digits = 0 if title.startswith("ms") else 1
@@ -328,7 +332,7 @@ def table(results: dict[str, list[dict[str, float]]], count: int, opened: int) -
             # Rounded first, and 0 added, so that no zero has a sign.
             cells.append(f"{round(statistics.median(figures), digits) + 0:,.{digits}f}" if figures else "")
         print(f"| {title} | " + " | ".join(cells) + " |")
-    return sum(left_behind(face, runs) for face, runs in results.items() if face != "websockets") > 0
+    return sum(left_behind(client, runs) for client, runs in results.items() if client != "websockets") > 0
 
 
 def main() -> None:
@@ -338,27 +342,27 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--opened", type=int, default=500)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--faces", nargs="*", choices=FACES, default=list(FACES))
+    parser.add_argument("--clients", nargs="*", choices=CLIENTS, default=list(CLIENTS))
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4 * max(arguments.connections, arguments.opened) + 256
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
-    faces = list(arguments.faces)
+    clients = list(arguments.clients)
     try:
         from websockets.version import version
     except ImportError:
-        version, faces = "not installed", [face for face in faces if face != "websockets"]
+        version, clients = "not installed", [client for client in clients if client != "websockets"]
     ours, theirs = multiprocessing.Pipe()
     server = multiprocessing.get_context("fork").Process(target=serve, args=(theirs,), daemon=True)
     server.start()
     url = f"ws://127.0.0.1:{ours.recv()}/"
-    results: dict[str, list[dict[str, float]]] = {face: [] for face in faces}
+    results: dict[str, list[dict[str, float]]] = {client: [] for client in clients}
     for _ in range(arguments.runs):
-        for face in faces:
+        for client in clients:
             figures = in_child(
-                measure, face, url, arguments.connections, arguments.opened, lambda: ours.send("broadcast")
+                measure, client, url, arguments.connections, arguments.opened, lambda: ours.send("broadcast")
             )
-            results[face].append(figures)
+            results[client].append(figures)
     ours.send("end")
     server.join()
     print(

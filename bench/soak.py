@@ -2,7 +2,7 @@
 
     python bench/soak.py [--minutes 10] [--record FILE]
 
-Both faces, with and without reconnecting, ws and wss, with and without compression, talk to the server of
+Both APIs, with and without reconnecting, ws and wss, with and without compression, talk to the server of
 bench/soak_server.py, which is killed, or ends in order, and comes again, at random. Callbacks are slow at
 random; connections are closed at random; and processes that were forked from this one, or started, have
 connections of their own and are stopped amid traffic. The clients are in bench/soak_streams.py. Needs

@@ -198,7 +198,7 @@ class Stream:
             self.run.pause(0.03 if sent else 0.1)
 
     def lifetime(self) -> Callable[[], bool]:
-        """When to close: at random, but not any more while the run drains."""
+        """When to close: at random, but never while the run drains."""
         until = time.monotonic() + random.uniform(0.5, 25)
         return lambda: self.run.stop.is_set() or (time.monotonic() > until and not self.run.draining.is_set())
 

@@ -1,6 +1,6 @@
-"""The client under test: an echo client over either face of syncws.
+"""The client under test: an echo client with either API of syncws.
 
-    python compliance/client.py FACE URL AGENT [CA]
+    python compliance/client.py API URL AGENT [CA]
 
 Asks the fuzzing server at URL for its number of cases, runs them one after the other, and has the reports
 written. Prints a line for each case that takes over a second, and says when it is done.
@@ -24,7 +24,7 @@ OPTIONS = {"max_size": 64 * 2**20}
 SECONDS_PER_CASE = 600
 
 
-def talk_by_events(url: str, echo: bool, **options: Any) -> list[str | bytes]:
+def talk_by_callbacks(url: str, echo: bool, **options: Any) -> list[str | bytes]:
     received: list[str | bytes] = []
 
     def on_message(event: syncws.MessageEvent) -> None:
@@ -38,7 +38,7 @@ def talk_by_events(url: str, echo: bool, **options: Any) -> list[str | bytes]:
     return received
 
 
-def talk_by_pull(url: str, echo: bool, **options: Any) -> list[str | bytes]:
+def talk_by_blocking(url: str, echo: bool, **options: Any) -> list[str | bytes]:
     received: list[str | bytes] = []
     with syncws.connect(url, **options) as connection:
         try:
@@ -53,8 +53,8 @@ def talk_by_pull(url: str, echo: bool, **options: Any) -> list[str | bytes]:
 
 
 def main() -> None:
-    face, url, agent = sys.argv[1:4]
-    talk = {"events": talk_by_events, "pull": talk_by_pull}[face]
+    api, url, agent = sys.argv[1:4]
+    talk = {"callback": talk_by_callbacks, "blocking": talk_by_blocking}[api]
     options: dict[str, Any] = dict(OPTIONS)
     if len(sys.argv) > 4:
         options["ssl_context"] = ssl.create_default_context(cafile=sys.argv[4])

@@ -1,8 +1,8 @@
 """Runs the Autobahn|Testsuite against syncws, and compares the outcome with expected.json.
 
-    python compliance/run.py --suite VENV [--face events|pull] [--tls] [--cases 1.*,6.4.*] [--fast]
+    python compliance/run.py --suite VENV [--api callback|blocking] [--tls] [--cases 1.*,6.4.*] [--fast]
 
-VENV is the virtual environment of the suite; README.md says how to make it. Without --face and --tls all
+VENV is the virtual environment of the suite; README.md says how to make it. Without --api and --tls all
 four combinations run. Exit status 0 when every case has its expected outcome.
 """
 
@@ -57,9 +57,9 @@ def wait_listening(server: subprocess.Popen[bytes], port: int) -> None:
     raise SystemExit("the fuzzing server does not start; see its output above")
 
 
-def run(suite: Path, face: str, tls: bool, cases: list[str], exclude: list[str]) -> dict[str, Any]:
+def run(suite: Path, api: str, tls: bool, cases: list[str], exclude: list[str]) -> dict[str, Any]:
     """One run of the suite; returns its index of outcomes, by case."""
-    agent = f"syncws-{face}-{'wss' if tls else 'ws'}"
+    agent = f"syncws-{api}-{'wss' if tls else 'ws'}"
     with tempfile.TemporaryDirectory(prefix="syncws-compliance-") as name:
         folder = Path(name)
         port = free_port()
@@ -78,7 +78,7 @@ def run(suite: Path, face: str, tls: bool, cases: list[str], exclude: list[str])
                 client = [
                     sys.executable,
                     HERE / "client.py",
-                    face,
+                    api,
                     url,
                     agent,
                     *filter(None, [pem.get("ca")]),
@@ -112,21 +112,21 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--suite", required=True, type=Path)
-    parser.add_argument("--face", choices=("events", "pull"))
-    parser.add_argument("--tls", action="store_true", help="only over wss; with --face, else only over ws")
+    parser.add_argument("--api", choices=("callback", "blocking"))
+    parser.add_argument("--tls", action="store_true", help="only over wss; with --api, else only over ws")
     parser.add_argument("--cases", help="patterns, comma-separated, instead of all")
     parser.add_argument("--fast", action="store_true", help="leave out the large and slow cases")
     arguments = parser.parse_args()
-    faces = [arguments.face] if arguments.face else ["events", "pull"]
-    layers = [True] if arguments.tls else [False] if arguments.face else [False, True]
+    apis = [arguments.api] if arguments.api else ["callback", "blocking"]
+    layers = [True] if arguments.tls else [False] if arguments.api else [False, True]
     cases = arguments.cases.split(",") if arguments.cases else list(ALL_CASES)
     exclude = list(SLOW_CASES) if arguments.fast else []
     whole = not arguments.cases and not arguments.fast
     failed = 0
     for tls in layers:
-        for face in faces:
-            print(f"{face} over {'wss' if tls else 'ws'}", flush=True)
-            outcomes = run(arguments.suite.resolve(), face, tls, cases, exclude)
+        for api in apis:
+            print(f"{api} over {'wss' if tls else 'ws'}", flush=True)
+            outcomes = run(arguments.suite.resolve(), api, tls, cases, exclude)
             different = compare(outcomes, whole)
             failed += different
             print(f"  {len(outcomes)} cases, {different} not as expected", flush=True)

@@ -6,12 +6,12 @@ It is the server of `python3 -m syncws demo` and of the tests; do not put it on 
 import sys
 import threading
 
-from syncws.testing.loopback import LoopbackServer
+from syncws.testing import LoopbackServer
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8765
-    with LoopbackServer(port=port) as server:
-        print(f"echoing on {server.url()}, Ctrl-C ends it", flush=True)
+    with LoopbackServer(port=port, recording_limit=0) as server:
+        print(f"echoing on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

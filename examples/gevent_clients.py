@@ -5,7 +5,7 @@ python3 -m examples.gevent_clients ws://127.0.0.1:8765/
 
 import gevent.monkey
 
-gevent.monkey.patch_all()  # before all else: what is imported below waits without holding up other greenlets
+gevent.monkey.patch_all()  # before all other imports, so that waiting in them lets other greenlets run
 
 import sys  # noqa: E402
 
@@ -33,7 +33,7 @@ def tick():
 if len(sys.argv) != 2:
     raise SystemExit(__doc__)
 ticks = []
-ticker = gevent.spawn(tick)  # it goes on while the others wait for the network
+ticker = gevent.spawn(tick)  # it runs while the others wait for the network
 clients = [gevent.spawn(talk, number) for number in range(50)]
 gevent.joinall(clients, raise_error=True)
 ticker.kill()

@@ -17,7 +17,7 @@ prices = {}
 
 
 def policy(loss):
-    pause = syncws.default_policy(loss)  # None: trying again would not help
+    pause = syncws.default_policy(loss)  # None where trying again would not help
     if pause is not None:
         pause = min(pause, args.longest_pause)
         print(f"lost ({loss.error}), trying again in {pause:.1f} s", flush=True)
@@ -26,12 +26,12 @@ def policy(loss):
 
 for connection in syncws.reconnect(args.url, policy=policy):
     try:
-        connection.send(json.dumps({"subscribe": args.symbols}))  # anew: this connection knows nothing
+        connection.send(json.dumps({"subscribe": args.symbols}))  # a new connection has no subscription
         for message in connection:
             update = json.loads(message)
             prices[update["symbol"]] = update["price"]
             print(update["symbol"], update["price"], flush=True)
     except syncws.ConnectionClosed:
-        pass  # the policy has told of it; the next connection comes after the pause
+        pass  # the policy has printed it; the next connection comes after the pause
 
 print("the market is closed:", json.dumps(prices, sort_keys=True))

@@ -9,27 +9,28 @@ import random
 import sys
 import threading
 
-from syncws.testing.loopback import LoopbackServer
+from syncws.testing import LoopbackServer
 
 visits = itertools.count(1)
 
 
 def serve(peer):
     peer.accept()
-    symbols = json.loads(peer.read_message())["subscribe"]
+    symbols = json.loads(peer.recv())["subscribe"]
     for _ in range(5):
         for symbol in symbols:
-            peer.send_text(json.dumps({"symbol": symbol, "price": round(random.uniform(90, 110), 2)}))
+            peer.send(json.dumps({"symbol": symbol, "price": round(random.uniform(90, 110), 2)}))
         peer.closing.wait(0.1)
     if next(visits) % 3 == 0:
-        peer.send_close(1000, "closing time")
-        peer.read_message()  # until the client's Close
-    # else the link is lost: the connection ends without a Close frame
+        peer.close(1000, "closing time")
+    else:
+        peer.cut()  # the link is lost: the connection ends without a Close frame
 
 
 if __name__ == "__main__":
-    with LoopbackServer(serve, port=int(sys.argv[1]) if len(sys.argv) > 1 else 8766) as server:
-        print(f"prices on {server.url()}, Ctrl-C ends it", flush=True)
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8766
+    with LoopbackServer(serve, port=port, recording_limit=0) as server:
+        print(f"prices on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

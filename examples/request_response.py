@@ -33,7 +33,7 @@ class Client:
             while True:
                 message = json.loads(self._connection.recv())
                 answer = self._waiting.get(message["id"])
-                if answer is not None:  # else the asker has lost patience
+                if answer is not None:  # None: its asker has given up
                     answer.set_result(message["question"])
         except syncws.ConnectionClosed as closed:
             for answer in list(self._waiting.values()):
@@ -45,6 +45,6 @@ if len(sys.argv) != 2:
     raise SystemExit(__doc__)
 with syncws.connect(sys.argv[1]) as connection, ThreadPoolExecutor(8) as threads:
     questions = [f"question {number}" for number in range(100)]
-    answers = list(threads.map(Client(connection).ask, questions))  # an echo server's are the questions
+    answers = list(threads.map(Client(connection).ask, questions))  # an echo server answers with the question
 print(f"{len(answers)} answers, {sum(map(str.__ne__, questions, answers))} of them to another question")
 raise SystemExit(answers != questions)

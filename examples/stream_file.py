@@ -48,7 +48,7 @@ with WebSocket(
             break  # closed early: send() would drop the line
         ws.send(line)
     if lines:
-        ws.join(timeout=60)  # until on_message, the server or a failure has closed it
+        ws.join(timeout=60)  # on_message, the server or a failure closes it
 
 print(f"{received} of {len(lines)} lines came back, {changed} of them changed")
 raise SystemExit(received != len(lines) or changed > 0)

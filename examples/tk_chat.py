@@ -20,8 +20,8 @@ class Chat:
         self.entry = tkinter.Entry(root, width=60, state="disabled")
         self.entry.bind("<Return>", self.send)
         self.entry.pack()
-        # Tk may be called from its own thread only. So what is to be called waits here until the main
-        # loop fetches it; that also holds before the main loop begins.
+        # Tk may be called from its own thread only. So callbacks wait here until the main loop fetches them,
+        # also those that come before the main loop begins.
         self.tasks = queue.SimpleQueue()
         self.ws = WebSocket(
             url,
@@ -38,7 +38,7 @@ class Chat:
     def run_tasks(self):
         while not self.tasks.empty():
             self.tasks.get()()
-        if self.ws.readyState != self.ws.CLOSED:  # else the window is gone
+        if self.ws.readyState != self.ws.CLOSED:  # once it is closed, the window is gone
             self.root.after(20, self.run_tasks)
 
     def send(self, event):

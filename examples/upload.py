@@ -21,7 +21,7 @@ def chunks(file, size, connection):
     yield file.read(CHUNK)
     while chunk := file.read(CHUNK):
         yield chunk
-        show(file.tell() - connection.bufferedAmount, size)  # read, but for what still waits here
+        show(file.tell() - connection.bufferedAmount, size)  # bytes read, minus those that wait to be sent
 
 
 if len(sys.argv) != 3:

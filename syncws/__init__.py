@@ -8,8 +8,10 @@ import inspect
 from ._connect import connect
 from ._connection import Connection
 from ._engine.dispatcher import Dispatch
+from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
-from ._events import CloseEvent, ErrorEvent, Event, EventTarget, MessageEvent
+from ._event_target import EventTarget
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
     BufferFull,
     ConnectionClosed,
@@ -23,6 +25,8 @@ from ._exceptions import (
     SyntaxErr,
     WebSocketError,
 )
+from ._headers import Headers
+from ._protocol.codec import speedups
 from ._protocol.http11 import Response
 from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
 from ._reconnector import Reconnector, reconnect
@@ -42,6 +46,7 @@ __all__ = [
     "Event",
     "EventTarget",
     "HandshakeError",
+    "Headers",
     "HeadersLike",
     "InvalidAccessErr",
     "InvalidStateErr",
@@ -55,19 +60,22 @@ __all__ = [
     "RetryPolicy",
     "SecurityErr",
     "SyntaxErr",
+    "TLSInfo",
+    "Timings",
     "WebSocket",
     "WebSocketError",
     "__version__",
     "connect",
     "default_policy",
     "reconnect",
+    "speedups",
 ]
 
 for _name in __all__:
     _public = globals()[_name]
-    if issubclass(type(_public), type):  # not isinstance(), which takes the alias of a type for one
-        # What annotates the class names what its own module imports, so it is read before the class moves.
+    if issubclass(type(_public), type):  # on CPython 3.10 isinstance() takes an alias of a type for a class
+        # The annotations use names of the class's own module: they are evaluated before __module__ changes.
         if "__annotations__" in vars(_public):
             _public.__annotations__ = inspect.get_annotations(_public, locals=globals(), eval_str=True)
-        _public.__module__ = __name__  # so that tracebacks and help() name the public door
+        _public.__module__ = __name__  # so that tracebacks and help() show the public name
 del _name, _public

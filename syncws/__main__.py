@@ -1,6 +1,6 @@
 """``python -m syncws``.
 
-Owns: nothing. Runs on: the main thread.
+Owns: nothing. Runs on: the main thread. Must not import: anything but the command line.
 """
 
 import sys

@@ -18,20 +18,22 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._engine.dispatcher import Dispatch, Dispatcher
 from ._engine.engine import Engine
 from ._engine.event_queue import EventQueue
-from ._engine.options import Options
 from ._engine.primitives import Leaf, is_own_thread
-from ._engine.records import Closed, Opened
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
 from ._exceptions import WebSocketError
 from ._protocol.frames import CloseCode, CloseFrame
-from ._protocol.messages import Message, MessagePart
-from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
+
+if TYPE_CHECKING:
+    from ._engine.options import Options
+    from ._engine.records import Closed, Opened
+    from ._protocol.messages import Message, MessagePart
+    from ._protocol.url import URL
 
 # How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
 HURRIED_SECONDS = 1.0
@@ -48,6 +50,10 @@ _AWAITED = (
     ("error", "close"),
     (),
 )
+
+
+# What the application wants of the connection.
+_Wish = CloseFrame | Exception | None
 
 
 class Target(Protocol):
@@ -104,15 +110,22 @@ class CallbackLink:
         self.opened: Opened | None = None
         self.failure: BaseException | None = None
         self._send_queue = self.engine.queue
-        self._target = weakref.ref(target)
+        self._target: Callable[[], Target | None] = weakref.ref(target)
         self._kept_alive: Target | None = None
         self._leaf = Leaf()
-        self._wish: CloseFrame | Exception | None = None
+        self._wish: _Wish = None
         self._sent_as_seen = 0
         self._told = ""  # the type of the last open, error or close event that was dispatched
         # Weakly, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
+
+    def forsake(self, why: str) -> None:
+        """The constructor of the target did not come to its end: nobody is to be told of anything."""
+        self._target = _nobody
+        self._kept_alive = None
+        self.abort(why)
+        self.dispatcher.constructed(True)  # so that the worker comes to its end
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -144,8 +157,8 @@ class CallbackLink:
 
     def close(self, frame: CloseFrame) -> None:
         """Close the connection, or abandon the attempt to open it. Returns at once."""
-        # By ready state; the last two stand for what is wanted already.
-        wishes: list[CloseFrame | Exception | None] = [WebSocketError(CLOSED_EARLY), frame, None, None]
+        # By ready state; no branch in the leaf, see `primitives`.
+        wishes: list[_Wish] = [WebSocketError(CLOSED_EARLY), frame, None, None]
         try:
             with self._leaf:
                 state = self.ready_state
@@ -188,7 +201,7 @@ class CallbackLink:
         """End the connection now. Returns at once."""
         said = f": {reason}" if reason else ""
         error = AbortedError(f"{self.url.public}: abort() was called{said}")
-        wishes: list[CloseFrame | Exception | None] = [error, error, error, None]
+        wishes: list[_Wish] = [error, error, error, None]
         try:
             with self._leaf:
                 state = self.ready_state
@@ -246,11 +259,11 @@ class CallbackLink:
     def on_opened(self, record: Opened) -> None:
         target = self._target()
         if self.opened is None:
-            records = [None, record]
+            records = None, record
             with self._leaf:
-                opens = self.ready_state == CONNECTING
-                self.opened = records[opens]
-                self.ready_state += opens  # OPEN
+                is_wanted = self.ready_state == CONNECTING
+                self.opened = records[is_wanted]
+                self.ready_state += is_wanted  # OPEN
             self.hold_or_let_go()
         if target is not None and self.opened is not None:
             self._tell(target, "open", lambda: Event("open"))
@@ -344,3 +357,7 @@ class CallbackLink:
 
 class AbortedError(WebSocketError):
     """The application called `abort`."""
+
+
+def _nobody() -> None:
+    pass

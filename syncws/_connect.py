@@ -14,11 +14,16 @@ from ._engine.engine import Engine
 from ._engine.inbox import Inbox
 from ._engine.options import (
     DEFAULT_QUEUE,
+    FilePath,
     HeadersLike,
     QueueLimit,
+    SocketOptions,
+    UnixPath,
     check_arguments,
     chosen,
+    cookiejar,
     explain_unknown,
+    socket,
     ssl,
 )
 from ._exceptions import WebSocketError
@@ -32,9 +37,23 @@ def connect(
     # HTTP
     headers: HeadersLike | None = None,
     origin: str | None = None,
+    auth: tuple[str, str] | None = None,
+    cookies: cookiejar.CookieJar | None = None,
+    max_redirects: int = 0,
+    require_protocol: bool = True,
+    allow_blocked_port: bool = False,
     # TLS
     ssl_context: ssl.SSLContext | None = None,
+    ca: FilePath | None = None,
+    cert: FilePath | tuple[FilePath, FilePath] | None = None,
     server_hostname: str | None = None,
+    # the way
+    proxy: str | None = "auto",
+    sock: socket.socket | None = None,
+    unix: UnixPath | None = None,
+    source_address: tuple[str, int] | None = None,
+    family: Literal[4, 6] | None = None,
+    socket_options: SocketOptions = (),
     # times
     open_timeout: float | None = 10,
     close_timeout: float | None = 10,
@@ -54,8 +73,10 @@ def connect(
     Args:
         url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
-        headers, origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval,
-            ping_timeout, max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
+        headers, origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca,
+            cert, server_hostname, proxy, sock, unix, source_address, family, socket_options, open_timeout,
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            for `syncws.WebSocket`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`.

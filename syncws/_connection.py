@@ -18,9 +18,11 @@ from ._engine.engine import Engine
 from ._engine.inbox import Inbox, InboxEnded, popleft
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
+from ._engine.records import Opened
 from ._engine.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
+from ._opened_attributes import OpenedAttributes
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.http11 import Response
 from ._protocol.messages import encode_message, validate_close
@@ -51,7 +53,7 @@ def check_may_wait(call: str) -> None:
         raise RuntimeError(f"{call} was called on a thread that syncws itself needs, as by a finalizer")
 
 
-class Connection(ReadyStates):
+class Connection(ReadyStates, OpenedAttributes):
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
@@ -79,14 +81,8 @@ class Connection(ReadyStates):
         return str(self._url)
 
     @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected; ``""`` when none."""
-        return self._inbox.opened.protocol if self._inbox.opened else ""
-
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected, as its header has them."""
-        return self._inbox.opened.extensions if self._inbox.opened else ""
+    def _opened(self) -> Opened | None:
+        return self._inbox.opened
 
     @property
     def response(self) -> Response:
@@ -326,8 +322,9 @@ class Connection(ReadyStates):
         log(logging.WARNING, self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
-        if self._engine.closed is None and not self._engine.is_closing:
-            self._engine.release(self)
+        engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
+        if engine is not None and engine.closed is None and not engine.is_closing:
+            engine.release(self)
 
     # Inside.
 
@@ -352,8 +349,7 @@ class Connection(ReadyStates):
             raise self._closed_error()
 
     def _close_and_wait(self, frame: CloseFrame, timeout: float | None) -> int:
-        """Begin the closing, and wait for the end where this thread may; returns the bytes that were not
-        sent."""
+        """Begin the closing, and wait for the end where this thread may; returns how much was not sent."""
         engine = self._engine
         engine.close(frame, timeout)
         if is_own_thread() or engine.is_sending_fragments_here():

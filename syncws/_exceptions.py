@@ -1,6 +1,7 @@
 """The exceptions: the caller's mistakes, and the faults of the network and of the server.
 
-Owns: every exception class of the package. Runs on: any thread. Imports nothing of the package.
+Owns: every exception class of the package. Runs on: any thread. Imports of the package only what an
+exception holds (`Headers`) and what it may quote.
 
 The caller's mistakes (raised at the call, named as in `xml.dom`):
 
@@ -10,8 +11,8 @@ The caller's mistakes (raised at the call, named as in `xml.dom`):
       InvalidAccessErr    also a ValueError
       InvalidStateErr     also a RuntimeError
 
-The faults of others (an `ErrorEvent.error` on the event face, raised on the pull face). What the
-operating system or the TLS library reports keeps its own class (`ConnectionRefusedError`,
+The faults of others: the callback API hands them to `onerror` as `ErrorEvent.error`, the blocking API raises
+them. What the operating system or the TLS library reports keeps its own class (`ConnectionRefusedError`,
 `socket.gaierror`, `ssl.SSLCertVerificationError`, `TimeoutError`: all of them `OSError`); the rest is:
 
     WebSocketError
@@ -20,16 +21,15 @@ operating system or the TLS library reports keeps its own class (`ConnectionRefu
       ConnectionLost      TCP ended without a Close frame; also a ConnectionError
       ThreadStartError    the system gives no more threads; also a RuntimeError and an OSError
       BufferFull          max_buffered would be passed (raised by `send`)
-      ConnectionClosed    the connection is over (pull face)
+      ConnectionClosed    the connection is over (raised by the blocking API)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 
-def printable(text: str) -> str:
-    """The server's words for use in an error's text, with their control characters escaped: none of them
-    may reach a terminal, or begin a line of its own in a log."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+from ._headers import Headers
+from ._quoting import printable as printable
 
 
 class DOMException(Exception):
@@ -71,14 +71,14 @@ class InvalidAccessErr(DOMException, ValueError):
 
 
 class InvalidStateErr(DOMException, RuntimeError):
-    """The call does not fit the state that the object is in."""
+    """The call is not possible in the object's present state."""
 
     name = "InvalidStateError"
     code = 11
 
 
 class WebSocketError(Exception):
-    """The base of what goes wrong with a connection beyond the operating system's own errors."""
+    """The base class of the errors of a connection, except those of the operating system and of TLS."""
 
 
 class HandshakeError(WebSocketError):
@@ -87,15 +87,18 @@ class HandshakeError(WebSocketError):
     Attributes:
         status: the HTTP status, or None when no status line could be read.
         reason: the reason phrase beside the status, ``""`` when there was none.
-        headers: the answer's headers as (name, value) pairs in the order received.
-        body: the first bytes of the answer's body.
+        headers: the answer's headers, a case-insensitive mapping.
+        body: the answer's body as HTTP frames it (chunks joined), at most 64 KiB of it. Of what has no
+            length as much as came within a second.
+
+    The text quotes a short beginning of the body alone.
     """
 
     def __init__(
         self,
         message: str,
         status: int | None = None,
-        headers: tuple[tuple[str, str], ...] = (),
+        headers: Headers | Iterable[tuple[str, str]] = (),
         body: bytes = b"",
         *,
         reason: str = "",
@@ -103,7 +106,7 @@ class HandshakeError(WebSocketError):
         super().__init__(message)
         self.status = status
         self.reason = reason
-        self.headers = headers
+        self.headers: Headers = Headers(headers)
         self.body = body
 
 

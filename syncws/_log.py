@@ -1,4 +1,4 @@
-"""The logger ``syncws``: quiet unless something is wrong that nobody else can be told of.
+"""The logger ``syncws``: it reports what is wrong where no caller or listener can be told.
 
 Owns: the logger, and the fields of its records. Runs on: any thread. Must not import: anything of the
 package.
@@ -23,8 +23,9 @@ Fields = Mapping[str, object]
 def log(level: int, fields: Fields, message: str, *arguments: object, exc_info: bool = False) -> None:
     """Log a message.
 
-    Where logging itself fails, as a filter of the program's may, `threading.excepthook` is told of that, and
-    of the exception that was to be logged; the thread goes on, as others wait for it.
+    If logging itself fails (a filter of the program may raise), `threading.excepthook` is called with that
+    exception and, as its context, the one that was being logged. The thread goes on, since others wait for
+    it.
     """
     try:
         _logger.log(level, message, *arguments, extra=fields, exc_info=exc_info)

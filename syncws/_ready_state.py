@@ -1,4 +1,4 @@
-"""The four values of `readyState` (WHATWG 3.1), and where each face shows them.
+"""The four values of `readyState` (WHATWG 3.1), as constants of the classes that have one.
 
 Owns: the constants. Runs on: any thread. Must not import: anything of the package.
 """
@@ -12,7 +12,7 @@ STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
 
 
 class _Constant:
-    """A number that class and instances show, and that no instance can be given another value of."""
+    """A number that can be read from a class and its instances, and not set on an instance."""
 
     def __init__(self, value: int) -> None:
         self._value = value

@@ -19,21 +19,28 @@ from typing import Any, Literal, TypeVar
 
 from ._callback_link import CallbackLink
 from ._engine.dispatcher import Dispatch, dispatch_and_wait
+from ._engine.engine import THREADS_SECONDS
 from ._engine.options import (
     DEFAULT_QUEUE,
+    FilePath,
     HeadersLike,
     QueueLimit,
+    SocketOptions,
+    UnixPath,
     check_arguments,
     check_timeout,
     chosen,
+    cookiejar,
     explain_unknown,
     ssl,
 )
 from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent, TargetT
+from ._event_target import EventHandler
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
+from ._link_attributes import LinkAttributes
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
@@ -64,7 +71,7 @@ class LossEvent(CloseEvent[TargetT]):
 Self = TypeVar("Self", bound="ReconnectingWebSocket")
 
 
-class ReconnectingWebSocket(ReadyStates, EventTarget):
+class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     """A `WebSocket` that makes its connection anew after a loss.
 
     It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
@@ -75,16 +82,15 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     Args:
         url, protocols, onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but that
             `onclose` is given a `LossEvent`.
-        policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
-            It is given a `Loss` and returns seconds, or None.
-        headers: as for `syncws.WebSocket`; may also be a callable, which is asked afresh before each attempt
-            (for tokens that expire).
-        origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval, ping_timeout,
-            max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
+        policy: is given a `Loss`, returns the seconds to wait, or None to stop; see `syncws.default_policy`.
+        headers: as for `syncws.WebSocket`, or a callable, asked before each attempt (for tokens that expire).
+        origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
+            server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; and what `headers` raises
-            when it is asked for the first time.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; what `headers` raises at first.
     """
 
     @explain_unknown
@@ -104,9 +110,22 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         # HTTP
         headers: HeadersLike | Callable[[], HeadersLike] | None = None,
         origin: str | None = None,
+        auth: tuple[str, str] | None = None,
+        cookies: cookiejar.CookieJar | None = None,
+        max_redirects: int = 0,
+        require_protocol: bool = True,
+        allow_blocked_port: bool = False,
         # TLS
         ssl_context: ssl.SSLContext | None = None,
+        ca: FilePath | None = None,
+        cert: FilePath | tuple[FilePath, FilePath] | None = None,
         server_hostname: str | None = None,
+        # the way
+        proxy: str | None = "auto",
+        unix: UnixPath | None = None,
+        source_address: tuple[str, int] | None = None,
+        family: Literal[4, 6] | None = None,
+        socket_options: SocketOptions = (),
         # times
         open_timeout: float | None = 10,
         close_timeout: float | None = 10,
@@ -128,7 +147,6 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._headers = headers
         self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols), options)
         self._dispatch = dispatch
-        self._binary_type = "blob"
         self._stopped = Flag()
         self._ended = Flag()
         self._over = False
@@ -141,20 +159,20 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         handlers = (onopen, onmessage, onerror, onclose)
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
-        link.start()
-        self._start_thread(name)
-        self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        try:
+            link.start()
+            self._start_thread(name)
+            self._constructed = True
+            link.dispatcher.constructed(any(handlers))
+        except BaseException:  # Ctrl-C, too
+            self._stopped.set()
+            link.forsake("the constructor was interrupted")
+            raise
 
     def __repr__(self) -> str:
         return f"<ReconnectingWebSocket {self._link.url.public} {STATE_NAMES[self.readyState]}>"
 
     # Attributes.
-
-    @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._link.url)
 
     @property
     def readyState(self) -> int:
@@ -165,34 +183,6 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         if state == CLOSED:
             return CLOSING if self._stopped.is_set() else CONNECTING
         return state
-
-    @property
-    def bufferedAmount(self) -> int:
-        """As `WebSocket.bufferedAmount`, of the present connection."""
-        return self._link.buffered_amount
-
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected for the present connection."""
-        return "" if self._link.opened is None else self._link.opened.extensions
-
-    @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected for the present connection."""
-        return "" if self._link.opened is None else self._link.opened.protocol
-
-    @property
-    def binaryType(self) -> str:
-        """As `WebSocket.binaryType`; kept from one connection to the next."""
-        return self._binary_type
-
-    @binaryType.setter
-    def binaryType(self, value: str) -> None:
-        if value in ("blob", "arraybuffer"):
-            self._binary_type = value
-        else:
-            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
 
     onopen: EventHandler[Event[ReconnectingWebSocket]] = EventHandler(
         "Called with an `Event` at each return."
@@ -285,11 +275,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
     def _start_thread(self, name: str) -> None:
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
-        try:
-            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
-        except BaseException:
-            self._link.abort("the thread that would come back cannot be started")
-            raise
+        threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
 
     def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers
@@ -309,6 +295,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         while True:
             # Not link.wait_over(), which would let the first events through.
             self._link.dispatcher.wait_over(None)
+            self._link.engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
             if self._retry_in is None:
                 return
             stopped = self._stopped.wait(self._retry_in)
@@ -346,8 +333,7 @@ class ReconnectingWebSocket(ReadyStates, EventTarget):
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
-        """What the policy is asked about: what failed, or for a connection that was open a
-        `ConnectionClosed`."""
+        """What the policy is asked about: what failed, or that a connection is closed that was open."""
         failure = link.failure
         if link.opened is None:
             return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))

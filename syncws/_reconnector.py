@@ -13,13 +13,17 @@ from typing import Any, Literal
 
 from ._connect import begin, wait_open
 from ._connection import Connection, check_may_wait, close_going_away
-from ._engine.engine import Engine
+from ._engine.engine import THREADS_SECONDS, Engine
 from ._engine.options import (
     DEFAULT_QUEUE,
+    FilePath,
     HeadersLike,
     QueueLimit,
+    SocketOptions,
+    UnixPath,
     check_arguments,
     chosen,
+    cookiejar,
     explain_unknown,
     ssl,
 )
@@ -41,9 +45,22 @@ def reconnect(
     # HTTP
     headers: HeadersLike | Callable[[], HeadersLike] | None = None,
     origin: str | None = None,
+    auth: tuple[str, str] | None = None,
+    cookies: cookiejar.CookieJar | None = None,
+    max_redirects: int = 0,
+    require_protocol: bool = True,
+    allow_blocked_port: bool = False,
     # TLS
     ssl_context: ssl.SSLContext | None = None,
+    ca: FilePath | None = None,
+    cert: FilePath | tuple[FilePath, FilePath] | None = None,
     server_hostname: str | None = None,
+    # the way
+    proxy: str | None = "auto",
+    unix: UnixPath | None = None,
+    source_address: tuple[str, int] | None = None,
+    family: Literal[4, 6] | None = None,
+    socket_options: SocketOptions = (),
     # times
     open_timeout: float | None = 10,
     close_timeout: float | None = 10,
@@ -71,8 +88,10 @@ def reconnect(
             It is given a `Loss` and returns seconds, or None.
         headers: as for `syncws.WebSocket`; may also be a callable, which is asked afresh before each attempt
             (for tokens that expire).
-        origin, ssl_context, server_hostname, open_timeout, close_timeout, ping_interval, ping_timeout,
-            max_size, max_queue, max_buffered, compression: as for `syncws.WebSocket`.
+        origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
+            server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            for `syncws.WebSocket`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call.
@@ -183,6 +202,7 @@ class Reconnector:
             connection.close()
         except ConnectionClosed as closed:
             log(logging.WARNING, self._log_fields, "%d bytes were not sent", closed.unsent)
+        engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
             return  # the body wants the next one, or none

@@ -12,27 +12,27 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._exceptions import ConnectionClosed, HandshakeError
-from ._protocol.http11 import Headers, get_all
+from ._headers import Headers
 
 FIRST_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
 STABLE_SECONDS = 60.0
-# A server may ask for more patience than ours, but not for ever.
+# A server may ask for a longer pause than ours, but only up to this.
 LONGEST_RETRY_AFTER = 3600.0
 
-# A refusal for now, not for good.
+# Statuses that refuse for now, not for good.
 _TEMPORARY_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What went wrong, for a policy to decide upon.
+    """A loss or a failed attempt, for a policy to decide upon.
 
     Attributes:
-        error: what `connect` raised, or a `ConnectionClosed` for a connection that was open, or what the
-            callable given as `headers` raised.
-        failures: how many times in a row it went wrong, this one counted; a connection that stayed open
-            for 60 s begins anew.
+        error: the exception that `connect` raised, or a `ConnectionClosed` for a connection that was open, or
+            the exception of the callable given as `headers`.
+        failures: how many losses in a row there were, this one included; a connection that stayed open
+            for 60 s starts the count again.
         open_seconds: how long the connection was open; 0 when it could not be made.
     """
 
@@ -49,9 +49,9 @@ def default_policy(loss: Loss) -> float | None:
     """Seconds to wait before the next attempt, or None where trying again would not help.
 
     Retried: failures of DNS and of the network, time-outs, 408, 425, 429 and 5xx answers (after
-    `Retry-After`, if given), links that were lost, servers that went away. Not retried: other refusals
-    and answers that are no WebSocket's, certificates that do not verify, closes with 1000, 1008 and 4000
-    to 4999, which are an application's own, and any error of the caller.
+    `Retry-After`, if given), links that were lost, servers that went away. Not retried: other refusals,
+    answers that do not speak WebSocket, certificates that do not verify, closes with 1000, 1008 and 4000 to
+    4999 (the application's own codes), and mistakes of the caller.
 
     The first wait is a random time up to 5 s, so that the clients of a server that restarts do not all
     come back at once; later ones double up to 60 s, less a random part of up to a half.
@@ -73,7 +73,7 @@ def _may_help(error: Exception) -> bool:
         return error.status in _TEMPORARY_STATUSES
     if isinstance(error, ConnectionClosed):
         return error.code not in (1000, 1008) and not 4000 <= error.code <= 4999
-    # By name, so that nothing here needs ssl: a certificate will not verify the next time either.
+    # A certificate will not verify the next time either. By name, so that this module need not import ssl.
     if any(kind.__name__ == "SSLCertVerificationError" for kind in type(error).__mro__):
         return False
     return isinstance(error, OSError)
@@ -81,12 +81,12 @@ def _may_help(error: Exception) -> bool:
 
 def _retry_after(headers: Headers) -> float:
     """The seconds of a Retry-After header (RFC 9110 10.2.3): a number, or a date; 0 without one."""
-    values = get_all(headers, "Retry-After")
+    values = headers.get_all("Retry-After")
     if not values:
         return 0.0
     if values[0].isdecimal():
         return min(float(values[0]), LONGEST_RETRY_AFTER)
-    # Here, since the email package is large and refusals with a date are rare.
+    # Imported only here: the email package is large, and refusals with a date are rare.
     import datetime
     from email.utils import parsedate_to_datetime
 
@@ -101,7 +101,7 @@ def _retry_after(headers: Headers) -> float:
 
 
 class History:
-    """Counts what went wrong in a row."""
+    """Counts the losses in a row."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         """Raises `TypeError` for a policy that cannot be called."""

@@ -15,27 +15,33 @@ from ._callback_link import CallbackLink
 from ._engine.dispatcher import Dispatch
 from ._engine.options import (
     DEFAULT_QUEUE,
+    FilePath,
     HeadersLike,
     QueueLimit,
+    SocketOptions,
+    UnixPath,
     check_arguments,
     check_timeout,
     chosen,
+    cookiejar,
     explain_unknown,
+    socket,
     ssl,
 )
 from ._engine.process import is_process_exiting
-from ._events import CloseEvent, ErrorEvent, Event, EventHandler, EventTarget, MessageEvent
+from ._event_target import EventHandler
+from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
+from ._link_attributes import LinkAttributes
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.http11 import Response
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 Self = TypeVar("Self", bound="WebSocket")
 
 
-class WebSocket(ReadyStates, EventTarget):
+class WebSocket(ReadyStates, LinkAttributes):
     """A WebSocket connection, as in a browser, for code that does not use asyncio.
 
     The constructor returns at once; the connection is made in the background, and events are dispatched
@@ -54,8 +60,29 @@ class WebSocket(ReadyStates, EventTarget):
             that Tk's main loop empties), instead of our worker.
         headers: further fields of the request head, a mapping or (name, value) pairs.
         origin: the Origin field; a browser's page has one, a program has none by default.
+        auth: (user, password) for Basic authentication; ``user:password@`` in the URL does the same, and
+            for a token there is ``headers={"Authorization": "Bearer ..."}``.
+        cookies: an `http.cookiejar.CookieJar`: what it has for the URL is sent, and what the answer sets is
+            stored in it. None by default: a jar that connections shared unasked would leak between them.
+        max_redirects: how many redirects to follow. 0: as in browsers. Never from ``wss`` to ``ws``, and
+            credentials and the caller's cookies do not go along to another origin.
+        require_protocol: whether a server that selects none of the `protocols` fails the connection. True:
+            as in browsers.
+        allow_blocked_port: whether the ports that browsers block may be used. False: as in browsers.
         ssl_context: for ``wss``; None verifies against the system's trust store.
+        ca: in the place of the system's trust store, a file of certificate authorities (PEM), or a folder
+            as ``openssl rehash`` makes it.
+        cert: the client's own certificate: a PEM file that also holds its key, or (certificate, key).
         server_hostname: the name to send (SNI) and to verify; None takes the URL's host.
+        proxy: a proxy's URL (``http``, ``https``, ``socks5h``, ``socks5``, ``socks4a``, ``socks4``); None
+            for none. ``"auto"``: by the environment's ``https_proxy``, ``http_proxy``, ``all_proxy`` and
+            ``no_proxy``, as most programs do; never for this machine itself.
+        sock: a connected socket to use, and to close. None: a new one is made.
+        unix: the path of a Unix socket to connect to, in the place of the URL's host and port.
+        source_address: (host, port) to connect from. None: the system chooses.
+        family: 4 or 6 connects by IPv4 or IPv6 alone. None: by whichever answers first (RFC 8305).
+        socket_options: (level, name, value) tuples, set on the new socket as by `socket.setsockopt`, after
+            ours (``TCP_NODELAY``, keepalive).
         open_timeout: seconds for DNS, TCP, TLS and the handshake in all. 10 s: longer than a bad mobile
             link takes, shorter than a person waits.
         close_timeout: seconds for the closing handshake and the end of TCP. 10 s, as `open_timeout`.
@@ -101,9 +128,23 @@ class WebSocket(ReadyStates, EventTarget):
         # HTTP
         headers: HeadersLike | None = None,
         origin: str | None = None,
+        auth: tuple[str, str] | None = None,
+        cookies: cookiejar.CookieJar | None = None,
+        max_redirects: int = 0,
+        require_protocol: bool = True,
+        allow_blocked_port: bool = False,
         # TLS
         ssl_context: ssl.SSLContext | None = None,
+        ca: FilePath | None = None,
+        cert: FilePath | tuple[FilePath, FilePath] | None = None,
         server_hostname: str | None = None,
+        # the way
+        proxy: str | None = "auto",
+        sock: socket.socket | None = None,
+        unix: UnixPath | None = None,
+        source_address: tuple[str, int] | None = None,
+        family: Literal[4, 6] | None = None,
+        socket_options: SocketOptions = (),
         # times
         open_timeout: float | None = 10,
         close_timeout: float | None = 10,
@@ -121,25 +162,23 @@ class WebSocket(ReadyStates, EventTarget):
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
         checked_url, checked_protocols, checked_options = check_arguments(url, protocols, options)
-        self._binary_type = "blob"
         self._link = link = CallbackLink(self, checked_url, checked_protocols, checked_options, dispatch)
         self._log_fields = link.engine.log_fields
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(name, handler)
-        link.start()
-        self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        try:
+            link.start()
+            self._constructed = True
+            link.dispatcher.constructed(any(handlers))
+        except BaseException:  # Ctrl-C, too
+            link.forsake("the constructor was interrupted")
+            raise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._link.url.public} {STATE_NAMES[self._link.ready_state]}>"
 
     # Attributes.
-
-    @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._link.url)
 
     @property
     def readyState(self) -> int:
@@ -149,46 +188,6 @@ class WebSocket(ReadyStates, EventTarget):
         they return.
         """
         return self._link.ready_state
-
-    @property
-    def bufferedAmount(self) -> int:
-        """Bytes given to `send` and not yet handed to the network, without framing, before compression.
-
-        What could not be sent stays counted after the close. Read inside a callback it does not fall
-        until the callback returns.
-        """
-        return self._link.buffered_amount
-
-    @property
-    def extensions(self) -> str:
-        """The extensions that the server selected, as its header has them; ``""`` before the open event."""
-        return "" if self._link.opened is None else self._link.opened.extensions
-
-    @property
-    def protocol(self) -> str:
-        """The subprotocol that the server selected; ``""`` when none, and before the open event."""
-        return "" if self._link.opened is None else self._link.opened.protocol
-
-    @property
-    def response(self) -> Response | None:
-        """The head of the server's answer to the opening handshake; None before the open event."""
-        return None if self._link.opened is None else self._link.opened.response
-
-    @property
-    def binaryType(self) -> str:
-        """``"blob"``: binary messages arrive as `bytes`; ``"arraybuffer"``: as `bytearray`.
-
-        Read when a message is dispatched. Another value is ignored, and logged.
-        """
-        return self._binary_type
-
-    @binaryType.setter
-    def binaryType(self, value: str) -> None:
-        if value in ("blob", "arraybuffer"):
-            self._binary_type = value
-        else:
-            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
 
     onopen: EventHandler[Event[WebSocket]] = EventHandler(
         "Called with an `Event` when the connection is open."

@@ -12,12 +12,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
+from syncws.testing import LoopbackServer
 from tests.support.leftovers import open_descriptors
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 
 def _is_loopback(host: object) -> bool:
@@ -51,6 +55,9 @@ def _is_numeric(host: str | bytes) -> bool:
 
 sys.addaudithook(_without_network)
 
+# The scripts of these tests say byte by byte how a connection ends; what returns ends TCP there.
+LoopbackServer.close_on_return = False
+
 # A shell has what it runs in the background ignore Ctrl-C, and all that this starts in turn.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -76,8 +83,9 @@ def nothing_outlives_the_test() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """The certificate authority of this run."""
-    return trustme.CA()
+    """The certificate authority of this run; tests that use it are skipped where trustme is not installed."""
+    authority: trustme.CA = pytest.importorskip("trustme").CA()
+    return authority
 
 
 @pytest.fixture(scope="session")

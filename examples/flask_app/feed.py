@@ -69,7 +69,7 @@ class Feed:
         if "ack" not in message:
             self._latest = message["news"]
             self._news.set()
-        elif (answer := self._waiting.get(message["ack"])) is not None:  # else its request has given up
+        elif (answer := self._waiting.get(message["ack"])) is not None:  # None: its request has given up
             answer.set_result(message)
 
     def _on_close(self, event):

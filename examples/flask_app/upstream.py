@@ -8,7 +8,7 @@ import json
 import sys
 import threading
 
-from syncws.testing.loopback import LoopbackServer, PeerClosed
+from syncws.testing import LoopbackServer, PeerClosed
 
 visits = itertools.count(1)
 
@@ -17,20 +17,21 @@ def serve(peer):
     number = next(visits)
     peer.accept()
     print(f"connection {number} is open", flush=True)
-    peer.send_text(json.dumps({"news": f"welcome, connection {number}"}))
+    peer.send(json.dumps({"news": f"welcome, connection {number}"}))
     try:
         while True:
-            id = json.loads(peer.read_message())["id"]
+            id = json.loads(peer.recv())["id"]
             print(f"connection {number} sent {id}", flush=True)
-            peer.send_text(json.dumps({"ack": id}))
+            peer.send(json.dumps({"ack": id}))
     except PeerClosed as closed:
         print(f"connection {number} closed with {closed.code}", flush=True)
         raise
 
 
 if __name__ == "__main__":
-    with LoopbackServer(serve, port=int(sys.argv[1]) if len(sys.argv) > 1 else 8768) as server:
-        print(f"acknowledging on {server.url()}, Ctrl-C ends it", flush=True)
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8768
+    with LoopbackServer(serve, port=port, recording_limit=0) as server:
+        print(f"acknowledging on {server.url}, Ctrl-C ends it", flush=True)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

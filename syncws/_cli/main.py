@@ -1,82 +1,93 @@
-"""``python -m syncws demo`` and ``python -m syncws URL``.
+"""``syncws`` and ``python -m syncws``: from a command line to an exit status.
 
-Owns: the command line. Runs on: the main thread reads stdin and sends; callbacks print.
+Owns: which of the commands runs. Runs on: the main thread. Must not import: the engine.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
+import os
 import sys
-import threading
+from typing import TYPE_CHECKING
 
-from .._events import CloseEvent, ErrorEvent, Event, MessageEvent
-from .._exceptions import DOMException
-from .._websocket import WebSocket
+from .arguments import COMMANDS, build_parser
+from .console import Console, OutputClosed, OutputFailed, open_missing_descriptors
+from .signals import Stopped, stopping
+from .statuses import Status
 
-# Once stdin has ended, the connection is closed when nothing has come for this long.
-QUIET_SECONDS = 1.0
+if TYPE_CHECKING:
+    import argparse
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 after an orderly end, 1 after a failure."""
-    parser = argparse.ArgumentParser(prog="python -m syncws", description="Talk to a WebSocket server.")
-    parser.add_argument(
-        "target",
-        metavar="demo | URL",
-        help="'demo' talks to an echo server of its own; to a URL each line of standard input is sent, "
-        "and what arrives is printed",
-    )
-    target = parser.parse_args(arguments).target
+    """Run the command line; returns the exit status."""
+    open_missing_descriptors()
+    given = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
-    if target == "demo":
+    try:
+        with stopping():
+            return _run(given)
+    except KeyboardInterrupt:
+        return Status.INTERRUPTED
+    except Stopped as stopped:
+        return stopped.status
+    except OutputClosed:
+        return Status.DONE
+    except OutputFailed as error:
+        Console().say(str(error))
+        return Status.USAGE
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what argparse has printed; where nobody reads it, Python must not complain at its exit."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _run(given: list[str]) -> int:
+    command = given[0] if given else ""
+    if command in COMMANDS:
+        return _run_command(command, given[1:])
+    parser = build_parser(_program())
+    parsed = parser.parse_args(given)
+    _check_combinations(parser, parsed)
+    console = Console(colour=parsed.color, quiet=parsed.quiet)
+    from .run import run_url  # here, since --help and the demo can do without
+
+    return run_url(parsed, parser, console)
+
+
+def _program() -> str:
+    """How the command line was begun, for usage and errors."""
+    return "python -m syncws" if os.path.basename(sys.argv[0]) == "__main__.py" else "syncws"
+
+
+def _run_command(command: str, given: list[str]) -> int:
+    # Imported here, since each can do without what the others need.
+    if command == "demo":
         from .demo import run_demo
 
-        return run_demo()
-    try:
-        return converse(target)
-    except DOMException as error:
-        parser.error(str(error))
+        return run_demo(given, _program())
+    if command == "echo":
+        from .echo import run_echo
+
+        return run_echo(given, _program())
+    from .completion import run_completion
+
+    return run_completion(given, _program())
 
 
-def converse(url: str) -> int:
-    """Send stdin line by line and print the messages that arrive, until either side is done."""
-    over = threading.Event()
-    ready = threading.Event()
-    heard = threading.Event()
-    failures: list[str] = []
-
-    def on_message(event: MessageEvent) -> None:
-        heard.set()
-        if isinstance(event.data, str):
-            print(event.data, flush=True)
-        else:
-            sys.stdout.buffer.write(event.data + b"\n")
-            sys.stdout.flush()
-
-    def on_error(event: ErrorEvent) -> None:
-        failures.append(event.message)
-        print(f"error: {event.message}", file=sys.stderr)
-
-    def on_close(event: CloseEvent) -> None:
-        print(f"closed: {event.code} {event.reason}".rstrip(), file=sys.stderr)
-        over.set()
-        ready.set()
-
-    def on_open(event: Event) -> None:
-        ready.set()
-
-    with WebSocket(url, onopen=on_open, onmessage=on_message, onerror=on_error, onclose=on_close) as ws:
-        try:
-            ready.wait()
-            for line in sys.stdin:
-                if over.is_set():
-                    break
-                ws.send(line.rstrip("\r\n"))
-            while not over.is_set() and (ws.bufferedAmount or heard.wait(QUIET_SECONDS)):
-                heard.clear()
-        except KeyboardInterrupt:
-            return 130
-    return 1 if failures else 0
+def _check_combinations(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    """Refuse what cannot go together, before anything is done."""
+    sources = [name for name in ("message", "file", "listen", "check") if getattr(parsed, name)]
+    if len(sources) > 1:
+        parser.error(" and ".join(f"--{name}" for name in sources) + " cannot go together")
+    if parsed.text and not parsed.file:
+        parser.error("--text goes with --file")

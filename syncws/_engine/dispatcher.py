@@ -22,14 +22,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .._log import Fields, log_exception
-from .._protocol.messages import Message, MessagePart
 from .._transport.poller import ForkedError
-from .event_queue import Entry, EventQueue
 from .primitives import Waiters, make_mailbox
 from .records import Closed, CloseReceived, Opened
+
+if TYPE_CHECKING:
+    from .._protocol.messages import Message, MessagePart
+    from .event_queue import Entry, EventQueue
 
 #: Schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]

@@ -14,24 +14,30 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
-from .._log import Fields
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
-from .._protocol.url import URL
 from . import process
 from .fragmented_send import FragmentedSend
-from .options import Options
 from .pending_pings import PendingPing, PendingPings
 from .primitives import block_forever
 from .reader import Reader
 from .reader_notes import ReaderNotes
-from .records import Closed, Consumer
 from .send_queue import ACCEPTING, FINISHED, SendQueue
 from .writer import Writer
 from .writer_pool import shared_pool
+
+if TYPE_CHECKING:
+    from .._log import Fields
+    from .._protocol.url import URL
+    from .options import Options
+    from .records import Closed, Consumer
+
+# How long an attempt to come back waits for the threads of the one before, which are about to end.
+THREADS_SECONDS = 1.0
 
 _numbers = itertools.count(1)
 

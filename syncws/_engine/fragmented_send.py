@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from .._exceptions import ConnectionClosed
 from .._protocol.frames import FIN, Buffer, CloseCode, Opcode
 from .._protocol.messages import encode_message
 from .send_queue import ACCEPTING, CUT, FragmentsTurn, SendQueue
+
+if TYPE_CHECKING:
+    from .._exceptions import ConnectionClosed
 
 # How much of a message that is sent in fragments may be unsent, where `max_buffered` is not less.
 STREAM_WINDOW = 2**20

@@ -31,14 +31,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .._protocol.closing import Outcome
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
 from .streamed_message import StreamedMessage
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
 
 popleft = collections.deque.popleft
 
@@ -57,12 +59,19 @@ class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as 
 
 
 class _StreamCall:
-    """A call of `recv_streaming` that has begun, its thread, and a message that it takes whole."""
+    """A call of `recv_streaming` that has begun.
 
-    __slots__ = ("thread", "whole")
+    Attributes:
+        thread: its thread.
+        message: the message that it has claimed, or is about to; None before.
+        whole: a message that it takes whole instead.
+    """
+
+    __slots__ = ("message", "thread", "whole")
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
+        self.message: StreamedMessage | None = None
         self.whole: Message = b""
 
 
@@ -271,7 +280,6 @@ class Inbox:
         """The next message in parts; see `Connection.recv_streaming`."""
         self.check_not_streaming()
         call = _StreamCall()
-        message: StreamedMessage | None = None
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
                 raise TimeoutError(f"no message came within {timeout:g} s")
@@ -285,9 +293,9 @@ class Inbox:
                 yield whole[start : start + MAX_PART]
         finally:
             try:
-                self._end(call, message)
+                self._end(call)
             except BaseException:  # a handler's; but others wait for this
-                self._end(call, message)
+                self._end(call)
                 raise
 
     def _begin(self, call: _StreamCall) -> bool:
@@ -306,6 +314,7 @@ class Inbox:
             if self._take_whole(call):
                 return None
             if message is not None:
+                call.message = message
                 claimers: list[object] = [call, call]
                 with self._leaf:
                     claimers[0] = message.claimer
@@ -355,9 +364,10 @@ class Inbox:
             if not message.parts:
                 raise InboxEnded
 
-    def _end(self, call: _StreamCall, message: StreamedMessage | None) -> None:
+    def _end(self, call: _StreamCall) -> None:
         """The call is over; what it has not taken of its message is dropped."""
-        if message is not None:
+        message = call.message
+        if message is not None and message.claimer is call:
             message.skipped = True
             message.parts.clear()
         calls: list[_StreamCall | None] = [None, None]

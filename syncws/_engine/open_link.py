@@ -18,21 +18,23 @@ that it was queued. It never writes: a pong or a Close is queued for the writer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from .._exceptions import ConnectionLost
 from .._protocol.closing import Closing, Do, State
-from .._protocol.decoder import Decoder
-from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
 from .._transport.progress import SendProgress
-from .._transport.stream import Stream
-from .options import Options
-from .pending_pings import PendingPings
-from .reader_notes import ReaderNotes
 from .records import CloseReceived, Consumer
+
+if TYPE_CHECKING:
+    from .._protocol.decoder import Decoder
+    from .._protocol.encoder import Encoder
+    from .._transport.stream import Stream
+    from .options import Options
+    from .pending_pings import PendingPings
+    from .reader_notes import ReaderNotes
 
 # A read begins small, so that an idle connection costs little, and doubles while the network fills it.
 SMALLEST_READ = 4 * 1024
@@ -147,8 +149,7 @@ class OpenLink:
             output.close(CloseFrame(CloseCode.GOING_AWAY))
             self._do(closing.close_called(now))
         self._follow_close(now)
-        cut_at, cut_error = notes.cut
-        if cut_error is not None:
+        for cut_at, cut_error in notes.cuts:
             self._do(closing.cut_wanted(cut_at, cut_error))
         error = output.error
         if error is not None and not isinstance(error, OSError):

@@ -1,49 +1,55 @@
-"""The opening of a connection: DNS, TCP, TLS and the opening handshake, under one deadline.
+"""The opening of a connection: DNS, TCP, proxy, TLS, the opening handshake and redirects, under one deadline.
 
-Owns: the stream until it is handed over, open. Runs on: the reader thread. Must not import: the other
-threads.
+Owns: the stream until it is handed over, open. Runs on: the thread that opens the connection. Must not
+import: the other threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .._exceptions import ConnectionLost, HandshakeError, WebSocketError, printable
-from .._protocol.handshake import HandshakeRequest, HandshakeResult, check_response
-from .._protocol.http11 import Response, ResponseParser, get_all
-from .._transport import dialer, resolver
-from .._transport.poller import READ, WRITE, OpenTimeoutError, Poller
-from .._transport.stream import Stream
-from .options import Options
+from .._exceptions import HandshakeError, WebSocketError, printable
+from .._protocol.handshake import HandshakeRequest, check_response
+from .._protocol.http11 import Response, basic_credentials, check_field
+from .._protocol.url import URL, check_port
+from .._quoting import Secrets, public_part, quote, quote_body, shorten
+from .._transport import dialer
+from .._transport.poller import OpenTimeoutError, Poller
+from .answer import read_body, read_head
+from .open_stream import OpenStream as OpenStream
+from .open_stream import Timings
+from .options import Options, choose_proxy
+from .route import Route
 
 if TYPE_CHECKING:
-    import socket
+    from .._protocol.proxy import Proxy
+    from .._transport.stream import Stream
 
-    from .._transport.tls import TLSStream
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# How much of a refusal's body the error carries, and how long to wait for it once the head is there.
-BODY_BYTES = 4096
-BODY_SECONDS = 1.0
+# A peer that sends, and does not read for some seconds, is alive by what it sends: the keepalive says so, and
+# the system, which knows of one direction alone, must not end it sooner.
+LEAST_SILENCE_SECONDS = 30.0
 
-# Interim answers (102, 103) before the final one: more than any server has use for, and a flood must end.
-MAX_INTERIM = 32
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStream:
-    """An open connection: the stream, what was agreed, and the first bytes after the answer."""
-
-    stream: Stream
-    result: HandshakeResult
-    rest: bytes
+# Ports on which servers speak TLS.
+_TLS_PORTS = frozenset({443, 8443, 9443})
 
 
 class Connector:
-    """One attempt."""
+    """One attempt, with the redirects that it follows.
+
+    Attributes:
+        at: when its time is over, on the clock of `time.monotonic`; None for never.
+        stream: what there is of the connection, as soon as there is any; for a forked child to close.
+        doing: what is waited for, as a time-out says it.
+        name: what the names of its threads begin with.
+        secrets: what no text of it may show.
+    """
 
     def __init__(
         self,
@@ -54,49 +60,41 @@ class Connector:
         name: str,
     ) -> None:
         """`check` is called before each wait; it raises when the attempt was abandoned."""
-        self._request = request
+        self._request = replace(request, require_protocol=options.require_protocol, auth=options.auth)
         self._options = options
         self._poller = poller
         self._check = check
-        self._name = name
-        self._doing = ""
+        self._seconds: dict[str, float] = {}
+        self._visited = {str(request.url)}
+        self.name = name
+        self.doing = ""
         self.at: float | None = None
-        self.stream: Stream | None = None  # as soon as there is one
+        self.stream: Stream | None = None
+        self.secrets = Secrets()
 
     def run(self) -> OpenStream:
         """Open the connection.
 
         Raises `OSError` (DNS, TCP, TLS; `TimeoutError` when `open_timeout` is over) and `WebSocketError`
-        (the answer); each says what was tried and what came back.
+        (the answer, the proxy); each names the URL and says what was tried and what came back.
         """
+        begun = time.monotonic()
         if self._options.open_timeout is not None:
-            self.at = time.monotonic() + self._options.open_timeout
-        url = self._request.url
-        self._doing = f"looking up {url.hostname!r}"
-        addresses = resolver.resolve(url.hostname, url.effective_port, self, self._name)
-        self._doing = f"connecting to {url.hostname!r} port {url.effective_port}"
-        sock = dialer.connect(addresses, url.hostname, self)
-        stream = self.stream = Stream(sock)
+            self.at = begun + self._options.open_timeout
         try:
-            if url.secure:
-                stream = self.stream = self._start_tls(sock)
-            # A request with large headers may have to wait for the server to take it.
-            stream.wait_writable = lambda: self.wait(sock, WRITE)
-            self._doing = "waiting for the answer to the opening handshake"
-            with contextlib.suppress(
-                ConnectionError
-            ):  # an answer that came before the end is still to be read
-                stream.send(self._request.request())
-            response, rest = self._read_head(stream)
-            if response.status != 101:
-                raise self._refusal(stream, response, rest)
-            stream.wait_writable = None
-            return OpenStream(stream, check_response(self._request, response), rest)
-        except BaseException:
-            stream.close()
+            while (opened := self._try_once()) is None:
+                pass
+            total = time.monotonic() - begun
+            return replace(opened, timings=Timings(**self._seconds, total=total))
+        except BaseException as error:
+            self._close()
+            if self._options.sock is not None:
+                self._options.sock.close()
+            if isinstance(error, (OSError, WebSocketError)):
+                self._name_url(error)
             raise
 
-    # What `resolver` and `dialer` need: an `OpeningDeadline`.
+    # What the steps need of the whole: `route.Opening`.
 
     def wake(self) -> None:
         self._poller.wake()
@@ -108,118 +106,228 @@ class Connector:
         """
         until = None if limit is None else time.monotonic() + limit
         while True:
-            now = self._check_time()
-            if until is not None and now >= until:
+            left = self._time_left(until)
+            if left is not None and left <= 0:
                 return False
-            ends = [end for end in (self.at, until) if end is not None]
-            if self._poller.wait(sock, events, min(ends) - now if ends else None):
+            if self._poller.wait(sock, events, left):
                 return True
             if sock is None:
                 return False
 
-    def _check_time(self) -> float:
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, or `limit` seconds are over; returns those that are ready."""
+        until = None if limit is None else time.monotonic() + limit
+        while True:
+            left = self._time_left(until)
+            ready = self._poller.wait_any(socks, events, left)
+            if ready or (until is not None and time.monotonic() >= until):
+                return ready
+
+    def _time_left(self, until: float | None) -> float | None:
+        now = self.check_time()
+        ends = [end for end in (self.at, until) if end is not None]
+        return max(0.0, min(ends) - now) if ends else None
+
+    def check_time(self) -> float:
         """Raise when the attempt was abandoned or its time is over; else say what time it is."""
         self._check()
         now = time.monotonic()
         if self.at is not None and now >= self.at:
             raise OpenTimeoutError(
                 f"{self._request.url.public} was not open within "
-                f"open_timeout={self._options.open_timeout} s: given up while {self._doing}"
+                f"open_timeout={self._options.open_timeout} s: given up while {self.doing}"
             )
         return now
 
-    def _start_tls(self, sock: socket.socket) -> TLSStream:
-        import ssl
+    @contextlib.contextmanager
+    def measure(self, step: str) -> Iterator[None]:
+        """Note how long a step took; of a step that comes again the last."""
+        begun = time.monotonic()
+        yield
+        self._seconds[step] = time.monotonic() - begun
 
-        from .._transport import tls  # imported already, by the caller's thread; see `_engine`
+    # One request and its answer.
 
-        url, options = self._request.url, self._options
-        tried = f"TLS handshake with {url.hostname!r} port {url.effective_port}"
-        self._doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
-        context = options.ssl_context or tls.default_context()
+    def _try_once(self) -> OpenStream | None:
+        """The open stream; None when a redirect is to be followed."""
+        request = self._request
+        self._seconds.clear()
+        proxy = self._choose_proxy(request.url)
+        cookies = self._cookies(request.url)
+        self._learn_secrets(request, proxy, cookies)
+        route = Route(request.url, self._options, proxy, self)
+        stream = route.open()
+        self.doing = "waiting for the answer to the opening handshake"
+        begun = time.monotonic()
+        with contextlib.suppress(ConnectionError):  # an answer that came before the end is still to be read
+            stream.send(request.request(cookies))
+        response, rest = read_head(stream, self, "the server", self._explain)
+        self._store_cookies(request.url, response)
+        if response.status == 101:
+            result = check_response(request, response)
+            self._seconds["upgrade"] = time.monotonic() - begun
+            return self._hand_over(OpenStream(stream, result, rest, tls=route.tls))
+        if self._redirects_left and response.status in _REDIRECTS and "Location" in response.headers:
+            self._follow(response)
+            return None
+        raise self._refusal(response, read_body(stream, self, response, rest))
+
+    def _choose_proxy(self, url: URL) -> Proxy | None:
         try:
-            stream = tls.TLSStream(sock, context, options.server_hostname or url.hostname.rstrip("."))
-            while not stream.handshake_step():
-                while (received := stream.receive_handshake()) is None:
-                    self.wait(sock, READ)
-                self._doing = tried
-                if not received:
-                    raise ConnectionLost(f"{tried}: the server ended TCP")
-        except ssl.SSLError as error:
-            raise tls.describe(error, tried) from error
-        except ValueError as error:  # the context does not go with the name
-            raise WebSocketError(f"{tried}: {error}") from error
-        except (ConnectionResetError, BrokenPipeError) as error:
-            raise ConnectionLost(f"{tried}: the server reset TCP") from error
-        return stream
+            return choose_proxy(self._options, url)
+        except ValueError as error:
+            raise WebSocketError(str(error)) from None
 
-    def _receive(self, stream: Stream) -> bytes:
-        self._check_time()  # also when there is always something to read, and so nothing to wait for
-        while (data := stream.recv(16 * 1024)) is None:
-            self.wait(stream.socket, READ)
-        return data
+    def _cookies(self, url: URL) -> list[tuple[str, str]]:
+        if self._options.cookies is None:
+            return []
+        from .._protocol.cookies import cookie_fields  # imported already, by the caller's thread
 
-    def _read_head(self, stream: Stream) -> tuple[Response, bytes]:
-        parser = ResponseParser()
-        data = b""
-        interim = 0
-        while True:
-            if (result := parser.feed(data)) is not None:
-                response, rest = result
-                if not 100 <= response.status < 200 or response.status == 101:
-                    return result
-                # RFC 9110 15.2: an interim answer, such as 103, may come before the final one.
-                interim += 1
-                if interim > MAX_INTERIM:
-                    raise HandshakeError(f"the server sent more than {MAX_INTERIM} interim answers")
-                parser, data = ResponseParser(), rest
-                continue
-            try:
-                data = self._receive(stream)
-            except OSError as error:
-                if isinstance(error, OpenTimeoutError):
-                    raise
-                text = f"the connection was lost while {self._doing}: {error}"
-                raise ConnectionLost(self._lost(text, parser.received)) from error
-            if not data:
-                raise ConnectionLost(self._lost(f"the server ended TCP while {self._doing}", parser.received))
+        try:
+            return [check_field(*field) for field in cookie_fields(self._options.cookies, url)]
+        except ValueError as error:
+            raise WebSocketError(f"the cookies of the jar cannot be sent: {error}") from None
 
-    def _lost(self, text: str, received: bytes) -> str:
+    def _store_cookies(self, url: URL, response: Response) -> None:
+        if self._options.cookies is not None:
+            from .._protocol.cookies import store_cookies  # imported already, by the caller's thread
+
+            store_cookies(self._options.cookies, url, response.headers)
+
+    def _learn_secrets(
+        self, request: HandshakeRequest, proxy: Proxy | None, cookies: list[tuple[str, str]]
+    ) -> None:
+        secrets = self.secrets
+        secrets.add(*(value for _, value in (*request.headers, *cookies)))
+        secrets.add(*(part for _, value in cookies for part in value.replace("=", "; ").split("; ")))
+        secrets.add(*(protocol for protocol in request.protocols if len(protocol) > 12))
+        if request.url.query:
+            secrets.add(request.url.query, *request.url.query.replace("&", "=").split("="))
+        for credentials in (request.credentials, proxy.credentials if proxy else None):
+            if credentials is not None:
+                secrets.add(*credentials, basic_credentials(*credentials))
+
+    def _hand_over(self, opened: OpenStream) -> OpenStream:
+        stream, options = opened.stream, self._options
+        stream.wait_writable = None
+        if options.sock is None:
+            self._limit_silence(stream)
+        return replace(
+            opened,
+            local_address=_address(stream.socket.getsockname),
+            remote_address=_address(stream.socket.getpeername),
+        )
+
+    def _limit_silence(self, stream: Stream) -> None:
+        """Have the system notice, within the time that a ping would take, that nothing gets through.
+
+        Never sooner: it ends a healthy connection too whose other side does not read for so long.
+        """
+        options = self._options
+        user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
+        chosen = any(
+            (level, name) == (socket.IPPROTO_TCP, user_timeout) for level, name, _ in options.socket_options
+        )
+        if (
+            chosen
+            or options.ping_interval is None
+            or options.ping_timeout is None
+            or options.close_timeout is None
+        ):
+            return
+        silence = max(options.ping_interval + options.ping_timeout, options.close_timeout)
+        dialer.limit_silence(stream.socket, max(silence, LEAST_SILENCE_SECONDS))
+
+    # Redirects.
+
+    @property
+    def _redirects_left(self) -> int:
+        return self._options.max_redirects - self._redirects_followed
+
+    @property
+    def _redirects_followed(self) -> int:
+        return len(self._visited) - 1
+
+    def _follow(self, response: Response) -> None:
+        """Ask what the answer points to next."""
+        from .._protocol import redirect  # imported already, by the caller's thread
+
+        location = response.headers.get_all("Location")[0]
+        shown = quote(public_part(location))
+        try:
+            if self._options.sock is not None:
+                raise redirect.RedirectError("the socket that was given is used up")
+            request = redirect.follow(self._request, location)
+            if str(request.url) in self._visited:
+                raise redirect.RedirectError("it leads back to where it has been already")
+        except redirect.RedirectError as error:
+            raise self._refusal(response, b"", f" (not followed to {shown}: {error})") from None
+        if not self._options.allow_blocked_port:
+            check_port(request.url)
+        self._close()
+        self._visited.add(str(request.url))
+        self._request = request
+
+    def _close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+    # What went wrong.
+
+    def _explain(self, received: bytes) -> str:
+        """What may be the cause of a connection that was lost while the answer was waited for."""
         url = self._request.url
         if received:
-            text += f" after {received[:100]!r}"
-        elif not url.secure:
-            text += " (does the server expect wss: on this port?)"
-        return f"{url.public}: {text}"
+            return f" after {received[:1024]!r}"
+        if not url.secure and url.effective_port in _TLS_PORTS:
+            return f" (port {url.effective_port} is one of TLS: does the server expect wss: ?)"
+        causes = ["does not know the path"]
+        if self._request.protocols:
+            causes.append("does not know the subprotocol")
+        causes.append(
+            "wants a header that is not sent, such as Origin"
+            if self._request.origin is None
+            else "refuses the Origin"
+        )
+        return f" (a server that ends TCP without an answer often {', or '.join(causes)}, or is overloaded)"
 
-    def _refusal(self, stream: Stream, response: Response, rest: bytes) -> HandshakeError:
-        body = self._read_body(stream, response, rest)
-        message = f"{self._request.url.public} answered {response.status} {response.reason}".rstrip()
-        location = get_all(response.headers, "Location")
-        if location and 300 <= response.status < 400:
-            message += f" (redirects are not followed) to {location[0]}"
-        message = printable(message)
-        if body:
-            message += f": {body[:200]!r}"
-        return HandshakeError(message, response.status, response.headers, body, reason=response.reason)
+    def _refusal(self, response: Response, body: bytes, why: str = "") -> HandshakeError:
+        location = response.headers.get_all("Location")
+        if location and 300 <= response.status < 400 and not why:
+            shown = quote(public_part(location[0]))
+            if self._redirects_followed:
+                most = self._options.max_redirects
+                why = f" (a redirect to {shown}; no more than max_redirects={most} are followed)"
+            else:
+                why = f" (redirects are not followed) to {shown}"
+        status = f"{response.status} {self.secrets.hide(response.reason)}".rstrip()
+        return HandshakeError(
+            f"answered {status}{why}{quote_body(body, self.secrets)}",
+            response.status,
+            response.headers,
+            body,
+            reason=response.reason,
+        )
 
-    def _read_body(self, stream: Stream, response: Response, body: bytes) -> bytes:
-        """The beginning of a refusal's body, as far as it comes without much waiting."""
-        wanted = BODY_BYTES
-        lengths = get_all(response.headers, "Content-Length")
-        if lengths and lengths[0].isdecimal():
-            wanted = min(wanted, int(lengths[0][:9]))
-        until = time.monotonic() + BODY_SECONDS
-        while len(body) < wanted:
-            try:
-                data = stream.recv(BODY_BYTES)
-                if data is None:
-                    if not self.wait(stream.socket, READ, max(0.0, until - time.monotonic())):
-                        break
-                    continue
-            except OSError:
-                break  # the refusal is the news; how TCP ended after it is not
-            if not data:
-                break
-            body += data
-        return body[:wanted]
+    def _name_url(self, error: OSError | WebSocketError) -> None:
+        """Have the error's text begin with the URL that it is about, and show no secret."""
+        public = self._request.url.public
+        system = isinstance(error, OSError) and isinstance(error.strerror, str)
+        said = str(error.strerror) if isinstance(error, OSError) and system else str(error)
+        text = shorten(printable(self.secrets.hide(said)))
+        if public not in text:
+            text = f"{public} {text}" if text.startswith("answered ") else f"{public}: {text}"
+        error.args = (text,)
+        if isinstance(error, OSError) and system:
+            error.strerror = text
+            error.args = (error.errno, text)
+
+
+def _address(ask: Callable[[], object]) -> object:
+    try:
+        return ask()
+    except OSError:
+        return None  # a socket of the caller's that has none, or an end that came just now

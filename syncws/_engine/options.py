@@ -10,102 +10,108 @@ a parameter in each signature, a line in tests/typing.
 
 from __future__ import annotations
 
-import functools
 import importlib
-import inspect
-import sys
+import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from .._protocol.handshake import RESERVED_HEADERS, check_protocols
-from .._protocol.http11 import Headers, check_field, get_all
+from .._protocol.handshake import check_protocols
+from .._protocol.host import check_hostname
+from .._protocol.http11 import Fields, has_field
 from .._protocol.url import URL, check_port, parse_url
+from . import option_checks as checks
+from .option_checks import DEFAULT_QUEUE as DEFAULT_QUEUE
+from .option_checks import FilePath as FilePath
+from .option_checks import HeadersLike as HeadersLike
+from .option_checks import QueueLimit as QueueLimit
+from .option_checks import SocketOptions as SocketOptions
+from .option_checks import UnixPath as UnixPath
+from .option_checks import check_timeout as check_timeout
+from .unknown_options import explain_unknown as explain_unknown
 
 if TYPE_CHECKING:
+    import socket as socket
     import ssl as ssl
+    from http import cookiejar as cookiejar
+
+    from .._protocol.proxy import Proxy
 else:
 
-    class _SSL:
-        """Stands for the module where annotations name it, so that only who evaluates these imports it."""
+    class _Lazy:
+        """Stands for a module where annotations name it, so that only who evaluates these imports it."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(importlib.import_module("ssl"), name)
+            return getattr(importlib.import_module(self._name), name)
 
-    ssl = _SSL()
+    ssl, socket, cookiejar = _Lazy("ssl"), _Lazy("socket"), _Lazy("http.cookiejar")
 
-#: What `headers=` takes.
-HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-#: What `max_queue=` takes: bytes, (bytes, messages), or None for no limit.
-QueueLimit: TypeAlias = int | tuple[int | None, int | None] | None
-
-_Call = TypeVar("_Call", bound=Callable[..., Any])
-
-#: High enough that a burst is taken off the network in large reads, low enough that a consumer that
-#: stands still costs a few MiB.
-DEFAULT_QUEUE = (4 * 2**20, 16384)
-
-# What other libraries call an option of ours, and the fields that they have an option for.
-_NAMES_ELSEWHERE = {
-    "additional_headers": "headers",
-    "connect_timeout": "open_timeout",
-    "connection_timeout": "open_timeout",
-    "cookie": "headers={'Cookie': ...}",
-    "cookies": "headers={'Cookie': ...}",
-    "custom_headers": "headers",
-    "extra_headers": "headers",
-    "handshake_timeout": "open_timeout",
-    "header": "headers",
-    "heartbeat": "ping_interval",
-    "host": "headers={'Host': ...}",
-    "http_headers": "headers",
-    "max_msg_size": "max_size",
-    "max_payload": "max_size",
-    "perMessageDeflate": "compression",
-    "ssl": "ssl_context",
-    "ssl_options": "ssl_context",
-    "sslopt": "ssl_context",
-    "subprotocol": "protocols",
-    "subprotocols": "protocols",
-    "timeout": "open_timeout, or recv(timeout=...)",
-    "user_agent": "headers={'User-Agent': ...}",
-    "user_agent_header": "headers={'User-Agent': ...}",
-    "verify": "ssl_context",
-    "write_limit": "max_buffered",
+# What checks an option, given its value. The others are checked by name, or changed into the one form in
+# which the record holds them.
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "auth": checks.check_auth,
+    "ca": checks.check_ca,
+    "cert": checks.check_cert,
+    "cookies": checks.check_cookies,
+    "family": checks.check_family,
+    "max_redirects": checks.check_redirects,
+    "origin": checks.check_origin,
+    "proxy": checks.check_proxy,
+    "sock": checks.check_sock,
+    "source_address": checks.check_source,
+    "ssl_context": checks.check_context,
+    "unix": checks.check_unix,
+}
+_CHECKS_BY_NAME: dict[str, Callable[[str, Any], object]] = {
+    **dict.fromkeys(("open_timeout", "close_timeout", "ping_interval", "ping_timeout"), checks.check_seconds),
+    **dict.fromkeys(("max_size", "max_buffered"), checks.check_count),
+    **dict.fromkeys(("require_protocol", "allow_blocked_port"), checks.check_bool),
+}
+_FORMS: dict[str, Callable[[Any], object]] = {
+    "headers": checks.check_headers,
+    "max_queue": checks.queue_limit,
+    "server_hostname": lambda name: None if name is None else check_hostname(name),
+    "socket_options": checks.socket_options,
 }
 
-# What other libraries have an option for and this one has not.
-_NOT_HERE = {
-    "autoping": "every ping is answered",
-    "enable_multithread": "not needed: every method may be called from any thread",
-    "skip_utf8_validation": "text is always checked",
-    "suppress_origin": "not needed: no Origin is sent unless origin= is given",
-    **dict.fromkeys(
-        ("http_no_proxy", "http_proxy_auth", "http_proxy_host", "http_proxy_port", "proxy", "proxy_type"),
-        "there is no option for a proxy yet",
-    ),
-}
-
-# What takes the place of a header that the handshake sends itself.
-_INSTEAD_OF_HEADERS = {
-    "sec-websocket-extensions": "use compression=",
-    "sec-websocket-protocol": "use protocols=",
-}
+# Two options of which one says how the other would be done.
+_CONTRADICTIONS = (
+    ("ssl_context", "ca"),
+    ("ssl_context", "cert"),
+    *((one, other) for one in ("sock", "unix") for other in ("proxy", "source_address", "family")),
+    ("sock", "unix"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller chose, checked; `WebSocket` documents each option, with the reason for its default.
+    """The options of one call, checked; `WebSocket` documents each of them, with the reason for its default.
 
-    The record holds `headers` and `max_queue` in one form each, of the several in which a caller may write
-    them.
+    The record holds `headers`, `max_queue`, `server_hostname` and `socket_options` in one form each, of the
+    several in which a caller may write them.
     """
 
-    headers: Headers = ()
+    headers: Fields = field(default=(), repr=False)
     origin: str | None = None
+    auth: tuple[str, str] | None = field(default=None, repr=False)
     # None first: from Python 3.15 on, dataclasses evaluates the first name of an annotation.
+    cookies: None | cookiejar.CookieJar = field(default=None, repr=False)
+    max_redirects: int = 0
+    require_protocol: bool = True
+    allow_blocked_port: bool = False
     ssl_context: None | ssl.SSLContext = None
+    ca: FilePath | None = None
+    cert: FilePath | tuple[FilePath, FilePath] | None = None
     server_hostname: str | None = None
+    proxy: str | None = field(default="auto", repr=False)
+    sock: None | socket.socket = None
+    unix: UnixPath | None = None
+    source_address: tuple[str, int] | None = None
+    family: Literal[4, 6] | None = None
+    socket_options: tuple[tuple[int, int, int | bytes], ...] = ()
     compression: Literal["deflate"] | None = "deflate"
     open_timeout: float | None = 10
     close_timeout: float | None = 10
@@ -116,162 +122,97 @@ class Options:
     max_buffered: int | None = None
 
     @classmethod
-    def from_keywords(cls, headers: HeadersLike | None = None, **keywords: Any) -> Options:
+    def from_keywords(cls, **keywords: Any) -> Options:
         """Check the options that a call was given.
 
-        Raises `TypeError` for a wrong type and `ValueError` for a bad value; both name the option, and the
-        value where that can be no secret.
+        Raises `TypeError` for a wrong type and `ValueError` for a bad value. Both name the option, and quote
+        the value unless that may be a secret.
         """
-        for name in ("open_timeout", "close_timeout", "ping_interval", "ping_timeout"):
-            _check_seconds(name, keywords.get(name))
-        for name in ("max_size", "max_buffered"):
-            _check_count(name, keywords.get(name))
-        if "max_queue" in keywords:
-            keywords["max_queue"] = _queue_limit(keywords["max_queue"])
+        for name, value in keywords.items():
+            if name in _CHECKS:
+                _CHECKS[name](value)
+            elif name in _CHECKS_BY_NAME:
+                _CHECKS_BY_NAME[name](name, value)
+            elif name in _FORMS:
+                keywords[name] = _FORMS[name](value)
         if keywords.get("compression", "deflate") not in ("deflate", None):
             raise ValueError(f"compression must be 'deflate' or None, not {keywords['compression']!r}")
-        if keywords.get("origin") is not None:
-            if not isinstance(keywords["origin"], str):
-                raise TypeError(f"origin must be a str or None, not {type(keywords['origin']).__name__}")
-            check_field("Origin", keywords["origin"])
-        context = keywords.get("ssl_context")
-        if context is not None and not hasattr(context, "wrap_bio"):
-            raise TypeError(f"ssl_context must be an ssl.SSLContext or None, not {type(context).__name__}")
-        _check_hostname(keywords.get("server_hostname"))
-        fields = _check_headers(headers)
-        if keywords.get("origin") is not None and get_all(fields, "Origin"):
+        options = cls(**keywords)
+        options._check_together()
+        return options
+
+    def _check_together(self) -> None:
+        given = {name for name in self.__slots__ if getattr(self, name) is not None}
+        if self.proxy == "auto":
+            given.discard("proxy")
+        for one, other in _CONTRADICTIONS:
+            if one in given and other in given:
+                raise ValueError(f"{one} and {other} cannot be given together")
+        if self.origin is not None and has_field(self.headers, "Origin"):
             raise ValueError("Origin is given twice: in headers and as origin=")
-        return cls(headers=fields, **keywords)
+        if self.auth is not None and has_field(self.headers, "Authorization"):
+            raise ValueError("credentials are given twice: as auth= and as Authorization in headers")
 
 
 def chosen(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The options among the arguments of a call, as its ``locals()`` hold them at its first line."""
-    return {name: arguments[name] for name in Options.__slots__}
-
-
-def explain_unknown(call: _Call) -> _Call:
-    """A decorator: what `call` does not know raises a `TypeError` that names the option that was meant.
-
-    Its signature stays to be seen: `inspect.signature`, `help` and type checkers show that of `call`.
-    """
-    known = frozenset(inspect.signature(call).parameters)
-
-    @functools.wraps(call)
-    def checked(*arguments: Any, **keywords: Any) -> Any:
-        unknown = keywords.keys() - known
-        if unknown:
-            names = ", ".join(_explain(name, known) for name in sorted(unknown))
-            raise TypeError(f"unknown option: {names}")
-        return call(*arguments, **keywords)
-
-    return cast(_Call, checked)
-
-
-def _explain(unknown: str, known: frozenset[str]) -> str:
-    hint = _hint(unknown, known)
-    return f"{unknown} ({hint})" if hint else unknown
-
-
-def _hint(unknown: str, known: frozenset[str]) -> str:
-    folded = unknown.replace("_", "").lower()
-    for name in known:
-        if name.replace("_", "") == folded:
-            return f"did you mean {name}?"
-    if unknown in _NAMES_ELSEWHERE:
-        return f"here: {_NAMES_ELSEWHERE[unknown]}"
-    if unknown in _NOT_HERE:
-        return _NOT_HERE[unknown]
-    if folded.startswith("on") and len(folded) > 2:
-        alone = "" if "onopen" in known else ", of the callback API alone (WebSocket)"
-        return f"handlers are onopen, onmessage, onerror and onclose{alone}"
-    import difflib  # here, since it takes longer to import than all of the above
-
-    nearest = difflib.get_close_matches(unknown, known, n=1)
-    return f"did you mean {nearest[0]}?" if nearest else ""
-
-
-def _check_headers(headers: HeadersLike | None) -> Headers:
-    if headers is None:
-        return ()
-    must = "headers must be a mapping or (name, value) pairs, not"
-    if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes)):
-        raise TypeError(f"{must} {type(headers).__name__}")
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    fields = []
-    for pair in pairs:
-        if not isinstance(pair, (tuple, list)):
-            raise TypeError(f"{must} an iterable of {type(pair).__name__}")
-        if len(pair) != 2:
-            raise TypeError(f"{must} a {type(pair).__name__} of {len(pair)}")
-        fields.append(check_field(*pair))
-    reserved = {
-        name: _INSTEAD_OF_HEADERS.get(name.lower(), "the handshake itself sets it")
-        for name, _ in fields
-        if name.lower() in RESERVED_HEADERS
-    }
-    if reserved:
-        listed = ", ".join(f"{name} ({why})" for name, why in reserved.items())
-        raise ValueError(f"headers must not hold {listed}")
-    return tuple(fields)
-
-
-def _check_hostname(hostname: object) -> None:
-    if hostname is None:
-        return
-    if not isinstance(hostname, str):
-        raise TypeError(f"server_hostname must be a str or None, not {type(hostname).__name__}")
-    # What the ssl module refuses too, but not before there is a connection.
-    if not hostname or hostname.startswith(".") or "\0" in hostname:
-        raise ValueError(f"server_hostname must be a host name, not {hostname!r}")
-
-
-def check_timeout(name: str, value: object) -> None:
-    """Check a time-out of a method: a number of seconds, or None for no end; 0 and less do not wait.
-
-    Raises `TypeError` for what is no number, `ValueError` for one that no clock can count to; both name it.
-    """
-    if value is None:
-        return
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if value != value or abs(value) > sys.float_info.max and isinstance(value, int):
-        raise ValueError(f"{name} must be a number of seconds or None, not {value!r}")
-
-
-def _check_seconds(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not 0 < value <= sys.float_info.max:  # neither infinite nor NaN, nor an int beyond what a float holds
-        raise ValueError(f"{name} must be greater than 0 seconds, or None, not {value!r}")
-
-
-def _check_count(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be an int or None, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, or None, not {value!r}")
-
-
-def _queue_limit(value: QueueLimit) -> tuple[int | None, int | None]:
-    pair = value if isinstance(value, tuple) else (value, None if value is None else DEFAULT_QUEUE[1])
-    if len(pair) != 2:
-        raise TypeError(f"max_queue must be bytes, (bytes, messages) or None, not {value!r}")
-    for part in pair:
-        if part is not None and (not isinstance(part, int) or isinstance(part, bool)):
-            raise TypeError(f"max_queue must be bytes, (bytes, messages) or None, not {value!r}")
-        _check_count("max_queue", part)
-    return pair
+    return {name: arguments[name] for name in Options.__slots__ if name in arguments}
 
 
 def check_arguments(
     url: str, protocols: str | Iterable[str], options: dict[str, Any]
 ) -> tuple[URL, tuple[str, ...], Options]:
-    """What a connection is made of; raises for the caller's mistakes, as `WebSocket` and `connect` say."""
+    """Check the arguments of a call that opens a connection, and return them parsed.
+
+    Raises for the caller's mistakes, as `WebSocket` and `connect` document it.
+    """
     parsed = parse_url(url)
     checked = check_protocols(protocols)
-    check_port(parsed)
-    return parsed, checked, Options.from_keywords(**options)
+    if not options.get("allow_blocked_port"):
+        check_port(parsed)
+    chosen_options = Options.from_keywords(**options)
+    if parsed.credentials is not None:
+        for name, given in (
+            ("auth=", chosen_options.auth is not None),
+            ("Authorization in headers", has_field(chosen_options.headers, "Authorization")),
+        ):
+            if given:
+                raise ValueError(f"credentials are given twice: in the URL and as {name}")
+    return parsed, checked, _prepare(parsed, chosen_options)
+
+
+def choose_proxy(options: Options, url: URL) -> Proxy | None:
+    """The proxy for a URL; None for none.
+
+    Raises `ValueError` for a variable of the environment that is no URL of a proxy.
+    """
+    if options.sock is not None or options.unix is not None or options.proxy is None:
+        return None
+    if options.proxy == "auto" and not any(name[-6:].lower() == "_proxy" for name in os.environ):
+        return None
+    from .._protocol import proxy  # here, since most connections have none
+
+    return proxy.choose_proxy(options.proxy, url, os.environ)
+
+
+def _prepare(url: URL, options: Options) -> Options:
+    """Have all that the connection takes imported and read here, on the caller's thread: a fork must not find
+    the import lock in the hands of a thread that opens a connection, and a file that is missing is the
+    caller's mistake."""
+    proxy = choose_proxy(options, url)
+    if options.max_redirects:
+        from .._protocol import redirect  # noqa: F401
+    if options.cookies is not None:
+        from .._protocol import cookies  # noqa: F401
+    if proxy is not None and not proxy.is_http:
+        try:
+            from .._transport import socks  # noqa: F401
+        except ModuleNotFoundError as error:
+            text = f"the proxy {proxy.public} takes the package socksio: pip install 'syncws[socks]'"
+            raise ModuleNotFoundError(text, name=error.name) from error
+    if url.secure or options.max_redirects or (proxy is not None and proxy.secure):
+        from .._transport import trust
+
+        if options.ca is not None or options.cert is not None:
+            return replace(options, ssl_context=trust.make_context(options.ca, options.cert))
+    return options

@@ -13,6 +13,9 @@ import time
 
 from .primitives import Waiters
 
+# How many pings are remembered that a server does not answer.
+MAX_PENDING = 1024
+
 
 class PendingPing:
     """A ping that waits for its pong, and the note of it for the writer.
@@ -34,7 +37,7 @@ class PendingPings:
 
     def __init__(self) -> None:
         # In sending order: the writer appends, the reader takes from the left.
-        self._sent: collections.deque[PendingPing] = collections.deque()
+        self._sent: collections.deque[PendingPing] = collections.deque(maxlen=MAX_PENDING)
         self._waiters = Waiters()
         self._ended = False
 
@@ -59,7 +62,7 @@ class PendingPings:
         if not any(sent[index].payload == payload for index in range(count)):
             return
         now = time.monotonic()
-        while True:
+        while sent:
             ping = sent.popleft()
             ping.pong_at = now
             if ping.payload == payload:

@@ -186,7 +186,8 @@ class Waiters:
 
 
 class Mailbox(Protocol):
-    """A queue whose `put` is one call of a C function that never waits, so that no handler can cut it off."""
+    """A queue whose `put` is one call of a C function that never waits, so that no handler can cut it off; on
+    PyPy and with eventlet it is one of Python."""
 
     def put(self, item: Any) -> None: ...
     def get(self, block: bool = ..., timeout: float | None = ...) -> Any: ...
@@ -234,10 +235,11 @@ class _PythonMailbox:
 
 def make_mailbox() -> Mailbox:
     """A mailbox that works for threads, and for greenlets in a program that gevent or eventlet patched."""
-    # gevent brings one of its own. eventlet leaves C's, in which all its greenlets would stand still. PyPy
-    # has one in Python, in which a finalizer that puts while its thread puts waits for itself.
-    is_in_c = queue.SimpleQueue.__module__ == "_queue"
-    return queue.SimpleQueue() if is_in_c != is_patched() else _PythonMailbox()
+    # gevent brings one of its own. In that of CPython all of eventlet's greenlets would stand still. PyPy and
+    # eventlet have one in Python, in which a finalizer that puts while its thread puts waits for itself.
+    maker = queue.SimpleQueue.__module__
+    is_usable = maker.startswith("gevent") or (maker == "_queue" and not is_patched())
+    return queue.SimpleQueue() if is_usable else _PythonMailbox()
 
 
 def is_patched() -> bool:

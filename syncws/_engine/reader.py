@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TYPE_CHECKING
 
 from .._exceptions import WebSocketError
 from .._log import Fields, log, log_exception
@@ -19,16 +20,18 @@ from .._protocol.closing import Closing, Outcome
 from .._protocol.decoder import Decoder
 from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
-from .._protocol.handshake import HandshakeRequest
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
 from .open_link import OpenLink, Output
 from .opening import Connector, OpenStream
-from .options import Options
-from .pending_pings import PendingPings
 from .primitives import own_thread
 from .reader_notes import CLOSED_EARLY, ReaderNotes
 from .records import Closed, Consumer, Opened
+
+if TYPE_CHECKING:
+    from .._protocol.handshake import HandshakeRequest
+    from .options import Options
+    from .pending_pings import PendingPings
 
 
 class Reader:
@@ -120,7 +123,17 @@ class Reader:
         self.closing.opened()
         # The writer first: who is told that the connection is open may look at its output at once.
         self._output.open(opened.stream, encoder, self._notes.wake)
-        self._consumer.put_record(Opened(result.protocol, result.extensions, result.response))
+        self._consumer.put_record(
+            Opened(
+                result.protocol,
+                result.extensions,
+                result.response,
+                opened.timings,
+                opened.local_address,
+                opened.remote_address,
+                opened.tls,
+            )
+        )
         return link
 
     def _check_wanted(self) -> None:

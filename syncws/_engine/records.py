@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .._protocol.closing import Outcome
-from .._protocol.http11 import Response
-from .._protocol.messages import Message, MessagePart
+from .open_stream import Timings, TLSInfo
+
+if TYPE_CHECKING:
+    from .._protocol.closing import Outcome
+    from .._protocol.http11 import Response
+    from .._protocol.messages import Message, MessagePart
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Opened:
     protocol: str
     extensions: str
     response: Response
+    timings: Timings = Timings()
+    local_address: Any = None
+    remote_address: Any = None
+    tls: TLSInfo | None = None
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class FragmentsTurn:
 
     Attributes:
         thread: the identifier of the thread that has it.
-        begun: whether a first fragment is queued, and the last is not.
+        begun: whether a first fragment is queued, and the last is not; False as well once one was refused.
         behind: how many messages wait for the last.
         behind_bytes: their bytes.
     """
@@ -88,8 +88,6 @@ class SendQueue:
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
         sent: bytes handed to the network so far; only the writer changes it.
-        close_called: whether the application has closed. Its Close is queued then, unless the reader had a
-            reason of its own for one.
         fragmented: who has the turn at sending in fragments; `nobody`, or a call.
         waiters: who waits for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
@@ -101,8 +99,7 @@ class SendQueue:
         self.taken = 0
         self.refused = 0
         self.sent = 0
-        self.close_called = False
-        self.close_queued = False
+        self._close_call = 0  # 1: close() was called; 2: and its Close is queued
         self.nobody = FragmentsTurn(0)
         self.fragmented = self.nobody
         self.waiters = Waiters()
@@ -114,6 +111,17 @@ class SendQueue:
         self._called_again = False  # a writer thread was called while another had the turn
 
     # Any thread.
+
+    @property
+    def close_called(self) -> bool:
+        """Whether the application has closed."""
+        return self._close_call > 0
+
+    @property
+    def close_queued(self) -> bool:
+        """Whether its Close is, or was, among the notes; not where the reader had a reason of its own for
+        one."""
+        return self._close_call > 1
 
     @property
     def buffered(self) -> int:
@@ -208,13 +216,13 @@ class SendQueue:
                 fragmented = self.fragmented
                 phase = self.phase
                 others_wait = (fragmented.behind > 0) & (fragmented.thread != caller)
-                queues = (not self.close_called) & ((phase == ACCEPTING) | (phase == CUT))
+                first = not self._close_call
+                queues = first & ((phase == ACCEPTING) | (phase == CUT))
                 finishes = queues & (phase == ACCEPTING) & others_wait
                 self._notes += notes[queues + finishes]
                 self._mixed |= queues
                 self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
-                self.close_queued = self.close_queued | queues
-                self.close_called = True
+                self._close_call += first + queues
             self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
         finally:
             self.wake()
@@ -247,7 +255,7 @@ class SendQueue:
                 self._notes += notes[taken]
                 self._mixed |= taken
                 self.taken += size * taken
-                fragmented.begun = taken & (not ends) | (not taken) & fragmented.begun
+                fragmented.begun = taken & (not ends)
                 fragmented.behind *= fragmented.begun
                 fragmented.behind_bytes *= fragmented.begun
                 self.phase += (taken & ends & (self.phase == FINISHING)) * (REFUSING - FINISHING)
@@ -384,5 +392,6 @@ class SendQueue:
         """An end without a word to the network."""
         self.turn = FINISHED
         self.phase = max(REFUSING, self.phase)
+        self.fragmented = self.nobody  # whose thread may not be here, and its number be another's
         self.wake = wake
         self.waiters.notify()

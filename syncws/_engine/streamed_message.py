@@ -7,8 +7,10 @@ not import: anything with threads.
 from __future__ import annotations
 
 import collections
+from typing import TYPE_CHECKING
 
-from .._protocol.messages import MessagePart
+if TYPE_CHECKING:
+    from .._protocol.messages import MessagePart
 
 # What a part costs besides its bytes, near enough for a bound.
 PART_OVERHEAD = 64

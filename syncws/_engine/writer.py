@@ -14,16 +14,19 @@ import collections
 import time
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._log import Fields, log_exception
 from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
 from .._transport.poller import ForkedError
-from .._transport.stream import Stream
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
 from .send_queue import FINISHED, WRITING, SendQueue
-from .writer_pool import WriterPool
+
+if TYPE_CHECKING:
+    from .._transport.stream import Stream
+    from .writer_pool import WriterPool
 
 # Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
 MAX_PONGS = 4096
@@ -130,10 +133,12 @@ class Writer:
         assert stream is not None  # else the turn is not given
         try:
             while queue.turn == WRITING:
-                did = self._send_all(stream)
-                if self.close_sent_at is not None:
+                if not self._send_all(stream):
+                    if queue.rest():
+                        return
+                elif self.close_sent_at is not None:
                     break
-                if self._pool.has_waiting and queue.yield_turn() if did else queue.rest():
+                elif self._pool.has_waiting and queue.yield_turn():
                     return
         except ForkedError:
             raise

@@ -1,7 +1,8 @@
 """The life of one connection from its opening to its end, as one state machine (RFC 6455 7, WHATWG 4).
 
-Owns: whether the connection is closing, how far, how it will have ended, and by when something must happen.
-Runs on: the reader thread alone. Must not import: anything with I/O or threads; it is told the time.
+Owns: whether the connection is closing, how far it is with that, how it ended, and when the next deadline is.
+Runs on: the reader thread alone. Must not import: anything with I/O or threads, nor a clock: the caller
+passes the time in.
 
     CONNECTING --> OPEN --> DRAINING --> CLOSE_SENT -----> SETTLED --> CLOSED      we begin
                     |          | their Close                  ^
@@ -11,14 +12,15 @@ Runs on: the reader thread alone. Must not import: anything with I/O or threads;
                     +-> FAILING --> CLOSED        a fault in OPEN or DRAINING
 
 In DRAINING and ANSWERING our Close waits behind what is queued. In CLOSE_RECEIVED the application may still
-send: answers to the messages before the Close go out ahead of ours. In SETTLED both Closes have passed, and
-only the end of TCP is awaited. In FAILING a Close frame that names the fault is to go out, within a second; a
-fault in another state, an error of the socket and `abort()` lead from each state to CLOSED at once.
+send: its answers to the messages before the Close go out ahead of our Close. In SETTLED both Closes have
+passed, and the connection waits only for the end of TCP. In FAILING a Close frame that names the fault has a
+second to go out. A fault in another state, an error of the socket and `abort()` lead to CLOSED at once, from
+every state.
 
-Each input is a method. It returns what the engine must do for it; an input that no lawful course of events
-can bring in a state raises `UnlawfulTransition`. All times are those of one monotonic clock, in seconds.
-Progress is that the network took bytes off our side; it extends each deadline but for those of a fault, of
-the application's half second, and of its own time-outs (`cut_at`).
+Each input is a method, which returns what the engine must do. An input that cannot happen in the present
+state raises `UnlawfulTransition`. All times are seconds of one monotonic clock. Progress means that the
+network took bytes from us. It extends every deadline except three: that of a fault, the half second that the
+application has for its answers, and the application's own time-outs (`cut_at`).
 """
 
 from __future__ import annotations
@@ -28,15 +30,15 @@ from dataclasses import dataclass
 
 from .frames import CloseCode, CloseFrame
 
-# How long our Close waits for the application to come back for more, once the server's Close or a fault is
-# here.
+# How long our Close waits after the server's Close or a fault, so that the application can answer the
+# messages received before it.
 CATCH_UP_SECONDS = 0.5
 
-# How long what is queued may stand still once the server's Close is here, before it is given up.
+# After the server's Close: how long the network may take nothing of what is queued before that is given up.
 STANDSTILL_SECONDS = 2.0
 
-# How long our answer has at least, from when it was queued: with a short close_timeout, or when something
-# held this thread up, the time for standing still may be over by then.
+# The least time that our Close has to go out, from when it was queued in answer to the server's. With a short
+# close_timeout, or when this thread was held up, the time of STANDSTILL_SECONDS may be over by then.
 ANSWER_SECONDS = 0.5
 
 # How long a fault's Close frame has to get through. Ending TCP with unread data in the socket would reset it,
@@ -48,7 +50,7 @@ TCP_END_SECONDS = 1.0
 
 
 class State(enum.Enum):
-    """Where a connection is; see the head of the module."""
+    """The state of a connection; see the head of the module."""
 
     CONNECTING = "connecting"
     OPEN = "open"
@@ -62,31 +64,31 @@ class State(enum.Enum):
 
 
 class Do(enum.Flag):
-    """What an input asks of the engine, in this order."""
+    """What the engine must do after an input, in this order."""
 
     NOTHING = 0
     #: Take nothing more from the application, and queue `Closing.close_frame` behind what waits.
     QUEUE_CLOSE = enum.auto()
-    #: As QUEUE_CLOSE, in the place of a Close frame that waits; the output ends with it.
+    #: As QUEUE_CLOSE, replacing a Close frame that is queued already; nothing is sent after it.
     QUEUE_LAST_CLOSE = enum.auto()
-    #: End TCP as it is: what the network has not taken is given up.
+    #: End TCP at once: what the network has not taken is given up.
     CUT = enum.auto()
     #: End TCP by a reset.
     RESET = enum.auto()
 
 
 class UnlawfulTransition(Exception):  # noqa: N818 - the standard library's words for such: asyncio.sslproto
-    """A fault of this package: an input came in a state in which it cannot."""
+    """A bug in this package: an input came in a state in which it cannot happen."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a connection ended: the one record that everything said about the end derives from.
+    """How a connection ended. Events, exceptions and log lines about the end are all made from this record.
 
     Attributes:
-        code, reason: the server's, 1005 when its Close frame had none, 1006 after a failure.
+        code, reason: the server's; 1005 when its Close frame had no code, 1006 after a failure.
         was_clean: whether both Close frames have passed.
-        error: what went wrong; None after an orderly end, and where the server's Close stands.
+        error: what went wrong; None after an orderly end, and after any end that the server's Close began.
     """
 
     code: int
@@ -100,13 +102,13 @@ class Closing:
 
     Attributes:
         state: where the connection is.
-        outcome: how it ended, as far as that is known; None until something is.
-        close_frame: what QUEUE_CLOSE is about.
+        outcome: how it ended, as far as that is known; None while nothing is known.
+        close_frame: the frame that QUEUE_CLOSE and QUEUE_LAST_CLOSE send.
         close_sent_at: when our Close frame was handed to the network; None before.
     """
 
     def __init__(self, url: str, close_timeout: float | None) -> None:
-        """`url` is for texts; `close_timeout` None is endless."""
+        """`url` is for the texts of errors; with `close_timeout` None there is no limit."""
         self.state = State.CONNECTING
         self.outcome: Outcome | None = None
         self.close_frame = CloseFrame()
@@ -117,12 +119,12 @@ class Closing:
         self._close_received_at = 0.0
         self._progress_at = 0.0
         self._fail_by = 0.0  # in FAILING
-        self._cut_at: float | None = None  # the earliest `timeout` of the calls of close()
+        self._cut_at: float | None = None  # when the earliest `timeout` of the calls of close() is over
         self._cut_error: BaseException | None = None
         self._catching_up = False  # our Close is not queued yet: the application may still answer
         self._input_ended = False
 
-    # What follows from the state.
+    # Questions about the state.
 
     @property
     def takes_messages(self) -> bool:
@@ -131,21 +133,21 @@ class Closing:
 
     @property
     def decodes(self) -> bool:
-        """Whether what arrives still means anything: nothing after a Close frame or a fault does (7.1.7)."""
+        """Whether bytes that arrive are decoded: after a Close frame or a fault they are not (7.1.7)."""
         return self.state in (State.OPEN, State.DRAINING, State.CLOSE_SENT)
 
     @property
     def is_catching_up(self) -> bool:
-        """Whether `caught_up` is awaited."""
+        """Whether our Close waits for `caught_up`."""
         return self._catching_up
 
     @property
     def awaits_progress(self) -> bool:
-        """Whether progress of what was sent puts the next deadline off."""
+        """Whether the next deadline is put off when the network takes bytes from us."""
         return self.state in (State.DRAINING, State.CLOSE_SENT, State.ANSWERING, State.SETTLED)
 
     def deadline(self) -> float | None:
-        """By when something must happen, or `expired` is to be called; None where nothing is waited for."""
+        """When to call `expired` unless another input comes first; None when there is no deadline."""
         deadline = self._deadline()
         if self._cut_at is not None and self.state is not State.CLOSED:
             deadline = min(deadline, self._cut_at)
@@ -177,10 +179,11 @@ class Closing:
         return Do.NOTHING
 
     def close_called(self, now: float, cut_at: float | None = None, cut_error: Exception | None = None) -> Do:
-        """The application closes; its Close frame is in the outbox already.
+        """The application has called close(); its Close frame is in the outbox already.
 
-        `cut_at` is when it wants to wait no longer, `cut_error` what is wrong then; the two go together. Of
-        several calls the earliest counts. Once the outcome is settled, it ends TCP alone.
+        `cut_at` is when the application stops waiting, and `cut_error` is the error that is reported then;
+        the two go together, and the earliest of several calls counts. Once the outcome is settled, `cut_at`
+        only ends TCP.
         """
         if self.state is State.CONNECTING:
             raise self._unlawful("close_called")
@@ -214,7 +217,7 @@ class Closing:
         return Do.NOTHING
 
     def close_received(self, frame: CloseFrame, now: float) -> Do:
-        """The server's Close frame is here; nothing follows it."""
+        """The server's Close frame has arrived; nothing follows it."""
         self._expect("close_received", State.OPEN, State.DRAINING, State.CLOSE_SENT)
         code = CloseCode.NO_STATUS if frame.code is None else frame.code
         if self.state is State.CLOSE_SENT:
@@ -231,7 +234,7 @@ class Closing:
         return Do.NOTHING
 
     def caught_up(self, now: float) -> Do:
-        """The application has dealt with all that came before, and is back for more."""
+        """The application has handled all messages received so far, and asks for more."""
         if not self._catching_up:
             return Do.NOTHING
         if self.state is State.FAILING:
@@ -245,11 +248,11 @@ class Closing:
         return Do.NOTHING
 
     def failed(self, error: BaseException, close_code: int, now: float) -> Do:
-        """The connection is to be failed for `error` (RFC 6455 7.1.7), telling the server `close_code`."""
+        """Fail the connection for `error` (RFC 6455 7.1.7), with `close_code` for the server."""
         if self.state in (State.FAILING, State.CLOSED):
             return Do.NOTHING
         if self.state in (State.CLOSE_RECEIVED, State.ANSWERING, State.SETTLED):
-            return self._cut()  # the server's Close stands
+            return self._cut()  # the code and reason of the server's Close stay the outcome
         if self.state in (State.CONNECTING, State.CLOSE_SENT):
             return self._lose(error)
         closing_ourselves = self.state is State.DRAINING
@@ -258,18 +261,18 @@ class Closing:
         self._fail_by = now + min(self._timeout, LINGER_SECONDS)
         self._enter(State.FAILING, now)
         self._catching_up = True
-        # What the application has not sent when it closes, it will not send.
+        # An application that has called close() sends no answers, so our Close need not wait for any.
         return self._send_last_close() if closing_ourselves else Do.NOTHING
 
     def input_ended(self, now: float) -> Do:
-        """The server ended its side of TCP, in order; what was lost by that is for `lost` to tell.
+        """The server ended its side of TCP, after its Close frame or after a fault.
 
-        Lawful once the server's Close or a fault is here.
+        An end of TCP before either of them is a loss: see `lost`.
         """
         self._expect("input_ended", State.CLOSE_RECEIVED, State.ANSWERING, State.FAILING, State.SETTLED)
         self._input_ended = True
         if self.state is State.CLOSE_RECEIVED:
-            # Nobody will answer any more, so nothing is gained by waiting for the application.
+            # The server reads no answers any longer, so our Close need not wait for them.
             self._answer(now)
             return Do.QUEUE_CLOSE
         if self.state is State.SETTLED or (self.state is State.FAILING and self.close_sent_at is not None):
@@ -285,7 +288,7 @@ class Closing:
         return self._cut()
 
     def aborted(self, error: BaseException) -> Do:
-        """The application wants the end now; once the outcome is settled, that of TCP alone."""
+        """The application wants the connection to end now. A settled outcome stays; only TCP ends then."""
         if self.state is State.CLOSED:
             return Do.NOTHING
         if self.state not in (State.SETTLED, State.FAILING):
@@ -294,8 +297,10 @@ class Closing:
         return Do.RESET
 
     def expired(self, now: float, unsent: int) -> Do:
-        """The deadline has passed, and a last look into the socket brought nothing. `unsent`: bytes that the
-        application sent and the network did not take."""
+        """The deadline has passed, and a last look at the socket found nothing to read.
+
+        `unsent` is how many bytes the application sent that the network did not take.
+        """
         deadline = self.deadline()
         if deadline is None or now < deadline:
             return Do.NOTHING
@@ -312,7 +317,7 @@ class Closing:
             return self._lose(TimeoutError(text))
         return self._cut()
 
-    # Inside.
+    # Transitions.
 
     def _enter(self, state: State, now: float) -> None:
         self.state = state

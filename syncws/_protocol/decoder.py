@@ -6,173 +6,144 @@ with I/O or threads.
 
 from __future__ import annotations
 
-import codecs
-import io
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
+from .assembly import LEAST_ROOM, Assembly
+from .codec import parse
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
-from .permessage_deflate import Inflater
 
-_TEXT_FRAME = FIN | Opcode.TEXT
-_BINARY_FRAME = FIN | Opcode.BINARY
+if TYPE_CHECKING:
+    from .permessage_deflate import Inflater
 
 # How much compressed data may inflate to before `feed` leaves the rest for later: one read from the network
 # can hold a thousand times its size, and pings and deadlines must not wait for all of it.
 INFLATE_PER_FEED = 1024 * 1024
-# What a step of inflating counts as at the least: one that gives nothing takes some microseconds, too.
+# The least that a step of inflating counts as: a step that yields nothing takes some microseconds, too.
 LEAST_STEP = 256
 
-# The largest part of a message that is given in parts, in bytes.
+# The largest part of a message that is returned in parts, in bytes.
 LARGEST_PART = 256 * 1024
-
-# Pieces of a message that are smaller than the first are collected in buffers of about the second.
-LEAST_PIECE = 4096
-LARGEST_BUFFER = 8192
-
-_make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
-
-
-class _Assembly:
-    """A message that is still arriving."""
-
-    __slots__ = ("_buffer", "_pieces", "_utf8", "compressed", "held", "in_parts", "size")
-
-    def __init__(self, opcode: int, compressed: bool) -> None:
-        self.compressed = compressed
-        self.size = 0  # of the whole message so far
-        self.held = 0  # of what was not given in parts
-        self.in_parts = False
-        self._utf8 = _make_utf8_decoder() if opcode == Opcode.TEXT else None
-        # Pieces of some size are kept as they are and joined at the end: a buffer that grows is copied each
-        # time, and some allocators keep what it leaves behind. Small pieces behind the first go to a buffer,
-        # since a list would cost fifty bytes for each byte of a message that arrives byte by byte.
-        self._pieces: list[Message] = []
-        self._buffer: io.StringIO | io.BytesIO | None = None
-
-    def write(self, data: bytes) -> None:
-        self.size += len(data)
-        self.held += len(data)
-        if self._utf8 is None:
-            self._collect(data)
-            return
-        self._collect(self._utf8.decode(data))
-        pending = self._utf8.getstate()[0]
-        if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
-            # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
-            self._utf8.decode(b"", True)
-
-    def finish(self) -> Message:
-        """What is held of the message, which is whole now."""
-        if self._utf8 is not None:
-            self._utf8.decode(b"", True)  # raises when a character is cut
-        return self.take()
-
-    def take(self) -> Message:
-        """Hand out what is held, and forget it."""
-        self._close_buffer()
-        pieces, self._pieces = self._pieces, []
-        if self._utf8 is None:
-            self.held = 0
-            return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[arg-type]
-        self.held = len(self._utf8.getstate()[0])
-        return pieces[0] if len(pieces) == 1 else "".join(pieces)  # type: ignore[arg-type]
-
-    def _collect(self, data: Message) -> None:
-        if not data:
-            return
-        if len(data) >= LEAST_PIECE or not (self._pieces or self._buffer):
-            self._close_buffer()
-            self._pieces.append(data)
-            return
-        if self._buffer is None:
-            self._buffer = io.BytesIO() if self._utf8 is None else io.StringIO(newline="")
-        self._buffer.write(data)  # type: ignore[arg-type]
-        if self._buffer.tell() >= LARGEST_BUFFER:
-            self._close_buffer()
-
-    def _close_buffer(self) -> None:
-        if self._buffer is not None:
-            self._pieces.append(self._buffer.getvalue())
-            self._buffer = None
 
 
 class Decoder:
     """The receiving half of the protocol.
 
     Attributes:
-        streaming: while True, what has come of an incomplete message is returned as `MessagePart`s at the end
-            of each `feed`, and what is whole in one piece only where it is no larger than `LARGEST_PART`.
-            While False, a message is returned whole, once it is. May be set between any two calls of `feed`;
-            a message of which a part was given goes on in parts to its end.
-        controls: the Ping and Pong frames met since the list was last cleared, as (opcode, payload).
-        ended: None while the stream goes on; then the server's `CloseFrame`, or the `ProtocolError` that it
-            committed. Nothing may be fed after that.
-        size: the bytes that the messages and parts of the last `feed` hold; those of small frames with their
+        streaming: while True, each `feed` returns what has arrived of an incomplete message as
+            `MessagePart`s, and a message that is larger than `LARGEST_PART` is returned in parts even if it
+            is complete. While False, a message is returned in one piece once it is complete. It may be set
+            between any two calls of `feed`; a message of which a part was returned goes on in parts to its
+            end.
+        controls: the Ping and Pong frames since the list was last cleared, as (opcode, payload).
+        ended: None while the stream goes on; then the server's `CloseFrame`, or a `ProtocolError` for what
+            the server did wrong. Nothing may be fed after that.
+        size: how many bytes the last `feed` returned in messages and parts; small frames count with their
             headers.
-        has_more: whether the last `feed` left something for later; ``feed(b"")`` goes on with it.
+        has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
     """
 
     def __init__(
         self, max_size: int | None = None, inflater: Inflater | None = None, partial_messages: bool = False
     ) -> None:
-        """`partial_messages` is what `streaming` is at first."""
+        """`partial_messages` is the first value of `streaming`."""
         self.streaming = partial_messages
         self.controls: list[tuple[int, bytes]] = []
         self.ended: CloseFrame | ProtocolError | None = None
         self.size = 0
         self.has_more = False
-        self._to_inflate = 0  # what the present `feed` may still inflate
+        self._to_inflate = 0  # how many bytes the present `feed` may still inflate
         self._max_size = max_size
         self._inflater = inflater
         self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
-        # The longest payload that `_parse` handles in line.
+        # The longest payload of a plain frame.
         self._plain_limit = 65535 if max_size is None else min(65535, max_size)
-        # What was fed and not looked at, from _rest_at on: a part of a header, or the rest of has_more.
+        # Bytes that were fed and not parsed yet, from _rest_at on: part of a header, or what is left over.
         self._rest = b""
         self._rest_at = 0
-        self._assembly: _Assembly | None = None
+        self._assembly: Assembly | None = None
         self._missing = 0  # bytes of the present data frame's payload that are still to come
         self._final = False  # whether the present data frame is its message's last
 
     @property
     def is_inside_message(self) -> bool:
-        """Whether a message has begun and is not whole."""
+        """Whether a message has begun and is not complete."""
         return self._assembly is not None
 
     @property
     def collected(self) -> int:
-        """The bytes held of the message that is not whole yet."""
+        """The bytes held of the message that is not complete yet."""
         return 0 if self._assembly is None else self._assembly.held
 
     def feed(self, data: bytes) -> list[Message | MessagePart]:
         """Take the next bytes of the stream, and return the messages that they complete.
 
-        Never raises for what the server sent: what was complete before a fault, or before a Close
-        frame, is returned, and `ended` tells the rest.
+        It never raises for what the server sent. Messages that were complete before a fault or a Close frame
+        are returned, and `ended` says what came after them.
         """
         messages: list[Message | MessagePart] = []
-        self.size = 0
+        position = 0
+        if self._assembly is None and not self._rest:
+            position = parse(data, 0, self._plain_limit, messages)
+            if position == len(data):  # plain frames and nothing else, as nearly always
+                self.size = position
+                return messages
+        self.size = position
         self._to_inflate = INFLATE_PER_FEED
         self.has_more = False
         try:
-            self._parse(data, messages)
+            self._parse(data, position, messages)
         except ProtocolError as error:
             self.ended = error
         except UnicodeDecodeError as error:
             self.ended = ProtocolError(f"text is not UTF-8: {error}", CloseCode.INVALID_DATA)
             self.ended.__cause__ = error
+        self._give_parts(messages)
+        return messages
+
+    def get_buffer(self) -> memoryview | None:
+        """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
+
+        There is a buffer inside a large frame of binary data that is neither compressed nor given in parts:
+        what is read into it is in the message without a copy. `buffer_updated` must be called before anything
+        else is, also when nothing was written; that releases the view, of which there must be no slice left.
+        """
+        assembly = self._assembly
+        if (
+            assembly is None
+            or self._missing < LEAST_ROOM
+            or self.streaming
+            or assembly.in_parts
+            or not assembly.is_binary
+            or assembly.compressed
+        ):
+            return None
+        return assembly.get_room(self._missing)
+
+    def buffer_updated(self, count: int) -> list[Message | MessagePart]:
+        """Take the `count` bytes that were written to what `get_buffer` returned, as `feed` would."""
+        assert self._assembly is not None
+        messages: list[Message | MessagePart] = []
+        self.size = 0
+        self._assembly.advance(count)
+        self._missing -= count
+        self._go_on(messages)
+        self._give_parts(messages)
+        return messages
+
+    def _give_parts(self, messages: list[Message | MessagePart]) -> None:
+        """While streaming, append what has come of the message that is not whole."""
         assembly = self._assembly
         if assembly is not None and (self.streaming or assembly.in_parts):
             self.size += assembly.held
             if data_so_far := assembly.take():
                 assembly.in_parts = True
                 messages += _split(data_so_far, final=False)
-        return messages
 
-    def _parse(self, data: bytes, messages: list[Message | MessagePart]) -> None:
-        position = 0
+    def _parse(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> None:
+        """Everything from `position` on; nothing may stand before it unless there is no `_rest`."""
         if self._rest:
             if data:
                 data = self._rest[self._rest_at :] + data
@@ -185,49 +156,26 @@ class Decoder:
                 self._rest, self._rest_at = data, position
                 return
         end = len(data)
-        in_line = -position  # how many of the bytes were of frames that are handled in line
-        limit = self._plain_limit
-        append = messages.append
-        while end - position >= 2:
-            head_byte = data[position]
-            length = data[position + 1]
-            # A whole message of moderate size in one frame: nearly all traffic is of this kind. All else,
-            # and all that is wrong, takes the longer way.
-            start = position + 2
-            stop = start + length
-            if length > 125:
-                stop = end + 1
-                if length == 126 and end - position >= 4:
-                    start = position + 4
-                    length = data[position + 2] << 8 | data[position + 3]
-                    if length > 125:
-                        stop = start + length
-            if stop <= end and length <= limit and self._assembly is None:
-                if head_byte == _TEXT_FRAME:
-                    # Not str(..., "utf-8"), with which PyPy takes surrogates.
-                    append(data[start:stop].decode())
-                    position = stop
-                    continue
-                if head_byte == _BINARY_FRAME:
-                    append(data[start:stop])
-                    position = stop
-                    continue
+        while True:
+            if self._assembly is None:
+                start, position = position, parse(data, position, self._plain_limit, messages)
+                self.size += position - start
+            if end - position < 2:
+                break
             after = self._frame(data, position, end, messages)
             if after < 0:
                 break
-            in_line -= after - position
             position = after
             if self.ended is not None:
                 break
             if self._inflating is not None or (self._to_inflate <= 0 and position < end):
                 self.has_more = True
                 break
-        self.size += in_line + position
         # While there is more nothing is copied, since each of many steps would copy the rest again.
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
 
     def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
-        """Go on inside the present message; return the position behind what was taken of `data`."""
+        """Go on inside the present message; return the position after the bytes that were used of `data`."""
         if not self._go_on(messages):
             self.has_more = True
         elif self._missing:
@@ -240,7 +188,7 @@ class Decoder:
     def _frame(self, data: bytes, position: int, end: int, messages: list[Message | MessagePart]) -> int:
         """Handle the frame at `position`, and return where the next one begins.
 
-        Returns -1 when more bytes are needed before anything can be done with it.
+        Returns -1 when more bytes are needed to begin with it.
         """
         head_byte, length = data[position], data[position + 1]
         self._check_start(head_byte, length)
@@ -296,9 +244,9 @@ class Decoder:
     def _begin(self, head_byte: int, opcode: int, length: int) -> None:
         self._final = bool(head_byte & FIN)
         if self._assembly is None:
-            self._assembly = _Assembly(opcode, bool(head_byte & RSV1))
+            self._assembly = Assembly(opcode, bool(head_byte & RSV1))
         if not self._assembly.compressed:
-            # On the header alone, before a byte of the payload is kept.
+            # The header alone decides, before a byte of the payload is kept.
             self._check_size(self._assembly.size + length)
 
     def _take(self, piece: bytes) -> None:
@@ -309,21 +257,22 @@ class Decoder:
         if not assembly.compressed:
             assembly.write(piece)
         else:
-            assert self._inflater is not None  # else RSV1 was refused
+            assert self._inflater is not None  # without one, `_check_start` refuses RSV1
             room = None if self._max_size is None else self._max_size - assembly.size
             self._inflating = self._inflater.inflate(piece, self._final and not self._missing, room)
 
     def _go_on(self, messages: list[Message | MessagePart]) -> bool:
         """Inflate what is pending, as far as this `feed` may, and end the message with its last byte.
 
-        False when some of it is left for the next `feed`.
+        Returns False when some of it is left for the next `feed`.
         """
         assembly = self._assembly
         assert assembly is not None
         if self._inflating is not None:
             for plain in self._inflating:
                 if self._max_size is not None and len(plain) > self._max_size - assembly.size:
-                    assembly.write(plain[: self._max_size - assembly.size])  # a bad byte in it came first
+                    # A byte that is not UTF-8 before the limit is the first fault.
+                    assembly.write(plain[: self._max_size - assembly.size])
                     self._check_size(assembly.size + 1)
                 assembly.write(plain)
                 self._to_inflate -= max(len(plain), LEAST_STEP)
@@ -334,7 +283,7 @@ class Decoder:
             self._finish(assembly, messages)
         return True
 
-    def _finish(self, assembly: _Assembly, messages: list[Message | MessagePart]) -> None:
+    def _finish(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         held, data = assembly.held, assembly.finish()
         self._assembly = None
         self.size += held
@@ -359,7 +308,7 @@ class Decoder:
 def _read_close(payload: bytes) -> CloseFrame:
     """The content of the server's Close frame (RFC 6455 5.5.1, 7.4).
 
-    What is wrong with it must not hide what it says, which is most often why the connection ends.
+    An error about the frame quotes its code and its reason: these most often say why the connection ends.
     """
     if not payload:
         return CloseFrame()
@@ -380,7 +329,7 @@ def _read_close(payload: bytes) -> CloseFrame:
 
 
 def _split(data: Message, final: bool) -> list[MessagePart]:
-    """A piece of a message in parts of bounded size, the last of which ends the message if it is `final`."""
+    """Split a piece of a message into parts of bounded size; if `final`, the last part ends the message."""
     # A character takes up to four bytes, as UTF-8 and in memory.
     step = LARGEST_PART if isinstance(data, bytes) or data.isascii() else LARGEST_PART // 4
     if len(data) <= step:

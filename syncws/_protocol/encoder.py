@@ -3,38 +3,30 @@
 Owns: the write side's protocol state. Runs on: the thread that sends, one at a time. Must not import:
 anything with I/O or threads.
 
-Keys come from `os.urandom` after the payloads are fixed, a fresh one for each frame (RFC 6455 5.3, 10.3).
+Each frame has a fresh masking key from `os.urandom`, drawn after its payload is fixed (RFC 6455 5.3, 10.3).
 """
 
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator
 
-from .frames import FIN, MASKED, RSV1, Buffer, Opcode, header, mask, mask_large
-from .permessage_deflate import MIN_COMPRESSED, Deflater, is_compressible
+from .codec import frames, mask
+from .frames import FIN, RSV1, Buffer, Opcode, header
+from .permessage_deflate import MIN_COMPRESSED, SAMPLE, SAMPLED_FROM, WORTHWHILE, Deflater, is_compressible
 
-# The most that one step of `encode` masks, and about the most that it gives: bounded memory, and other
-# threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first byte.
+# The most that one step of `encode` masks, and about the most that it returns: this bounds memory, and lets
+# other threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first
+# byte.
 MAX_WRITE = 256 * 1024
 
-# A message larger than the first is compressed, and sent in fragments, by the second: zlib takes 70 to 110 ms
-# for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
+# A message larger than FRAGMENTED_ABOVE is compressed and sent in fragments of COMPRESS_STEP: zlib takes 70
+# to 110 ms for a mebibyte of text, and pings, pongs and deadlines must not wait for all of a large message.
 FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
 
-
-def _short_frame_pattern(length: int) -> tuple[int, int, int]:
-    words = (length + 3) // 4 + 1
-    key_over_payload = sum(1 << 32 * word for word in range(words))
-    return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
-
-
-# For each small length: what to multiply a key with so that it stands before the payload and over all of it;
-# how many bits of that are surplus at its end; and the header's second byte in its place. A small frame is
-# then three operations on integers.
-_SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
+_WHOLE_BINARY = FIN | Opcode.BINARY
+_LARGEST_HEADER = 14  # with its key
 
 
 class Encoder:
@@ -44,42 +36,68 @@ class Encoder:
         self._deflater = deflater if deflater is not None and deflater.usable else None
         self.compresses = self._deflater is not None
         self._compressing = False  # whether the present message is compressed
+        self._pays = True  # whether the last binary message that was compressed got smaller
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
-        """The wire bytes of any frames, given as head bytes and payloads, in steps of bounded work.
+        """The wire bytes of frames, given as head bytes and payloads, in steps of bounded work.
 
-        Each step is: the bytes to send (about `MAX_WRITE`), how many payload bytes are done with them, and
-        whether a frame ends there, so that a control frame may follow. Frames that are small share a step; a
-        large one comes in pieces. Where compression was agreed, messages are compressed if that gains
-        something, large ones in fragments (RFC 6455 5.4). All steps must be taken, in order: the compressor
-        has gone on with each.
+        Each step yields the bytes to send (about `MAX_WRITE`), how many payload bytes are done with them, and
+        whether a frame ends there, so that a control frame may follow. Small frames share a step; a large one
+        takes several. If compression was negotiated, messages are compressed where that makes them smaller,
+        large ones in fragments (RFC 6455 5.4). The caller must take all steps, in order, since each one
+        advances the compressor.
         """
+        if self._deflater is None:
+            yield from self._encode_plain(items)
+            return
         batch: list[tuple[int, bytes]] = []
         on_wire = done = 0
         for head_byte, payload in items:
             for head, data, size in self._frames_of(head_byte, payload):
-                if batch and on_wire + len(data) > MAX_WRITE:
+                length = len(data)
+                if batch and on_wire + length > MAX_WRITE:
                     yield self.frames(batch), done, True
                     batch, on_wire, done = [], 0, 0
-                if len(data) >= MAX_WRITE:
+                if length >= MAX_WRITE:
                     yield from self._large_frame(head, data, size)
                     continue
                 batch.append((head, data))
-                on_wire += len(data)
+                on_wire += length + _LARGEST_HEADER
                 done += size
-                if done >= COMPRESS_STEP:  # little is left of it, but it has taken its time
+                if done >= COMPRESS_STEP:  # compressed data is small, but has taken its time to make
                     yield self.frames(batch), done, True
                     batch, on_wire, done = [], 0, 0
         if batch:
             yield self.frames(batch), done, True
 
+    def _encode_plain(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
+        """The same where nothing is compressed, and so with little work for each of many small frames."""
+        begin = done = 0
+        room = MAX_WRITE
+        for number, (head_byte, payload) in enumerate(items):
+            length = len(payload)
+            if length > room and begin < number:
+                yield self.frames(items[begin:number]), done, True
+                begin, done, room = number, 0, MAX_WRITE
+            if length >= MAX_WRITE:
+                yield from self._large_frame(head_byte, payload, length)
+                begin = number + 1
+                continue
+            done += length
+            room -= length + _LARGEST_HEADER
+        if begin < len(items):
+            yield self.frames(items[begin:]), done, True
+
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
         """What goes out for a frame: head bytes, payloads and the bytes of `payload` that are in each."""
-        if self._deflater is None or head_byte & 8 or not self._is_compressed(head_byte, payload):
+        if head_byte & 8 or not self._is_compressed(head_byte, payload):
             yield head_byte, payload, len(payload)
             return
         if len(payload) <= FRAGMENTED_ABOVE:
-            yield *self.compress(head_byte, payload), len(payload)
+            head, packed = self.compress(head_byte, payload)
+            if head_byte == _WHOLE_BINARY:
+                self._pays = len(packed) < WORTHWHILE * len(payload)
+            yield head, packed, len(payload)
             return
         opcode, final = head_byte & ~FIN, head_byte & FIN
         with memoryview(payload) as view:
@@ -91,14 +109,21 @@ class Encoder:
 
     def _is_compressed(self, head_byte: int, payload: bytes) -> bool:
         if head_byte & 15 != Opcode.CONTINUATION:
-            # RFC 7692 6: each message chooses, on its first frame. How long a fragmented one gets is not
-            # known when it begins.
-            worthwhile = not head_byte & FIN or len(payload) >= MIN_COMPRESSED
-            self._compressing = worthwhile and is_compressible(payload)
+            # RFC 7692 6: each message chooses, on its first frame.
+            self._compressing = self._is_worth_compressing(head_byte, payload)
         return self._compressing
 
+    def _is_worth_compressing(self, head_byte: int, payload: bytes) -> bool:
+        whole, size = bool(head_byte & FIN), len(payload)
+        if size < (MIN_COMPRESSED if whole else SAMPLE):
+            return not whole  # how long a fragmented message gets is not known when it begins
+        if head_byte & 15 == Opcode.TEXT:
+            return True  # no text uses all that its bytes can hold
+        # A small message is a trial itself, as long as the one before it got smaller.
+        return (whole and self._pays and size < SAMPLED_FROM) or is_compressible(payload)
+
     def _large_frame(self, head_byte: int, payload: Buffer, size: int) -> Iterator[tuple[Buffer, int, bool]]:
-        """One frame in pieces; `size` is what its payload counts as, which its pieces share."""
+        """One frame in pieces. Its payload counts as `size` bytes; each piece counts as its share of them."""
         sent = counted = 0
         for piece, length in self.pieces(head_byte, payload):
             sent += length
@@ -108,36 +133,24 @@ class Encoder:
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
         """The wire bytes of several small frames, each given as its head byte and its payload."""
-        keys = struct.unpack(f">{len(items)}I", os.urandom(4 * len(items)))
-        wire = []
-        for (head_byte, payload), key in zip(items, keys, strict=True):
-            length = len(payload)
-            if length < 126:
-                key_over_payload, surplus_bits, length_byte = _SHORT_FRAMES[length]
-                frame = (
-                    (key * key_over_payload >> surplus_bits) ^ length_byte ^ (head_byte << 8 * (length + 5))
-                )
-                wire.append((frame ^ int.from_bytes(payload, "big")).to_bytes(length + 6, "big"))
-            else:
-                key_bytes = key.to_bytes(4, "big")
-                wire += header(head_byte, length), key_bytes, mask(payload, key_bytes)
-        return b"".join(wire)
+        return frames(items, os.urandom(4 * len(items)))
 
     def pieces(self, head_byte: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
         """One large frame in pieces: each as its wire bytes and the number of payload bytes in them."""
+        if not isinstance(payload, bytes):
+            payload = bytes(payload)
+        size = len(payload)
         key = os.urandom(4)
-        head = header(head_byte, len(payload)) + key
-        with memoryview(payload) as view:
-            for start in range(0, len(view), MAX_WRITE):
-                with view[start : start + MAX_WRITE] as part:
-                    masked, length = mask_large(part, key), len(part)
-                yield head + masked, length
-                head = b""
+        head = header(head_byte, size) + key
+        for start in range(0, size, MAX_WRITE):
+            stop = min(start + MAX_WRITE, size)
+            yield mask(payload, key, start, stop, head), stop - start
+            head = b""
 
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
         """A data frame's head byte and payload as they go out: compressed unless it is a small message.
 
-        A fragmented message is compressed in any case: how long it gets is not known when it begins.
+        A fragmented message is compressed in any case, since its final size is not known when it begins.
         """
         if self._deflater is None:
             return head_byte, bytes(payload)

@@ -41,7 +41,7 @@ class CloseCode:
     INTERNAL_ERROR = 1011
 
 
-# RFC 6455 7.4.1 and the IANA registry: 1004 is reserved, 1005, 1006 and 1015 never travel.
+# RFC 6455 7.4.1 and the IANA registry: 1004 is reserved; 1005, 1006 and 1015 are never sent.
 _REGISTERED_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
@@ -65,7 +65,7 @@ class CloseFrame:
 
 
 def header(head_byte: int, length: int, mask_bit: int = MASKED) -> bytes:
-    """A frame's first bytes up to, but without, its masking key.
+    """A frame's first bytes, up to its masking key and without it.
 
     Args:
         head_byte: the first byte: FIN, RSV bits and opcode.

@@ -11,17 +11,22 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .._exceptions import HandshakeError, SyntaxErr
+from .._quoting import shorten_protocol
 from .._version import __version__
 from . import permessage_deflate
-from .http11 import Headers, Response, format_request, get_all, get_list, is_token
-from .url import URL
+from .http11 import Fields, Response, basic_credentials, format_head, get_list, is_token
+
+if TYPE_CHECKING:
+    from .._headers import Headers
+    from .url import URL
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-# What the handshake itself sends; a caller's header of this name would make a second, contradicting one.
+# Headers that the handshake itself sends: one of the caller's with such a name would contradict it.
 RESERVED_HEADERS = frozenset(
     {
         "connection",
@@ -37,15 +42,10 @@ RESERVED_HEADERS = frozenset(
 )
 
 
-def shorten_protocol(name: str) -> str:
-    """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
-    return repr(name) if len(name) <= 12 else f"{name[:12]!r}..."
-
-
 def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
     """The subprotocols asked for, as a tuple (WHATWG, the constructor's steps 7 and 8).
 
-    Raises `TypeError` when they are no strings, `SyntaxErr` for one that is no token and for a duplicate.
+    Raises `TypeError` when they are not strings, `SyntaxErr` for one that is not a token or is given twice.
     """
     if not isinstance(protocols, Iterable) or isinstance(protocols, (Mapping, bytes, bytearray)):
         raise TypeError(f"protocols must be a str or strs, not {type(protocols).__name__}")
@@ -75,17 +75,33 @@ def accept_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeRequest:
-    """What one attempt asks for, and what its answer is checked against."""
+    """What one attempt asks for, and what its answer is checked against.
+
+    Attributes:
+        headers: further fields, as the caller gave them.
+        auth: user and password, in the place of those of the URL.
+        require_protocol: whether a server that selects none of the `protocols` is refused.
+    """
 
     url: URL
     key: str
-    protocols: tuple[str, ...] = ()
+    protocols: tuple[str, ...] = field(default=(), repr=False)
     origin: str | None = None
-    headers: Headers = ()
+    headers: Fields = field(default=(), repr=False)
     compression: bool = False
+    require_protocol: bool = True
+    auth: tuple[str, str] | None = field(default=None, repr=False)
 
-    def request(self) -> bytes:
-        """The request head, with the RFC's own spelling: some servers compare names with case."""
+    @property
+    def credentials(self) -> tuple[str, str] | None:
+        """User and password for Basic authentication: the caller's, or the URL's."""
+        return self.auth or self.url.credentials
+
+    def request(self, cookies: Iterable[tuple[str, str]] = ()) -> bytes:
+        """The request head, with the RFC's own spelling: some servers compare names with case.
+
+        `cookies` are the fields that send them.
+        """
         fields = [
             ("Host", self.url.host_header),
             ("Upgrade", "websocket"),
@@ -100,13 +116,13 @@ class HandshakeRequest:
             fields.append(("Sec-WebSocket-Protocol", ", ".join(self.protocols)))
         if self.compression:
             fields.append(("Sec-WebSocket-Extensions", permessage_deflate.OFFER))
-        if self.url.credentials is not None:
-            user_and_password = ":".join(self.url.credentials).encode()
-            fields.append(("Authorization", "Basic " + base64.b64encode(user_and_password).decode()))
+        if self.credentials is not None:
+            fields.append(("Authorization", basic_credentials(*self.credentials)))
+        fields += cookies
         # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
         given = {name.lower() for name, _ in self.headers}
         ours = [field for field in fields if field[0].lower() not in given]
-        return format_request(self.url.resource, [*ours, *self.headers])
+        return format_head(f"GET {self.url.resource}", [*ours, *self.headers])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +138,14 @@ class HandshakeResult:
 def check_response(request: HandshakeRequest, response: Response) -> HandshakeResult:
     """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
 
-    Raises `HandshakeError`, with the status and the headers, at the first check that fails.
+    Raises `HandshakeError`, with the status and the headers, at the first check that fails. Its text quotes
+    the answer in full: what of that is shown is for the caller to decide, who knows the secrets.
     """
     try:
         _check_upgrade(request, response)
         return HandshakeResult(
             protocol=_check_protocol(request, response.headers),
-            extensions=", ".join(get_all(response.headers, "Sec-WebSocket-Extensions")),
+            extensions=response.headers.get("Sec-WebSocket-Extensions", ""),
             deflate=_check_extensions(request, response.headers),
             response=response,
         )
@@ -139,12 +156,12 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
 
 def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
     headers = response.headers
-    if response.version != "1.1":
+    if response.version not in ("1.1", "1.0"):  # browsers take HTTP/1.0 too, and some servers send it
         raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
     upgrade = _single(headers, "Upgrade")
     if upgrade.lower() != "websocket":
         raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
-    connection = get_list(headers, "Connection")
+    connection = get_list(headers.get_all("Connection"))
     if "upgrade" not in (option.lower() for option in connection):
         raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
     accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
@@ -153,17 +170,20 @@ def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
 
 
 def _check_protocol(request: HandshakeRequest, headers: Headers) -> str:
-    values = get_all(headers, "Sec-WebSocket-Protocol")
-    if not values:
-        if request.protocols:
+    values = headers.get_all("Sec-WebSocket-Protocol")
+    if not any(values):  # an empty field selects none either
+        if request.protocols and request.require_protocol:
             # WHATWG, *establish a WebSocket connection*, step 12: stricter than RFC 6455.
+            asked_for = ", ".join(map(shorten_protocol, request.protocols))
             raise HandshakeError(
-                f"the server selected none of the subprotocols {', '.join(request.protocols)}"
+                f"the server selected none of the subprotocols {asked_for} "
+                "(require_protocol=False lets such a connection open)"
             )
         return ""
     protocol = _single(headers, "Sec-WebSocket-Protocol")
     if protocol not in request.protocols:
-        raise HandshakeError(f"the server selected the subprotocol {protocol!r}, which was not asked for")
+        what = f"the subprotocol {shorten_protocol(protocol)}, which was not asked for"
+        raise HandshakeError(f"the server selected {what}")
     return protocol
 
 
@@ -171,7 +191,7 @@ def _check_extensions(
     request: HandshakeRequest, headers: Headers
 ) -> permessage_deflate.DeflateParameters | None:
     deflate = None
-    for name, parameters in parse_extensions(get_all(headers, "Sec-WebSocket-Extensions")):
+    for name, parameters in parse_extensions(headers.get_all("Sec-WebSocket-Extensions")):
         if name != permessage_deflate.NAME or not request.compression:
             raise HandshakeError(f"the server selected the extension {name!r}, which was not asked for")
         if deflate is not None:
@@ -181,7 +201,7 @@ def _check_extensions(
 
 
 def _single(headers: Headers, name: str) -> str:
-    values = get_all(headers, name)
+    values = headers.get_all(name)
     if len(values) != 1:
         raise HandshakeError(f"the answer has {len(values) or 'no'} {name} header{'s' * bool(values)}")
     return values[0]
@@ -196,7 +216,7 @@ Parameters = list[tuple[str, str | None]]
 
 
 def _unquote(quoted: str) -> str:
-    """What a quoted string stands for (RFC 9110 5.6.4), which RFC 6455 9.1 wants to be a token."""
+    """The text of a quoted string (RFC 9110 5.6.4), which must be a token (RFC 6455 9.1)."""
     text = re.sub(r"\\(.)", r"\1", quoted)
     if not is_token(text):
         raise HandshakeError(
@@ -222,7 +242,7 @@ def parse_extensions(values: list[str]) -> Iterator[tuple[str, Parameters]]:
                     parameters.append((parameter[1], parameter[2] if quoted is None else _unquote(quoted)))
                     position = parameter.end()
                 yield name[1], parameters
-            # RFC 9110 5.6.1.2: empty elements of a list are passed over.
+            # RFC 9110 5.6.1.2: empty elements of a list are ignored.
             separator = _SEPARATOR.match(value, position)
             if separator is None:
                 raise HandshakeError(f"the answer's Sec-WebSocket-Extensions is malformed: {value!r}")

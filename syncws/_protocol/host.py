@@ -1,7 +1,7 @@
 """The host of a URL: domain to ASCII, IPv4 and IPv6 (WHATWG URL 3).
 
 Owns: what a host in a ws: or wss: URL may be and how it is serialised. Runs on: any thread; nothing
-here has state. Must not import: anything with I/O or threads, nor anything else of the package.
+here has state. Must not import: anything with I/O or threads, nor of the package more than `_quoting`.
 
 Domain to ASCII follows UTS 46 as far as the standard library's Unicode tables carry: its mapping is
 approximated by NFKC and case folding, its table of disallowed code points by the general category.
@@ -10,6 +10,8 @@ approximated by NFKC and case folding, its table of disallowed code points by th
 from __future__ import annotations
 
 import re
+
+from .._quoting import quote
 
 # WHATWG URL 3.2, forbidden domain code points.
 _FORBIDDEN = re.compile(r"[\x00-\x20#/:<>?@\[\\\]^|%\x7f]")
@@ -23,7 +25,7 @@ _IGNORED = re.compile(
 
 # UTS 46 2.3: the separators of labels.
 _FULL_STOPS = ".\u3002\uff0e\uff61"
-# UTS 46 4, nontransitional: sharp s, final sigma and joiners stay what they are.
+# UTS 46 4, nontransitional: sharp s, final sigma and joiners are kept.
 _DEVIATIONS = "\xdf\u03c2\u200c\u200d"
 
 # Cc and Cs to Co, unassigned, format characters and separators have no place in a domain (UTS 46 table).
@@ -38,23 +40,16 @@ _MAX_UNICODE_LABEL = 255
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _IPV4_DIGITS = {8: re.compile("[0-7]*"), 10: re.compile("[0-9]*"), 16: re.compile("[0-9A-Fa-f]*")}
 _IPV6_PIECE = re.compile("[0-9A-Fa-f]{1,4}")
+_ZONE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-")
 _DECIMAL_BYTE = re.compile("0|[1-9][0-9]{0,2}")
-
-# How much of what was wrong an error message quotes.
-_MAX_QUOTED = 200
 
 
 class HostError(Exception):
-    """The host is not one that the URL standard accepts; the text says why."""
-
-
-def quote(text: str) -> str:
-    """The text as an error message shows it: escaped, and cut when it is very long."""
-    return repr(text) if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]!r}..."
+    """The URL standard does not accept the host; the text says why."""
 
 
 def percent_decode(text: str) -> str:
-    """Replace percent-encoded bytes and read the result as UTF-8; what is not UTF-8 becomes U+FFFD."""
+    """Replace percent-encoded bytes and decode the result as UTF-8, with U+FFFD where that fails."""
     return _ESCAPE.sub(lambda escape: bytes((int(escape[1], 16),)), text.encode()).decode("utf-8", "replace")
 
 
@@ -62,18 +57,48 @@ def parse_host(text: str) -> str:
     """Parse and serialise the host of a URL with a special scheme (WHATWG URL 3.5, host parser).
 
     Raises:
-        HostError: the text is empty, or neither a domain nor an IPv4 or IPv6 address.
+        HostError: the text is not a domain, an IPv4 address or an IPv6 address.
     """
     if not text:
         raise HostError("it has no host")
     if text.startswith("["):
         if not text.endswith("]"):
             raise HostError("the bracket of its IPv6 address is not closed")
-        return f"[{_serialise_ipv6(_parse_ipv6(text[1:-1]))}]"
+        literal, percent, zone = text[1:-1].partition("%25")
+        pieces = _parse_ipv6(literal)
+        return f"[{_serialise_ipv6(pieces)}{percent}{_parse_zone(pieces, zone) if percent else ''}]"
     domain = _domain_to_ascii(percent_decode(text))
     if _ends_in_a_number(domain):
         return _parse_ipv4(domain)
     return domain
+
+
+def parse_address(text: str) -> tuple[int, int] | None:
+    """An IP address as its bits, 32 or 128, and its value; None for a name. A zone identifier is left out.
+
+    An IPv4 address in IPv6 form (RFC 4291 2.5.5.2) is one of IPv4.
+    """
+    try:
+        if ":" not in text:
+            if not _ends_in_a_number(text):
+                return None
+            return 32, int.from_bytes(map(int, _parse_ipv4(text).split(".")), "big")
+        pieces = _parse_ipv6(text.partition("%")[0])
+    except HostError:
+        return None
+    value = int.from_bytes(b"".join(piece.to_bytes(2, "big") for piece in pieces), "big")
+    return (32, value & 0xFFFFFFFF) if value >> 32 == 0xFFFF else (128, value)
+
+
+def _parse_zone(pieces: list[int], zone: str) -> str:
+    """RFC 6874 2: which of this machine's networks a link-local address is in, such as ``eth0``. The URL
+    standard knows no zones, and other addresses have none."""
+    name = percent_decode(zone)
+    if pieces[0] >> 6 != 0xFE80 >> 6 or not name or not _ZONE.issuperset(name):
+        raise HostError(
+            "its host is no IPv6 address: a zone goes with a link-local one alone (fe80::...%25eth0)"
+        )
+    return name
 
 
 def check_hostname(name: object) -> str:
@@ -81,11 +106,11 @@ def check_hostname(name: object) -> str:
 
     Raises:
         TypeError: it is not a `str`.
-        ValueError: no certificate can be for it: it is empty, holds a NUL, a space, a port or the like, or a
-            label that is empty or too long.
+        ValueError: no certificate can be issued for it: it is empty, it holds a NUL, a space, a port or the
+            like, or one of its labels is empty or too long.
     """
     if not isinstance(name, str):
-        raise TypeError(f"server_hostname must be a str, not {name!r}")
+        raise TypeError(f"server_hostname must be a str or None, not {type(name).__name__}")
     try:
         if ":" in name:
             return _serialise_ipv6(_parse_ipv6(name))
@@ -93,11 +118,13 @@ def check_hostname(name: object) -> str:
         if _ends_in_a_number(domain):
             return _parse_ipv4(domain)
     except HostError as error:
-        raise ValueError(f"server_hostname is {quote(name)}: {error}") from None
+        raise ValueError(f"server_hostname must be a host name, not {quote(name)}: {error}") from None
     # RFC 1035 2.3.4. A dot at the end, which makes a name absolute, is no label.
     labels = domain.removesuffix(".").split(".")
     if not all(0 < len(label) <= 63 for label in labels) or len(domain) > 254:
-        raise ValueError(f"server_hostname is {quote(name)}: a label is empty or too long")
+        raise ValueError(
+            f"server_hostname must be a host name, not {quote(name)}: a label is empty or too long"
+        )
     return domain
 
 
@@ -122,8 +149,8 @@ def _unicode_to_ascii(domain: str) -> str:
     wide = [label for label in labels if not label.isascii()]
     for label in wide:
         _check_label(label)
-    # RFC 5893 1.4: one right-to-left label puts its demands on all labels. Here only on those that are
-    # not ASCII, for the standard's test data (toascii.json) has "1.\u064a" succeed.
+    # RFC 5893 1.4: where one label is right-to-left, all labels must satisfy the Bidi rule. Here only those
+    # that are not ASCII must, since the standard's test data (toascii.json) accepts "1.\u064a".
     if any(_bidi_class(c) in ("R", "AL", "AN") for label in wide for c in label):
         for label in wide:
             if not _satisfies_bidi_rule(label):
@@ -134,7 +161,7 @@ def _unicode_to_ascii(domain: str) -> str:
 
 
 def _map(text: str) -> str:
-    """UTS 46 4, steps 1 and 2, approximated: ignored code points go, each other one is NFKC case-folded."""
+    """UTS 46 4, steps 1 and 2, approximated: drop ignored code points, NFKC case-fold each of the others."""
     from unicodedata import normalize
 
     mapped = []
@@ -147,7 +174,7 @@ def _map(text: str) -> str:
             mapped.append(c)
         else:
             folded = normalize("NFKC", normalize("NFKC", c).casefold())
-            # UTS 46 table: what has a dot in it by compatibility, such as U+2488, is disallowed.
+            # UTS 46 table: a character that stands for text with a dot, such as U+2488, is disallowed.
             if any(dot in folded for dot in _FULL_STOPS):
                 raise HostError(f"its host has the forbidden character {c!r}")
             mapped.append(folded)
@@ -177,8 +204,8 @@ def _check_label(label: str) -> None:
         raise HostError(f"its host has the label {quote(label)}, which starts with a combining mark")
     for i, c in enumerate(label):
         if c in _JOINERS:
-            # RFC 5892 A.1 and A.2: behind a virama. A.1 also allows U+200C where it parts letters that
-            # would join; the standard library has no joining types, so between any two Arabic letters.
+            # RFC 5892 A.1 and A.2: a joiner may follow a virama. A.1 also allows U+200C between letters that
+            # would join. The standard library has no joining types, so any two Arabic letters will do.
             behind_virama = i > 0 and combining(label[i - 1]) == 9
             neighbours = [_bidi_class(neighbour) for neighbour in label[max(i - 1, 0) : i + 2 : 2]]
             parts_letters = c == "\u200c" and neighbours == ["AL", "AL"]
@@ -215,7 +242,7 @@ def _satisfies_bidi_rule(label: str) -> bool:
 
 
 def _ends_in_a_number(domain: str) -> bool:
-    """WHATWG URL 3.5, ends-in-a-number checker: such a domain is an IPv4 address or nothing."""
+    """WHATWG URL 3.5, ends-in-a-number checker: a domain that does must be an IPv4 address."""
     labels = domain.split(".")
     if not labels[-1] and len(labels) > 1:
         labels.pop()
@@ -224,7 +251,7 @@ def _ends_in_a_number(domain: str) -> bool:
 
 
 def _parse_ipv4(text: str) -> str:
-    """WHATWG URL 3.5, IPv4 parser: one to four numbers, the last of which fills the bytes that are left."""
+    """WHATWG URL 3.5, IPv4 parser: one to four numbers; the last one fills the bytes that are left."""
     labels = text.split(".")
     if not labels[-1]:
         labels.pop()
@@ -239,7 +266,7 @@ def _parse_ipv4(text: str) -> str:
 
 
 def _parse_ipv4_number(text: str) -> int | None:
-    """WHATWG URL 3.5, IPv4 number parser: decimal, 0x hexadecimal or 0 octal; None when it is neither."""
+    """WHATWG URL 3.5, IPv4 number parser: decimal, hexadecimal after 0x, octal after 0; else None."""
     if not text:
         return None
     base = 10
@@ -279,7 +306,7 @@ def _parse_ipv6_pieces(text: str, *, may_end_in_ipv4: bool) -> list[int]:
 
 
 def _parse_embedded_ipv4(text: str) -> list[int]:
-    """The last two pieces written as IPv4: here only four decimals without leading zeros will do."""
+    """The last two pieces, written as IPv4: here it must be four decimals without leading zeros."""
     parts = text.split(".")
     if len(parts) != 4 or not all(_DECIMAL_BYTE.fullmatch(part) and int(part) < 256 for part in parts):
         raise HostError(f"its host is no IPv6 address: bad IPv4 part {quote(text)}")

@@ -1,16 +1,18 @@
 """One HTTP/1.1 request head out, one response head in, within limits (RFC 9112, as RFC 6455 4 needs it).
 
-Owns: the text of the opening handshake's two heads. Runs on: the reader thread. Must not import:
-anything with I/O or threads. What the fields mean is `_handshake`'s business.
+Owns: the syntax of the opening handshake's two heads; `handshake` knows what their fields mean. Runs on: the
+reader thread. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .._exceptions import HandshakeError
+from .._headers import Headers
 
 # The bounds of common servers (Apache, nginx: 8 KiB a line, 100 fields), doubled where cookies pile up.
 MAX_LINE = 16 * 1024
@@ -18,14 +20,15 @@ MAX_FIELDS = 256
 MAX_HEAD = 64 * 1024
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# What would end a field's line, and what a byte of it cannot carry.
+# Characters that would end a field's line, and those that are not in Latin-1.
 _UNSENDABLE = re.compile(r"[\r\n\0]|[^\0-\xff]")
 _STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?: ([^\0\r\n]*))?")
 # RFC 9110 5.5: visible characters, obs-text, and blanks. No NUL, no bare CR. The blanks around the value
-# are left to `strip`: to match them here would take cubic time where a line of them ends in a NUL.
+# are left to `strip`: a pattern for them takes cubic time on a line of blanks that ends in a NUL.
 _FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\0\r\n]*)")
 
-Headers = tuple[tuple[str, str], ...]
+#: Header fields of a request: (name, value) pairs in the order in which they are sent.
+Fields = tuple[tuple[str, str], ...]
 
 
 def is_token(text: str) -> bool:
@@ -33,15 +36,15 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def get_all(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
-    """The values of all fields of this name, in order; names are compared without case."""
+def has_field(fields: Iterable[tuple[str, str]], name: str) -> bool:
+    """Whether there is a field of this name; names are compared without case."""
     name = name.lower()
-    return [value for key, value in headers if key.lower() == name]
+    return any(other.lower() == name for other, _ in fields)
 
 
-def get_list(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
-    """The elements of a comma-separated field, over all lines of this name (RFC 9110 5.3)."""
-    return [part.strip(" \t") for value in get_all(headers, name) for part in value.split(",")]
+def get_list(values: Iterable[str]) -> list[str]:
+    """The elements of a comma-separated field, over the values of all its lines (RFC 9110 5.3)."""
+    return [part.strip(" \t") for value in values for part in value.split(",")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Response:
     Attributes:
         status: the three-digit status.
         reason: the reason phrase, which may be empty.
-        headers: (name, value) pairs in the order received.
+        headers: the header fields, a case-insensitive mapping: ``headers["X-Id"]``, `get`, `get_all`.
+        version: of HTTP, for example ``"1.1"``.
     """
 
     status: int
@@ -60,18 +64,27 @@ class Response:
     version: str = "1.1"
 
 
-def format_request(target: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of a GET request. Values were checked where the caller gave them; see `check_field`."""
-    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers), "", ""]
+def format_head(request: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """The bytes of a request that is `request`, a method and a target.
+
+    Values were checked where the caller gave them; see `check_field`.
+    """
+    lines = [f"{request} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("latin-1")
+
+
+def basic_credentials(user: str, password: str) -> str:
+    """The value of an Authorization or Proxy-Authorization field (RFC 7617 2)."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def check_field(name: object, value: object) -> tuple[str, str]:
     """Check a header field that the caller asked for.
 
-    Raises `TypeError` when either is no `str`, `ValueError` when the name is no token or the value could
-    end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). A value may be a secret, and so
-    may what follows the first bad character of a name ("Authorization: Bearer ..."): no text quotes them.
+    Raises `TypeError` when either is not a `str`, `ValueError` when the name is not a token, or when the
+    value could end the line or cannot be sent (CR, LF, NUL, characters beyond Latin-1). No error quotes a
+    value, or what follows the first bad character of a name ("Authorization: Bearer ..."), since it may be a
+    secret.
     """
     if not isinstance(name, str):
         raise TypeError(f"headers: a field name must be a str, not {type(name).__name__}")
@@ -91,7 +104,7 @@ def check_field(name: object, value: object) -> tuple[str, str]:
 
 
 class ResponseParser:
-    """Takes the answer in pieces and gives its head once it is whole."""
+    """Takes the answer piece by piece, and returns its head once it is complete."""
 
     def __init__(self) -> None:
         self._received = bytearray()
@@ -110,7 +123,7 @@ class ResponseParser:
             if end < 0:
                 self._searched = len(self._received)
                 self._check_sizes(len(self._received) - line_start)
-                # The first bytes tell a server of another protocol, which may never end its line.
+                # A server of another protocol shows in the first bytes; it may never end its line.
                 if not self._lines and not b"HTTP/".startswith(self._received[:5]):
                     # A TLS record (RFC 8446 5.1): an alert or a handshake message of version 3.x.
                     tls = bytes(self._received[:2]) in (b"\x15\x03", b"\x16\x03")
@@ -119,9 +132,8 @@ class ResponseParser:
                 return None
             self._searched = end + 1
             self._check_sizes(end - line_start)
-            if self._received[end - 1 : end] != b"\r":
-                raise self._malformed("a line does not end in CR LF", bytes(self._received[line_start:end]))
-            line = bytes(self._received[line_start : end - 1])
+            # RFC 9112 2.2: LF alone ends a line too.
+            line = bytes(self._received[line_start:end]).removesuffix(b"\r")
             self._line_start = end + 1
             if not line and self._lines:
                 return self._parse(), bytes(self._received[end + 1 :])
@@ -160,7 +172,7 @@ class ResponseParser:
                 # Also a continued line (obs-fold), which RFC 9112 5.2 lets a user agent refuse.
                 raise self._malformed("a header line is malformed", line, status=int(status))
             headers.append((field[1].decode("ascii"), field[2].strip(b" \t").decode("latin-1")))
-        return Response(int(status), (reason or b"").decode("latin-1"), tuple(headers), version.decode())
+        return Response(int(status), (reason or b"").decode("latin-1"), Headers(headers), version.decode())
 
     def _malformed(self, what: str, got: bytes, status: int | None = None) -> HandshakeError:
-        return HandshakeError(f"{what}: {got[:100]!r}", status=status, body=got[:1024])
+        return HandshakeError(f"{what}: {got[:1024]!r}", status=status, body=got[:1024])

@@ -1,20 +1,21 @@
 """When a ping is due, and when silence means that the link is dead (RFC 6455 5.5.2).
 
-Owns: the keepalive's times of one connection. Runs on: the reader thread alone. Must not import: anything.
-The caller passes the time in.
+Owns: the times of the last pings of one connection. Runs on: the reader thread alone. Must not import:
+anything; the caller passes the time in.
 """
 
 from __future__ import annotations
 
 
 class Keepalive:
-    """Asks for pings at a fixed interval, and counts any byte that arrives as a sign of life."""
+    """Asks for pings at a fixed interval. Any byte that arrives counts as a sign of life."""
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = interval
         self._timeout = timeout
         self._ping_at = None if interval is None else now + interval
-        # Of the oldest ping after which nothing has come: later pings must not put its deadline off.
+        # These are of the oldest ping since which nothing has arrived: later pings must not put off its
+        # deadline.
         self._ping_requested_at: float | None = None
         self._ping_sent_at: float | None = None
 

@@ -1,4 +1,4 @@
-"""What an application receives and may send, and the checks that both faces make at the call.
+"""What an application receives and may send, and the checks that both APIs make at the call.
 
 Owns: nothing. Runs on: any thread. Must not import: anything with I/O or threads.
 """
@@ -12,31 +12,35 @@ from .frames import Buffer, CloseFrame, Opcode
 
 Message = str | bytes
 
+# Looking up a member of an enumeration takes longer than all else that `encode_message` does.
+_TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
+
 
 @dataclass(frozen=True, slots=True)
 class MessagePart:
-    """A piece of a message that did not arrive at once; the last piece, which may be empty, is final."""
+    """A piece of a message that arrived in several. The last piece is final, and may be empty."""
 
     data: Message
     final: bool
 
 
 def encode_message(data: str | Buffer) -> tuple[int, bytes]:
-    """The opcode and the payload of a message, which no later change of `data` can reach.
+    """The opcode and the payload of a message; a mutable buffer is copied.
 
-    Raises `SyntaxErr` for text with a lone surrogate, `TypeError` for what is neither text nor a buffer.
+    Raises `SyntaxErr` for text with a lone surrogate, `TypeError` for data that is neither text nor a buffer.
     """
     if isinstance(data, str):
         try:
-            return Opcode.TEXT, data.encode()
+            return _TEXT, data.encode()
         except UnicodeEncodeError as error:
             raise SyntaxErr(f"data: the text holds a lone surrogate at index {error.start}") from error
     if type(data) is bytes:
-        return Opcode.BINARY, data
+        return _BINARY, data
     try:
-        # Released at once: where objects are freed late (PyPy), the caller could not resize its bytearray.
+        # The view is released at once: PyPy frees objects late, and until then the caller could not resize
+        # its bytearray.
         with memoryview(data) as view:
-            return Opcode.BINARY, view.tobytes()
+            return _BINARY, view.tobytes()
     except TypeError as error:
         hint = " (json.dumps makes a str of it)" if isinstance(data, (dict, list)) else ""
         kind = type(data).__name__

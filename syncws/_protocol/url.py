@@ -10,10 +10,11 @@ For these its state machine only ever moves forward, so it is written as a seque
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .._exceptions import SecurityErr, SyntaxErr
-from .host import HostError, parse_host, percent_decode, quote
+from .._quoting import has_url_start, public_part, quote
+from .host import HostError, parse_host, percent_decode
 
 # WHATWG WebSockets, constructor: http and https become ws and wss, other schemes fail.
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -38,9 +39,6 @@ _SLASH_OR_QUESTION_MARK = re.compile(r"[/\\?]")
 # The host ends before a colon, but not before one inside the brackets of an IPv6 address (4.4, host state).
 _HOST = re.compile(r"(?:\[[^\]]*\]?|[^:\[])*")
 
-# The start of a URL that holds no userinfo: with one of our schemes any number of slashes will do (4.4).
-_START = re.compile(r"(?:wss?|https?):[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2,}", re.IGNORECASE)
-
 _SINGLE_DOT = frozenset({".", "%2e"})
 _DOUBLE_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
@@ -55,14 +53,16 @@ _PATH_UNSAFE = _unsafe(' "#<>?^`{}')
 _USERINFO_UNSAFE = _unsafe(' "#<>?^`{}/:;=@[\\]|')
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class URL:
     """A parsed ``ws:`` or ``wss:`` URL; ``str()`` serialises it as the standard does.
+
+    ``repr()`` shows its public part alone.
 
     Attributes:
         scheme: ``"ws"`` or ``"wss"``.
         username: percent-encoded; ``""`` when there is none.
-        password: percent-encoded; ``""`` when there is none. Left out of ``repr()``.
+        password: percent-encoded; ``""`` when there is none.
         host: as serialised, for example ``"example.com"``, ``"127.0.0.1"``, ``"[::1]"``.
         port: None when it is the scheme's default.
         path: percent-encoded; starts with ``"/"``.
@@ -71,7 +71,7 @@ class URL:
 
     scheme: str
     username: str
-    password: str = field(repr=False)
+    password: str
     host: str
     port: int | None
     path: str
@@ -89,18 +89,37 @@ class URL:
 
     @property
     def hostname(self) -> str:
-        """The host without brackets: what to resolve, and what the certificate must be for."""
-        return self.host.strip("[]")
+        """The host without brackets: what to resolve. With a zone it is as the system writes it."""
+        return self.host.strip("[]").replace("%25", "%")
+
+    @property
+    def certificate_name(self) -> str:
+        """What the certificate must be for: the host without the dot of an absolute name, and without the
+        zone, of which only this machine knows."""
+        return self.hostname.partition("%")[0].rstrip(".")
 
     @property
     def host_header(self) -> str:
-        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4)."""
-        return self.host if self.port is None else f"{self.host}:{self.port}"
+        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4), and
+        without the zone, of which only this machine knows (RFC 6874 4)."""
+        host = self._host_elsewhere
+        return host if self.port is None else f"{host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """Host and port, always both: what a proxy is asked for."""
+        return f"{self._host_elsewhere}:{self.effective_port}"
+
+    @property
+    def _host_elsewhere(self) -> str:
+        """The host as other machines know it: without a zone."""
+        host, percent, _ = self.host.partition("%25")
+        return f"{host}]" if percent else host
 
     @property
     def origin(self) -> str:
         """The origin as serialised by HTML 7.1.1: what a ``MessageEvent`` shows."""
-        return f"{self.scheme}://{self.host_header}"
+        return f"{self.scheme}://{self.host}" + ("" if self.port is None else f":{self.port}")
 
     @property
     def resource(self) -> str:
@@ -119,10 +138,14 @@ class URL:
             return None
         return percent_decode(self.username), percent_decode(self.password)
 
+    def __repr__(self) -> str:
+        return f"URL({self.public!r})"
+
     def __str__(self) -> str:
         password = f":{self.password}" if self.password else ""
         userinfo = f"{self.username}{password}@" if self.username or password else ""
-        return f"{self.scheme}://{userinfo}{self.host_header}{self.resource}"
+        port = "" if self.port is None else f":{self.port}"
+        return f"{self.scheme}://{userinfo}{self.host}{port}{self.resource}"
 
 
 def parse_url(url: str) -> URL:
@@ -142,10 +165,10 @@ def parse_url(url: str) -> URL:
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
         # What comes before a colon without slashes may be a user's name.
-        found = f", not {quote(match[1].lower())}" if _START.match(text) else ""
+        found = f", not {quote(match[1].lower())}" if has_url_start(text) else ""
         raise _error(url, f"its scheme must be ws, wss, http or https{found} (ws://host:port/path)")
-    # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. In no
-    # state after the scheme is "#" anything but the start of the fragment (4.4).
+    # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. After the
+    # scheme "#" always begins the fragment, whatever state the parser is in (4.4).
     if "#" in text:
         raise _error(url, "it has a fragment, which a WebSocket URL must not have")
 
@@ -170,7 +193,7 @@ def parse_url(url: str) -> URL:
     except HostError as error:
         why = str(error)
         if "@" in path or "@" in query:
-            # What was taken for the host or the port may be the start of a password.
+            # The text that was read as host or port may be the start of a password.
             why = "its host or port is not valid ('/', '?' and '#' in a user or password must be %-encoded)"
         raise _error(url, why) from None
 
@@ -186,19 +209,7 @@ def check_port(url: URL) -> None:
 
 
 def _error(url: str, why: str) -> SyntaxErr:
-    return SyntaxErr(f"invalid WebSocket URL {quote(_public_part(url))}: {why}")
-
-
-def _public_part(url: str) -> str:
-    """What a URL that cannot be parsed is, with dots for its userinfo, query and fragment."""
-    match = _START.match(url)
-    start = match[0] if match else ""
-    head, mark, tail = (re.split("([?#])", url, maxsplit=1) + ["", ""])[:3]
-    if "@" in tail:
-        return f"{start}..."  # "?" and "#" may stand in a password, so all of it may be userinfo
-    end = f"{mark}..." if tail else mark
-    _, at, after = head.rpartition("@")
-    return f"{start}...@{after}{end}" if at else f"{head}{end}"
+    return SyntaxErr(f"invalid WebSocket URL {quote(public_part(url))}: {why}")
 
 
 def _to_scalar_values(text: str) -> str:
@@ -214,13 +225,13 @@ def _encode(unsafe: re.Pattern[str], text: str) -> str:
 
 
 def _parse_port(text: str, default: int) -> int | None:
-    """4.4, port state, for what follows the host: nothing, or a colon and maybe digits."""
+    """WHATWG URL 4.4, port state. `text` follows the host: it is empty, or a colon and maybe digits."""
     digits = text[1:]
     if not digits:
         return None
     if not (digits.isascii() and digits.isdigit()):
         raise HostError(f"its port {quote(digits)} is not a number")
-    # No longer than needed: int() refuses very long numbers with an error of its own.
+    # Cut to a few digits: int() refuses very long numbers with an error of its own.
     port = int(digits.lstrip("0")[:6] or "0")
     if port > 65535:
         raise HostError("its port is greater than 65535")
@@ -228,7 +239,7 @@ def _parse_port(text: str, default: int) -> int | None:
 
 
 def _parse_path(text: str) -> str:
-    """4.4, path start state and path state: backslashes count as slashes, dot segments are resolved."""
+    """WHATWG URL 4.4, path start and path state: backslashes count as slashes, dot segments are resolved."""
     segments: list[str] = []
     names = _SLASH.split(text[1:])
     for name in names:

@@ -1,4 +1,4 @@
-"""From addresses to a connected socket, under one deadline.
+"""From addresses to a connected socket, under one deadline: Happy Eyeballs (RFC 8305).
 
 Owns: sockets that are not connected yet. Runs on: the thread that opens the connection. Must not import: the
 protocol.
@@ -6,79 +6,228 @@ protocol.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
+import sys
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
-from .poller import WRITE, OpeningDeadline, OpenTimeoutError
-from .resolver import Address
+from .poller import READ, WRITE, OpeningDeadline
+
+if TYPE_CHECKING:
+    from .resolver import Address
 
 MakeSocket = Callable[[int, int, int], socket.socket]
 
+# RFC 8305 5: how long an address has to answer before the next one is tried beside it.
+STAGGER_SECONDS = 0.25
+
+# How many addresses are tried at once. A name with a thousand addresses that do not answer would use up all
+# descriptors; the one that has waited the longest, eight seconds, makes room.
+MAX_PENDING = 32
+
+# How many failures the error tells, of those of all addresses.
+MAX_TOLD = 8
+
+# TCP's own probes, where the system can be told: for links on which nothing is sent, and no pings either.
+KEEPALIVE_IDLE_SECONDS = 60
+KEEPALIVE_INTERVAL_SECONDS = 15
+
+# What connect_ex says of a connection that is on its way. On Linux EAGAIN is an error: no port is free.
+_ON_ITS_WAY = {errno.EINPROGRESS} | ({errno.EWOULDBLOCK} if sys.platform == "win32" else set())
+
+# How long to wait before a Unix socket whose backlog is full is tried again: no event tells of room in it.
+_BACKLOG_SECONDS = 0.02
+
+_LINUX_TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
+
+
+class SocketSetup(NamedTuple):
+    """What is done to a socket before it is connected.
+
+    Attributes:
+        source: the address to connect from: host and port.
+        options: level, name and value of each option, set after our own.
+    """
+
+    source: tuple[str, int] | None = None
+    options: Sequence[tuple[int, int, int | bytes]] = ()
+
+    def prepare(self, sock: socket.socket) -> None:
+        """Raises `OSError` for an option that the system refuses, and for a source that is not here."""
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            # A message is sent whole in one call, and a small one must not wait for an acknowledgement.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            _keep_alive(sock)
+        for level, name, value in self.options:
+            sock.setsockopt(level, name, value)
+        if self.source is not None:
+            sock.bind(self.source)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # a system without it has a connection without it
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # macOS has another name for the first of them.
+        idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
+        if idle is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, idle, KEEPALIVE_IDLE_SECONDS)
+        if hasattr(socket, "TCP_KEEPINTVL"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
+
+
+def limit_silence(sock: socket.socket, seconds: float) -> None:
+    """Have the system end a connection whose data is not acknowledged for so long, where it can be told.
+
+    It also ends one to a peer that acknowledges and does not read.
+    """
+    if _LINUX_TCP_USER_TIMEOUT is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        milliseconds = min(int(seconds * 1000), 2**31 - 1)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, _LINUX_TCP_USER_TIMEOUT, milliseconds)
+
 
 def connect(
-    addresses: list[Address], host: str, deadline: OpeningDeadline, make_socket: MakeSocket | None = None
+    addresses: list[Address],
+    host: str,
+    deadline: OpeningDeadline,
+    make_socket: MakeSocket | None = None,
+    setup: SocketSetup | None = None,
 ) -> socket.socket:
-    """A connected socket, non-blocking, from the first address that answers.
+    """A connected socket, non-blocking, of the first address that answers.
 
-    Each address but the last has an equal share of the time that is left, so that one that swallows
-    packets does not use up the others' chance. Raises the last address's `OSError`, naming it, with
+    The families take turns, and an address that does not answer at once soon has company, so that one that
+    swallows packets holds nothing up. Raises the `OSError` of the address that failed last, naming it, with
     those of the others chained.
 
-    `make_socket` is given family, type and protocol; `socket.socket` by default.
+    `make_socket` is called with family, type and protocol; `socket.socket` by default.
     """
-    make_socket = make_socket or socket.socket
-    failure: OSError | None = None
-    for index, address in enumerate(addresses):
-        left = len(addresses) - index
-        share = None
-        if deadline.at is not None and left > 1:
-            share = max(0.0, deadline.at - time.monotonic()) / left
-        outcome = _connect_one(make_socket, address, deadline, share)
-        if isinstance(outcome, socket.socket):
-            return outcome
-        failure = _describe(outcome, host, address, failure)
-    raise failure or OSError(errno.EADDRNOTAVAIL, f"{host!r} has no address")
+    dialing = _Dialing(host, deadline, make_socket or socket.socket, setup or SocketSetup())
+    try:
+        return dialing.run(deque(interleave(addresses)))
+    finally:
+        dialing.close_pending()
 
 
-def _connect_one(
-    make_socket: MakeSocket, address: Address, deadline: OpeningDeadline, share: float | None
-) -> socket.socket | OSError:
-    family, kind, protocol, where = address
+def connect_unix(path: str | bytes, deadline: OpeningDeadline, setup: SocketSetup) -> socket.socket:
+    """A non-blocking socket, connected to a Unix socket's path. Raises `OSError`, naming the path."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock = make_socket(family, kind, protocol)
-    except OSError as error:
-        return error
-    try:
-        sock.setblocking(False)
-        # A message is sent whole in one call, and a small one must not wait for an acknowledgement.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        code = sock.connect_ex(where)
-        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-            ready = deadline.wait(sock, WRITE, share)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if ready else errno.ETIMEDOUT
-        if code == 0:
-            return sock
-        sock.close()
-        return OSError(code, os.strerror(code))
-    except OSError as error:
-        sock.close()
-        if isinstance(error, OpenTimeoutError):
-            raise
-        return error
+        setup.prepare(sock)
+        while code := sock.connect_ex(path):
+            if code != errno.EAGAIN:
+                raise OSError(code, f"cannot connect to the Unix socket {path!r}: {os.strerror(code)}")
+            deadline.wait(None, READ, _BACKLOG_SECONDS)
+        return sock
     except BaseException:
         sock.close()
         raise
 
 
-def _describe(error: OSError, host: str, address: Address, earlier: OSError | None) -> OSError:
-    """The same error (the errno chooses the class) saying what was tried."""
-    where, port = address[3][:2]
-    name = "" if where == host else f" ({host!r})"
-    text = f"cannot connect to {where} port {port}{name}: {error.strerror or error}"
-    described = OSError(error.errno or errno.EIO, text)
-    described.__cause__ = error
-    described.__context__ = earlier
-    return described
+def interleave(addresses: list[Address]) -> list[Address]:
+    """Addresses of the two families in turns, each family's in its order, none twice (RFC 8305 4)."""
+    distinct = list(dict.fromkeys(addresses))
+    first = [address for address in distinct if address[0] == distinct[0][0]]
+    others = [address for address in distinct if address[0] != distinct[0][0]]
+    both = min(len(first), len(others))
+    turns = [address for pair in zip(first, others, strict=False) for address in pair]
+    return turns + first[both:] + others[both:]
+
+
+class _Dialing:
+    """One name's addresses, tried beside one another."""
+
+    def __init__(
+        self, host: str, deadline: OpeningDeadline, make_socket: MakeSocket, setup: SocketSetup
+    ) -> None:
+        self._host = host
+        self._deadline = deadline
+        self._make_socket = make_socket
+        self._setup = setup
+        self._pending: dict[socket.socket, Address] = {}  # in the order in which they began
+        self._failures: list[OSError] = []
+        self._failed = 0
+
+    def run(self, waiting: deque[Address]) -> socket.socket:
+        next_at = time.monotonic()
+        while waiting or self._pending:
+            now = time.monotonic()
+            if waiting and (not self._pending or now >= next_at):
+                sock = self._start(waiting.popleft())
+                if sock is None:
+                    continue  # failed: the next one at once
+                if sock not in self._pending:
+                    return sock
+                next_at = now + STAGGER_SECONDS
+                continue
+            limit = max(0.0, next_at - now) if waiting else None
+            for sock in self._deadline.wait_any(list(self._pending), WRITE, limit):
+                address = self._pending.pop(sock)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code == 0:
+                    return sock
+                sock.close()
+                self._note(address, OSError(code, os.strerror(code)))
+                next_at = now  # RFC 8305 5: a failure starts the next one
+        raise self._error()
+
+    def close_pending(self) -> None:
+        for sock in self._pending:
+            sock.close()
+
+    def _start(self, address: Address) -> socket.socket | None:
+        """A socket that is connected, or one that is on its way and pending; None for one that failed."""
+        family, kind, protocol, where = address
+        try:
+            sock = self._make_socket(family, kind, protocol)
+        except OSError as error:
+            self._note(address, error)
+            return None
+        try:
+            self._setup.prepare(sock)
+            code = sock.connect_ex(where)
+        except OSError as error:
+            sock.close()
+            self._note(address, error)
+            return None
+        except BaseException:
+            sock.close()
+            raise
+        if code in _ON_ITS_WAY:
+            if len(self._pending) >= MAX_PENDING:
+                oldest = next(iter(self._pending))
+                self._note(self._pending.pop(oldest), OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
+                oldest.close()
+            self._pending[sock] = address
+        elif code:
+            sock.close()
+            self._note(address, OSError(code, os.strerror(code)))
+            return None
+        return sock
+
+    def _note(self, address: Address, error: OSError) -> None:
+        """Keep what an address failed with, saying what was tried (the errno chooses the class)."""
+        self._failed += 1
+        where, port = address[3][:2]
+        name = "" if where == self._host else f" ({self._host!r})"
+        text = f"cannot connect to {where} port {port}{name}: {error.strerror or error}"
+        described = OSError(error.errno or errno.EIO, text)
+        described.__cause__ = error
+        described.__context__ = self._failures[-1] if self._failures else None
+        if len(self._failures) == MAX_TOLD:
+            described.__context__ = self._failures[-2]
+            self._failures.pop()
+        self._failures.append(described)
+
+    def _error(self) -> OSError:
+        if not self._failures:
+            return OSError(errno.EADDRNOTAVAIL, f"{self._host!r} has no address")
+        last = self._failures[-1]
+        if self._failed > 1:
+            last.strerror = f"{last.strerror} (none of {self._failed} addresses could be connected to)"
+        return last

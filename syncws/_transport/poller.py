@@ -1,4 +1,4 @@
-"""The one place where a connection waits: for its socket, for a moment in time, or to be woken.
+"""The one place where a connection waits: for its socket, for a deadline, or for a thread that wakes it.
 
 Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on one thread at a time, `wake`
 on any thread. Must not import: anything of the package.
@@ -9,10 +9,16 @@ not. A second descriptor in the same selector wakes the thread on every system.
 
 from __future__ import annotations
 
+import collections
+import functools
+import itertools
+import operator
 import os
 import selectors
 import socket
-import threading
+import sys
+import weakref
+from collections.abc import Iterator
 from typing import Protocol
 
 READ = selectors.EVENT_READ
@@ -20,6 +26,10 @@ WRITE = selectors.EVENT_WRITE
 
 # A longer wait ends early: poll() takes at most 2^31 ms, and each caller looks at the clock again.
 LONGEST_WAIT = 24 * 3600.0
+
+# PyPy finds what nobody holds only when it needs memory, which may be after the last descriptor is used up.
+# There the wake-up is a pair of sockets, and a socket object that is closed refuses to send.
+_COUNTS_REFERENCES = sys.implementation.name == "cpython"
 
 
 class ForkedError(BaseException):
@@ -51,84 +61,186 @@ class OpeningDeadline(Protocol):
         whole time is over, and another error when the opening was given up.
         """
 
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, or `limit` seconds are over; returns those that are ready.
+
+        Raises as `wait` does.
+        """
+
     def wake(self) -> None:
         """Make `wait` return; from any thread."""
 
 
-class Poller:
-    """Waits for one socket at a time."""
+# What closes the descriptors of each wake-up, and which of these have done so and can be dropped. A closer
+# must live until its callback has returned: CPython before 3.13 holds no reference to it meanwhile, and
+# crashes where another thread drops it while `os.close` runs. The callback notes its key as its last step.
+_closers: dict[object, weakref.ref[_WakeUp]] = {}
+_done: collections.deque[object] = collections.deque()
+
+
+class _WakeUp:
+    """What wakes a wait: one descriptor on Linux, two connected sockets on other systems.
+
+    The last reference to it closes it, on any thread. C code alone does that: in a `__del__` a signal handler
+    would run, and what it raised there would be lost.
+    """
+
+    __slots__ = ("__weakref__", "_ends", "_key", "_number")
 
     def __init__(self) -> None:
-        # poll() has no bound on descriptor numbers, as select() has, and needs no descriptor, as epoll does.
-        self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
-        # Reentrant, since the garbage collector may let a connection go, and wake its reader, inside `wake`.
-        self._lock = threading.RLock()
-        self._closed = False
-        self._watched: tuple[socket.socket, int] | None = None
-        self._eventfd = -1
-        self._pair: tuple[socket.socket, socket.socket] | None = None
+        self._ends: tuple[socket.socket, ...] = ()
         if hasattr(os, "eventfd"):
-            self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            self._selector.register(self._eventfd, READ)
+            self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            closing: Iterator[None] = map(os.close, (self._number,))
         else:
-            self._pair = socket.socketpair()
-            for end in self._pair:
+            self._ends = socket.socketpair()
+            for end in self._ends:
                 end.setblocking(False)
-            self._selector.register(self._pair[0], READ)
+            self._number = self._ends[0].fileno()
+            closing = map(operator.methodcaller("close"), self._ends)
+        self._key = key = object()
+        # Called with the reference, which `next` takes for its default, this makes all the calls.
+        calls = itertools.chain(closing, map(_done.append, (key,)))
+        _closers[key] = weakref.ref(self, functools.partial(next, filter(None, calls)))
+        while _done:  # in this order, since a handler that raises may end it at any step
+            try:
+                done = _done[0]
+                _closers.pop(done, None)
+                _done.remove(done)
+            except (IndexError, ValueError):
+                break  # another thread is at it, too
+
+    def fileno(self) -> int:
+        return self._number
+
+    def put(self) -> None:
+        """Make the descriptor readable."""
+        try:
+            if self._ends:
+                self._ends[1].send(b"\0")
+            else:
+                os.eventfd_write(self._number, 1)
+        except BlockingIOError:
+            pass  # it is full: one more changes nothing
+        except (OSError, ValueError):
+            if self._number >= 0:
+                raise
+
+    def clear(self) -> None:
+        """Make it not readable."""
+        try:
+            if self._ends:
+                while self._ends[0].recv(4096):
+                    continue
+            else:
+                os.eventfd_read(self._number)
+        except BlockingIOError:
+            pass  # all was read
+        except (OSError, ValueError):
+            if self._number >= 0:
+                raise
+
+    def close(self) -> None:
+        """Close it now, for where no reference is the last; both other methods do nothing then."""
+        number, self._number = self._number, -1
+        if number >= 0 and _closers.pop(self._key, None) is not None:
+            for end in self._ends:
+                end.close()
+            if not self._ends:
+                os.close(number)
+
+
+class Poller:
+    """Waits for one socket at a time, or while a connection is being opened for several.
+
+    `wake` may come on any thread, in a signal handler too, while `close` frees the descriptor that it writes
+    to, whose number another file may get at once. So nothing closes that descriptor but the last reference to
+    the object that owns it, and `wake` holds one while it writes. There is no lock that a handler could leave
+    locked, or find locked by what it interrupted.
+    """
+
+    def __init__(self) -> None:
+        # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its
+        # own.
+        self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
+        self._watched: tuple[socket.socket, int] | None = None
+        self._several: list[socket.socket] = []
+        self._wake_up: _WakeUp | None = _WakeUp()
+        self._selector.register(self._wake_up, READ)
 
     def wait(self, sock: socket.socket | None, events: int, timeout: float | None) -> bool:
         """Wait until `sock` is ready, `wake()` is called or `timeout` seconds are over.
 
         `sock` None waits without a socket. True when the socket is ready.
         """
-        if not self._closed:
+        wake_up = self._wake_up
+        if wake_up is not None:
             self._watch(None if sock is None else (sock, events))
         ready = False
         for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
             if key.fileobj is sock:
                 ready = True
-            else:
-                self._consume()
-        if self._closed:
+            elif wake_up is not None:
+                wake_up.clear()
+        if self._wake_up is None:
             # Only `after_fork` closes the poller under a wait.
             raise ForkedError
         return ready
 
+    def wait_any(self, socks: list[socket.socket], events: int, timeout: float | None) -> list[socket.socket]:
+        """Wait until any of `socks` is ready, `wake()` is called or `timeout` seconds are over.
+
+        Returns those that are ready. For the few waits of an opening: it registers them anew each time.
+        """
+        wake_up = self._wake_up
+        if wake_up is not None:
+            self._watch(None)
+        self._several = socks
+        ready = []
+        try:
+            for sock in socks:
+                self._selector.register(sock, events)
+            for key, _ in self._selector.select(None if timeout is None else min(timeout, LONGEST_WAIT)):
+                if key.fileobj in socks:
+                    ready.append(key.fileobj)
+                elif wake_up is not None:
+                    wake_up.clear()
+        finally:
+            if self._wake_up is None:
+                raise ForkedError
+            for sock in socks:
+                self._selector.unregister(sock)
+            self._several = []
+        return ready
+
     def wake(self) -> None:
         """Make the present or the next `wait` return; does nothing after `close`."""
-        # Under the lock: else `close` could free the descriptor's number, and another file get it, before
-        # the write.
-        with self._lock:
-            if self._closed:
-                return
-            try:
-                if self._pair is None:
-                    os.eventfd_write(self._eventfd, 1)
-                else:
-                    self._pair[1].send(b"\0")
-            except BlockingIOError:
-                pass  # the buffer is full of wake-ups that were not consumed yet: one more changes nothing
+        wake_up = self._wake_up
+        if wake_up is not None:
+            wake_up.put()
 
     def after_fork(self) -> None:
         """In a forked child: free this process's copies of the descriptors, the watched socket's too."""
-        self._lock = threading.RLock()
-        if not self._closed:
+        wake_up = self._wake_up
+        if wake_up is not None:
             if self._watched is not None:
                 self._watched[0].close()
+            for sock in self._several:
+                sock.close()
             self.close()
+            wake_up.close()  # a thread that is not here may have held a reference
 
     def close(self) -> None:
         """Free the descriptors."""
-        with self._lock:
-            if self._closed:
-                return  # as in a forked child, where the numbers may belong to other files by now
-            self._closed = True
-            self._selector.close()
-            if self._pair is None:
-                os.close(self._eventfd)
-            else:
-                for end in self._pair:
-                    end.close()
+        wake_up = self._wake_up
+        if wake_up is None:
+            return
+        self._wake_up = None
+        self._selector.close()
+        if not _COUNTS_REFERENCES:
+            wake_up.close()
 
     def _watch(self, wanted: tuple[socket.socket, int] | None) -> None:
         if wanted == self._watched:
@@ -138,13 +250,3 @@ class Poller:
         if wanted is not None:
             self._selector.register(*wanted)
         self._watched = wanted
-
-    def _consume(self) -> None:
-        try:
-            if self._pair is None:
-                os.eventfd_read(self._eventfd)
-            else:
-                while self._pair[0].recv(4096):
-                    continue
-        except BlockingIOError:
-            pass  # everything was consumed

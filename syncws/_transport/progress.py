@@ -12,7 +12,10 @@ instead.
 
 from __future__ import annotations
 
-from .stream import Stream
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .stream import Stream
 
 # Where the kernel cannot be asked: growth that a ping may have caused is no progress.
 _PING_SIZE = 64

@@ -1,7 +1,7 @@
 """From a host name to its addresses.
 
-Owns: the look-up, which nothing can interrupt: a thread of its own makes it, and is left behind when it takes
-too long. Runs on: the thread that opens the connection. Must not import: the protocol.
+Owns: the thread that makes the look-up. Nothing can interrupt a look-up, so a thread whose look-up takes too
+long is left to end by itself. Runs on: the thread that opens the connection. Must not import: the protocol.
 """
 
 from __future__ import annotations
@@ -16,22 +16,29 @@ from .poller import READ, OpeningDeadline
 Address = tuple[int, int, int, Any]  # family, type, protocol, address
 
 
-def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> list[Address]:
-    """The addresses of `host`, in the system's order.
+def resolve(
+    host: str, port: int, deadline: OpeningDeadline, name: str = "", family: int = 0
+) -> list[Address]:
+    """The addresses of `host`, in the system's order; with `family` those of one alone.
 
-    Raises `socket.gaierror` naming the host, and `OSError` when there is no thread for the look-up.
+    Raises `socket.gaierror` naming the host, and `OSError` when there is no thread for the look-up, for an
+    address of the other family, or one in the zone of a network interface that is not there.
     """
     if (numeric := _numeric(host, port)) is not None:
+        if family not in (0, numeric[0]):
+            raise OSError(
+                errno.EAFNOSUPPORT, f"{host!r} is an address of another family than the one asked for"
+            )
         return [numeric]
     answers: list[list[Address] | OSError] = []
 
     def run() -> None:
-        answers.append(_look_up(host, port))
+        answers.append(_look_up(host, port, family))
         deadline.wake()
 
     try:
         threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
-    except RuntimeError as error:  # Python's word for what pthread_create says with EAGAIN
+    except RuntimeError as error:  # Python raises this where pthread_create fails with EAGAIN
         raise OSError(errno.EAGAIN, f"cannot resolve {host!r}: {error}") from error
     while not answers:
         deadline.wait(None, READ)
@@ -43,25 +50,37 @@ def resolve(host: str, port: int, deadline: OpeningDeadline, name: str = "") -> 
 
 
 def _numeric(host: str, port: int) -> Address | None:
-    """The address that `host` is; None when it is a name.
+    """The address that `host` spells out; None when it is a name.
 
-    Not from `getaddrinfo`, since gevent has a pool of threads for that, where an address would wait behind
-    the names of others, and no deadline be kept.
+    `getaddrinfo` is not asked, since gevent runs it in a pool of threads: there an address would wait behind
+    the names that other connections look up, and miss its deadline.
     """
-    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+    literal, percent, zone = host.partition("%")
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, _scope(host, zone) if percent else 0))):
         try:
-            socket.inet_pton(family, host)
+            socket.inet_pton(family, literal if family == socket.AF_INET6 else host)
         except OSError:
             continue
-        return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, (host, port, *rest)
+        return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, (literal, port, *rest)
     return None
 
 
-def _look_up(host: str, port: int) -> list[Address] | OSError:
+def _scope(host: str, zone: str) -> int:
+    """The number of the network interface that a zone names (RFC 4007 11)."""
+    if zone.isascii() and zone.isdecimal():
+        return int(zone[:10])
+    try:
+        return socket.if_nametoindex(zone)
+    except OSError as error:
+        text = f"cannot resolve {host!r}: there is no network interface {zone!r} here"
+        raise OSError(errno.ENODEV, text) from error
+
+
+def _look_up(host: str, port: int, family: int) -> list[Address] | OSError:
     try:
         # Bytes, since a str would be sent through the idna codec, whose import on this thread could be cut
         # in two by a fork. The URL's host is ASCII already.
-        found = socket.getaddrinfo(host.encode(), port, 0, socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host.encode(), port, family, socket.SOCK_STREAM)
     except OSError as error:
         return error
     except UnicodeError as error:

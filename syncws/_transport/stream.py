@@ -16,17 +16,20 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from .._protocol.frames import Buffer
 from .poller import ForkedError
 
-# How long a blocked send sleeps at a time. shutdown() wakes it at once where the system says so to
-# a selector; elsewhere (Windows) this bounds how long it goes unnoticed.
+if TYPE_CHECKING:
+    from .._protocol.frames import Buffer
+
+# How long a blocked send sleeps at a time. Where a selector sees shutdown(), that wakes it at once; elsewhere
+# (Windows) the blocked send notices it after this time.
 POLL_SECONDS = 1.0
 
 # macOS: the bytes in a socket's send buffer, <sys/socket.h>.
 _SO_NWRITE = 0x1024
-# SO_LINGER's struct has two shorts on Windows, two ints elsewhere: on, for no time.
+# SO_LINGER, on for 0 s: its struct has two shorts on Windows, two ints elsewhere.
 _LINGER_NOT_AT_ALL = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
@@ -34,11 +37,11 @@ class Stream:
     """A plain TCP connection.
 
     Attributes:
-        received: bytes read from the network so far, those of TLS itself included. It also rises where `recv`
-            gives nothing yet, since half a TLS record is a sign of life, too.
+        received: bytes read from the network so far, those of TLS itself included. It may grow in a `recv`
+            that returns None, since half a TLS record is a sign of life, too.
         handed: bytes handed to the kernel so far, those of TLS itself included.
         progress_at: when the kernel last took a byte, on the clock of `time.monotonic`.
-        drained: whether the last `recv` took all that there was.
+        drained: whether the last `recv` left nothing to read.
         wait_writable: how `send` waits for the network while the connection is being opened; it may raise.
             None once the connection is open: `send` then waits by itself.
     """
@@ -58,7 +61,7 @@ class Stream:
         self._blocked = False  # a `send` waits, or is about to
 
     def recv(self, size: int) -> bytes | None:
-        """What has arrived, about `size` bytes at most; ``b""`` at the end, None when there is nothing yet.
+        """The bytes that have arrived, about `size` at most; ``b""`` at the end, None if there are none yet.
 
         Raises `OSError` when the connection was lost.
         """
@@ -82,9 +85,9 @@ class Stream:
         """Send what the layer below has pending (TLS)."""
 
     def unacknowledged(self) -> int | None:
-        """How many of the bytes in `handed` the kernel still holds, as the other side has not taken them.
+        """How many of the bytes in `handed` the kernel still holds: the other side has not acknowledged them.
 
-        `handed` less this grows while the connection moves. None where the system cannot be asked.
+        While the other side takes data, `handed` minus this number grows. None where the system cannot tell.
         """
         try:
             if sys.platform == "darwin":
@@ -99,31 +102,32 @@ class Stream:
         return held
 
     def end_output(self) -> None:
-        """Say that nothing more will be sent: the other side reads an end of file after what was sent."""
+        """End the sending direction: the other side reads an end of file after all that was sent."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # the other side has ended it already
 
     def shutdown(self) -> None:
-        """End both directions at once; frees a blocked `send` and makes `recv` see the end."""
+        """End both directions now. A blocked `send` raises, and `recv` returns the end of the stream."""
         self._down = True
         if not self._reset:
             self._shut_down()
 
     def reset(self) -> None:
-        """Have `close` reset TCP: the other side gets no end of file, and what the kernel holds is dropped.
+        """Make `close` reset TCP: the other side gets no end of file, and the kernel drops its unsent data.
 
-        Nothing more is sent, and a blocked `send` is freed. From any thread.
+        Nothing more is sent, and a blocked `send` raises. Any thread may call this.
         """
         self._reset = self._down = True
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
         except OSError:
             pass  # the connection is gone already
-        # To end the output now would let the other side read an end of file. Where a send is blocked, that
-        # end waits behind what the kernel holds, and the reset drops both. The sender sets _blocked before it
-        # looks at _down, so one of the two sees the other.
+        # Ending the output now would send the other side an end of file, so it is ended only to free a
+        # blocked send: there the end of file waits behind the data in the kernel, and the reset drops both.
+        # The sender sets _blocked before it looks at _down, so one of the two threads sees what the other has
+        # set.
         if self._blocked:
             self._shut_down()
 
@@ -134,7 +138,7 @@ class Stream:
             pass  # the connection is gone already
 
     def close(self) -> None:
-        """End the output as far as that takes no waiting, and free the descriptor.
+        """End the output as far as that is possible without waiting, and free the descriptor.
 
         No other thread may be in a call.
         """

@@ -5,12 +5,12 @@ not import: the engine.
 
 What can happen at once. One thread reads and another one writes, and with TLS each of them does both: reading
 may have to answer (a key update, an alert), and writing looks at what has arrived. OpenSSL states that two
-threads must not use one SSL object at the same time, and CPython's `ssl` has no right lock of its own: before
-3.13 it has none, 3.13.6 held one over calls that block, so that a thread in `recv` kept every other thread
-from sending, and the release after it took that one out. The harm is real: one thread in `SSLSocket.recv` and
-one in `SSLSocket.send`, released together right after a TLS 1.3 handshake (session tickets are on their way
-then), crashed the process in 11 of 11 runs on CPython 3.10, 3.12 and 3.13 with OpenSSL 3.0; where they were
-counted, within 79 connections. A test that only sends both ways for a while shows nothing.
+threads must not use one SSL object at the same time, and CPython's `ssl` does not take care of that. Before
+3.13 it has no lock. 3.13.6 held a lock during calls that block, so a thread in `recv` kept every other thread
+from sending, and the next release removed that lock. The harm is real: one thread in `SSLSocket.recv` and one
+in `SSLSocket.send`, started together right after a TLS 1.3 handshake (session tickets are on their way then),
+crashed the process in 11 of 11 runs on CPython 3.10, 3.12 and 3.13 with OpenSSL 3.0; where connections were
+counted, it took at most 79. A test that only sends both ways for a while shows nothing.
 
 Why this is right. Every call of OpenSSL is made under `_lock`, and none of them blocks, since the `SSLObject`
 reads and writes memory only: `_incoming` holds what was received and not decrypted, `_outgoing` what was
@@ -20,66 +20,34 @@ OpenSSL want to send stays in `_outgoing` (`output_pending` says so) until the s
 reading thread never sends, or two peers that both do so could wait for each other for ever. 1,500 of 1,500
 connections of the same test ended well.
 
-What was tried and rejected. A lock around each call of a blocking `SSLSocket` lets a quiet `recv` keep `send`
-out. A non-blocking `SSLSocket` under a lock is safe too, and some per cent faster, but each direction must
-then be ready to wait for the other's readiness, `select` does not see what OpenSSL has decrypted already, and
-TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each direction, are what crashes.
+What was tried and rejected. With a lock around each call of a blocking `SSLSocket`, a `recv` that waits for
+data keeps `send` out. A non-blocking `SSLSocket` under a lock is safe too, and some per cent faster, but then
+each direction must be able to wait until the socket is ready for the other one, `select` does not see what
+OpenSSL has decrypted already, and TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each
+direction, do not keep two threads out of one SSL object: that is the crash above.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import ssl
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from .._protocol.frames import Buffer
 from .stream import Stream
 
-# What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
-_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+if TYPE_CHECKING:
+    import socket
 
-# What it says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
+    from .._protocol.frames import Buffer
+
+# What OpenSSL says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
 
-_default_context: ssl.SSLContext | None = None
-_default_lock = threading.Lock()
 
-
-def _after_fork() -> None:
-    global _default_lock
-    _default_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def default_context() -> ssl.SSLContext:
-    """The context for connections that were given none: the system's trust store, host names checked.
-
-    Made once, since loading the trust store takes longer than a handshake.
-    """
-    global _default_context
-    with _default_lock:
-        if _default_context is None:
-            _default_context = ssl.create_default_context()
-            _default_context.set_alpn_protocols(["http/1.1"])
-        return _default_context
-
-
-def describe(error: ssl.SSLError, tried: str) -> ssl.SSLError:
-    """A copy of a TLS error, of the same class, whose text says what was tried and what is wrong."""
-    reason = getattr(error, "verify_message", "") or error.reason or str(error)
-    hint = ""
-    if error.reason in _NOT_TLS:
-        hint = " (does the server speak TLS on this port?)"
-    text = f"{tried}: {'certificate verify failed: ' if hasattr(error, 'verify_code') else ''}{reason}{hint}"
-    return _with_text(error, text)
-
-
-def _with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
+def with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
+    """A copy of a TLS error, of the same class, with another text."""
     copy = type(error)(error.errno, text)
     for name in ("library", "reason", "verify_code", "verify_message"):
         if hasattr(error, name):
@@ -106,9 +74,9 @@ class TLSStream(Stream):
             return self._outgoing.pending > 0
 
     def handshake_step(self) -> bool:
-        """Go as far as the bytes at hand allow; True when done, False when more must be received.
+        """Go on with the handshake; True when it is done, False when more bytes must be received first.
 
-        Raises `ssl.SSLError` when the handshake failed; what is then pending (an alert) is flushed.
+        Raises `ssl.SSLError` when the handshake failed, after it has flushed what is pending (an alert).
         """
         done = True
         try:
@@ -116,7 +84,7 @@ class TLSStream(Stream):
         except ssl.SSLWantReadError:
             done = False
         except ssl.SSLError:
-            with contextlib.suppress(OSError):  # the error of the handshake matters more
+            with contextlib.suppress(OSError):  # the handshake's own error is the one to raise
                 self.flush()
             raise
         self.flush()
@@ -124,17 +92,29 @@ class TLSStream(Stream):
 
     def receive_handshake(self) -> bool | None:
         """Take raw bytes in for the handshake; None when there are none yet, False at the end of TCP."""
-        data = super().recv(16 * 1024)
+        data = self._receive_raw(16 * 1024)
         if data:
             self._incoming.write(data)
         return None if data is None else bool(data)
+
+    def negotiated(self) -> tuple[str, str, str | None, dict[str, Any]]:
+        """What the handshake agreed on: the version, the cipher, ALPN's protocol and the peer's certificate,
+        as `ssl.SSLSocket.getpeercert` has it, empty when it was not verified."""
+        cipher = self._tls.cipher()
+        certificate: dict[str, Any] = dict(self._tls.getpeercert() or {})
+        version = self._tls.version() or ""
+        return version, cipher[0] if cipher else "", self._tls.selected_alpn_protocol(), certificate
+
+    def _receive_raw(self, size: int) -> bytes | None:
+        """What has arrived of TLS itself."""
+        return super().recv(size)
 
     def recv(self, size: int) -> bytes | None:
         if self._ended:
             return b""
         if self._error is not None:
             raise self._error
-        raw = super().recv(size)
+        raw = self._receive_raw(size)
         if raw is None:
             return None
         with self._lock:
@@ -142,12 +122,12 @@ class TLSStream(Stream):
                 self._incoming.write(raw)
                 plain = self._decrypt(size)
             else:
-                # With or without close_notify: the Close frames tell whether the end was orderly. OpenSSL
-                # does not get to know of it: it would answer with an alert in place of our close_notify.
+                # An end without close_notify counts the same: the Close frames show whether the end was
+                # orderly. OpenSSL is not told of it, or it would send an alert in place of our close_notify.
                 self._ended, plain = True, b""
             self._lock.notify_all()
         if self._ended or self._error is not None:
-            self.drained = False  # the next call tells the end, and must not wait for the socket
+            self.drained = False  # the next call returns the end or raises: do not wait for the socket first
         # Records may hold no application data (tickets, half a record): that is not the end.
         return plain or (b"" if self._ended else None)
 
@@ -162,13 +142,13 @@ class TLSStream(Stream):
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
-            # PyPy gives no reason beside the text.
+            # On PyPy the reason is in the text only.
             reason = error.reason or str(error).partition("] ")[2].replace(" ", "_").upper()
             if reason in _BROKEN_RECORD:
-                error = _with_text(error, f"a TLS record arrived broken ({reason})")
+                error = with_text(error, f"a TLS record arrived broken ({reason})")
             if not parts:
                 raise error
-            self._error = error  # raised by the next call, since what came before it counts
+            self._error = error  # for the next call: first the data that came before it is returned
         return b"".join(parts)
 
     def send(self, data: Buffer) -> None:
@@ -179,9 +159,8 @@ class TLSStream(Stream):
                 try:
                     left = left[self._tls.write(left) :]
                 except ssl.SSLWantReadError:
-                    stalled = (
-                        True  # a renegotiation: its bytes go out now, and the reading thread gets the answer
-                    )
+                    # A renegotiation: send its bytes now. The reading thread gets the answer.
+                    stalled = True
                 ciphertext = self._outgoing.read()
             self._send_raw(ciphertext)
             if stalled:
@@ -197,6 +176,11 @@ class TLSStream(Stream):
             self._send_raw(ciphertext)
 
     def end_output(self) -> None:
+        self._end_tls()
+        super().end_output()
+
+    def _end_tls(self) -> None:
+        """Send our close_notify, as far as that takes no waiting."""
         try:
             with self._lock:
                 try:
@@ -206,4 +190,73 @@ class TLSStream(Stream):
             self.flush()
         except OSError:
             pass  # the connection is gone already
-        super().end_output()
+
+
+class NestedTLSStream(TLSStream):
+    """TLS inside the TLS of another stream, as a ``wss:`` connection through a proxy over TLS is.
+
+    What the outer stream counts and does to the socket it counts and does for both; each has its own lock.
+    """
+
+    def __init__(self, outer: TLSStream, context: ssl.SSLContext, server_hostname: str | None) -> None:
+        self._outer = outer
+        super().__init__(outer.socket, context, server_hostname)
+
+    # The outer stream's counts. `Stream` sets them to nothing when it begins; here they go on.
+
+    @property
+    def received(self) -> int:
+        return self._outer.received
+
+    @received.setter
+    def received(self, _: int) -> None: ...
+
+    @property
+    def handed(self) -> int:
+        return self._outer.handed
+
+    @handed.setter
+    def handed(self, _: int) -> None: ...
+
+    @property
+    def progress_at(self) -> float:
+        return self._outer.progress_at
+
+    @progress_at.setter
+    def progress_at(self, _: float) -> None: ...
+
+    @property
+    def wait_writable(self) -> Callable[[], object] | None:
+        return self._outer.wait_writable
+
+    @wait_writable.setter
+    def wait_writable(self, wait: Callable[[], object] | None) -> None:
+        self._outer.wait_writable = wait
+
+    @property
+    def output_pending(self) -> bool:  # type: ignore[override]
+        return super().output_pending or self._outer.output_pending
+
+    def flush(self) -> None:
+        super().flush()
+        self._outer.flush()
+
+    def end_output(self) -> None:
+        self._end_tls()
+        self._outer.end_output()
+
+    def shutdown(self) -> None:
+        self._down = True
+        self._outer.shutdown()
+
+    def reset(self) -> None:
+        self._reset = self._down = True
+        self._outer.reset()
+
+    def _receive_raw(self, size: int) -> bytes | None:
+        data = self._outer.recv(size)
+        self.drained = self._outer.drained
+        return data
+
+    def _send_raw(self, data: Buffer) -> None:
+        self._outer.send(data)

@@ -1,5 +1,29 @@
-"""A scriptable WebSocket server on loopback, for tests."""
+"""A scriptable WebSocket server on loopback, for the tests of programs that use a WebSocket client.
 
-from .loopback import LoopbackServer, Peer, PeerClosed
+`LoopbackServer` serves ``ws`` or ``wss``, echoes or plays a script, and keeps what it received.
+"""
 
-__all__ = ["LoopbackServer", "Peer", "PeerClosed"]
+from .peer import Peer, PeerClosed
+from .recording import RecordedConnection
+from .replay import Replay, ReplayError
+from .scripts import Script, echo, in_turn
+from .server import LoopbackServer
+from .wire import Frame, Headers, Pairs, Request, accept_key, frame_bytes
+
+__all__ = [
+    "Frame",
+    "Headers",
+    "LoopbackServer",
+    "Pairs",
+    "Peer",
+    "PeerClosed",
+    "RecordedConnection",
+    "Replay",
+    "ReplayError",
+    "Request",
+    "Script",
+    "accept_key",
+    "echo",
+    "frame_bytes",
+    "in_turn",
+]

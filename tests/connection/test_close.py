@@ -11,7 +11,7 @@ import pytest
 
 import syncws
 from syncws import ConnectionClosed, InvalidAccessErr, SyntaxErr
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import closed_by, opened
 from tests.support.leftovers import connection_threads, wait_for_no_threads
 from tests.support.servers import hold
@@ -52,7 +52,7 @@ def test_close_tells_the_server_the_code_and_the_reason(code: int | None, reason
     def script(peer: Peer) -> None:
         peer.accept()
         try:
-            peer.read_message()
+            peer.recv()
         except PeerClosed as closed:
             told.append((closed.code, closed.reason))
             raise
@@ -70,7 +70,7 @@ def test_close_sends_what_was_queued_first() -> None:
         peer.accept()
         try:
             while True:
-                received.append(peer.read_message())
+                received.append(peer.recv())
         except PeerClosed as closed:
             received.append(str(closed.code))
             raise
@@ -110,7 +110,7 @@ def test_a_second_close_waits_for_the_same_end() -> None:
         peer.accept()
         wait_for(second)
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         assert closed.value.code == 3000
         raise closed.value
 
@@ -136,7 +136,7 @@ def test_close_after_the_server_closed_changes_nothing() -> None:
         peer.wait_eof(SECONDS)
 
     with LoopbackServer(script) as server:
-        with syncws.connect(server.url(), close_timeout=0.3) as connection:
+        with syncws.connect(server.url, close_timeout=0.3) as connection:
             with pytest.raises(ConnectionClosed):
                 connection.recv(SECONDS)
             connection.close(3000, "mine")
@@ -147,16 +147,16 @@ def test_the_with_block_closes_with_1000() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         codes.append(closed.value.code)
         raise closed.value
 
     codes: list[int | None] = []
     with LoopbackServer(script) as server:
-        with syncws.connect(server.url()) as connection:
+        with syncws.connect(server.url) as connection:
             assert connection.readyState == connection.OPEN
         assert connection.readyState == connection.CLOSED
-        with pytest.raises(KeyError), syncws.connect(server.url()):
+        with pytest.raises(KeyError), syncws.connect(server.url):
             raise KeyError("mine")
     assert codes == [1000, 1000]
 
@@ -170,7 +170,7 @@ def test_a_with_block_left_in_a_hurry_says_1001_and_does_not_wait_for_close_time
     def script(peer: Peer) -> None:
         peer.accept()
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         codes.append(closed.value.code)
         if not answers:
             hold(peer)
@@ -179,7 +179,7 @@ def test_a_with_block_left_in_a_hurry_says_1001_and_does_not_wait_for_close_time
     codes: list[int | None] = []
     with LoopbackServer(script) as server:
         began = time.monotonic()
-        with pytest.raises(kind), syncws.connect(server.url(), close_timeout=SECONDS * 3):
+        with pytest.raises(kind), syncws.connect(server.url, close_timeout=SECONDS * 3):
             raise kind
         assert time.monotonic() - began < AT_ONCE
     assert codes == [1001]
@@ -188,12 +188,12 @@ def test_a_with_block_left_in_a_hurry_says_1001_and_does_not_wait_for_close_time
 def test_messages_that_come_after_close_are_not_kept() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("before")
+        peer.send("before")
         sent.set()
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         for _ in range(100):
-            peer.send_text("after")
+            peer.send("after")
         raise closed.value
 
     sent = threading.Event()
@@ -211,7 +211,7 @@ def test_a_failing_link_does_not_make_close_raise() -> None:
         peer.reset()
 
     with LoopbackServer(script) as server:
-        connection = syncws.connect(server.url())
+        connection = syncws.connect(server.url)
         connection.close()
         connection.close()
         assert closed_by(connection).code == 1006

@@ -12,7 +12,7 @@ import pytest
 
 import syncws
 from syncws import ConnectionLost, HandshakeError, SecurityErr, SyntaxErr
-from syncws.testing.loopback import LoopbackServer, Peer, echo
+from syncws.testing import LoopbackServer, Peer, echo
 from tests.support.clients import opened
 from tests.support.leftovers import connection_threads
 from tests.support.servers import finish, refusing, unanswering
@@ -43,7 +43,7 @@ def test_connect_raises_the_callers_mistakes(
 
 
 def refuse(peer: Peer) -> None:
-    peer.refuse(418, "I'm a teapot", headers=[("X-Why", "short and stout")], body=b"tip me over")
+    peer.refuse(418, reason="I'm a teapot", headers=[("X-Why", "short and stout")], body=b"tip me over")
 
 
 def not_http(peer: Peer) -> None:
@@ -73,15 +73,15 @@ FAULTS: dict[str, tuple[Callable[[Peer], object], type[Exception], dict[str, Any
 def test_connect_raises_what_failed(fault: str) -> None:
     script, kind, options = FAULTS[fault]
     with LoopbackServer(script) as server, pytest.raises(kind) as raised:
-        syncws.connect(server.url(), **options)
+        syncws.connect(server.url, **options)
     assert str(raised.value)
 
 
 def test_connect_raises_a_refusal_with_its_status_headers_and_body() -> None:
     with LoopbackServer(refuse) as server, pytest.raises(HandshakeError) as raised:
-        syncws.connect(server.url())
+        syncws.connect(server.url)
     assert raised.value.status == 418
-    assert ("X-Why", "short and stout") in raised.value.headers
+    assert raised.value.headers["x-why"] == "short and stout"
     assert raised.value.body == b"tip me over"
 
 
@@ -95,10 +95,10 @@ def test_connect_raises_the_errors_of_dns_and_tcp_as_they_are() -> None:
 
 
 def test_connect_raises_a_certificate_that_does_not_verify(server_ssl_context: ssl.SSLContext) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context) as server:
+    with LoopbackServer(tls=server_ssl_context) as server:
         with pytest.raises(ssl.SSLCertVerificationError):
-            syncws.connect(server.url())
-        assert server.connections == 1
+            syncws.connect(server.url)
+        assert len(server.connections) == 1
 
 
 def test_connect_returns_once_the_server_has_answered() -> None:
@@ -109,8 +109,8 @@ def test_connect_returns_once_the_server_has_answered() -> None:
         peer.echo()
 
     with LoopbackServer(script) as server:
-        asked = Task(lambda: server.connections)
-        with syncws.connect(server.url()) as connection:
+        asked = Task(lambda: len(server.connections))
+        with syncws.connect(server.url) as connection:
             assert connection.readyState == connection.OPEN == 1
             connection.send("open")
             assert connection.recv(SECONDS) == "open"
@@ -122,7 +122,7 @@ def test_a_connection_shows_what_it_is() -> None:
         finish(peer)
 
     with LoopbackServer(script) as server:
-        url = server.url("/path?query")
+        url = server.url_for("/path?query")
         connection = syncws.connect(url.upper().replace("/PATH?QUERY", "/path?query"), ["chat.1", "chat.2"])
         with connection:
             assert connection.url == url
@@ -131,7 +131,7 @@ def test_a_connection_shows_what_it_is() -> None:
             assert connection.readyState == 1
             assert connection.bufferedAmount == 0
             assert connection.response.status == 101
-            assert ("X-Served-By", "loopback") in connection.response.headers
+            assert connection.response.headers["x-served-by"] == "loopback"
             # A query may hold a secret, and a repr may end in a log.
             assert repr(connection) == f"<Connection {url.partition('?')[0]} OPEN>"
         # All of it can still be read after the end.
@@ -169,7 +169,7 @@ def test_messages_and_the_close_that_come_with_the_answer_are_received() -> None
         finish(peer)
 
     with LoopbackServer(script) as server:
-        connection = syncws.connect(server.url())
+        connection = syncws.connect(server.url)
         assert list_until_closed(connection) == (["hello"], 4001, "bye")
         connection.close()
 
@@ -191,20 +191,20 @@ def test_connections_have_no_worker_thread() -> None:
 
 def test_connect_gives_up_at_once_when_the_answer_is_a_refusal_without_an_end() -> None:
     def script(peer: Peer) -> None:
-        peer.refuse(503, "Busy", body=b"later")
+        peer.refuse(503, reason="Busy", body=b"later")
         peer.wait_eof(SECONDS)
 
     with LoopbackServer(script) as server:
         began = time.monotonic()
         with pytest.raises(HandshakeError) as raised:
-            syncws.connect(server.url())
+            syncws.connect(server.url)
     assert raised.value.status == 503
     assert time.monotonic() - began < AT_ONCE
 
 
 def test_connect_may_be_used_without_a_with_block() -> None:
     with LoopbackServer(echo) as server:
-        connection = syncws.connect(server.url())
+        connection = syncws.connect(server.url)
         connection.send(b"\0\1")
         assert connection.recv(SECONDS) == b"\0\1"
         connection.close()

@@ -15,7 +15,7 @@ import pytest
 
 import syncws
 from syncws import Connection, ConnectionClosed
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, echo, frame_bytes
+from syncws.testing import LoopbackServer, Peer, PeerClosed, echo, frame_bytes
 from tests.support.clients import closed_by, opened
 from tests.support.interrupts import Interrupted, alarms, interrupt, needs_timer_signals
 from tests.support.leftovers import connection_threads
@@ -44,7 +44,7 @@ def test_recv_inside_a_message_returns_at_once_and_loses_none_of_it() -> None:
         peer.send_frame(2, b"first ", fin=False)
         wait_for(interrupted)
         peer.send_frame(0, b"last")
-        peer.send_text("next")
+        peer.send("next")
         finish(peer)
 
     interrupted = threading.Event()
@@ -61,7 +61,7 @@ def test_recv_streaming_returns_at_once_and_the_next_message_is_whole() -> None:
         peer.send_frame(2, b"first ", fin=False)
         wait_for(interrupted)
         peer.send_frame(0, b"last")
-        peer.send_text("next")
+        peer.send("next")
         finish(peer)
 
     interrupted = threading.Event()
@@ -100,7 +100,7 @@ def test_connect_returns_at_once_and_leaves_nothing_behind(accepted: bool) -> No
 
     if accepted:
         with LoopbackServer(script) as server:
-            interrupt(lambda: syncws.connect(server.url(), open_timeout=SECONDS * 3))
+            interrupt(lambda: syncws.connect(server.url, open_timeout=SECONDS * 3))
             wait_until(lambda: not readers())  # while the server still would answer
     else:
         with unanswering() as url:
@@ -128,7 +128,7 @@ def test_flush_returns_at_once_and_what_waits_is_sent_later() -> None:
 def test_ping_returns_at_once_and_the_next_one_is_answered() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.read_frame()
+        peer.recv_frame()
         wait_for(interrupted)
         peer.echo()
 
@@ -143,7 +143,7 @@ def test_close_returns_at_once_and_the_connection_still_ends_as_close_began_it()
     def script(peer: Peer) -> None:
         peer.accept()
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         wait_for(interrupted)
         raise closed.value
 
@@ -159,7 +159,7 @@ def test_close_returns_at_once_and_the_connection_still_ends_as_close_began_it()
 
 def test_join_returns_at_once_and_the_next_one_waits_again() -> None:
     with LoopbackServer() as server:
-        ws = syncws.WebSocket(server.url())
+        ws = syncws.WebSocket(server.url)
         interrupt(ws.join)
         interrupt(lambda: ws.join(SECONDS * 10))
         with pytest.raises(TimeoutError):
@@ -171,7 +171,7 @@ def test_join_returns_at_once_and_the_next_one_waits_again() -> None:
 
 def test_join_of_a_reconnecting_websocket_returns_at_once_and_the_next_one_waits_again() -> None:
     with LoopbackServer() as server:
-        ws = syncws.ReconnectingWebSocket(server.url())
+        ws = syncws.ReconnectingWebSocket(server.url)
         interrupt(ws.join)
         with pytest.raises(TimeoutError):
             ws.join(0.05)
@@ -187,7 +187,7 @@ def test_the_pause_of_reconnect_returns_at_once() -> None:
     def policy(loss: syncws.Loss) -> float:
         return SECONDS * 3
 
-    with LoopbackServer(script) as server, syncws.reconnect(server.url(), policy=policy) as connections:
+    with LoopbackServer(script) as server, syncws.reconnect(server.url, policy=policy) as connections:
         interrupt(lambda: next(connections))
 
 
@@ -210,13 +210,13 @@ def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> No
     def script(peer: Peer) -> None:
         peer.accept()
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         codes.append(closed.value.code)
         raise closed.value
 
     codes: list[int | None] = []
     with LoopbackServer(script) as server, alarms(0.1, 0, signal.default_int_handler):
-        with pytest.raises(KeyboardInterrupt), syncws.connect(server.url()) as connection:
+        with pytest.raises(KeyboardInterrupt), syncws.connect(server.url) as connection:
             connection.recv()
     assert codes == [1001]
 
@@ -281,7 +281,7 @@ def test_interrupts_at_any_moment_of_recv_lose_no_message_and_double_none(timeou
             peer.send_bytes(b"".join(wire))
             peer.send_frame(0, b"")
             counts[0] += 4
-        peer.send_text("end")
+        peer.send("end")
         finish(peer)
 
     storm = Storm()
@@ -302,9 +302,9 @@ def test_interrupts_at_any_moment_of_recv_lose_no_message_and_double_none(timeou
 def test_interrupts_at_any_moment_of_send_leave_the_connection_whole() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        while (message := peer.read_message()) != "end":
+        while (message := peer.recv()) != "end":
             received.append(message)
-        peer.send_text("end")
+        peer.send("end")
         finish(peer)
 
     storm = Storm()
@@ -334,14 +334,14 @@ def test_interrupts_at_any_moment_of_sending_chunks_leave_nobody_waiting() -> No
         peer.accept()
         with contextlib.suppress(PeerClosed, EOFError, ConnectionError):
             while True:
-                if peer.read_message() == "end":
-                    peer.send_text("end")
+                if peer.recv() == "end":
+                    peer.send("end")
 
     storm = Storm()
     until = time.monotonic() + SECONDS
     with LoopbackServer(script) as server:
         while storm.count < 30 and time.monotonic() < until:
-            connection = syncws.connect(server.url(), compression=None)
+            connection = syncws.connect(server.url, compression=None)
             with storm.over():
                 with storm.survived():
                     for _ in range(200):
@@ -360,8 +360,8 @@ def test_close_that_was_interrupted_at_any_moment_can_be_called_again() -> None:
     until = time.monotonic() + SECONDS
     with LoopbackServer() as server:
         while storm.count < 30 and time.monotonic() < until:
-            connection = syncws.connect(server.url(), compression=None)
-            ws = syncws.WebSocket(server.url(), compression=None)
+            connection = syncws.connect(server.url, compression=None)
+            ws = syncws.WebSocket(server.url, compression=None)
             wait_until(lambda ws=ws: ws.readyState == ws.OPEN)  # type: ignore[misc]
             with storm.over():
                 for close in (ws.close, connection.close):

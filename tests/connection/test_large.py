@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.memory import STATUS
 from tests.support.programs import run_silently
 from tests.support.servers import finish
@@ -20,7 +20,7 @@ def test_a_message_of_256_mib_passes_both_ways_in_flat_memory() -> None:
         peer.accept()
         for _ in range(2):
             size = 0
-            while not (frame := peer.read_frame()).fin:
+            while not (frame := peer.recv_frame()).fin:
                 size += len(frame.payload)
             sizes.append(size)
         for number in range(MEBIBYTES):
@@ -29,7 +29,7 @@ def test_a_message_of_256_mib_passes_both_ways_in_flat_memory() -> None:
 
     sizes: list[int] = []
     with LoopbackServer(script) as server:
-        out = run_silently("-m", "tests.connection.large_client", server.url(), str(MEBIBYTES))
+        out = run_silently("-m", "tests.connection.large_client", server.url, str(MEBIBYTES))
     assert sizes == [2**20, MEBIBYTES * 2**20]
     sent_rise, received_rise = map(int, out.split())
     assert sent_rise < LIMIT_KB

@@ -14,7 +14,7 @@ import pytest
 import syncws
 from syncws import Connection, ConnectionClosed, ConnectionLost, ProtocolError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
+from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import closed_by, opened
 from tests.support.servers import finish, hold
 from tests.support.threads import Task, switching_all_the_time
@@ -43,7 +43,7 @@ def test_large_compressed_messages_between_small_ones_in_one_read_are_received_w
         )
         finish(peer)
 
-    with LoopbackServer(script) as server, syncws.connect(server.url()) as connection:
+    with LoopbackServer(script) as server, syncws.connect(server.url) as connection:
         for expected in ("small", bytes(300_000), "small", bytes(600_000), "small"):
             assert connection.recv(SECONDS) == expected
 
@@ -84,7 +84,7 @@ def test_recv_that_times_out_inside_a_message_loses_none_of_it(fragmented: bool)
             peer.send_bytes(wire[start : start + step])
             wait_for(timed_out)
             timed_out.clear()
-        peer.send_text("next")
+        peer.send("next")
         finish(peer)
 
     timed_out = threading.Event()
@@ -156,11 +156,11 @@ def test_recv_raises_connection_closed_after_the_last_message_at_once_and_every_
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("1")
-        peer.send_binary(b"2")
+        peer.send("1")
+        peer.send(b"2")
         wait_for(received)
         if code == 3000:
-            assert peer.read_frame().payload == b"\x0b\xb8mine"
+            assert peer.recv_frame().payload == b"\x0b\xb8mine"
             peer.send_close(3000, "mine")
         else:
             ends(peer)
@@ -193,9 +193,9 @@ def test_messages_that_came_before_the_end_are_received_after_it(death: str) -> 
     def script(peer: Peer) -> None:
         peer.accept()
         for number in range(100):
-            peer.send_text(str(number))
-        peer.send_ping(b"that was all")
-        while peer.read_frame().payload != b"that was all":
+            peer.send(str(number))
+        peer.ping(b"that was all")
+        while peer.recv_frame().payload != b"that was all":
             pass
         sent.set()
         if code == 3000:
@@ -273,8 +273,8 @@ def test_several_threads_in_recv_each_get_whole_messages_none_lost_or_doubled(
 def test_iteration_ends_quietly_on_1000_1001_and_1005(code: int | None) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("a")
-        peer.send_text("b")
+        peer.send("a")
+        peer.send("b")
         peer.send_close(code)
         finish(peer)
 
@@ -288,7 +288,7 @@ def test_iteration_ends_quietly_on_1000_1001_and_1005(code: int | None) -> None:
 def test_iteration_raises_on_any_other_end(code: int) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("a")
+        peer.send("a")
         if code != 1006:
             peer.send_close(code, "why")
             finish(peer)
@@ -305,7 +305,7 @@ def test_iteration_can_be_left_and_taken_up_again() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for number in range(4):
-            peer.send_text(str(number))
+            peer.send(str(number))
         peer.send_close()
         finish(peer)
 
@@ -333,7 +333,7 @@ def test_recv_goes_on_where_reading_was_paused_by_max_queue() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for number in range(200):
-            peer.send_text(f"{number} {'x' * 5000}")
+            peer.send(f"{number} {'x' * 5000}")
         peer.send_close()
         finish(peer)
 
@@ -346,9 +346,9 @@ def test_a_connection_that_was_dropped_with_messages_unread_closes_all_the_same(
     def script(peer: Peer) -> None:
         peer.accept()
         while True:
-            peer.send_binary(bytes(2**16))
+            peer.send(bytes(2**16))
 
     with LoopbackServer(script) as server:
-        with syncws.connect(server.url(), close_timeout=0.3) as connection:
+        with syncws.connect(server.url, close_timeout=0.3) as connection:
             assert connection.recv(SECONDS) == bytes(2**16)
         assert connection.readyState == connection.CLOSED

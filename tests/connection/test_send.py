@@ -12,7 +12,7 @@ import pytest
 
 from syncws import BufferFull, Connection, ConnectionClosed, SyntaxErr
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer
+from syncws.testing import Peer
 from tests.support.clients import opened
 from tests.support.servers import finish, hold
 from tests.support.threads import Task, switching_all_the_time
@@ -26,8 +26,8 @@ def test_send_returns_at_once_while_the_server_does_not_read() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         wait_for(sent)
-        assert peer.read_message() == bytes(MUCH)
-        assert peer.read_message() == "after it"
+        assert peer.recv() == bytes(MUCH)
+        assert peer.recv() == "after it"
 
     sent = threading.Event()
     with opened(script, compression=None, receive_buffer=65536) as connection:
@@ -139,7 +139,7 @@ def test_flush_raises_timeout_error_while_bytes_wait_and_loses_none() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         wait_for(timed_out)
-        assert peer.read_message() == bytes(MUCH)
+        assert peer.recv() == bytes(MUCH)
         finish(peer)
 
     timed_out = threading.Event()
@@ -225,10 +225,10 @@ def test_flush_is_not_misled_by_what_other_threads_send_meanwhile() -> None:
 def test_ping_returns_the_seconds_until_its_pong_came() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         assert frame.opcode == Opcode.PING
         wait_for(later)
-        peer.send_pong(frame.payload)
+        peer.pong(frame.payload)
         peer.echo()
 
     later = threading.Event()
@@ -257,12 +257,12 @@ def test_pings_of_many_threads_each_get_their_pong() -> None:
 def test_a_pong_answers_all_earlier_pings_too() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        payloads = [peer.read_frame().payload for _ in range(3)]
+        payloads = [peer.recv_frame().payload for _ in range(3)]
         assert len(set(payloads)) == 3
-        peer.send_pong(b"nobody asked")
-        peer.send_pong(payloads[1])
+        peer.pong(b"nobody asked")
+        peer.pong(payloads[1])
         wait_for(two)
-        peer.send_pong(payloads[2])
+        peer.pong(payloads[2])
         finish(peer)
 
     two = threading.Event()
@@ -277,9 +277,9 @@ def test_a_pong_answers_all_earlier_pings_too() -> None:
 def test_ping_raises_timeout_error_and_its_late_pong_harms_nothing() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         wait_for(timed_out)
-        peer.send_pong(frame.payload)
+        peer.pong(frame.payload)
         peer.echo()
 
     timed_out = threading.Event()
@@ -307,10 +307,10 @@ def test_ping_raises_connection_closed_when_the_end_comes_first(end: str) -> Non
 
     def script(peer: Peer) -> None:
         peer.accept()
-        assert peer.read_frame().opcode == Opcode.PING
+        assert peer.recv_frame().opcode == Opcode.PING
         pinged.set()
         if code == 3999:
-            while peer.read_frame().opcode != Opcode.CLOSE:
+            while peer.recv_frame().opcode != Opcode.CLOSE:
                 pass
             peer.send_close(3999)
         else:
@@ -332,10 +332,10 @@ def test_a_ping_goes_ahead_of_the_messages_that_wait() -> None:
         wait_for(pinged)
         seen: list[int] = []
         while len(seen) < 3:
-            frame = peer.read_frame()
+            frame = peer.recv_frame()
             seen.append(frame.opcode)
             if frame.opcode == Opcode.PING:
-                peer.send_pong(frame.payload)
+                peer.pong(frame.payload)
         order.append(seen.index(Opcode.PING))
         finish(peer)
 

@@ -12,7 +12,7 @@ import pytest
 
 from syncws import Connection, ConnectionClosed
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.support.clients import opened
 from tests.support.servers import finish
 from tests.support.threads import Task, switching_all_the_time
@@ -76,7 +76,7 @@ def test_the_parts_concatenate_to_the_message(shape: str, cut: str, message: str
                     stop = start + choose.randrange(1, max(2, len(wire) // 10))
                     peer.send_bytes(wire[start:stop])
                     start = stop
-        peer.send_text("after")
+        peer.send("after")
         finish(peer)
 
     with opened(script) as connection:
@@ -112,7 +112,7 @@ def test_a_part_is_given_as_soon_as_it_has_come() -> None:
 def test_an_empty_message_is_one_empty_part() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("")
+        peer.send("")
         peer.send_frame(Opcode.BINARY, b"", fin=False)
         peer.send_frame(0, b"")
         finish(peer)
@@ -131,7 +131,7 @@ def test_messages_that_wait_are_streamed_in_order_also_when_the_next_one_has_beg
         )
         wait_for(two)
         peer.send_frame(0, b"3b")
-        peer.send_text("4")
+        peer.send("4")
         finish(peer)
 
     two = threading.Event()
@@ -172,10 +172,10 @@ def test_leaving_early_skips_the_rest_and_the_next_recv_gets_the_next_message(wh
             for _ in range(3):
                 peer.send_frame(0, b"second", fin=False)
                 if when != "its end has come":
-                    peer.send_ping()  # once it is answered, what came so far is a part of its own
-                    assert peer.read_frame().opcode == Opcode.PONG
+                    peer.ping()  # once it is answered, what came so far is a part of its own
+                    assert peer.recv_frame().opcode == Opcode.PONG
             peer.send_frame(0, b"third")
-            peer.send_text(f"next {number}")
+            peer.send(f"next {number}")
         finish(peer)
 
     left = threading.Semaphore(0)
@@ -202,7 +202,7 @@ def test_a_part_that_does_not_come_in_time_raises_and_the_rest_is_skipped() -> N
         peer.send_frame(Opcode.TEXT, b"first", fin=False)
         wait_for(timed_out)
         peer.send_frame(0, b"second")
-        peer.send_text("next")
+        peer.send("next")
         finish(peer)
 
     timed_out = threading.Event()
@@ -230,8 +230,8 @@ def test_other_threads_in_recv_wait_for_the_end_and_order_is_kept() -> None:
         wait_for(waiting)
         peer.send_frame(0, b"b", fin=False)
         peer.send_frame(0, b"c")
-        peer.send_text("1")
-        peer.send_text("2")
+        peer.send("1")
+        peer.send("2")
         finish(peer)
 
     waiting = threading.Event()
@@ -253,7 +253,7 @@ def test_recv_inside_a_streamed_message_raises_and_harms_nothing() -> None:
         peer.send_frame(Opcode.TEXT, b"a", fin=False)
         wait_for(inside)
         peer.send_frame(0, b"b")
-        peer.send_text("next")
+        peer.send("next")
         finish(peer)
 
     inside = threading.Event()
@@ -274,7 +274,7 @@ def test_a_generator_may_be_handed_to_another_thread() -> None:
         peer.send_frame(Opcode.TEXT, b"a", fin=False)
         wait_for(inside)
         peer.send_frame(0, b"b")
-        peer.send_text("next")
+        peer.send("next")
         finish(peer)
 
     inside = threading.Event()
@@ -289,7 +289,7 @@ def test_a_generator_may_be_handed_to_another_thread() -> None:
 ENDS: dict[str, tuple[Callable[[Peer], object], int]] = {
     "lost": (lambda peer: None, 1006),
     "closed": (lambda peer: (peer.send_close(4001), finish(peer)), 4001),  # type: ignore[func-returns-value]
-    "broken": (lambda peer: (peer.send_text("no"), finish(peer)), 1006),  # type: ignore[func-returns-value]
+    "broken": (lambda peer: (peer.send("no"), finish(peer)), 1006),  # type: ignore[func-returns-value]
 }
 
 
@@ -322,7 +322,7 @@ def test_the_end_of_the_connection_inside_a_message_raises_after_what_came(end: 
 def test_recv_gives_no_part_of_a_message_that_has_no_end() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("whole")
+        peer.send("whole")
         peer.send_frame(Opcode.TEXT, b"a", fin=False)
 
     with opened(script) as connection:

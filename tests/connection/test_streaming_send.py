@@ -13,7 +13,7 @@ import pytest
 
 from syncws import Connection, ConnectionClosed, WebSocketError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, PeerClosed
+from syncws.testing import Peer, PeerClosed
 from tests.support.clients import closed_by, opened
 from tests.support.servers import finish, hold
 from tests.support.threads import Task, switching_all_the_time
@@ -70,7 +70,7 @@ def test_each_chunk_is_a_fragment_that_goes_out_before_the_next_one_is_asked_for
     def script(peer: Peer) -> None:
         peer.accept()
         for _ in range(4):
-            frame = peer.read_frame()
+            frame = peer.recv_frame()
             frames.append((frame.fin, frame.rsv, frame.opcode, frame.payload))
             arrived.release()
         finish(peer)
@@ -100,7 +100,7 @@ def test_a_fragmented_message_is_compressed_as_one() -> None:
         for _ in range(2):
             data, rsv = b"", []
             while True:
-                frame = peer.read_frame()
+                frame = peer.recv_frame()
                 data += frame.payload
                 rsv.append(frame.rsv)
                 if frame.fin:
@@ -150,9 +150,9 @@ FAULTS: dict[str, tuple[Callable[[], Any], type[BaseException]]] = {
 def test_a_message_that_cannot_be_ended_fails_the_connection_with_1011(fault: str) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         assert (frame.opcode, frame.fin, frame.payload) == (Opcode.TEXT, False, b"begun")
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         seen.append((frame.opcode, int.from_bytes(frame.payload[:2], "big")))
 
     make, kind = FAULTS[fault]
@@ -171,10 +171,10 @@ def test_a_message_that_cannot_be_ended_fails_the_connection_with_1011(fault: st
 def test_what_other_threads_send_meanwhile_goes_after_it_whole_and_in_order() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        while (message := peer.read_message()) != "end":  # raises when fragments are mixed
+        while (message := peer.recv()) != "end":  # raises when fragments are mixed
             assert isinstance(message, str)
             received.append(message)
-        peer.send_text("end")
+        peer.send("end")
         finish(peer)
 
     def chunks(sender: int, number: int) -> Iterator[str]:
@@ -205,7 +205,7 @@ def test_what_other_threads_send_meanwhile_goes_after_it_whole_and_in_order() ->
 def test_messages_that_wait_for_the_end_of_a_fragmented_one_do_not_hold_it_up() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        received.extend([peer.read_message() for _ in range(4)])
+        received.extend([peer.recv() for _ in range(4)])
         finish(peer)
 
     def chunks() -> Iterator[bytes]:
@@ -226,13 +226,13 @@ def test_messages_that_wait_for_the_end_of_a_fragmented_one_do_not_hold_it_up() 
 def test_pings_are_answered_between_the_fragments() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        assert not peer.read_frame().fin
-        peer.send_ping(b"now")
-        frame = peer.read_frame()
+        assert not peer.recv_frame().fin
+        peer.ping(b"now")
+        frame = peer.recv_frame()
         assert (frame.opcode, frame.payload) == (Opcode.PONG, b"now")
         answered.set()
-        assert peer.read_frame().payload == b"last"
-        assert peer.read_frame().fin
+        assert peer.recv_frame().payload == b"last"
+        assert peer.recv_frame().fin
         finish(peer)
 
     def chunks() -> Iterator[str]:
@@ -262,7 +262,7 @@ def test_at_most_a_mebibyte_is_unsent_while_the_server_does_not_read(size: int) 
     def script(peer: Peer) -> None:
         peer.accept()
         wait_for(stuck)
-        sent.append(len(peer.read_message()))
+        sent.append(len(peer.recv()))
         finish(peer)
 
     def chunks() -> Iterator[bytes]:
@@ -296,7 +296,7 @@ def test_the_end_of_the_connection_ends_the_sending(ends: str) -> None:
             finish(peer)
         else:
             with pytest.raises(PeerClosed):
-                peer.read_message()
+                peer.recv()
             peer.send_close(1000)
 
     def chunks() -> Iterator[str]:
@@ -338,7 +338,7 @@ def test_what_waits_for_the_end_of_a_message_is_still_sent_when_close_comes_mean
         peer.accept()
         with pytest.raises(PeerClosed) as closed:
             while True:
-                received.append(peer.read_message())
+                received.append(peer.recv())
         codes.append(closed.value.code)
         peer.send_close(3000)
 
@@ -374,7 +374,7 @@ def test_a_send_that_is_refused_meanwhile_does_not_hold_it_up() -> None:
         peer.accept()
         with pytest.raises(PeerClosed):
             while True:
-                received.append(peer.read_message())
+                received.append(peer.recv())
         peer.send_close(1000)
 
     def chunks() -> Iterator[str]:
@@ -405,7 +405,7 @@ def test_nothing_follows_a_message_that_cannot_be_ended_but_a_close() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         while not frames or frames[-1][0] != Opcode.CLOSE:
-            frame = peer.read_frame()
+            frame = peer.recv_frame()
             frames.append((frame.opcode, frame.fin))
 
     def chunks() -> Iterator[str]:
@@ -441,7 +441,7 @@ def test_close_cuts_a_message_short_that_nothing_waits_for() -> None:
 
 def finish_politely(peer: Peer) -> None:
     peer.accept()
-    while peer.read_frame().opcode != Opcode.CLOSE:
+    while peer.recv_frame().opcode != Opcode.CLOSE:
         pass
     peer.send_close(1000)
 
@@ -481,7 +481,7 @@ def test_an_iterable_that_sends_an_iterable_itself_is_told_that_it_would_wait_fo
 def test_max_buffered_bounds_what_is_unsent_of_a_message_in_chunks(limit: int) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        received.append(peer.read_message())
+        received.append(peer.recv())
         finish(peer)
 
     def chunks() -> Iterator[bytes]:

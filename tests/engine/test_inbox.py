@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 
+from syncws import Headers
 from syncws._engine import inbox as inbox_module
 from syncws._engine.inbox import LARGEST_UNASKED, MAX_PART, Inbox, InboxEnded
 from syncws._engine.records import Closed, CloseReceived, Opened
@@ -20,7 +21,7 @@ from tests.support.interleaving import needs_points, steps
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
 
-OPENED = Opened("", "", Response(101, "", ()))
+OPENED = Opened("", "", Response(101, "", Headers()))
 ENDING = Outcome(1000, "bye", was_clean=True)
 
 BEFORE, LAST = MessagePart("a", False), MessagePart("b", True)
@@ -821,6 +822,26 @@ def test_a_handler_that_raises_at_any_point_of_a_stream_skips_that_message_alone
             assert take(inbox) == "next"
         assert not inbox.wants_parts
         assert len(inbox.messages) == 0 == inbox.fast_above
+        assert not inbox.is_full(0)
+
+
+@needs_points
+def test_what_a_stream_that_was_cut_off_has_claimed_holds_up_no_reading() -> None:
+    def put_soon(inbox: Inbox, *parts: Message | MessagePart) -> None:
+        Task(lambda: put(inbox, *parts)).result()
+
+    for step in steps():
+        inbox, _ = make(1000, None)
+        put_soon(inbox, MessagePart("x" * 2000, False))
+        streaming = inbox.stream(SECONDS)
+        with step.interrupted(inbox_module):
+            next(streaming)
+        streaming.close()
+        put_soon(inbox, MessagePart("y" * 2000, False))
+        assert not inbox.is_full(0)
+        put_soon(inbox, LAST)
+        while inbox.messages:  # it had not been claimed
+            take(inbox)
         assert not inbox.is_full(0)
 
 

@@ -86,6 +86,24 @@ def test_a_note_that_it_does_not_know_is_a_fault_that_names_it() -> None:
         Outbox().put(["ham"])
 
 
+def test_the_close_is_not_given_out_before_the_data_that_it_stands_behind() -> None:
+    outbox = Outbox()
+    outbox.put([note_of("a"), note_of("close")])
+    assert outbox.take_close() is None
+    assert len(outbox.take()) == 1
+    assert outbox.take_close() is not None
+    assert outbox.take_close() is None
+
+
+def test_a_ping_that_comes_just_before_the_close_leaves_does_not_go_out_after_it() -> None:
+    outbox = Outbox()
+    outbox.put([note_of("close")])
+    assert not outbox.take_controls()
+    outbox.put([note_of("ping")])
+    assert outbox.take_close() is not None
+    assert not outbox.take_controls()
+
+
 def test_whole_messages_are_taken_over_as_one_list() -> None:
     outbox = Outbox()
     outbox.put_messages([(FIN | Opcode.TEXT, b"a"), (FIN | Opcode.TEXT, b"b")])

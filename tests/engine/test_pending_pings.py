@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from syncws._engine.pending_pings import PendingPing, PendingPings
+from syncws._engine.pending_pings import MAX_PENDING, PendingPing, PendingPings
 from tests.support.interrupts import interrupt, needs_timer_signals
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
@@ -92,6 +92,16 @@ def test_a_ping_whose_wait_is_over_early_is_kept_no_longer_than_until_the_next_p
     assert not pings._sent
 
 
+def test_of_pings_that_a_server_never_answers_the_newest_are_kept() -> None:
+    pings = PendingPings()
+    made = sent(pings, MAX_PENDING + 10)
+    assert list(pings._sent) == made[10:]
+    pings.pong_received(made[0].payload)
+    assert made[-1].pong_at is None
+    pings.pong_received(made[-1].payload)
+    assert pings.wait(made[10], 0) == pings.wait(made[-1], 0) is not None
+
+
 @needs_timer_signals
 def test_a_wait_that_a_handler_s_exception_ends_can_be_made_again() -> None:
     pings = PendingPings()
@@ -122,7 +132,7 @@ def test_pings_of_many_threads_are_all_answered() -> None:
         for _ in range(count):
             one = PendingPing()
             left.append(one)
-            assert pings.wait(one, SECONDS) is not None
+            assert pings.wait(one, None) is not None
 
     def answer() -> None:
         """As the writer and the reader do, each on its own thread; the server answers every third at once."""

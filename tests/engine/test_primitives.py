@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import queue
 import signal
@@ -86,7 +87,6 @@ def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_
                 account.add()
         assert not is_locked(account.leaf)
         assert account.first == account.second
-    assert moments.runs > 100
 
 
 @needs_moments
@@ -102,7 +102,6 @@ def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
         with moments.within(delay):
             for _ in range(20):
                 account.add()
-    assert moments.runs > 100
 
 
 # Waiters.
@@ -119,6 +118,7 @@ def waiters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_true_at_once_is_returned_without_waiting(waiters: Waiters) -> None:
     assert waiters.wait_until(lambda: "there", 0) == "there"
+    assert waiters.wait_until(lambda: not waiters, 0) is True  # no name was entered
 
 
 @pytest.mark.parametrize("timeout", [0, 0.01, -1])
@@ -138,7 +138,7 @@ def test_a_wait_of_any_length_can_be_asked_for(waiters: Waiters) -> None:
 
 def test_who_waits_is_told_by_the_waiters_until_it_is_notified(waiters: Waiters) -> None:
     values: list[int] = []
-    task = Task(lambda: waiters.wait_until(lambda: values, SECONDS))
+    task = Task(lambda: waiters.wait_until(lambda: values))
     wait_until(lambda: bool(waiters))
     values.append(1)
     waiters.notify()
@@ -199,7 +199,7 @@ def test_each_of_many_threads_gets_what_it_waits_for_once(waiters: Waiters) -> N
             except IndexError:
                 return []
 
-        return waiters.wait_until(one, SECONDS)
+        return waiters.wait_until(one)
 
     with switching_all_the_time():
         tasks = [Task(take) for _ in range(16)]
@@ -217,7 +217,7 @@ def test_no_wake_up_is_lost_between_two_threads_that_take_turns(waiters: Waiters
 
     def play(number: int) -> None:
         for _ in range(rounds):
-            assert both[number].wait_until(lambda: turn[0] % 2 == number, SECONDS), "a wake-up was lost"
+            both[number].wait_until(lambda: turn[0] % 2 == number)
             turn[0] += 1
             both[1 - number].notify()
 
@@ -235,7 +235,6 @@ def test_an_exception_from_a_handler_at_any_moment_of_a_wait_comes_out_as_it_is(
             for _ in range(3):
                 waiters.wait_until(lambda: False, 0.000005)
         assert not is_locked(waiters._leaf)
-    assert moments.runs > 100
     waiters.notify()
     assert not waiters  # what interrupts have left behind, the next notice takes away
 
@@ -252,7 +251,7 @@ def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters
 
     tasks = [Task(lambda number=number: wait(number)) for number in range(len(seen))]  # type: ignore[misc]
     moments = Moments(interrupt, primitives)
-    for delay in moments.each():
+    for delay in moments.each(50):
         wait_until(lambda: len(waiters._sleeping) == len(seen), "all sleep")
         before = moments.runs
         with moments.within(delay / 4):
@@ -265,7 +264,6 @@ def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters
     waiters.notify()
     for task in tasks:
         task.result()
-    assert moments.runs > 50
 
 
 @needs_moments
@@ -281,7 +279,6 @@ def test_a_handler_may_wait_and_notify_at_any_moment_of_both(waiters: Waiters) -
             for _ in range(3):
                 waiters.wait_until(lambda: False, 0.000005)
                 waiters.notify()
-    assert moments.runs > 100
     assert not is_locked(waiters._leaf)
 
 
@@ -335,7 +332,7 @@ def test_of_what_many_threads_put_and_get_nothing_is_lost_or_doubled(mailbox: Ma
             task.result()
         got = [task.result() for task in getting]
     everything = [(number, serial) for number in range(threads) for serial in range(count)]
-    assert sorted(sum(got, [])) == everything
+    assert sorted(itertools.chain(*got)) == everything
     for letters in got:
         for number in range(threads):
             serials = [serial for sender, serial in letters if sender == number]
@@ -398,15 +395,14 @@ def test_waits_for_a_flag_that_is_set_leave_nothing_behind() -> None:
 @needs_moments
 def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_waiting() -> None:
     moments = Moments(interrupt, primitives)
-    for delay in moments.each():
+    for delay in moments.each(20):
         flag = Flag()
-        task = Task(lambda flag=flag: flag.wait(SECONDS))  # type: ignore[misc]
+        task = Task(lambda flag=flag: flag.wait())  # type: ignore[misc]
         setting = Task(flag.set)
         with moments.within(delay):
-            flag.wait(SECONDS)
+            flag.wait()
         setting.result()
         assert task.result()
-    assert moments.runs > 20
 
 
 @needs_moments
@@ -449,7 +445,9 @@ def test_what_a_fork_must_renew_is_remembered_for_as_long_as_it_lives() -> None:
 def test_all_is_whole_after_it_was_renewed() -> None:
     leaf, waiters, flag = Leaf(), Waiters(), Flag()
     with leaf, waiters._leaf:
-        Task(primitives.renew_after_fork).result()
+        with own_thread():
+            Task(primitives.renew_after_fork).result()
+            assert not is_own_thread()
         assert not is_locked(leaf)
         assert not is_locked(waiters._leaf)
         assert leaf._acquire(False) and waiters._leaf._acquire(False)

@@ -74,6 +74,7 @@ def test_the_time_of_a_ping_is_that_of_its_leaving_and_is_told() -> None:
         link.writer.send_ping(b"ping")
         run(link)
         assert before <= link.writer.ping_sent_at <= time.monotonic()
+        assert link.writer.ping_position == link.stream.handed > 0
         assert link.changes == 1
 
 

@@ -205,13 +205,12 @@ def test_a_registration_that_is_cut_off_is_none(pool: WriterPool, monkeypatch: p
 @needs_moments
 def test_a_handler_that_raises_at_any_moment_of_a_registration_leaves_none_behind(pool: WriterPool) -> None:
     moments = Moments(interrupt, writer_pool, primitives)
-    for delay in moments.each():
+    for delay in moments.each(20):
         with moments.within(delay):
             pool.register("syncws-9-writer")
             moments._inside = False
             pool.unregister()
         assert pool._registered == 0
-    assert moments.runs > 20
 
 
 # Jobs.
@@ -423,7 +422,7 @@ def test_members_come_while_others_leave(others: int, hesitating: WriterPool) ->
 
     def leave() -> None:
         hesitating.unregister()
-        assert hesitating.wait_surplus_exited(SECONDS)
+        assert hesitating.wait_surplus_exited(None)
 
     for _ in range(100):
         task = Task(leave)

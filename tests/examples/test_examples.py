@@ -1,4 +1,4 @@
-"""What the documents show runs: the examples, the README's programs, and the command line."""
+"""What the documents show runs: the examples and the README's programs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support import python_servers
 from tests.support.programs import PROGRAM_SECONDS, ROOT, run, spawn
+
+if TYPE_CHECKING:
+    import trustme
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
 
@@ -43,7 +46,7 @@ def serving(*arguments: str) -> Iterator[str]:
 def read_to_the_close(peer: Peer) -> None:
     """Read until the client's Close frame, which raises `PeerClosed`."""
     while True:
-        peer.read_message()
+        peer.recv()
 
 
 def readme_blocks() -> list[str]:
@@ -73,14 +76,14 @@ def test_readme_eight_lines_print_the_echo() -> None:
     program = readme_blocks()[0]
     assert sum(bool(line.strip()) for line in program.splitlines()) <= 8
     with LoopbackServer() as server:
-        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url()))
+        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url))
     assert (out, err) == ("received hello\n", "")
 
 
 def test_readme_pull_face_prints_the_echo() -> None:
     program = next(block for block in readme_blocks() if "connection.recv(" in block)
     with LoopbackServer() as server:
-        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url()))
+        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url))
     assert (out, err) == ("hello\n", "")
 
 
@@ -119,12 +122,12 @@ def test_stream_file_counts_lines_that_changed(tmp_path: Path) -> None:
     def change(peer: Peer) -> None:
         peer.accept()
         while True:
-            peer.send_text(str(peer.read_message()).upper())
+            peer.send(str(peer.recv()).upper())
 
     text = tmp_path / "text"
     text.write_text("ONE\ntwo\nTHREE\n")
     with LoopbackServer(change) as server:
-        out, err = run("-m", "examples.stream_file", server.url(), str(text), status=1)
+        out, err = run("-m", "examples.stream_file", server.url, str(text), status=1)
     assert out == "closed: 1000 \n3 of 3 lines came back, 1 of them changed\n"
     assert err == ""
 
@@ -132,19 +135,19 @@ def test_stream_file_counts_lines_that_changed(tmp_path: Path) -> None:
 def test_stream_file_tells_why_it_could_not_connect(tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("one\n")
-    with LoopbackServer(lambda peer: peer.refuse(503, "Not Now")) as server:
-        out, _ = run("-m", "examples.stream_file", server.url(), str(text), status=1)
-    assert out.startswith(f"error: {server.url()} answered 503 Not Now\nclosed: 1006")
+    with LoopbackServer(lambda peer: peer.refuse(503, reason="Not Now")) as server:
+        out, _ = run("-m", "examples.stream_file", server.url, str(text), status=1)
+    assert out.startswith(f"error: {server.url} answered 503 Not Now\nclosed: 1006")
 
 
 def test_chat_prints_what_arrives_and_sends_what_is_typed() -> None:
     def greet(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("Grüß Gott")
-        peer.send_text(f"you said {peer.read_message()!r}")
-        peer.read_message()
+        peer.send("Grüß Gott")
+        peer.send(f"you said {peer.recv()!r}")
+        peer.recv()
 
-    with LoopbackServer(greet) as server, spawn("-m", "examples.chat", server.url()) as process:
+    with LoopbackServer(greet) as server, spawn("-m", "examples.chat", server.url) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
             assert process.stdout.readline() == "Grüß Gott\n"
@@ -159,15 +162,15 @@ def test_chat_prints_what_arrives_and_sends_what_is_typed() -> None:
 
 def test_asyncio_bridge_hears_the_echo_in_the_event_loop() -> None:
     with LoopbackServer() as server:
-        out, err = run("-m", "examples.asyncio_bridge", server.url())
+        out, err = run("-m", "examples.asyncio_bridge", server.url)
     lines = [f"received message {number} in the thread of the event loop\n" for number in range(3)]
     assert (out, err) == ("".join(lines), "")
 
 
 def test_asyncio_bridge_raises_what_went_wrong() -> None:
     with LoopbackServer(lambda peer: peer.refuse(403)) as server:
-        _, err = run("-m", "examples.asyncio_bridge", server.url(), status=1)
-    assert err.endswith(f"syncws.HandshakeError: {server.url()} answered 403 Forbidden\n")
+        _, err = run("-m", "examples.asyncio_bridge", server.url, status=1)
+    assert err.endswith(f"syncws.HandshakeError: {server.url} answered 403 Forbidden\n")
 
 
 def test_market_data_comes_back_after_each_loss() -> None:
@@ -183,30 +186,51 @@ def test_market_data_comes_back_after_each_loss() -> None:
     assert json.loads(last.removeprefix("the market is closed: ")) == prices
 
 
+def test_logged_in_opens_the_websocket_with_the_cookie_of_the_login() -> None:
+    def site(peer: Peer) -> None:
+        request = peer.read_request()
+        if request.method == "POST":
+            form = peer.recv_exactly(int(request.headers.get("Content-Length") or 0))
+            assert form == b"user=me&password=secret"
+            peer.refuse(200, [("Set-Cookie", "session=5"), ("Connection", "close")], body=b"hello")
+        elif request.headers.get("Cookie") == "session=5":
+            peer.accept()
+            peer.send("you are in")
+            peer.send_close()
+            read_to_the_close(peer)
+        else:
+            peer.refuse(401)
+
+    with LoopbackServer(site) as server:
+        login = server.url_for("/login").replace("ws:", "http:")
+        out, err = run("-m", "examples.logged_in", login, server.url_for("/feed"), "me", "secret")
+    assert (out, err) == ("you are in\n", "")
+
+
 def test_request_response_matches_answers_that_come_out_of_order() -> None:
     def shuffle(peer: Peer) -> None:
         peer.accept()
         for _ in range(25):
-            asked = [peer.read_message() for _ in range(4)]
+            asked = [peer.recv() for _ in range(4)]
             for question in reversed(asked):
-                peer.send_text(str(question))
-        peer.read_message()
+                peer.send(str(question))
+        peer.recv()
 
     with LoopbackServer(shuffle) as server:
-        out, err = run("-m", "examples.request_response", server.url())
-        assert server.connections == 1
+        out, err = run("-m", "examples.request_response", server.url)
+        assert len(server.connections) == 1
     assert (out, err) == ("100 answers, 0 of them to another question\n", "")
 
 
 def test_request_response_ends_when_the_server_does() -> None:
     def stop(peer: Peer) -> None:
         peer.accept()
-        peer.read_message()
+        peer.recv()
         peer.send_close(3000, "enough")
         read_to_the_close(peer)
 
     with LoopbackServer(stop) as server:
-        _, err = run("-m", "examples.request_response", server.url(), status=1)
+        _, err = run("-m", "examples.request_response", server.url, status=1)
     # What other threads had asked meanwhile may not have been sent, and then the text says that too.
     assert "syncws.ConnectionClosed: connection closed: 3000 enough" in err
 
@@ -230,14 +254,14 @@ def test_upload_and_download_carry_a_file_unchanged(tmp_path: Path) -> None:
 def test_upload_sends_one_message(tmp_path: Path) -> None:
     def hear(peer: Peer) -> None:
         peer.accept()
-        peer.send_text(f"{peer.read_message()!r}")
-        peer.read_message()
+        peer.send(f"{peer.recv()!r}")
+        peer.recv()
 
     file = tmp_path / "file"
     for content in (b"", b"short", b"x" * 200_000):
         file.write_bytes(content)
         with LoopbackServer(hear) as server:
-            out, err = run("-m", "examples.upload", server.url(), str(file))
+            out, err = run("-m", "examples.upload", server.url, str(file))
         assert out == f"the server says: {content!r}\n"
         assert err.endswith("100%\n")
 
@@ -249,63 +273,6 @@ def test_download_keeps_no_half_file(tmp_path: Path) -> None:
 
     file = tmp_path / "file"
     with LoopbackServer(cut) as server:
-        _, err = run("-m", "examples.download", server.url(), str(file), status=1)
+        _, err = run("-m", "examples.download", server.url, str(file), status=1)
     assert "syncws.ConnectionClosed: connection failed: 1006" in err
     assert not file.exists()
-
-
-# The command line.
-
-DEMO_LINE = re.compile(
-    r" *\d+\.\d{4} s  (?:MainThread|syncws-\d+-worker) +  "
-    r"(WebSocket|open|send\(\)|message|close\(\)|close)  .*  "
-    r"readyState=[0-3] (?:CONNECTING|OPEN|CLOSING|CLOSED) *  bufferedAmount=\d+"
-)
-
-
-@pytest.mark.parametrize("flags", [(), ("-S",)], ids=["installed", "nothing installed"])
-def test_demo_prints_one_line_for_each_event(flags: tuple[str, ...]) -> None:
-    out, err = run(*flags, "-m", "syncws", "demo")
-    lines = out.splitlines()
-    assert lines[0].startswith("An echo server runs in this process: ws")
-    events = [line for line in lines[1:] if not line.startswith("(without TLS")]
-    told = []
-    for line in events:
-        found = DEMO_LINE.fullmatch(line)
-        assert found is not None, line
-        told.append(found[1])
-    # The constructor's line comes from another thread than the rest, so it may come a little later.
-    told.remove("WebSocket")
-    assert told == ["open", "send()", "send()", "message", "message", "close()", "close"]
-    assert "code=1000 reason='the demo is over' wasClean=True" in events[-1]
-    assert err == ""
-
-
-def test_command_line_sends_stdin_and_prints_what_arrives() -> None:
-    with LoopbackServer() as server:
-        out, err = run("-m", "syncws", server.url(), given="Grüße\nzwei\n")
-    assert (out, err) == ("Grüße\nzwei\n", "closed: 1000\n")
-
-
-def test_command_line_prints_binary_as_it_is() -> None:
-    def speak(peer: Peer) -> None:
-        peer.accept()
-        peer.send_binary(b"raw")
-        peer.send_close(1000, "that is all")
-        read_to_the_close(peer)
-
-    with LoopbackServer(speak) as server:
-        assert run("-m", "syncws", server.url()) == ("raw\n", "closed: 1000 that is all\n")
-
-
-def test_command_line_ends_with_1_after_a_failure() -> None:
-    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
-        out, err = run("-m", "syncws", server.url(), status=1)
-    assert out == ""
-    assert err == f"error: {server.url()} answered 403 Forbidden\nclosed: 1006\n"
-
-
-@pytest.mark.parametrize("arguments", [(), ("ws://127.0.0.1:8765/#part",), ("http:",)])
-def test_command_line_ends_with_2_when_it_is_used_wrongly(arguments: tuple[str, ...]) -> None:
-    _, err = run("-m", "syncws", *arguments, status=2)
-    assert err.startswith("usage: python -m syncws")

@@ -1,6 +1,6 @@
 """Runs a fuzz target under atheris, which is guided by what the input reaches in `syncws`.
 
-    python -m tests.fuzz.harness          both targets, 60 s in all
+    python -m tests.fuzz.harness          all targets, 60 s in all
     python -m tests.fuzz.harness 600      ten minutes
 
 A target is a module with `check(data)`, which raises when something does not hold, and `seeds()`, the inputs
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("fuzz_decoder", "fuzz_handshake")
+TARGETS = ("fuzz_decoder", "fuzz_handshake", "fuzz_speedups")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -52,7 +52,7 @@ def main(check: Callable[[bytes], object], seeds: Iterable[bytes]) -> None:
     with tempfile.TemporaryDirectory() as corpus:
         for number, seed in enumerate(seeds):
             (Path(corpus) / f"seed-{number}").write_bytes(seed)
-        # -timeout: what takes seconds for 4 KiB is a fault, too.
+        # -timeout: an input of 4 KiB that takes seconds is a fault, too.
         atheris.Setup([sys.argv[0], corpus, "-timeout=10", "-max_len=4096", *sys.argv[1:]], check)
         atheris.Fuzz()
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from tests.fuzz import fuzz_decoder, fuzz_handshake
+from tests.fuzz import fuzz_decoder, fuzz_handshake, fuzz_speedups
 
 
 @pytest.mark.parametrize(
-    "check, seeds",
-    [(fuzz_decoder.check, fuzz_decoder.seeds()), (fuzz_handshake.check, fuzz_handshake.seeds())],
-    ids=["decoder", "handshake"],
+    ("check", "seeds"),
+    [(target.check, target.seeds()) for target in (fuzz_decoder, fuzz_handshake, fuzz_speedups)],
+    ids=["decoder", "handshake", "speedups"],
 )
 def test_every_seed_comes_to_what_the_model_says(
     check: Callable[[bytes], object], seeds: Iterable[bytes]

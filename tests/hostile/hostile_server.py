@@ -19,7 +19,7 @@ import pytest
 import syncws
 from syncws import CloseEvent, Connection, ConnectionClosed, ErrorEvent, WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed
+from syncws.testing import Frame, LoopbackServer, Peer, PeerClosed
 
 # Every connection ends within this. The tests set the options to tenths of a second; the defaults (10 s and
 # more) are longer than this, so that an option without effect is a failure.
@@ -212,10 +212,10 @@ class HostileServer:
             if case.sent != UNSEEN:
                 self.frames = read_to_end(peer)
 
-        with LoopbackServer(script, ssl_context=self._server_context) as server:
+        with LoopbackServer(script, tls=self._server_context) as server:
             self.server = server
             options = {"open_timeout": ENDS_WITHIN, **self._client_options, **case.options}
-            return APIS[self.api](case, server.url("/"), options)
+            return APIS[self.api](case, server.url_for("/"), options)
 
     def check(self, case: Case) -> Outcome:
         """Play a case, and hold its outcome against what is expected."""
@@ -254,7 +254,7 @@ def read_to_end(peer: Peer, timeout: float = ENDS_WITHIN) -> list[Frame]:
     peer.socket.settimeout(timeout)
     try:
         while True:
-            frames.append(peer.read_frame())
+            frames.append(peer.recv_frame())
             if frames[-1].opcode == Opcode.CLOSE:
                 peer.half_close()
     except (EOFError, ConnectionError, ssl.SSLError):

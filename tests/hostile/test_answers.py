@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from syncws import HandshakeError
-from syncws.testing.loopback import Peer, accept_key
+from syncws.testing import Peer, accept_key
 from tests.hostile.hostile_server import NO_FRAME, Case, HostileServer
 
 UPGRADE, CONNECTION = "Upgrade: websocket", "Connection: Upgrade"
@@ -27,7 +27,7 @@ def case(data: bytes, says: str = "", protocols: tuple[str, ...] = (), **options
     """A server with this answer, in which ``{accept}`` stands for the right value; `says` is the error."""
 
     def script(peer: Peer) -> None:
-        key = peer.read_request().header("Sec-WebSocket-Key") or ""
+        key = peer.read_request().headers.get("Sec-WebSocket-Key") or ""
         accept = accept_key(key)
         filled = data.replace(b"{accept}", accept.encode()).replace(b"{ACCEPT}", accept.swapcase().encode())
         # After what follows the client must never send a frame, nor take this one.
@@ -74,12 +74,8 @@ WRONG: dict[str, tuple[bytes, str]] = {
         answer((UPGRADE, CONNECTION, "Sec-WebSocket-Accept: no", ACCEPT)),
         "2 Sec-WebSocket-Accept headers",
     ),
-    "HTTP/1.0": (answer(RIGHT, "HTTP/1.0 101 Switching Protocols"), "HTTP/1.0"),
     "HTTP/1.2": (answer(RIGHT, "HTTP/1.2 101 Switching Protocols"), "HTTP/1.2"),
     "HTTP/2.0": (answer(RIGHT, "HTTP/2.0 101 Switching Protocols"), "HTTP/2.0"),
-    "bare LF": (answer(RIGHT, end="\n"), "CR LF"),
-    "one bare LF": (answer((f"{UPGRADE}\nX: y", CONNECTION, ACCEPT)), "CR LF"),
-    "a bare LF at the end": (answer(RIGHT)[:-2] + b"\n", "CR LF"),
     "bare CR": (answer((*RIGHT, "X: a\rb")), "header line"),
     "a folded line": (answer((UPGRADE, "Connection:\r\n Upgrade", ACCEPT)), "header line"),
     "a folded line at first": (answer((" Upgrade: websocket", CONNECTION, ACCEPT)), "header line"),
@@ -100,12 +96,16 @@ def test_a_wrong_101_fails_the_handshake_and_the_error_names_what_was_wrong(
 ) -> None:
     error = hostile_server.check(case(*WRONG[name])).error
     assert isinstance(error, HandshakeError)
-    if "CR LF" not in str(error):
-        assert error.status == 101
+    assert error.status == 101
 
 
 LAWFUL: dict[str, bytes] = {
     "as it is": answer(RIGHT),
+    "HTTP/1.0": answer(RIGHT, "HTTP/1.0 101 Switching Protocols"),
+    "bare LF": answer(RIGHT, end="\n"),
+    "one bare LF": answer((f"{UPGRADE}\nX: y", CONNECTION, ACCEPT)),
+    "a bare LF at the end": answer(RIGHT)[:-2] + b"\n",
+    "an empty subprotocol, unasked": answer((*RIGHT, "Sec-WebSocket-Protocol:")),
     "other case": answer(("UPGRADE: WebSocket", "connection: UPGRADE", ACCEPT.replace("Sec-W", "sec-w"))),
     "blanks around values": answer((UPGRADE + " \t", "Connection:Upgrade", ACCEPT + "  ")),
     "Connection with more": answer((UPGRADE, "Connection: keep-alive, Upgrade", ACCEPT)),
@@ -136,10 +136,9 @@ def test_a_lawful_101_of_whatever_form_opens(name: str, hostile_server: HostileS
 # The subprotocols asked for, the header lines in answer, and what the error says.
 PROTOCOLS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "unasked": ((), ("chat",), "'chat', which was not asked for"),
-    "unasked and empty": ((), ("",), "''"),
-    "none of two": (("chat", "super"), (), "none of the subprotocols chat, super"),
+    "none of two": (("chat", "super"), (), "none of the subprotocols 'chat', 'super'"),
     "another": (("chat", "super"), ("soap",), "'soap', which was not asked for"),
-    "empty": (("chat",), ("",), "''"),
+    "empty": (("chat",), ("",), "none of the subprotocols 'chat'"),
     "in the other case": (("chat",), ("Chat",), "'Chat', which was not asked for"),
     "two in one line": (("chat", "super"), ("chat, super",), "'chat, super'"),
     "twice": (("chat",), ("chat", "chat"), "2 Sec-WebSocket-Protocol headers"),

@@ -10,7 +10,7 @@ import pytest
 
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import (
     ENDS_WITHIN,
     Case,
@@ -24,7 +24,7 @@ from tests.hostile.hostile_server import (
 )
 
 SOON = {"close_timeout": 0.2}
-LATER = {"close_timeout": 0.6}  # for servers that have something to say before
+LATER = {"close_timeout": 0.6}  # for servers that send something before that
 LATE = ("close_timeout=0.2",)
 CLOSE = frame_bytes(Opcode.CLOSE, struct.pack(">H", 1000))
 TEXT = frame_bytes(Opcode.TEXT, b"late")
@@ -39,7 +39,7 @@ def after_close(then: Callable[[Peer], object]) -> Callable[[Peer], None]:
 
     def script(peer: Peer) -> None:
         peer.accept()
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         assert (frame.opcode, frame.payload) == (Opcode.CLOSE, struct.pack(">H", 3001) + b"done")
         then(peer)
 
@@ -75,7 +75,7 @@ def test_a_close_that_is_never_answered_fails_after_close_timeout(
     hostile_server.check(Case(case.name, case.script, TimeoutError, LATE, options=SOON, act=close))
 
 
-# The Close frame has come: whatever is wrong after it, this was an orderly close.
+# The server's Close frame has come: whatever goes wrong after it, this was an orderly close.
 HELD = [
     Case("and holds TCP open", say(CLOSE), options=LATER),
     Case("and floods", say(CLOSE, lambda peer: keep_sending(peer, TEXT * 1000)), options=LATER),
@@ -162,7 +162,7 @@ def test_a_server_that_closes_first_is_an_orderly_close_whatever_follows(
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(glued=TEXT)
-        assert peer.read_message() == "got 'late'"  # else a reset could overtake the Close frame
+        assert peer.recv() == "got 'late'"  # without this a reset could overtake the Close frame
         peer.send_bytes(CLOSE)
         SERVER_CLOSES[name](peer)
 
@@ -180,7 +180,7 @@ def test_what_was_sent_before_close_goes_out_before_the_close_frame(hostile_serv
     def script(peer: Peer) -> None:
         peer.accept()
         for number in range(500):
-            assert peer.read_message() == f"{number}"
+            assert peer.recv() == f"{number}"
         peer.send_bytes(CLOSE)
 
     hostile_server.check(Case("in order", script, sent=1000, act=act))

@@ -9,7 +9,7 @@ import pytest
 
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import Case, HostileServer
 
 BEFORE = frame_bytes(Opcode.TEXT, b"before")

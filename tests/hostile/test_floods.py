@@ -11,7 +11,7 @@ import pytest
 
 from syncws import ConnectionLost
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, Session
 
 CLOSE = frame_bytes(Opcode.CLOSE, b"\x03\xe8")
@@ -24,7 +24,7 @@ def test_each_ping_of_a_flood_is_answered_with_its_payload_in_order(hostile_serv
     def script(peer: Peer) -> None:
         peer.accept(glued=b"".join(frame_bytes(Opcode.PING, payload) for payload in payloads))
         for payload in payloads:
-            frame = peer.read_frame()
+            frame = peer.recv_frame()
             assert (frame.opcode, frame.payload) == (Opcode.PONG, payload)
         peer.send_bytes(CLOSE)
 
@@ -44,8 +44,8 @@ def test_pings_between_and_inside_messages_are_answered(hostile_server: HostileS
     def script(peer: Peer) -> None:
         peer.accept(glued=data)
         for number in range(200):
-            assert peer.read_frame().payload == b"%d a" % number
-            assert peer.read_frame().payload == b"%d b" % number
+            assert peer.recv_frame().payload == b"%d a" % number
+            assert peer.recv_frame().payload == b"%d b" % number
         peer.send_bytes(CLOSE)
 
     hostile_server.check(Case("pings", script, sent=1000, messages=("xy",) * 200))
@@ -63,11 +63,11 @@ def test_a_ping_flood_whose_answers_the_server_does_not_read_at_first_ends_with_
         for start in range(0, count, 1000):
             batch = range(start, start + 1000)
             peer.send_bytes(b"".join(frame_bytes(Opcode.PING, b"%0125d" % number) for number in batch))
-        peer.send_text("flooded")
+        peer.send("flooded")
         assert flooded.wait(ENDS_WITHIN)
         pongs: list[int] = []
         while not pongs or pongs[-1] < count - 1:
-            frame = peer.read_frame()
+            frame = peer.recv_frame()
             if frame.opcode == Opcode.PONG:
                 pongs.append(int(frame.payload))
         assert pongs == sorted(set(pongs))  # each but once and in order, even where some are left out

@@ -8,7 +8,7 @@ import pytest
 
 from syncws import ProtocolError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import Case, HostileServer, case_id
 
 BEFORE = frame_bytes(Opcode.TEXT, b"one") + frame_bytes(Opcode.BINARY, b"two")
@@ -146,7 +146,7 @@ def test_a_bad_frame_in_the_segment_of_the_101_comes_after_open_and_the_messages
 
 @pytest.mark.parametrize("name", SOME)
 def test_what_follows_a_bad_frame_is_never_delivered(name: str, hostile_server: HostileServer) -> None:
-    bad, says = FAULTS[name]
+    bad, _ = FAULTS[name]
     hostile_server.check(case(name, BEFORE + bad + BEFORE + close_frame(1000)))
 
 

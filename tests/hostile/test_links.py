@@ -9,7 +9,7 @@ import pytest
 
 from syncws import ConnectionClosed, ConnectionLost
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import Case, HostileServer, Outcome, Session, answer, until_gone
 
 # What the server has begun to say when the link breaks.
@@ -47,7 +47,7 @@ def test_a_link_that_breaks_without_a_close_frame_is_lost_and_whole_messages_are
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept(extensions="permessage-deflate", glued=frame_bytes(Opcode.TEXT, b"one"))
-        assert peer.read_message() == "got 'one'"  # else the reset could overtake it
+        assert peer.recv() == "got 'one'"  # without this the reset could overtake it
         peer.send_bytes(CUTS[name])
         ENDS[ending](peer)
 
@@ -94,7 +94,7 @@ def test_a_link_that_breaks_while_the_client_sends_is_lost(
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.receive_bytes(1000)
+        peer.recv_bytes(1000)
         ENDS[ending](peer)
 
     def act(session: Session) -> None:
@@ -108,7 +108,7 @@ def test_a_link_that_breaks_while_the_client_sends_is_lost(
 def test_a_reset_during_the_closing_handshake_is_a_loss(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        assert peer.read_frame().opcode == Opcode.CLOSE
+        assert peer.recv_frame().opcode == Opcode.CLOSE
         peer.reset()
 
     hostile_server.check(Case("reset", script, ConnectionLost, act=lambda session: session.close()))
@@ -117,7 +117,7 @@ def test_a_reset_during_the_closing_handshake_is_a_loss(hostile_server: HostileS
 def test_an_end_of_tcp_in_answer_to_a_close_frame_is_a_loss(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        assert peer.read_frame().opcode == Opcode.CLOSE
+        assert peer.recv_frame().opcode == Opcode.CLOSE
 
     says = ("without a Close frame",)
     hostile_server.check(Case("end", script, ConnectionLost, says, act=lambda session: session.close()))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pytest
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
+from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.hostile.hostile_server import ENDS_WITHIN, UNSEEN, read_to_end
 from tests.support.memory import STATUS
 from tests.support.programs import spawn
@@ -120,8 +120,8 @@ def run_client(api: str, url: str, options: str, *flags: str) -> subprocess.Pope
 def greet(peer: Peer) -> None:
     """What goes before each attack: the client is open, warm, and has noted its memory."""
     peer.accept(extensions="permessage-deflate")
-    peer.send_text("hello")
-    assert peer.read_message() == "begin"
+    peer.send("hello")
+    assert peer.recv() == "begin"
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -139,7 +139,7 @@ def test_no_message_makes_memory_swell(name: str, api: str) -> None:
             ]
             codes.extend(int.from_bytes(payload[:2], "big") if payload else None for payload in closes)
 
-    with LoopbackServer(script) as server, run_client(api, server.url(), attack.options) as client:
+    with LoopbackServer(script) as server, run_client(api, server.url, attack.options) as client:
         said, complaint = client.communicate(timeout=4 * ENDS_WITHIN)
     assert not complaint
     result = json.loads(said)
@@ -169,7 +169,7 @@ def test_a_ping_flood_whose_answers_are_not_read_does_not_make_memory_swell(api:
         peer.send_close()
         read_to_end(peer, 4 * ENDS_WITHIN)
 
-    with LoopbackServer(script) as server, run_client(api, server.url(), "{}") as client:
+    with LoopbackServer(script) as server, run_client(api, server.url, "{}") as client:
         said, complaint = client.communicate(timeout=4 * ENDS_WITHIN)
     assert not complaint
     result = json.loads(said)
@@ -188,7 +188,7 @@ def test_small_messages_that_each_inflate_to_max_size_come_one_after_the_other(a
         read_to_end(peer, 4 * ENDS_WITHIN)
 
     options = json.dumps({"max_size": size})
-    with LoopbackServer(script) as server, run_client(api, server.url(), options) as client:
+    with LoopbackServer(script) as server, run_client(api, server.url, options) as client:
         said, complaint = client.communicate(timeout=4 * ENDS_WITHIN)
     assert not complaint
     result = json.loads(said)
@@ -217,7 +217,7 @@ def test_a_flood_of_messages_before_a_consumer_that_stands_still_is_held_up_and_
         blocks.append(until_stalled(peer, block, limit))
         stalled.set()
 
-    with LoopbackServer(script) as server, run_client(api, server.url(), "{}", "wait") as client:
+    with LoopbackServer(script) as server, run_client(api, server.url, "{}", "wait") as client:
         said, complaint = client.communicate(
             "go\n" if stalled.wait(ENDS_WITHIN) else "", timeout=4 * ENDS_WITHIN
         )

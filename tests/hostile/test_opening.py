@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from syncws import ConnectionLost, HandshakeError
-from syncws.testing.loopback import Peer, accept_key, frame_bytes
+from syncws.testing import Peer, accept_key, frame_bytes
 from tests.hostile.hostile_server import APIS, Case, HostileServer, case_id, keep_sending, sparing, until_gone
 
 SOON = {"open_timeout": 0.2}
@@ -144,7 +144,7 @@ def test_what_is_not_http_fails_at_once_and_the_error_shows_it(
 
 def answer(peer: Peer) -> bytes:
     """The right answer to the request."""
-    key = peer.read_request().header("Sec-WebSocket-Key") or ""
+    key = peer.read_request().headers.get("Sec-WebSocket-Key") or ""
     accept = f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
     return OK + b"Upgrade: websocket\r\nConnection: Upgrade\r\n" + accept.encode()
 

@@ -11,7 +11,7 @@ import pytest
 
 from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import (
     ENDS_WITHIN,
     Case,
@@ -118,7 +118,7 @@ def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(
     def chatter(peer: Peer) -> None:
         until = time.monotonic() + 2 * patience
         while time.monotonic() < until:
-            peer.send_pong()
+            peer.pong()
             peer.closing.wait(0.02)
         outlived.set()
         keep_sending(peer, frame_bytes(Opcode.PONG), 0.02)
@@ -175,7 +175,7 @@ def test_a_server_that_reads_slowly_but_reads_gets_all_of_it(hostile_server: Hos
         peer.accept()
         for _ in range(8):
             peer.closing.wait(0.05)
-            assert peer.read_message() == MIB
+            assert peer.recv() == MIB
         peer.send_close()
 
     def act(session: Session) -> None:

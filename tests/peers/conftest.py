@@ -8,12 +8,15 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from tests.support import python_servers
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ("websockets", "aiohttp", "node-ws")

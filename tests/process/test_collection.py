@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import sys
 import threading
 import warnings
 import weakref
@@ -14,7 +15,7 @@ import pytest
 
 import syncws
 from syncws import Connection, WebSocket
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.leftovers import wait_for_no_threads
 from tests.support.waiting import SECONDS, wait_until
 
@@ -33,7 +34,7 @@ class Ends(LoopbackServer):
         peer.accept()
         try:
             while True:
-                self.received.append(peer.read_message())
+                self.received.append(peer.recv())
         except PeerClosed as closed:
             self.codes.append(closed.code)
             raise
@@ -48,7 +49,7 @@ def server() -> Iterator[Ends]:
 
 def opened(server: Ends, onmessage: Callable[[syncws.Event], object] | None = None) -> WebSocket:
     """An open WebSocket that has no other listener than this."""
-    ws = WebSocket(server.url(), onmessage=onmessage)
+    ws = WebSocket(server.url, onmessage=onmessage)
     wait_until(lambda: ws.readyState == ws.OPEN)
     return ws
 
@@ -77,7 +78,7 @@ def test_a_websocket_without_listeners_is_closed_and_collected(server: Ends) -> 
 
 
 def test_a_pull_connection_is_closed_and_collected(server: Ends) -> None:
-    connection = syncws.connect(server.url())
+    connection = syncws.connect(server.url)
     connection.send("sent before")
     there = weakref.ref(connection)
     with warned_once():
@@ -96,7 +97,7 @@ def test_messages_that_nobody_takes_do_not_keep_it() -> None:
                 peer.send_bytes(b"\x82\x7e\x10\x00" + bytes(4096))
 
     with LoopbackServer(flood) as server, warned_once():
-        connection = syncws.connect(server.url(), max_queue=10, close_timeout=0.5)
+        connection = syncws.connect(server.url, max_queue=10, close_timeout=0.5)
         connection.recv(SECONDS)
         del connection
         wait_for_no_threads()
@@ -110,7 +111,7 @@ def test_one_that_is_collected_while_connecting_is_given_up() -> None:
 
     asked = threading.Event()
     with LoopbackServer(silent) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         assert asked.wait(SECONDS)
         there = weakref.ref(ws)
         with warned_once("CONNECTING"):
@@ -162,7 +163,7 @@ def test_a_listener_in_a_cycle_with_it_keeps_it_until_the_close_event(server: En
 def test_a_listener_for_open_alone_keeps_it_until_then(server: Ends) -> None:
     heard = threading.Event()
     with warned_once():
-        WebSocket(server.url(), onopen=lambda event: heard.set())
+        WebSocket(server.url, onopen=lambda event: heard.set())
         assert heard.wait(SECONDS)
         wait_until(lambda: server.codes == [1001])
     wait_for_no_threads()
@@ -186,7 +187,7 @@ def test_listeners_that_are_taken_off_let_it_go(server: Ends) -> None:
 def test_one_that_was_closed_is_collected_without_a_word(server: Ends) -> None:
     ws = opened(server)
     ws.close(3000)
-    connection = syncws.connect(server.url())
+    connection = syncws.connect(server.url)
     connection.close(3001)
     there: list[weakref.ref[Any]] = [weakref.ref(ws), weakref.ref(connection)]
     del ws, connection  # a warning would be an error here
@@ -199,15 +200,25 @@ def test_who_iterates_holds_the_connection(receive: Receive) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         assert going_on.wait(SECONDS)
-        peer.send_text("late")
-        peer.read_message()
+        peer.send("late")
+        peer.recv()
 
     going_on = threading.Event()
     with LoopbackServer(script) as server:
-        messages = receive(syncws.connect(server.url()))
+        messages = receive(syncws.connect(server.url))
         gc.collect()
         going_on.set()
         assert next(messages) == "late"
         with warned_once():
             del messages
         wait_for_no_threads()
+
+
+def test_a_connection_whose_constructor_a_signal_handler_cut_off_is_collected_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    Connection.__new__(Connection)
+    gc.collect()
+    assert said == []

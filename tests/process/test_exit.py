@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import EXIT_SECONDS, spawn
 from tests.support.waiting import SECONDS
 
@@ -68,7 +68,7 @@ class Ends(LoopbackServer):
             return
         try:
             while True:
-                received.append(peer.read_message())
+                received.append(peer.recv())
         except PeerClosed as closed:
             self._ends.put((received, closed.code))
             raise
@@ -127,7 +127,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("program", ENDINGS.values(), ids=ENDINGS.keys())
 def test_the_server_is_told_1001_and_nothing_is_printed(program: str, server: Ends) -> None:
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert server.next() == ([], 1001)
 
 
@@ -138,7 +138,7 @@ def test_what_was_sent_before_the_end_goes_ahead_of_1001(server: Ends) -> None:
             ws.send(str(number))
         over()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert server.next() == ([str(number) for number in range(1000)], 1001)
 
 
@@ -159,7 +159,7 @@ def test_a_connection_that_was_dropped_just_before_still_sends_what_it_had(
         del connection, ws
         over()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     ends = [server.next(), server.next()]
     assert [code for _, code in ends] == [1001, 1001]
     assert sorted(len(message) for received, _ in ends for message in received) == [size]
@@ -172,7 +172,7 @@ def test_a_close_that_is_not_joined_still_goes_out_with_its_code(server: Ends) -
         ws.close(3001, "bye")
         over()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert server.next() == (["last words"], 3001)
 
 
@@ -181,7 +181,7 @@ def test_every_one_of_many_connections_says_goodbye(server: Ends) -> None:
         connections = [connect() for _ in range(20)]
         over()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert [server.next() for _ in range(20)] == [([], 1001)] * 20
 
 
@@ -191,7 +191,7 @@ def test_an_uncaught_exception_is_printed_alone(server: Ends) -> None:
         over()
         raise ValueError("mine")
     """
-    lines = run(program, server.url(), status=1).splitlines()
+    lines = run(program, server.url, status=1).splitlines()
     assert lines[0].startswith("Traceback")
     assert lines[-1] == "ValueError: mine"
     assert "syncws" not in "".join(lines)
@@ -210,7 +210,7 @@ def test_data_that_the_server_does_not_read_holds_up_nothing() -> None:
         over()
     """
     with LoopbackServer(script, receive_buffer=65536) as server:
-        assert run(program, server.url()) == ""
+        assert run(program, server.url) == ""
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["at the end of main", "after it"])
@@ -230,7 +230,7 @@ def test_servers_that_do_not_read_hold_up_no_goodbye_to_others(late: bool, serve
 
         threading.Thread(target=send).start() if {late} else send()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert [server.next() for _ in range(3)] == [(["goodbye"], 1001)] * 3
 
 
@@ -238,7 +238,7 @@ def test_messages_that_no_callback_takes_hold_up_nothing() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for _ in range(50):
-            peer.send_binary(bytes(2**20))
+            peer.send(bytes(2**20))
         peer.wait_eof(SECONDS)
 
     program = """
@@ -253,7 +253,7 @@ def test_messages_that_no_callback_takes_hold_up_nothing() -> None:
         over()
     """
     with LoopbackServer(script) as server:
-        assert run(program, server.url()) == ""
+        assert run(program, server.url) == ""
 
 
 @pytest.mark.parametrize("accepted", [True, False], ids=["before the answer", "before the request"])
@@ -268,7 +268,7 @@ def test_a_connection_that_is_not_open_yet_is_given_up(accepted: bool) -> None:
         over()
     """
     with LoopbackServer(script) as server:
-        assert run(program, server.url()) == ""
+        assert run(program, server.url) == ""
 
 
 def test_a_connection_that_is_made_anew_at_every_close_ends_too(server: Ends) -> None:
@@ -281,7 +281,7 @@ def test_a_connection_that_is_made_anew_at_every_close_ends_too(server: Ends) ->
         assert opened.wait(20)
         over()
     """
-    printed = run(program, server.url())
+    printed = run(program, server.url)
     # Python 3.12 starts no thread at that time, so there the callback raises, and that is logged.
     assert printed == "" or "can't create new thread at interpreter shutdown" in printed
     assert server.next() == ([], 1001)
@@ -293,7 +293,7 @@ def test_a_join_in_another_thread_holds_up_nothing(server: Ends) -> None:
         threading.Thread(target=ws.join, daemon=True).start()
         over()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert server.next() == ([], 1001)
 
 
@@ -306,8 +306,8 @@ def test_where_python_no_longer_runs_the_server_sees_the_end_of_tcp(server: Ends
         over()
         os.kill(os.getpid(), signal.SIGKILL)
     """
-    assert run(program, server.url(), status=-signal.SIGKILL) == ""
-    received, end = server.next()
+    assert run(program, server.url, status=-signal.SIGKILL) == ""
+    _received, end = server.next()
     assert end in (EOFError, ConnectionResetError)
 
 
@@ -321,7 +321,7 @@ def test_term_without_a_handler_ends_the_process_and_tcp(server: Ends) -> None:
         over()
         os.kill(os.getpid(), signal.SIGTERM)
     """
-    assert run(program, server.url(), status=-signal.SIGTERM) == ""
+    assert run(program, server.url, status=-signal.SIGTERM) == ""
     for _ in range(2):
         assert server.next()[1] in (EOFError, ConnectionResetError)
 
@@ -361,7 +361,7 @@ def test_a_handler_of_term_may_end_the_process_from_any_wait(handler: str, wait:
         except (KeyboardInterrupt, syncws.ConnectionClosed):
             pass
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     code = 1000 if handler == "closes" else 1001
     assert [server.next(), server.next()] == [([], code), ([], code)]
 
@@ -376,7 +376,7 @@ def test_the_pull_face_says_goodbye_too(server: Ends) -> None:
             break
         over()
     """
-    assert run(program, server.url()) == ""
+    assert run(program, server.url) == ""
     assert sorted([server.next(), server.next()]) == [([], 1001), (["said"], 1001)]
 
 
@@ -394,5 +394,5 @@ def test_ctrl_c_in_join_ends_the_process_with_a_goodbye(server: Ends) -> None:
         except KeyboardInterrupt:
             sys.exit(7)
     """
-    assert run(program, server.url(), status=7) == ""
+    assert run(program, server.url, status=7) == ""
     assert server.next() == ([], 1001)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for
@@ -230,8 +230,8 @@ PROGRAMS = {
 def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
     program: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context if secure else None) as server:
-        run_program(program, server.url(), authority, tmp_path)
+    with LoopbackServer(tls=server_ssl_context if secure else False) as server:
+        run_program(program, server.url, authority, tmp_path)
 
 
 # Where the connection is when the fork comes: what the server does then.
@@ -299,17 +299,17 @@ def test_a_fork_while_connecting_disturbs_neither_the_parent_nor_the_child(
         elif target == "/go":
             peer.accept()
             wait_for(under_way)
-            peer.send_text("it is under way")
-            assert peer.read_message() == "go on"
+            peer.send("it is under way")
+            assert peer.recv() == "go on"
             go_on.set()
             finish(peer)
         else:
-            peer.read_request = lambda: peer.request  # type: ignore[assignment,method-assign,return-value]
+            peer.read_request = lambda: peer.request  # type: ignore[method-assign]
             under_way.set()
             script(peer, go_on)
 
-    with LoopbackServer(serve, ssl_context=server_ssl_context if secure else None) as server:
-        run_program(WHILE_CONNECTING, server.url("/go"), authority, tmp_path)
+    with LoopbackServer(serve, tls=server_ssl_context if secure else False) as server:
+        run_program(WHILE_CONNECTING, server.url_for("/go"), authority, tmp_path)
 
 
 def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA, tmp_path: Path) -> None:
@@ -343,10 +343,10 @@ def test_the_server_hears_nothing_of_a_forked_child(
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("begin")
+        peer.send("begin")
         try:
             while True:
-                heard.append(peer.read_message())
+                heard.append(peer.recv())
         except PeerClosed as closed:
             heard.append(str(closed.code))
             raise
@@ -364,6 +364,6 @@ def test_the_server_hears_nothing_of_a_forked_child(
             assert (closed.code, closed.wasClean) == (3999, True)
     """
     heard: list[str | bytes] = []
-    with LoopbackServer(script, ssl_context=server_ssl_context if secure else None) as server:
-        run_program(program, server.url(), authority, tmp_path)
+    with LoopbackServer(script, tls=server_ssl_context if secure else False) as server:
+        run_program(program, server.url, authority, tmp_path)
     assert heard == ["from the parent", "3999"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import ROOT, run_silently
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
@@ -126,15 +126,15 @@ class Echo(LoopbackServer):
 
     def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
         self.ends: list[object] = []
-        super().__init__(self._script, ssl_context=ssl_context)
+        super().__init__(self._script, tls=ssl_context)
 
     def _script(self, peer: Peer) -> None:
         peer.accept()
         try:
             while True:
-                message = peer.read_message()
+                message = peer.recv()
                 assert "child" not in str(message)
-                peer.send_text(str(message))
+                peer.send(str(message))
         except PeerClosed as closed:
             self.ends.append(closed.code)
             raise
@@ -161,7 +161,7 @@ def test_forks_in_the_middle_of_traffic_disturb_nothing(
     forks = FORKS if interval > 1e-3 else FORKS // 5  # changing threads all the time is slow
     server = Echo(server_ssl_context if secure else None)
     with server:
-        assert run_program(TRAFFIC, server.url(), str(trusted), str(forks), str(interval)) == "2 True\n"
+        assert run_program(TRAFFIC, server.url, str(trusted), str(forks), str(interval)) == "2 True\n"
     # The parent's two, closed by itself, and the children's own: no end that is not an orderly Close.
     assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
 
@@ -245,7 +245,7 @@ def run_file(program: str, folder: Path, url: str, method: str) -> str:
 def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_path: Path) -> None:
     server = Echo()
     with server:
-        assert run_file(CHILD, tmp_path, server.url(), method) == "[0, 0, 0]\n"
+        assert run_file(CHILD, tmp_path, server.url, method) == "[0, 0, 0]\n"
     assert sorted(map(str, server.ends)) == ["1001"] * 6 + ["3000"]
 
 
@@ -253,5 +253,5 @@ def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_p
 def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, tmp_path: Path) -> None:
     server = Echo()
     with server:
-        assert run_file(POOL, tmp_path, server.url(), method) == "True\n"
+        assert run_file(POOL, tmp_path, server.url, method) == "True\n"
     assert server.ends == [1000] * 41

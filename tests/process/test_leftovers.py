@@ -17,7 +17,7 @@ import pytest
 
 from syncws import WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Client
 from tests.support.leftovers import connection_threads, wait_for_no_threads
 from tests.support.waiting import SECONDS
@@ -33,7 +33,7 @@ def read_all(peer: Peer) -> None:
 def close_first(peer: Peer) -> None:
     peer.accept()
     peer.send_close(4001, "done")
-    peer.read_frame()
+    peer.recv_frame()
 
 
 def stall(peer: Peer) -> None:
@@ -48,12 +48,12 @@ def stall_unread(peer: Peer) -> None:
 def flood(peer: Peer) -> None:
     peer.accept()
     while True:
-        peer.send_binary(bytes(2**16))
+        peer.send(bytes(2**16))
 
 
 def reset(peer: Peer) -> None:
     peer.accept()
-    peer.read_message()
+    peer.recv()
     peer.reset()
 
 
@@ -143,8 +143,8 @@ def test_no_thread_and_no_descriptor_is_left_after(
     end: str, contexts: tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 ) -> None:
     script, act, options, clean = ENDS[end]
-    with LoopbackServer(script, ssl_context=contexts[0], receive_buffer=65536) as server:
-        client = Client(server.url(), ssl_context=contexts[1], **options)
+    with LoopbackServer(script, tls=contexts[0], receive_buffer=65536) as server:
+        client = Client(server.url, ssl_context=contexts[1], **options)
         act(client)
         closed = client.wait_closed()
         # Not at the end of the server, which would end what is left as well.
@@ -165,15 +165,15 @@ def test_no_thread_and_no_descriptor_is_left_after_a_name_that_is_not_known() ->
 def test_no_thread_and_no_descriptor_is_left_after_a_refused_certificate(
     server_ssl_context: ssl.SSLContext,
 ) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context) as server:
-        assert isinstance(Client(server.url()).wait_failed(), ssl.SSLCertVerificationError)
+    with LoopbackServer(tls=server_ssl_context) as server:
+        assert isinstance(Client(server.url).wait_failed(), ssl.SSLCertVerificationError)
 
 
 def test_200_connections_one_after_the_other_leave_nothing_behind() -> None:
     connections: weakref.WeakSet[WebSocket] = weakref.WeakSet()
     with LoopbackServer() as server:
         for number in range(200):
-            with Client(server.url()) as client:
+            with Client(server.url) as client:
                 connections.add(client.wait_open())
                 client.ws.send(str(number))
                 assert client.receive() == str(number)
@@ -185,7 +185,7 @@ def test_200_connections_one_after_the_other_leave_nothing_behind() -> None:
 
 def test_200_connections_at_once_leave_nothing_behind() -> None:
     with LoopbackServer() as server:
-        clients = [Client(server.url(), open_timeout=SECONDS) for _ in range(200)]
+        clients = [Client(server.url, open_timeout=SECONDS) for _ in range(200)]
         for client in clients:
             client.wait_open()
         assert len(connection_threads()) >= 400  # two for each, and a few that write for all of them

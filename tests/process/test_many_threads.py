@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import Client
 from tests.support.threads import switching_all_the_time
 from tests.support.waiting import SECONDS
@@ -61,7 +61,7 @@ def test_messages_of_16_threads_arrive_whole_and_in_each_threads_order(compressi
         peer.accept()
         try:
             while True:
-                message = peer.read_message()
+                message = peer.recv()
                 assert isinstance(message, str)
                 received[int(message.partition(" ")[0])].append(message)
         except PeerClosed:
@@ -73,7 +73,7 @@ def test_messages_of_16_threads_arrive_whole_and_in_each_threads_order(compressi
 
     received: dict[int, list[str]] = collections.defaultdict(list)
     with LoopbackServer(script) as server:
-        with Client(server.url(), compression=compression) as client:
+        with Client(server.url, compression=compression) as client:
             ws = client.wait_open()
             run_all([lambda sender=sender: send_all(sender) for sender in range(THREADS)])  # type: ignore[misc]
             ws.close()
@@ -90,7 +90,7 @@ def test_of_many_concurrent_closes_amid_traffic_exactly_one_counts() -> None:
         try:
             while True:
                 peer.send_bytes(b"\x81\x04echo")
-                peer.read_message()
+                peer.recv()
         except PeerClosed as closed:
             codes.append(closed.code)
             peer.send_close(closed.code, closed.reason)
@@ -107,7 +107,7 @@ def test_of_many_concurrent_closes_amid_traffic_exactly_one_counts() -> None:
     codes: list[int | None] = []
     with LoopbackServer(script) as server:
         for _ in range(15):
-            client = Client(server.url())
+            client = Client(server.url)
             client.wait_open()
             closes = [lambda code=code: close(code) for code in range(3000, 3008)]
             run_all([send, send, *closes])
@@ -126,12 +126,12 @@ def test_close_of_both_ends_at_the_same_time_is_clean() -> None:
         together.wait(SECONDS)
         peer.send_close(4000)
         with pytest.raises(PeerClosed):
-            peer.read_message()
+            peer.recv()
 
     together = threading.Barrier(2)
     with LoopbackServer(script) as server:
         for _ in range(20):
-            with Client(server.url()) as client:
+            with Client(server.url) as client:
                 client.wait_open()
                 together.wait(SECONDS)
                 client.ws.close(3000)
@@ -143,7 +143,7 @@ def test_close_of_both_ends_at_the_same_time_is_clean() -> None:
 def test_close_amid_connecting_ends_in_one_way_or_the_other() -> None:
     with LoopbackServer() as server:
         for number in range(60):
-            client = Client(server.url())
+            client = Client(server.url)
             # From at once to after the open event.
             client.opened_within(number / 60 * 0.01)
             run_all([client.ws.close] * 4)
@@ -174,21 +174,21 @@ def test_50_mb_each_way_at_once_do_not_block_each_other() -> None:
     def script(peer: Peer) -> None:
         def send_all() -> None:
             for message in from_server:
-                peer.send_binary(message)
+                peer.send(message)
 
         peer.accept()
         sender = threading.Thread(target=send_all)
         sender.start()
-        received.append(digest([peer.read_message() for _ in from_client]))
+        received.append(digest([peer.recv() for _ in from_client]))
         sender.join()
         with pytest.raises(PeerClosed):
-            peer.read_message()
+            peer.recv()
         peer.send_close(1000)
 
     from_server, from_client = make_data(1), make_data(2)
     received: list[tuple[int, str]] = []
     with LoopbackServer(script) as server:
-        with Client(server.url(), compression=None) as client:
+        with Client(server.url, compression=None) as client:
             ws = client.wait_open()
             for message in from_client:
                 ws.send(message)
@@ -204,17 +204,17 @@ def test_50_mb_sent_back_from_the_message_callback_do_not_block() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for message in data:
-            peer.send_binary(message)
-        received.append(digest([peer.read_message() for _ in data]))
+            peer.send(message)
+        received.append(digest([peer.recv() for _ in data]))
         peer.send_close(1000)
         with pytest.raises(PeerClosed):
-            peer.read_message()
+            peer.recv()
 
     data = make_data(3)
     received: list[tuple[int, str]] = []
     with LoopbackServer(script) as server:
         with Client(
-            server.url(), compression=None, onmessage=lambda event: event.target.send(event.data)
+            server.url, compression=None, onmessage=lambda event: event.target.send(event.data)
         ) as client:
             assert client.wait_closed().wasClean
     assert received == [digest(data)]

@@ -9,6 +9,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.support.codecs import each_codec
+
+__all__ = ["each_codec"]
+
 # On a busy machine generating may be slow; that says nothing about what is tested.
 _CALM = [HealthCheck.too_slow, HealthCheck.data_too_large]
 

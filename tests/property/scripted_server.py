@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from syncws._protocol.permessage_deflate import DeflateParameters
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.model_peer import (
     CLOSE,
     PONG,
@@ -43,7 +43,7 @@ class ScriptedServer:
             peer.read_request()
             self._asked.set()
             while True:
-                frame = peer.read_frame()
+                frame = peer.recv_frame()
                 with self._changed:
                     self.seen.take(ClientFrame(frame.fin, frame.rsv, frame.opcode, b"", frame.payload))
                     self._changed.notify_all()
@@ -117,5 +117,5 @@ class ScriptedServer:
             peer.socket.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
-        self.server.close()
+        self.server.stop()
         assert not self.server.errors

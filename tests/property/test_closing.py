@@ -109,7 +109,7 @@ class Lives(RuleBasedStateMachine):
 
     @property
     def longest_quiet(self) -> float:
-        """How long it lasts at most when nothing happens any more."""
+        """How long the connection may last at most if nothing else happens."""
         if self.settled_at is not None or self.fault_at is not None:
             return min(self.limit, 1)
         if self.they_closed_at is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import pytest
@@ -35,7 +36,10 @@ from tests.support.model_peer import (
 )
 
 # Where a test fails, hypothesis warns of long messages; as an error that would hide the failure itself.
-pytestmark = pytest.mark.filterwarnings("ignore:Generating overly large repr")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Generating overly large repr"),
+    pytest.mark.usefixtures("each_codec"),
+]
 
 controls = st.tuples(st.sampled_from([PING, PONG]), st.binary(max_size=125))
 
@@ -104,7 +108,7 @@ class Item:
         text = isinstance(self.content, str)
         payload = self.content.encode() if isinstance(self.content, str) else self.content
         places = [0, *sorted(round(cut * len(payload)) for cut in self.cuts), len(payload)]
-        parts = [payload[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+        parts = [payload[begin:end] for begin, end in itertools.pairwise(places)]
         opcodes = [TEXT if text else BINARY] + [0] * len(self.cuts)
         fins = [0] * len(self.cuts) + [FIN]
         return [(fin | opcode, part) for fin, opcode, part in zip(fins, opcodes, parts, strict=True)]

@@ -1,4 +1,4 @@
-"""Whatever bytes come: the `Decoder` never raises, ends with a lawful code or waits, however TCP cuts."""
+"""Whatever bytes come, the `Decoder` never raises. It ends with a valid code or waits, however TCP cuts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from syncws._protocol.permessage_deflate import DeflateParameters
 from tests.property.strategies import agreements, chunk_sizes, cut, examples
 from tests.support.model_peer import SYNC_TAIL, ModelDeflater, Sending, server_frame
 from tests.support.parser_checks import check_decoder
+
+pytestmark = pytest.mark.usefixtures("each_codec")
 
 limits = st.none() | st.sampled_from([1, 5, 64, 125, 126, 1000, 70_000])
 
@@ -131,7 +133,7 @@ def test_lawful_streams_with_a_few_bytes_changed(
 
 # What the tests of this folder, or the fuzz targets, have found.
 @pytest.mark.parametrize(
-    "limit, payload",
+    ("limit", "payload"),
     [
         (10, b"a" * 5 + b"\xff" + b"b" * 500),
         (10, b"a" * 20 + b"\xff"),
@@ -149,7 +151,9 @@ def test_of_two_faults_in_compressed_text_the_earlier_counts(
 
 
 @pytest.mark.parametrize("first", [0x01, 0x02, 0x81, 0x82, 0x89])
-@pytest.mark.parametrize("wide, length", [(2, border) for border in BORDERS[:6]] + [(8, n) for n in BORDERS])
+@pytest.mark.parametrize(
+    ("wide", "length"), [(2, border) for border in BORDERS[:6]] + [(8, n) for n in BORDERS]
+)
 def test_lengths_at_the_borders(first: int, wide: int, length: int) -> None:
     head = bytes((first, 126 if wide == 2 else 127)) + length.to_bytes(wide, "big")
     check(head + bytes(min(length, 130)), [5], None, None)

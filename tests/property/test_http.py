@@ -1,4 +1,4 @@
-"""Whatever a server answers: nothing but `HandshakeError` is raised, however TCP cuts the answer."""
+"""Whatever a server answers, only `HandshakeError` is raised, however TCP cuts the answer."""
 
 from __future__ import annotations
 

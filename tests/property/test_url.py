@@ -1,4 +1,4 @@
-"""Whatever text is given as a URL: no error but the documented ones; what is parsed serialises for good."""
+"""Whatever text is given as a URL, only the documented errors are raised, and what is parsed is stable."""
 
 from __future__ import annotations
 

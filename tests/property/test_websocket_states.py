@@ -86,7 +86,7 @@ class WebSocketStates(RuleBasedStateMachine):
         self.ending: tuple[int, str, bool] | None = None
         self.failed = self.orderly = False
         handlers = {f"on{name}": self.note for name in ("open", "message", "error", "close")}
-        self.ws = WebSocket(self.end.server.url(), close_timeout=SECONDS, ping_interval=None, **handlers)  # type: ignore[arg-type]
+        self.ws = WebSocket(self.end.server.url, close_timeout=SECONDS, ping_interval=None, **handlers)  # type: ignore[arg-type]
 
         if opens:
             self.server_accepts([], "", None, (b"", 0))

@@ -383,7 +383,7 @@ def test_application_is_waited_for_only_until_our_close_is_queued(state: str) ->
         assert closing.deadline() is None
 
 
-# What the Close frame and the texts say.
+# The Close frame, and the texts of errors.
 
 
 @pytest.mark.parametrize("code", [None, 1000, 4001])

@@ -11,6 +11,8 @@ from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import FIN, RSV1, CloseFrame, Opcode, is_wire_close_code
 from tests.protocol.parse_cases import Decoded, binary, decode, frame, more, text
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 # RFC 6455 5.2: the lengths at which the header changes, and their neighbours.
 BORDERS = [0, 1, 2, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536, 65537]
 

@@ -9,6 +9,8 @@ from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import Opcode
 from tests.protocol.parse_cases import frame, ways
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 E_ACUTES = ("é" * 62).encode()[:123]  # cut in the middle of the last character
 
 

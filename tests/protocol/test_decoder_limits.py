@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-import tracemalloc
 import zlib
 from types import FrameType
 from typing import Any
@@ -17,6 +16,8 @@ from syncws._protocol.frames import Opcode
 from syncws._protocol.messages import Message, MessagePart
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, binary, decode, decode_chunks, frame, more, text, ways
+
+pytestmark = pytest.mark.usefixtures("each_codec")
 
 DEFLATE = DeflateParameters()
 HELLO = bytes.fromhex("f248cdc9c90700")  # RFC 7692 7.2.3.1
@@ -146,6 +147,7 @@ def test_bomb_is_refused_before_it_fills_the_memory() -> None:
     stream = zlib.compressobj(9, wbits=-15)
     bomb = b"".join(stream.compress(bytes(2**20)) for _ in range(64)) + stream.flush(zlib.Z_SYNC_FLUSH)
     decoder = Decoder(2**20, Inflater(DEFLATE))
+    tracemalloc = pytest.importorskip("tracemalloc")
     tracemalloc.start()
     try:
         assert decoder.feed(binary(bomb[:-4], compressed=True)) == []
@@ -165,6 +167,9 @@ def test_size_tells_what_the_messages_of_one_feed_hold() -> None:
     assert 10_000 <= decoder.size <= 20_100
     decoder.feed(b"")
     assert decoder.size == 0
+    for before in (b"", frame(PING), text("", fin=False) + more(fin=True)):
+        decoder.feed(before + binary(bytes(500)) + frame(PING) + binary(bytes(500)))
+        assert 1000 <= decoder.size <= 1010
     decoder.feed(binary(packed(bytes(100_000)), compressed=True))
     assert 100_000 <= decoder.size <= 110_000
     whole = binary(bytes(3000), fin=False) + more(bytes(3000), fin=True)

@@ -9,6 +9,8 @@ from tests.protocol.parse_cases import binary, more, text
 
 tracemalloc = pytest.importorskip("tracemalloc")
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 
 @pytest.mark.parametrize("piece", [1, 100, 5000])
 @pytest.mark.parametrize("kind", ["text", "binary"])

@@ -14,6 +14,8 @@ from syncws._protocol.messages import Message, MessagePart
 from syncws._protocol.permessage_deflate import INFLATE_STEP, DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, binary, decode, frame, more, text, ways
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 DEFLATE = DeflateParameters()
 MIB = 2**20
 

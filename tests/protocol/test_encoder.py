@@ -15,6 +15,8 @@ from syncws._protocol.frames import Opcode
 from syncws._protocol.permessage_deflate import MIN_COMPRESSED, DeflateParameters, Deflater, Inflater
 from tests.protocol.parse_cases import Decoded, decode, frame
 
+pytestmark = pytest.mark.usefixtures("each_codec")
+
 # Where the header or the way to mask changes, and the neighbours.
 BORDERS = [*range(130), 255, 256, 257, *range(1022, 1030), 65534, 65535, 65536, 65537, 65538]
 

@@ -13,7 +13,16 @@ import pytest
 from syncws._protocol import permessage_deflate
 from syncws._protocol.encoder import COMPRESS_STEP, FRAGMENTED_ABOVE, MAX_WRITE, Encoder
 from syncws._protocol.frames import Buffer, Opcode
-from syncws._protocol.permessage_deflate import SAMPLED_FROM, DeflateParameters, Deflater, is_compressible
+from syncws._protocol.permessage_deflate import (
+    SAMPLE,
+    SAMPLED_FROM,
+    SAMPLES,
+    DeflateParameters,
+    Deflater,
+    is_compressible,
+)
+
+pytestmark = pytest.mark.usefixtures("each_codec")
 
 WHOLE_TEXT, WHOLE_BINARY, WHOLE_PING = 0x81, 0x82, 0x89
 MIB = 2**20
@@ -165,13 +174,13 @@ def test_what_does_not_compress_goes_out_as_it_is() -> None:
     noise = random.Random(3).randbytes(2 * MIB)
     encoder = compressing()
     assert parse(list(encoder.encode([(WHOLE_BINARY, noise)]))) == [(WHOLE_BINARY, noise)]
-    # A message in fragments chooses with its first one.
+    # The first fragment of a message decides for all of them.
     begun = parse(list(encoder.encode([(Opcode.BINARY, noise), (0, letters(1000)), (0x80, b"")])))
     assert begun == [(Opcode.BINARY, noise), (0, letters(1000)), (0x80, b"")]
     assert inflate(parse(list(encoder.encode([(WHOLE_BINARY, letters(9000))])))) == letters(9000)
 
 
-@pytest.mark.parametrize("size", [SAMPLED_FROM, SAMPLED_FROM + 1, 100_000])
+@pytest.mark.parametrize("size", [SAMPLE, SAMPLE * SAMPLES, SAMPLE * SAMPLES + 1, SAMPLED_FROM, 100_000])
 def test_a_few_samples_tell_what_compresses(size: int) -> None:
     source = random.Random(4)
     assert is_compressible(letters(size))
@@ -180,9 +189,66 @@ def test_a_few_samples_tell_what_compresses(size: int) -> None:
     text = bytes(source.choices(b"abcdefghijklmnopqrstuvwxyz \n", k=2 * size))
     assert is_compressible(text)
     assert not is_compressible(zlib.compress(text)[:size])
-    assert is_compressible(source.randbytes(SAMPLED_FROM - 1))  # too small to try
-    half = source.randbytes(size // 2) + letters(size - size // 2)
+    half = source.randbytes(size // 2) + bytes(size - size // 2)
     assert is_compressible(half)
+
+
+def test_text_is_compressed_without_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("syncws._protocol.encoder.is_compressible")
+    message = bytes(random.Random(5).choices(range(33, 127), k=100_000))
+    frames = parse(list(compressing().encode([(WHOLE_TEXT, message)])))
+    assert inflate(frames) == message
+    assert len(frames[0][1]) < 0.9 * len(message)
+    begun = parse(list(compressing().encode([(Opcode.TEXT, message), (0x80, b"")])))
+    assert inflate(begun) == message
+
+
+def test_small_binary_messages_are_tried_until_one_does_not_get_smaller_and_then_by_a_sample() -> None:
+    source = random.Random(6)
+    noise, more = ([source.randbytes(size) for size in (1000, 64, 8000, 500)] for _ in range(2))
+    text = [letters(size) for size in (1000, 200, 70)]
+    messages = [*text, *noise, *text, *more]
+    encoder = compressing()
+    frames = [
+        frame for message in messages for frame in parse(list(encoder.encode([(WHOLE_BINARY, message)])))
+    ]
+    # Tried and small; tried and not; as they are; small by a sample, and so tried again; as before
+    assert [head == 0xC2 for head, _ in frames] == [1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0]
+    stream = zlib.decompressobj(-15)
+    for message, (head, payload) in zip(messages, frames, strict=True):
+        plain = stream.decompress(payload + b"\0\0\xff\xff") if head == 0xC2 else payload
+        assert plain == message
+
+
+def test_fragments_say_nothing_of_the_messages_after_them() -> None:
+    encoder = compressing()
+    noise = random.Random(7).randbytes(SAMPLE - 1)
+    begun = [(Opcode.BINARY, noise), (0, noise), (0x80, b"")]  # too little to tell, and so compressed
+    assert inflate(parse(list(encoder.encode(begun)))) == noise * 2
+    assert parse(list(encoder.encode([(WHOLE_BINARY, random.Random(8).randbytes(1000))])))[0][0] == 0xC2
+    begun[0] = (Opcode.BINARY, random.Random(9).randbytes(SAMPLE))
+    assert parse(list(encoder.encode(begun))) == begun
+
+
+def test_steps_are_the_same_where_nothing_is_compressed_and_where_nothing_can_be() -> None:
+    source = random.Random(10)
+    for _ in range(30):
+        sizes = [source.choice((0, 1, 63, 63, 5000, 100_000, MAX_WRITE - 14, MAX_WRITE)) for _ in range(40)]
+        items = [
+            (source.choice((WHOLE_TEXT, WHOLE_BINARY)) if size < 64 else WHOLE_PING, bytes(size))
+            for size in sizes
+        ]
+        plain, other = list(Encoder().encode(items)), list(compressing().encode(items))
+        assert parse(plain) == parse(other) == items
+        assert [step[1:] for step in plain] == [step[1:] for step in other]
+        assert [len(step[0]) for step in plain] == [len(step[0]) for step in other]
+
+
+@pytest.mark.parametrize("encoder", [Encoder(), compressing()], ids=["plain", "compressing"])
+def test_steps_of_empty_messages_are_bounded(encoder: Encoder) -> None:
+    steps = list(encoder.encode([(WHOLE_TEXT, b"")] * 100_000))
+    assert sum(len(data) for data, _, _ in steps) == 600_000
+    assert MAX_WRITE // 4 < max(len(data) for data, _, _ in steps) <= MAX_WRITE
 
 
 def test_samples_are_taken_from_the_beginning_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from syncws._exceptions import HandshakeError, SyntaxErr
+from syncws._headers import Headers
 from syncws._protocol.handshake import (
     RESERVED_HEADERS,
     HandshakeRequest,
@@ -18,7 +19,7 @@ from syncws._protocol.handshake import (
     make_key,
     parse_extensions,
 )
-from syncws._protocol.http11 import Headers, Response
+from syncws._protocol.http11 import Fields, Response
 from syncws._protocol.permessage_deflate import DeflateParameters
 from syncws._protocol.url import parse_url
 from syncws._version import __version__
@@ -52,7 +53,7 @@ PROTOCOLS: list[tuple[Any, tuple[str, ...] | type[Exception]]] = [
 ]
 
 # What is changed in a good answer (None takes the field away; pairs are added), and what the error names.
-REFUSED: list[tuple[dict[str, str | None], Headers, str]] = [
+REFUSED: list[tuple[dict[str, str | None], Fields, str]] = [
     ({"Upgrade": None}, (), "no Upgrade header"),
     ({"Upgrade": "websockets"}, (), "Upgrade header is 'websockets'"),
     ({"Upgrade": "websocket, h2c"}, (), "Upgrade header is"),
@@ -74,10 +75,9 @@ REFUSED: list[tuple[dict[str, str | None], Headers, str]] = [
     ({}, (("Sec-WebSocket-Extensions", "permessage-deflate; x"),), "unknown parameter 'x'"),
     ({}, (("Sec-WebSocket-Extensions", "permessage-deflate x"),), "malformed"),
     ({}, (("Sec-WebSocket-Protocol", "chat"),), "'chat', which was not asked for"),
-    ({}, (("Sec-WebSocket-Protocol", ""),), "'', which was not asked for"),
 ]
 
-ACCEPTED: list[tuple[dict[str, str | None], Headers]] = [
+ACCEPTED: list[tuple[dict[str, str | None], Fields]] = [
     ({}, ()),
     ({"Upgrade": "WebSocket"}, ()),
     ({"Connection": "upgrade"}, ()),
@@ -86,6 +86,7 @@ ACCEPTED: list[tuple[dict[str, str | None], Headers]] = [
     ({"Connection": "keep-alive"}, (("connection", "Upgrade"),)),
     ({}, (("Server", "x"), ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"))),
     ({}, (("Sec-WebSocket-Extensions", ""),)),
+    ({}, (("Sec-WebSocket-Protocol", ""),)),
     ({}, (("Sec-WebSocket-Extensions", " , "),)),
 ]
 
@@ -139,10 +140,10 @@ def asked(**changes: Any) -> HandshakeRequest:
     return HandshakeRequest(**values)
 
 
-def answer(changed: dict[str, str | None] | None = None, added: Headers = (), **changes: Any) -> Response:
+def answer(changed: dict[str, str | None] | None = None, added: Fields = (), **changes: Any) -> Response:
     fields = {**ANSWER, **(changed or {})}
     headers = tuple((name, value) for name, value in fields.items() if value is not None)
-    return Response(**{"status": 101, "reason": "", "headers": (*headers, *added), **changes})
+    return Response(**{"status": 101, "reason": "", "headers": Headers((*headers, *added)), **changes})
 
 
 def test_accept_is_that_of_the_rfc_example() -> None:
@@ -226,7 +227,7 @@ def test_field_that_the_protocol_rests_on_is_reserved() -> None:
 
 
 @pytest.mark.parametrize(("changed", "added"), ACCEPTED)
-def test_good_answer_is_accepted(changed: dict[str, str | None], added: Headers) -> None:
+def test_good_answer_is_accepted(changed: dict[str, str | None], added: Fields) -> None:
     response = answer(changed, added)
     agreed = check_response(asked(), response)
     assert (agreed.protocol, agreed.deflate, agreed.response) == ("", None, response)
@@ -234,7 +235,7 @@ def test_good_answer_is_accepted(changed: dict[str, str | None], added: Headers)
 
 @pytest.mark.parametrize(("changed", "added", "message"), REFUSED)
 def test_bad_answer_is_refused_with_its_status_and_headers(
-    changed: dict[str, str | None], added: Headers, message: str
+    changed: dict[str, str | None], added: Fields, message: str
 ) -> None:
     response = answer(changed, added)
     with pytest.raises(HandshakeError) as caught:
@@ -244,7 +245,7 @@ def test_bad_answer_is_refused_with_its_status_and_headers(
     assert caught.value.headers == response.headers
 
 
-@pytest.mark.parametrize("version", ["1.0", "2.0", "1.2"])
+@pytest.mark.parametrize("version", ["0.9", "2.0", "1.2"])
 def test_answer_of_another_http_version_is_refused(version: str) -> None:
     with pytest.raises(HandshakeError, match=f"HTTP/{version}"):
         check_response(asked(), answer(version=version))
@@ -258,8 +259,37 @@ def test_selected_protocol_is_one_of_those_asked_for(
     if selected is not None:
         assert check_response(asked(protocols=wanted), response).protocol == selected
     else:
-        with pytest.raises(HandshakeError, match="subprotocol|2 Sec-WebSocket-Protocol headers"):
+        with pytest.raises(HandshakeError, match=r"subprotocol|2 Sec-WebSocket-Protocol headers"):
             check_response(asked(protocols=wanted), response)
+
+
+@pytest.mark.parametrize(("wanted", "fields", "selected"), SELECTED)
+def test_a_server_may_select_no_protocol_where_none_is_required(
+    wanted: tuple[str, ...], fields: tuple[str, ...], selected: str | None
+) -> None:
+    response = answer({}, tuple(("Sec-WebSocket-Protocol", field) for field in fields))
+    request = asked(protocols=wanted, require_protocol=False)
+    if selected is not None:
+        assert check_response(request, response).protocol == selected
+    elif not any(fields):
+        assert check_response(request, response).protocol == ""
+    else:
+        with pytest.raises(HandshakeError, match="not asked for|2 Sec-WebSocket-Protocol headers"):
+            check_response(request, response)
+
+
+def test_http_1_0_is_taken() -> None:
+    assert check_response(asked(), answer(version="1.0")).protocol == ""
+
+
+def test_error_for_a_protocol_that_the_server_selects_shows_no_more_than_the_beginning() -> None:
+    token = "base64url.bearer.authorization.k8s.io.s3cret"
+    with pytest.raises(HandshakeError) as caught:
+        check_response(asked(protocols=(token,)), answer())
+    assert "base64url.be" in str(caught.value) and "s3cret" not in str(caught.value)
+    response = answer({}, (("Sec-WebSocket-Protocol", token),))
+    with pytest.raises(HandshakeError, match=r"subprotocol 'base64url.be'\.\.\., which was not asked for"):
+        check_response(asked(), response)
 
 
 def test_agreed_compression_is_shown_as_the_server_wrote_it() -> None:

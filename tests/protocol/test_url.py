@@ -219,7 +219,16 @@ IPV6: Table = [
     ("ws://[::1.2.3.256]", None),
     ("ws://[::127.0.0.0.1]", None),
     ("ws://[::%31]", None),
-    ("ws://[fe80::1%25eth0]", None),
+    # RFC 6874: zones, of which the URL standard knows nothing, go with link-local addresses.
+    ("ws://[fe80::1%25eth0]", "ws://[fe80::1%25eth0]/"),
+    ("ws://[FE80:0::1%25en%2d1.2]:81/x", "ws://[fe80::1%25en-1.2]:81/x"),
+    ("ws://[febf::1%25a]", "ws://[febf::1%25a]/"),
+    ("ws://[fe80::1%25]", None),
+    ("ws://[fe80::1%eth0]", None),
+    ("ws://[fe80::1%25a%2Fb]", None),
+    ("ws://[fe80::1%25a%25b]", None),
+    ("ws://[::1%25eth0]", None),
+    ("ws://[fec0::1%25eth0]", None),
     ("ws://%5B::1]", None),
     ("ws://[www.google.com]/", None),
 ]
@@ -551,3 +560,26 @@ def test_random_strings_raise_nothing_but_the_documented_errors() -> None:
             continue
         accepted += 1
     assert accepted > 2_000
+
+
+def test_public_form_has_nothing_that_may_be_a_secret() -> None:
+    url = parse_url("wss://user:password@example.com:8443/path?token=1")
+    assert url.public == "wss://example.com:8443/path"
+
+
+def test_a_zone_is_for_this_machine_alone() -> None:
+    url = parse_url("wss://[fe80::1%25eth0]:81/a?b")
+    assert str(url) == "wss://[fe80::1%25eth0]:81/a?b"
+    assert url.hostname == "fe80::1%eth0"
+    assert (url.host_header, url.authority, url.certificate_name) == (
+        "[fe80::1]:81",
+        "[fe80::1]:81",
+        "fe80::1",
+    )
+    assert parse_url("ws://[fe80::1%25eth0]/").host_header == "[fe80::1]"
+
+
+def test_certificate_is_for_a_name_without_the_dot_of_an_absolute_one() -> None:
+    url = parse_url("wss://example.com./")
+    assert (url.hostname, url.certificate_name) == ("example.com.", "example.com")
+    assert (url.host_header, url.authority) == ("example.com.", "example.com.:443")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 from syncws import Loss
-from syncws.testing.loopback import Peer
+from syncws.testing import Peer
 from tests.support.servers import finish
 
 
@@ -26,36 +25,21 @@ class Recorded:
         return [type(loss.error) for loss in self.losses]
 
 
-def counting(*scripts: Callable[[Peer], object]) -> Callable[[Peer], None]:
-    """A script for each connection in turn, the last one for all that follow."""
-    lock = threading.Lock()
-    count = 0
-
-    def script(peer: Peer) -> None:
-        nonlocal count
-        with lock:
-            chosen = scripts[min(count, len(scripts) - 1)]
-            count += 1
-        chosen(peer)
-
-    return script
-
-
 def greet(peer: Peer) -> None:
     peer.accept()
-    peer.send_text("hello")
+    peer.send("hello")
     peer.echo()
 
 
 def greet_and_end(peer: Peer) -> None:
     peer.accept()
-    peer.send_text("hello")
+    peer.send("hello")
 
 
 def greet_and_close(code: int) -> Callable[[Peer], None]:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("hello")
+        peer.send("hello")
         peer.send_close(code)
         finish(peer)
 

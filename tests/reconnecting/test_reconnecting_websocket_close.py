@@ -15,8 +15,8 @@ from syncws import (
     ReconnectingWebSocket,
     SyntaxErr,
 )
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
-from tests.reconnecting.losing_servers import counting, greet, greet_and_close, greet_and_end, refuse
+from syncws.testing import LoopbackServer, Peer, PeerClosed, in_turn
+from tests.reconnecting.losing_servers import greet, greet_and_close, greet_and_end, refuse
 from tests.reconnecting.transcript import (
     CLOSED,
     CLOSING,
@@ -33,7 +33,7 @@ from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 
 def waiting_to_connect(heard: Transcript, server: LoopbackServer) -> None:
-    wait_until(lambda: server.connections > 0)
+    wait_until(lambda: len(server.connections) > 0)
 
 
 PHASES: dict[
@@ -77,7 +77,7 @@ def test_close_takes_effect_at_once_and_for_good(phase: str) -> None:
     script, policy, reach, words = PHASES[phase]
     heard = Transcript()
     with LoopbackServer(script) as server:
-        ws = ReconnectingWebSocket(server.url(), policy=policy, open_timeout=SECONDS * 3, **heard.handlers)
+        ws = ReconnectingWebSocket(server.url, policy=policy, open_timeout=SECONDS * 3, **heard.handlers)
         reach(heard, server)
         began = time.monotonic()
         ws.close(3000, "mine")
@@ -86,7 +86,7 @@ def test_close_takes_effect_at_once_and_for_good(phase: str) -> None:
         ws.join(SECONDS)
         assert time.monotonic() - began < AT_ONCE
         assert ws.readyState == CLOSED
-        assert server.connections == 1
+        assert len(server.connections) == 1
     assert heard.words == words
     assert heard.losses[-1].retry_in is None
     ws.join()
@@ -98,13 +98,13 @@ def test_close_of_a_server_that_does_not_answer_takes_close_timeout() -> None:
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("hello")
+        peer.send("hello")
         peer.closing.wait(SECONDS)
 
     with LoopbackServer(script) as server:
-        with ReconnectingWebSocket(server.url(), close_timeout=0.2, policy=at_once, **heard.handlers):
+        with ReconnectingWebSocket(server.url, close_timeout=0.2, policy=at_once, **heard.handlers):
             heard.wait("hello")
-        assert server.connections == 1
+        assert len(server.connections) == 1
     assert heard.words == ["open", "hello", "error", "close 1006 for good"]
 
 
@@ -120,8 +120,8 @@ def test_close_from_a_callback_is_for_good(type: str) -> None:
         event.target.close()
 
     handlers = {**heard.handlers, f"on{type}": close}
-    with LoopbackServer(counting(greet_and_end, refuse(503), greet)) as server:
-        ws = ReconnectingWebSocket(server.url(), policy=at_once, **handlers)
+    with LoopbackServer(in_turn(greet_and_end, refuse(503), greet)) as server:
+        ws = ReconnectingWebSocket(server.url, policy=at_once, **handlers)
         ws.join(SECONDS)
     assert ws.readyState == CLOSED
     assert heard.losses[-1].retry_in is None
@@ -130,11 +130,11 @@ def test_close_from_a_callback_is_for_good(type: str) -> None:
 
 
 def test_close_at_any_moment_is_for_good() -> None:
-    script = counting(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
+    script = in_turn(*[greet_and_end, refuse(503), greet_and_close(1012)] * 200)
     with LoopbackServer(script) as server:
         for number in range(40):
             heard = Transcript()
-            ws = ReconnectingWebSocket(server.url(), policy=lambda loss: 0.0005, **heard.handlers)
+            ws = ReconnectingWebSocket(server.url, policy=lambda loss: 0.0005, **heard.handlers)
             threading.Event().wait(number / 2000)
             ws.close()
             ws.join(SECONDS)
@@ -147,7 +147,7 @@ def test_close_at_any_moment_is_for_good() -> None:
 
 def test_close_raises_the_callers_mistakes_and_goes_on() -> None:
     heard = Transcript()
-    with LoopbackServer(greet) as server, ReconnectingWebSocket(server.url(), **heard.handlers) as ws:
+    with LoopbackServer(greet) as server, ReconnectingWebSocket(server.url, **heard.handlers) as ws:
         heard.wait("hello")
         for arguments, kind in (((1001,), InvalidAccessErr), ((1000, "x" * 124), SyntaxErr)):
             with pytest.raises(kind):
@@ -158,7 +158,7 @@ def test_close_raises_the_callers_mistakes_and_goes_on() -> None:
 def test_join_raises_timeout_error_while_it_goes_on() -> None:
     heard = Transcript()
     with LoopbackServer(refuse(503)) as server:
-        with ReconnectingWebSocket(server.url(), policy=patient, **heard.handlers) as ws:
+        with ReconnectingWebSocket(server.url, policy=patient, **heard.handlers) as ws:
             for _ in range(2):
                 with pytest.raises(TimeoutError):
                     ws.join(0.05)
@@ -168,9 +168,9 @@ def test_join_raises_timeout_error_while_it_goes_on() -> None:
 def test_the_with_block_closes_for_good_with_1000() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("hello")
+        peer.send("hello")
         with pytest.raises(PeerClosed) as closed:
-            peer.read_message()
+            peer.recv()
         codes.append(closed.value.code)
         raise closed.value
 
@@ -178,7 +178,7 @@ def test_the_with_block_closes_for_good_with_1000() -> None:
     heard = Transcript()
     with LoopbackServer(script) as server:
         with pytest.raises(KeyError):
-            with ReconnectingWebSocket(server.url(), policy=at_once, **heard.handlers):
+            with ReconnectingWebSocket(server.url, policy=at_once, **heard.handlers):
                 heard.wait("hello")
                 raise KeyError("mine")
     assert codes == [1000]

@@ -17,17 +17,17 @@ MODULES = {
 }
 
 # What the modules of a folder may import besides each other. "words" are the modules that every layer may
-# use, "doors" the other modules that stand in `syncws` itself: what a program meets in its tracebacks.
-WORDS = {"_exceptions", "_log", "_version"}
+# use, "apis" the other modules of `syncws` itself: both APIs, and what a program meets in its tracebacks.
+WORDS = {"_exceptions", "_headers", "_log", "_quoting", "_version"}
 ALLOWED = {
-    "words": set(),
+    "words": {"words"},
     "_protocol": {"words"},
     "_transport": {"words", "_protocol"},
     "_engine": {"words", "_protocol", "_transport"},
-    "doors": {"words", "_protocol", "_engine"},
-    "__init__": {"words", "_protocol", "_engine", "doors"},
+    "apis": {"words", "_protocol", "_engine"},
+    "__init__": {"words", "_protocol", "_engine", "apis"},
     "testing": {"_protocol"},
-    "_cli": {"words", "_protocol", "_engine", "doors", "__init__", "testing"},
+    "_cli": {"words", "_protocol", "_engine", "apis", "__init__", "testing"},
     "__main__": {"_cli"},
 }
 
@@ -41,15 +41,21 @@ STRANGERS = {
     "_engine.writer": {"_engine.reader", "_engine.dispatcher", "_engine.inbox", "_engine.event_queue"},
 }
 
-# Never in the pure core: what does I/O, waits, tells the time or starts threads.
+# The pure core never imports these: they do I/O, wait, tell the time or start threads.
 IMPURE = {"asyncio", "multiprocessing", "queue", "select", "selectors", "socket", "ssl", "subprocess"}
 IMPURE |= {"threading", "_thread", "time"}
 
 # A program that gevent has patched just works when these are looked up as attributes at call time.
 LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", "time"}
 
-# For an optional part, imported where that part is used and only when it is there.
-OPTIONAL = {("_cli.demo", "trustme")}
+# Packages for an optional part: imported where that part is used, and only if they are installed.
+OPTIONAL = {("testing.certificates", "trustme"), ("_transport.socks", "socksio")}
+
+# Modules that nothing of the package imports, but a program that is there whenever they are wanted.
+LOADED_BY = {"testing.pytest_plugin": "pytest"}
+
+# Modules that stand for an optional part as a whole: each is itself imported only where that part is used.
+OPTIONAL_MODULES = {"_transport.socks"}
 
 
 def folder_of(module: str) -> str:
@@ -59,7 +65,7 @@ def folder_of(module: str) -> str:
         return first
     if not first:
         return "__init__"
-    return "words" if first in WORDS else "doors"
+    return "words" if first in WORDS else "apis"
 
 
 @dataclass(frozen=True)
@@ -207,7 +213,15 @@ def test_no_module_has_the_name_of_one_of_the_standard_library(module: str) -> N
 def test_imports_are_of_the_standard_library_and_the_package_alone(module: str) -> None:
     for found in imports_of(module):
         known = found.ours or found.name in sys.stdlib_module_names or found.when == "never"
-        assert known or ((module, found.name) in OPTIONAL and found.when == "in a function"), found
+        known = known or LOADED_BY.get(module) == found.name
+        late = found.when == "in a function" or module in OPTIONAL_MODULES
+        assert known or ((module, found.name) in OPTIONAL and late), found
+        assert found.name not in OPTIONAL_MODULES or found.when == "in a function", found
+
+
+def test_no_module_imports_what_another_program_loads() -> None:
+    for module in MODULES:
+        assert not {found.name for found in imports_of(module)} & set(LOADED_BY)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -154,6 +154,15 @@ def _ws_to_be_closed(stage: Stage) -> None:
     link.session.say_close(1000, 0.003)
 
 
+def _wait_open(stage: Stage) -> None:
+    link = stage.links["ws"]
+    try:
+        link.target.wait_open()
+    except syncws.WebSocketError:
+        if not link.closing:
+            raise
+
+
 def _policy(loss: Any) -> float | None:
     return None if getattr(loss.error, "code", None) == 1000 else 0.003
 
@@ -236,7 +245,7 @@ if WAITS_OPEN:
     CALLS["ws_wait_open"] = Call(
         "",
         lambda s: s.link("ws", "/slow").construct(),
-        lambda s: s.links["ws"].target.wait_open(),
+        _wait_open,
         waits=True,
     )
 
@@ -289,6 +298,22 @@ def _close_and_raise(stage: Stage) -> None:
         _raise(stage)
 
 
+def _stop(stage: Stage) -> None:
+    if isinstance(stage.reconnecting, syncws.ReconnectingWebSocket):
+        stage.reconnecting.close()
+    else:
+        stage.reconnecting.stop()
+
+
+def _send_once_open(stage: Stage) -> None:
+    link = stage.links["ws"]
+    if link.target.readyState == link.target.CONNECTING:
+        with contextlib.suppress(syncws.InvalidStateErr):
+            link.target.send("")
+    else:
+        link.send()
+
+
 def _target(name: str, call: Callable[[Any], object]) -> Step:
     return lambda stage: call(stage.links[name].target)
 
@@ -308,10 +333,10 @@ HANDLERS: dict[str, Handler] = {
     "other_ping": Handler("", _brief(_target("other", lambda c: c.ping(BRIEF))), prepare=_other),
     "other_close": Handler("", _closing(_target("other", lambda c: c.close()), "other"), prepare=_other),
     "connect": Handler("", lambda s: s.link("other", "/other").connect()),
-    "ws_send": Handler("ws", lambda s: s.links["ws"].send(), prepare=_ws_or_spare),
+    "ws_send": Handler("ws", _send_once_open, prepare=_ws_or_spare),
     "ws_close": Handler("ws", _closing(_target("ws", lambda w: w.close()), "ws"), prepare=_ws_or_spare),
     "ws_join": Handler("ws", _brief(_target("ws", lambda w: w.join(BRIEF))), prepare=_ws_or_spare),
-    "stop": Handler("reconnecting", lambda s: getattr(s.reconnecting, "stop", s.reconnecting.close)()),
+    "stop": Handler("reconnecting", _stop),
 }
 if CLOSES_WITH_TIMEOUT:
     HANDLERS["conn_close_timeout"] = Handler(

@@ -154,7 +154,7 @@ class Points:
             if _ENTERS_QUIETLY:
                 self._quiet[code] = {
                     call.offset
-                    for special, call in zip(instructions, instructions[1:], strict=False)
+                    for special, call in itertools.pairwise(instructions)
                     if special.opname == "LOAD_SPECIAL" and special.argrepr == "__enter__"
                 }
 
@@ -205,8 +205,8 @@ class Points:
             frame = caller
         elif event == "c_return":
             self._done = frame
-        elif event != "call":
-            return
+        elif event != "call" or (_SKIPPING and frame.f_lasti >= 0 and self._threads is None):
+            return  # what is raised where a generator goes on would end it whole: `_Steps` passes that
         if self._is_ours(frame.f_code) and self._is_watched() and not (event != "call" and _skips(frame)):
             self._pass(frame)
 
@@ -247,9 +247,9 @@ class _Steps:
             self._last = now = frame.f_lasti
             if _SKIPPING and self._code[now] in _SKIPPED:
                 pass
-            elif last == -2:
-                if _SKIPPING:
-                    points._pass(frame, self._line)  # 3.10 looks before the first step of a handler
+            elif last == -2 or (last == -1 and now > 0):
+                if _SKIPPING:  # 3.10 looks before the first step of a handler, and where a generator goes on
+                    points._pass(frame, self._line)
             elif last >= 0:
                 operation = self._code[last]
                 jumped = now < last and operation not in _UNINTERRUPTED

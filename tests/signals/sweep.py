@@ -88,7 +88,9 @@ class Child:
 
     def start(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
-            self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+            self._errors = tempfile.TemporaryFile(  # noqa: SIM115 - closed with the process
+                "w+", encoding="utf-8", errors="replace"
+            )
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.signals.batch"],
                 stdin=subprocess.PIPE,

@@ -11,7 +11,7 @@ from typing import Any
 
 import syncws
 from syncws import CloseEvent, Connection, ConnectionClosed, ErrorEvent, Event, MessageEvent, WebSocket
-from syncws.testing.loopback import LoopbackServer, Peer, echo
+from syncws.testing import LoopbackServer, Peer, echo
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_until
 
@@ -167,7 +167,7 @@ class Recorder:
 
     @property
     def failed(self) -> bool:
-        """Whether the connection failed as the interface has it; else it must have ended in order."""
+        """Whether the connection failed, with the events of a failure. If not, it has ended in order."""
         if "error" not in self.types:
             assert self.close.wasClean
             return False
@@ -180,7 +180,7 @@ def run(handler: Callable[[Peer], object], protocols: Any = (), **options: Any) 
     """Connect to a server with this script, leave all to the server, and tell what happened."""
     recorder = Recorder()
     with LoopbackServer(handler) as server:
-        ws = WebSocket(server.url(), protocols, **recorder.handlers, **options)
+        ws = WebSocket(server.url, protocols, **recorder.handlers, **options)
         ws.join(SECONDS)
     assert ws.readyState == ws.CLOSED
     return recorder
@@ -194,7 +194,7 @@ def connected(
     recorder = Recorder()
     receive_buffer = options.pop("receive_buffer", None)
     with LoopbackServer(handler, receive_buffer=receive_buffer) as server:
-        ws = WebSocket(server.url(), **recorder.handlers, **options)
+        ws = WebSocket(server.url, **recorder.handlers, **options)
         try:
             recorder.wait("open")
             yield ws, recorder, server
@@ -209,7 +209,7 @@ def opened(
 ) -> Iterator[Connection]:
     """A connection to a server with this script; it is closed at the end."""
     with LoopbackServer(handler, receive_buffer=receive_buffer) as server:
-        connection = syncws.connect(server.url(), **options)
+        connection = syncws.connect(server.url, **options)
         try:
             yield connection
         finally:

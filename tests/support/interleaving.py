@@ -123,7 +123,7 @@ class Step:
         codes = _codes(where)
 
         def profile(frame: FrameType, event: str, argument: object) -> None:
-            if event in ("call", "c_return") and frame.f_code in codes:
+            if event in ("call", "c_return") and frame.f_code in codes:  # noqa: SIM102 - the comment is for one
                 # Up to 3.10 what is raised where a generator goes on would not run its `finally`.
                 if not (event == "call" and frame.f_lasti > 0 and sys.version_info < (3, 11)):
                     self._pass()

@@ -6,6 +6,7 @@ fault here. Slow and plain on purpose.
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ def server_frame(opcode: int, payload: bytes, *, fin: bool = True, rsv1: bool = 
 
 
 class ModelDeflater:
-    """The server's compressor. `flavour` chooses one of the lawful ways to end a message (RFC 7692 7.2)."""
+    """The server's compressor. `flavour` chooses one of the valid ways to end a message (RFC 7692 7.2)."""
 
     FLAVOURS = ("sync", "full", "final", "stored", "blocks")
 
@@ -81,7 +82,7 @@ class Sending:
         if rsv1 and deflater is not None:
             payload = deflater.compress(payload, self.flavour)
         places = [0, *sorted(round(cut * len(payload)) for cut in self.cuts), len(payload)]
-        fragments = [payload[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+        fragments = [payload[begin:end] for begin, end in itertools.pairwise(places)]
         controls = list(self.controls)
         frames = []
         for number, fragment in enumerate(fragments):

@@ -13,6 +13,7 @@ from types import FrameType, ModuleType
 import pytest
 
 from tests.support.interrupts import Interrupted, alarms
+from tests.support.waiting import SECONDS
 
 # On PyPy a handler runs between any two steps, so that one that raises may leave a leaf locked.
 needs_moments = pytest.mark.skipif(
@@ -34,13 +35,16 @@ class Moments:
         self._files = {module.__file__ for module in modules}
         self._inside = False
 
-    def each(self, seconds: float = 1.0) -> Iterator[float]:
-        """For so long: times to the next signal, from almost none to longer than a short call takes."""
-        until = time.monotonic() + seconds
+    def each(self, least: int = 100) -> Iterator[float]:
+        """For a second, and until the handler has run so often: times to the next signal, from almost none to
+        longer than a short call takes."""
+        began = time.monotonic()
         with alarms(10, 0, self._meet):
             for number in itertools.count():
-                if time.monotonic() > until:
+                seconds = time.monotonic() - began
+                if seconds > 1 and self.runs >= least:
                     return
+                assert seconds < SECONDS, f"the handler ran {self.runs} times"
                 yield 0.000002 + number % 60 * 0.000001
 
     @contextlib.contextmanager
@@ -63,8 +67,9 @@ class Moments:
             self._inside = False
             self.runs += 1
             self._handler()
-        else:
-            signal.setitimer(signal.ITIMER_REAL, 0.00001)  # it has met the test itself
+        else:  # it has met the test itself, or this very function, which must not be met for ever
+            nested = frame is not None and frame.f_code.co_filename == __file__
+            signal.setitimer(signal.ITIMER_REAL, 0.001 if nested else 0.00001)
 
 
 def interrupt() -> None:

@@ -81,7 +81,7 @@ def feed_answer(chunks: list[bytes], asked: HandshakeRequest) -> tuple[str, obje
         try:
             parsed = parser.feed(chunk)
         except HandshakeError as error:
-            assert str(error) and error.headers == ()
+            assert str(error) and not error.headers
             return "malformed", error.status
         if parsed is not None:
             response, rest = parsed
@@ -98,7 +98,7 @@ def feed_answer(chunks: list[bytes], asked: HandshakeRequest) -> tuple[str, obje
 
 def check_agreed(asked: HandshakeRequest, agreed: HandshakeResult, response: Response) -> None:
     """Hold that what was accepted is what RFC 6455 4.1 lets a client accept."""
-    fields = [(name.lower(), value) for name, value in response.headers]
+    fields = [(name.lower(), value) for name, value in response.headers.multi_items()]
     assert [value for name, value in fields if name == "sec-websocket-accept"] == [accept_key(asked.key)]
     assert [value.lower() for name, value in fields if name == "upgrade"] == ["websocket"]
     connection = ",".join(value for name, value in fields if name == "connection")

@@ -7,24 +7,24 @@ import socket
 from collections.abc import Iterator
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Peer
+from syncws.testing import Peer
 from tests.support.waiting import SECONDS
 
 
 def finish(peer: Peer) -> None:
-    """A script's end: read up to the client's Close, or the end; then the server ends TCP."""
+    """The end of a script: read up to the client's Close, or the end; then the server ends TCP."""
     with contextlib.suppress(EOFError, ConnectionError):
-        while peer.read_frame().opcode != Opcode.CLOSE:
+        while peer.recv_frame().opcode != Opcode.CLOSE:
             pass
 
 
 def drain(peer: Peer) -> None:
-    """A script's end: read and ignore all, until the client ends TCP."""
+    """The end of a script: read and ignore everything, until the client ends TCP."""
     peer.wait_eof(SECONDS)
 
 
 def hold(peer: Peer) -> None:
-    """A script's end: do nothing, not even read, until the server is closed."""
+    """The end of a script: do nothing, not even read, until the server is closed."""
     peer.closing.wait(SECONDS)
 
 

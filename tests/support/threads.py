@@ -50,7 +50,7 @@ class Task(Generic[Result]):
             now = frame and (frame.f_code, frame.f_lasti)
             if now is None or now != place:
                 place, since = now, time.monotonic()
-            del frame  # it would keep alive what the call is about
+            del frame  # it would keep the objects of the call alive
             threading.Event().wait(0.002)
 
     def wait(self, seconds: float = SECONDS) -> BaseException | None:
@@ -75,7 +75,7 @@ class Task(Generic[Result]):
 def switching_all_the_time(interval: float = 1e-6) -> Iterator[None]:
     """Let Python change from thread to thread as often as it can, or at another interval."""
     before = sys.getswitchinterval()
-    if sys.gettrace() is None:  # under coverage's tracer each switch costs so much that nothing gets done
+    if sys.gettrace() is None:  # under coverage's tracer each switch takes so long that nothing gets done
         sys.setswitchinterval(interval)
     try:
         yield

@@ -1,4 +1,4 @@
-"""How long a test waits, and how it waits for what no event tells."""
+"""How long a test waits, and how it waits where there is no event to wait for."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AT_ONCE = 5.0
 
 
 def wait_until(condition: Callable[[], bool], what: str = "") -> None:
-    """For what no event tells: ask again and again."""
+    """Ask again and again, where no event says that the condition holds."""
     until = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < until, f"did not become true: {what or condition}"

@@ -72,3 +72,29 @@ def test_wake_after_close_does_nothing() -> None:
     made = Poller()
     made.close()
     made.wake()
+
+
+def test_any_of_several_sockets_ends_the_wait(
+    poller: Poller, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    one, other = pair
+    assert poller.wait_any([one, other], READ, 0.01) == []
+    other.send(b"x")
+    assert poller.wait_any([one, other], READ, LONG) == [one]
+    assert set(poller.wait_any([one, other], WRITE, LONG)) == {one, other}
+    # What was waited for is forgotten, and what is watched alone is none of it.
+    assert poller.wait(other, WRITE, LONG)
+    assert poller.wait_any([one], READ, LONG) == [one]
+    assert not poller.wait(None, READ, 0.01)
+
+
+def test_wake_ends_a_wait_for_several_sockets(
+    poller: Poller, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    poller.wake()
+    assert poller.wait_any(list(pair), READ, LONG) == []
+    thread = threading.Thread(target=poller.wait_any, args=(list(pair), READ, None))
+    thread.start()
+    poller.wake()
+    thread.join(LONG)
+    assert not thread.is_alive()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import selectors
 import socket
+import sys
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
+import syncws._transport.poller
 from syncws._transport.poller import READ, WRITE, ForkedError, Poller
+from tests.support.leftovers import open_descriptors
+from tests.support.moments import Moments, interrupt, needs_moments
+from tests.support.programs import run_silently
 
 SECONDS = 30.0
 
@@ -73,6 +80,111 @@ def _wait_on_closed(poller: Poller) -> None:
 
 
 def test_close_frees_all_descriptors_and_may_be_called_again(poller: Poller) -> None:
+    before = set(open_descriptors())
+    made = Poller()
+    made.wake()
+    made.close()
+    assert set(open_descriptors()) == before
     poller.close()
     poller.close()
     poller.wake()
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="no eventfd here")
+def test_close_in_the_middle_of_a_wake_leaves_its_descriptor_until_that_has_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Poller()
+    write = os.eventfd_write
+    others: list[int] = []
+
+    def close_first(number: int, value: int) -> None:
+        made.close()
+        others.append(os.eventfd(0, os.EFD_NONBLOCK))
+        assert others[0] != number
+        write(number, value)
+
+    monkeypatch.setattr(os, "eventfd_write", close_first)
+    before = set(open_descriptors())
+    made.wake()
+    with pytest.raises(BlockingIOError):
+        os.eventfd_read(others[0])
+    os.close(others[0])
+    assert len(before - set(open_descriptors())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "eventfd"), reason="no eventfd here")
+def test_no_code_of_python_runs_where_the_last_reference_closes_the_descriptor() -> None:
+    """A signal handler would run in it, and the interpreter would drop what that raised."""
+    made = Poller()
+    last = [made._wake_up]
+    made.close()
+    before = set(open_descriptors())
+    called: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event == "call":
+            called.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    last.clear()
+    sys.setprofile(None)
+    assert called == []
+    assert len(before - set(open_descriptors())) == 1
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="objects are freed late here")
+def test_pollers_that_threads_make_and_close_at_once_leave_nothing() -> None:
+    """In a process of its own: CPython 3.10 to 3.12 crashed where a closer was dropped while it ran."""
+    assert run_silently("-c", CHURN) == "done\n"
+
+
+CHURN = """
+import sys, threading
+from syncws._transport import poller
+from tests.support.leftovers import open_descriptors
+
+def churn():
+    for _ in range(5000):
+        poller.Poller().close()
+
+before = open_descriptors()
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=churn) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+del thread, threads
+poller.Poller().close()
+assert len(poller._closers) < 10, len(poller._closers)
+assert open_descriptors() == before
+print("done")
+"""
+
+
+@needs_moments
+def test_handlers_that_raise_leave_nothing_that_stops_the_next_wake(poller: Poller) -> None:
+    moments = Moments(interrupt, syncws._transport.poller)
+    for delay in moments.each():
+        with moments.within(delay):
+            for _ in range(20):
+                poller.wake()
+    assert moments.runs > 10
+    thread = threading.Thread(target=poller.wake)
+    thread.start()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+    poller.wake()
+    assert not poller.wait(None, READ, SECONDS)
+    gc.collect()  # some free-threaded builds keep the frames of what a handler raised
+
+
+def test_fork_in_the_middle_of_a_wake_leaves_the_child_a_wake_that_does_nothing(poller: Poller) -> None:
+    wake_up = poller._wake_up
+    assert wake_up is not None
+    before = set(open_descriptors())
+    poller.after_fork()
+    assert set(open_descriptors()) < before
+    wake_up.put()
+    wake_up.clear()

@@ -67,6 +67,28 @@ def test_what_went_out_before_is_no_progress() -> None:
     assert (progress.at, progress.handed_at) == (2, 0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "looks", "at"),
+    [
+        (None, [(20, 10), (20, 0)], 2),
+        (20, [(20, 10), (20, 0)], 2),
+        (10, [(20, 10), (20, 0)], 1),
+        (10, [(20, 15), (20, 5), (20, 0)], 2),
+        (0, [(20, 10)], 0),
+    ],
+)
+def test_what_lies_behind_the_limit_is_no_progress(
+    limit: int | None, looks: list[tuple[int, int | None]], at: float
+) -> None:
+    counts = Counts()
+    progress = SendProgress(counts, 0.0)
+    progress.limit = limit
+    for number, (counts.handed, counts.held) in enumerate(looks, 1):
+        progress.look(float(number))
+    assert progress.at == at
+    assert progress.handed_at == 1
+
+
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected TCP sockets with small buffers: ours, which does not block, and the other side's."""

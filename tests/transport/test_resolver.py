@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -23,12 +24,22 @@ class Deadline:
     def __init__(self) -> None:
         self.poller = Poller()
         self.over = False
+        self.waiting = threading.Event()
 
     def wait(self, sock: socket.socket | None, events: int, limit: float | None = None) -> bool:
         assert sock is None
         if self.over:
             raise OpenTimeoutError("time is over")
-        return self.poller.wait(None, events, SECONDS)
+        self.waiting.set()
+        began = time.monotonic()
+        ready = self.poller.wait(None, events, SECONDS)
+        assert time.monotonic() - began < SECONDS, "nothing woke the thread that waits"
+        return ready
+
+    def wait_any(
+        self, socks: list[socket.socket], events: int, limit: float | None = None
+    ) -> list[socket.socket]:
+        raise AssertionError("a look-up has no sockets")
 
     def wake(self) -> None:
         self.poller.wake()
@@ -59,6 +70,7 @@ def test_name_is_looked_up_on_a_thread_of_its_own_and_the_system_s_order_is_kept
     asked: list[tuple[object, ...]] = []
 
     def getaddrinfo(*arguments: object) -> list[tuple[int, int, int, str, object]]:
+        assert deadline.waiting.wait(SECONDS)
         asked.append((threading.current_thread().name, *arguments))
         return [(2, 1, 6, "", ("192.0.2.2", 443)), (2, 1, 6, "", ("192.0.2.1", 443))]
 
@@ -84,7 +96,7 @@ def test_failure_names_the_host_and_keeps_its_class_and_number(
         raise error
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with pytest.raises(kind, match="cannot resolve 'host.example'") as caught:
+    with pytest.raises(kind, match=r"cannot resolve 'host\.example'") as caught:
         resolve("host.example", 443, deadline)
     assert caught.value.errno == number
     assert caught.value.__cause__ is not None
@@ -116,6 +128,6 @@ def test_without_a_thread_for_it_the_look_up_fails_as_the_system_does(
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", start)
-    with pytest.raises(OSError, match="cannot resolve 'host.example': can't start new thread") as caught:
+    with pytest.raises(OSError, match=r"cannot resolve 'host\.example': can't start new thread") as caught:
         resolve("host.example", 443, deadline)
     assert caught.value.errno == errno.EAGAIN

@@ -81,6 +81,20 @@ def test_raw_bytes_are_counted_both_ways(ends: tuple[socket.socket, socket.socke
     assert (stream.received, stream.handed) == (3, 5)
 
 
+def test_bytes_that_a_blocked_send_hands_over_later_are_counted_too(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    stream = Stream(ends[0])
+    total = 16 * 2**20
+    thread = threading.Thread(target=stream.send, args=(bytes(total),))
+    thread.start()
+    taken = 0
+    while taken < total:
+        taken += len(ends[1].recv(2**20))
+    thread.join(DEADLINE)
+    assert stream.handed == total
+
+
 @pytest.mark.skipif(not CAN_BE_ASKED, reason="this system cannot be asked")
 def test_handed_less_unacknowledged_grows_as_the_other_side_takes_what_was_sent(
     ends: tuple[socket.socket, socket.socket],
@@ -166,7 +180,7 @@ def test_a_blocked_send_whose_socket_a_fork_closed_raises_the_error_for_greenlet
     monkeypatch.setattr("syncws._transport.stream.POLL_SECONDS", 0.05)
     stream = Stream(ends[0])
     thread, errors = fill(stream)
-    ends[0].close()  # as after_fork does, in the child
+    ends[0].close()  # after_fork does this in the child
     thread.join(DEADLINE)
     assert isinstance(errors[0], ForkedError)
     assert not isinstance(errors[0], Exception)
@@ -268,7 +282,7 @@ class TestTLS:
 
 
 def gather(sock: socket.socket, records: int) -> bytes:
-    """So many TLS records as they arrive, raw."""
+    """The raw bytes of that many TLS records, as they arrive."""
     raw = b""
     until = time.monotonic() + DEADLINE
     while True:
@@ -284,12 +298,12 @@ def gather(sock: socket.socket, records: int) -> bytes:
 
 
 def deliver(stream: TLSStream, raw: bytes) -> None:
-    """Have the next `recv` of the stream read just these bytes."""
+    """Make the next `recv` of the stream read just these bytes."""
     stream.socket = _ReadOnce(stream, raw)  # type: ignore[assignment]
 
 
 class _ReadOnce:
-    """Stands in a stream's socket's place for one read, at a documented seam: `recv` of the socket."""
+    """Replaces a stream's socket for one read, at a documented seam: `recv` of the socket."""
 
     def __init__(self, stream: TLSStream, raw: bytes) -> None:
         self._stream, self._real, self._raw = stream, stream.socket, raw

@@ -8,16 +8,18 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 from syncws import ConnectionLost, HandshakeError
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
+from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 Script = Callable[[Peer], object]
 
@@ -34,13 +36,13 @@ def fail_opening(
 
 
 def answer_http(peer: Peer) -> None:
-    peer.receive_bytes()
+    peer.recv_bytes()
     peer.send_bytes(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     peer.wait_eof()
 
 
 def answer_nonsense(peer: Peer) -> None:
-    peer.receive_bytes()
+    peer.recv_bytes()
     peer.send_bytes(b"\0" * 100)
     peer.wait_eof()
 
@@ -55,7 +57,7 @@ def test_wss_to_a_port_without_tls_is_an_ssl_error_that_says_so(
 
 
 def test_ws_to_a_port_with_tls_fails_and_says_in_which_step(server_ssl_context: ssl.SSLContext) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context) as server:
+    with LoopbackServer(tls=server_ssl_context) as server:
         with Client(f"ws://localhost:{server.port}/") as client:
             error = client.wait_failed()
     assert isinstance(error, ConnectionLost)
@@ -79,7 +81,7 @@ def serverhello(authority: trustme.CA, peer: Peer) -> bytes:
     authority.issue_cert("localhost").configure_cert(context)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(incoming, outgoing, server_side=True)
-    incoming.write(peer.receive_bytes())
+    incoming.write(peer.recv_bytes())
     with contextlib.suppress(ssl.SSLWantReadError):
         tls.do_handshake()
     return outgoing.read()
@@ -99,7 +101,7 @@ def test_a_server_that_ends_in_the_tls_handshake_is_an_error_that_says_so(
 ) -> None:
     def script(peer: Peer) -> None:
         if place == AFTER_HELLO:
-            peer.receive_bytes()
+            peer.recv_bytes()
         elif place == IN_ANSWER:
             peer.send_bytes(serverhello(authority, peer)[:300])
         if ending == "resets":
@@ -124,7 +126,7 @@ def test_close_frees_a_connection_that_is_stuck_in_the_tls_handshake(
     client_ssl_context: ssl.SSLContext,
 ) -> None:
     def script(peer: Peer) -> None:
-        peer.receive_bytes()
+        peer.recv_bytes()
         stuck.set()
         peer.wait_eof(SECONDS)
 
@@ -181,7 +183,7 @@ def test_an_end_without_a_close_frame_is_an_error_after_all_messages(
     def script(peer: Peer) -> None:
         peer.accept(glued=b"".join(frame_bytes(Opcode.TEXT, b"%d" % number) for number in range(100)))
         if "lost" in said:
-            assert peer.read_message() == "all came"  # a reset may overtake what was sent
+            assert peer.recv() == "all came"  # a reset may overtake what was sent
         end(peer)
 
     def note(event: Any) -> None:
@@ -190,8 +192,8 @@ def test_an_end_without_a_close_frame_is_an_error_after_all_messages(
             event.target.send("all came")
 
     received: list[str] = []
-    with LoopbackServer(script, ssl_context=server_ssl_context) as server:
-        with Client(server.url(), ssl_context=client_ssl_context, onmessage=note) as client:
+    with LoopbackServer(script, tls=server_ssl_context) as server:
+        with Client(server.url, ssl_context=client_ssl_context, onmessage=note) as client:
             error = client.wait_failed()
     assert client.order == ["open", "error", "close"]
     assert received == [str(number) for number in range(100)]
@@ -210,8 +212,8 @@ def test_after_a_close_frame_no_end_of_tls_is_an_error(
         peer.send_close(4000, "done")
         end(peer)
 
-    with LoopbackServer(script, ssl_context=server_ssl_context) as server:
-        with Client(server.url(), ssl_context=client_ssl_context) as client:
+    with LoopbackServer(script, tls=server_ssl_context) as server:
+        with Client(server.url, ssl_context=client_ssl_context) as client:
             closed = client.wait_closed()
     # TLS gives up writing where a record was broken, so that our own Close frame cannot go out.
     assert (closed.code, closed.reason, closed.wasClean) == (4000, "done", end is not spoil)
@@ -223,16 +225,18 @@ def test_the_client_ends_with_a_close_notify_of_its_own(
 ) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        while peer.read_frame().opcode != Opcode.CLOSE:
+        while peer.recv_frame().opcode != Opcode.CLOSE:
             continue
         peer.send_close(1000)
         peer.half_close()
-        with pytest.raises(EOFError):  # an orderly end; ssl.SSLEOFError would be TCP's alone
-            peer.read_frame()
+        server_end: Any = peer.socket
+        server_end.suppress_ragged_eofs = False  # an end of TCP alone is an ssl.SSLEOFError now
+        with pytest.raises(EOFError):
+            peer.recv_frame()
         orderly.append(True)
 
     orderly: list[bool] = []
-    with LoopbackServer(script, ssl_context=server_ssl_context) as server:
-        with Client(server.url(), ssl_context=client_ssl_context) as client:
+    with LoopbackServer(script, tls=server_ssl_context) as server:
+        with Client(server.url, ssl_context=client_ssl_context) as client:
             client.wait_open()
     assert orderly == [True]

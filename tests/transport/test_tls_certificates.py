@@ -5,17 +5,16 @@ from __future__ import annotations
 import datetime
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from syncws import ConnectionLost
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Client
+
+if TYPE_CHECKING:
+    import trustme
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 DAY = datetime.timedelta(days=1)
@@ -36,7 +35,7 @@ def trust(authority: trustme.CA) -> ssl.SSLContext:
 
 def fail(server_context: ssl.SSLContext, host: str = "localhost", **options: Any) -> BaseException:
     """The error of a connection that must fail before it is open."""
-    with LoopbackServer(ssl_context=server_context) as server:
+    with LoopbackServer(tls=server_context) as server:
         with Client(f"wss://{host}:{server.port}/", **options) as client:
             error = client.wait_failed()
         assert client.order == ["error", "close"]
@@ -55,8 +54,8 @@ def test_by_default_an_unknown_authority_is_refused(server_ssl_context: ssl.SSLC
 def test_a_given_context_decides_whom_to_trust(
     server_ssl_context: ssl.SSLContext, client_ssl_context: ssl.SSLContext
 ) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context) as server:
-        with Client(server.url(), ssl_context=client_ssl_context) as client:
+    with LoopbackServer(tls=server_ssl_context) as server:
+        with Client(server.url, ssl_context=client_ssl_context) as client:
             client.wait_open().send("hello")
             assert client.receive() == "hello"
         assert client.closed is not None and client.closed.wasClean
@@ -73,8 +72,8 @@ def test_server_hostname_is_sent_and_verified_in_place_of_the_host(authority: tr
     asked_for: list[str] = []
     context = make_server_context(authority.issue_cert("other.example"))
     context.sni_callback = lambda connection, name, _: asked_for.append(name)
-    with LoopbackServer(ssl_context=context) as server:
-        with Client(server.url(), ssl_context=trust(authority), server_hostname="other.example") as client:
+    with LoopbackServer(tls=context) as server:
+        with Client(server.url, ssl_context=trust(authority), server_hostname="other.example") as client:
             client.wait_open()
     assert asked_for == ["other.example"]
     error = fail(make_server_context(authority.issue_cert("localhost")), ssl_context=trust(authority),
@@ -84,7 +83,7 @@ def test_server_hostname_is_sent_and_verified_in_place_of_the_host(authority: tr
 
 
 def test_an_address_is_verified_as_an_address(authority: trustme.CA) -> None:
-    with LoopbackServer(ssl_context=make_server_context(authority.issue_cert("127.0.0.1"))) as server:
+    with LoopbackServer(tls=make_server_context(authority.issue_cert("127.0.0.1"))) as server:
         with Client(f"wss://127.0.0.1:{server.port}/", ssl_context=trust(authority)) as client:
             client.wait_open()
     context = make_server_context(authority.issue_cert("localhost"))
@@ -109,6 +108,10 @@ def test_a_certificate_out_of_its_time_is_refused(
 
 def make_self_signed(folder: Path) -> ssl.SSLContext:
     """A server's context with a certificate that vouches for itself."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     certificate = (
@@ -141,8 +144,8 @@ def test_a_self_signed_certificate_is_refused_by_default_and_taken_where_the_con
     careless = ssl.create_default_context()
     careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
     for context in (pinned, careless):
-        with LoopbackServer(ssl_context=server_context) as server:
-            with Client(server.url(), ssl_context=context) as client:
+        with LoopbackServer(tls=server_context) as server:
+            with Client(server.url, ssl_context=context) as client:
                 client.wait_open()
 
 
@@ -157,8 +160,8 @@ def test_tls_1_2_and_1_3_carry_messages_both_ways(authority: trustme.CA, version
     versions: list[str | None] = []
     context = make_server_context(authority.issue_cert("localhost"))
     context.minimum_version = context.maximum_version = version
-    with LoopbackServer(script, ssl_context=context) as server:
-        with Client(server.url(), ssl_context=trust(authority)) as client:
+    with LoopbackServer(script, tls=context) as server:
+        with Client(server.url, ssl_context=trust(authority)) as client:
             ws = client.wait_open()
             for size in (0, 16383, 16384, 16385, 300_000):  # round a record's size, and many records
                 ws.send(b"x" * size)
@@ -196,8 +199,8 @@ class TestClientCertificate:
         shown: list[str] = []
         context = trust(authority)
         authority.issue_cert("me@example.org").configure_cert(context)
-        with LoopbackServer(script, ssl_context=asking) as server:
-            with Client(server.url(), ssl_context=context) as client:
+        with LoopbackServer(script, tls=asking) as server:
+            with Client(server.url, ssl_context=context) as client:
                 client.wait_open()
         assert len(shown) == 1 and "me@example.org" in shown[0]
 

@@ -6,14 +6,17 @@ import hashlib
 import random
 import select
 import ssl
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 TOTAL = 20 * 2**20
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -71,16 +74,16 @@ def test_20_mb_each_way_at_once_arrive_unchanged(
         outgoing = b"".join(frame_bytes(Opcode.BINARY, message) for message in from_server)
         masked = sum(len(frame_bytes(Opcode.BINARY, message, key=b"1234")) for message in from_client)
         peer._buffer += exchange(peer, outgoing, masked)
-        messages = [peer.read_message() for _ in from_client]
+        messages = [peer.recv() for _ in from_client]
         received.append(summary([message for message in messages if isinstance(message, bytes)]))
         with pytest.raises(PeerClosed):
-            peer.read_message()
+            peer.recv()
         peer.send_close(1000)
 
     from_server, from_client = make_messages(1), make_messages(2)
     received: list[tuple[int, str]] = []
-    with LoopbackServer(script, ssl_context=server_ssl_context) as server:
-        with Client(server.url(), ssl_context=client_context, compression=None) as client:
+    with LoopbackServer(script, tls=server_ssl_context) as server:
+        with Client(server.url, ssl_context=client_context, compression=None) as client:
             ws = client.wait_open()
             for message in from_client:
                 ws.send(message)

@@ -15,15 +15,17 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import trustme
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, accept_key, frame_bytes
+from syncws.testing import LoopbackServer, Peer, accept_key, frame_bytes
 from tests.support.clients import Client
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="the program openssl is not installed")

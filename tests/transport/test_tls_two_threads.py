@@ -11,13 +11,16 @@ from __future__ import annotations
 import ssl
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.waiting import SECONDS
+
+if TYPE_CHECKING:
+    import trustme
 
 CONNECTIONS = 300
 
@@ -103,7 +106,7 @@ def serve_bytes(peer: Peer) -> None:
     got = 0
     peer.send_bytes(b"S" * 4096)
     while got < 30000:
-        got += len(peer.receive_exactly(1500))
+        got += len(peer.recv_exactly(1500))
         peer.send_bytes(b"S" * 4096)
     peer.send_bytes(b"END")
     peer.wait_eof(SECONDS)
@@ -111,13 +114,13 @@ def serve_bytes(peer: Peer) -> None:
 
 def serve_websocket(peer: Peer) -> None:
     peer.accept()
-    peer.send_binary(b"S" * 4096)
+    peer.send(b"S" * 4096)
     for _ in range(20):
-        assert peer.read_message() == b"x" * 1500
-        peer.send_binary(b"S" * 4096)
+        assert peer.recv() == b"x" * 1500
+        peer.send(b"S" * 4096)
     peer.send_close(1000)
     with pytest.raises(PeerClosed):
-        peer.read_message()
+        peer.recv()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +133,7 @@ def test_300_connections_with_reader_and_writer_released_together_end_in_order(
 ) -> None:
     trusted = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(trusted))
-    with LoopbackServer(script, ssl_context=server_ssl_context) as server:  # type: ignore[arg-type]
+    with LoopbackServer(script, tls=server_ssl_context) as server:  # type: ignore[arg-type]
         program = textwrap.dedent(program)
         arguments = (str(server.port), str(CONNECTIONS), str(trusted))
         assert run_silently("-X", "faulthandler", "-c", program, *arguments) == f"{CONNECTIONS}\n"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import socket
 import ssl
 from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar
+from pathlib import Path
 
 import syncws
 from syncws import (
@@ -139,8 +142,21 @@ def every_option(context: ssl.SSLContext, limit: int | None, seconds: float) -> 
         ["a", "b"],
         headers={"Authorization": "Bearer x"},
         origin="https://example.com",
+        auth=("user", "password"),
+        cookies=CookieJar(),
+        max_redirects=5,
+        require_protocol=False,
+        allow_blocked_port=True,
         ssl_context=context,
+        ca=Path("authority.pem"),
+        cert=("certificate.pem", Path("key.pem")),
         server_hostname="example.com",
+        proxy="socks5h://localhost:1080",
+        sock=socket.create_connection(("localhost", 1)),
+        unix=b"/run/service",
+        source_address=("127.0.0.1", 0),
+        family=6,
+        socket_options=[(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), (socket.IPPROTO_TCP, 1, b"x")],
         open_timeout=5,
         close_timeout=seconds,
         ping_interval=None,
@@ -152,6 +168,7 @@ def every_option(context: ssl.SSLContext, limit: int | None, seconds: float) -> 
     )
     syncws.connect(URL, "chat", headers=[("X-A", "1"), ("X-A", "2")], max_queue=2**20, compression="deflate")
     syncws.connect(url=URL, protocols=("a", "b"), max_queue=None, open_timeout=None)
+    syncws.connect(URL, proxy=None, cert="both.pem", ca="authority.pem", unix=Path("/run/service"))
     ReconnectingWebSocket(URL, headers=fresh_headers, policy=my_policy, max_size=None)
     syncws.reconnect(URL, headers=fresh_headers, policy=lambda loss: 1.0 if loss.failures < 5 else None)
 
@@ -202,7 +219,11 @@ def blocking_api() -> str | bytes:
         connection.send([b"one", b"two"])
         connection.flush(timeout=5)
         round_trip: float = connection.ping(5)
-        print(round_trip, connection.response.status, connection.response.headers)
+        print(round_trip, connection.response.status, connection.response.headers["Server"].upper())
+        print(connection.timings.total, connection.local_address, connection.remote_address[0])
+        if connection.tls is not None:
+            print(connection.tls.version.upper(), connection.tls.peer_certificate["subject"])
+        print(connection.response.headers.get_all("Set-Cookie")[0].upper())
         for message in connection:
             print(message)
         for part in connection.recv_streaming():

@@ -35,6 +35,7 @@ def unknown_options() -> None:
     syncws.connect(URL, open_timeot=3)  # type: ignore[call-arg]
     syncws.connect(URL, onopen=on_open)  # type: ignore[call-arg]
     syncws.reconnect(URL, dispatch=print)  # type: ignore[call-arg]
+    syncws.reconnect(URL, sock=None)  # type: ignore[call-arg]
     WebSocket(URL, on_message=on_message)  # type: ignore[call-arg]
     WebSocket(URL, policy=syncws.default_policy)  # type: ignore[call-arg]
     ReconnectingWebSocket(URL, ssl=None)  # type: ignore[call-arg]
@@ -50,6 +51,11 @@ def wrong_types() -> None:
     WebSocket(URL, compression="gzip")  # type: ignore[arg-type]
     WebSocket(URL, max_queue=(1, 2, 3))  # type: ignore[arg-type]
     WebSocket(URL, dispatch=5)  # type: ignore[arg-type]
+    syncws.connect(URL, auth="user:password")  # type: ignore[arg-type]
+    syncws.connect(URL, cookies={"a": "b"})  # type: ignore[arg-type]
+    syncws.connect(URL, family=5)  # type: ignore[arg-type]
+    syncws.connect(URL, proxy=True)  # type: ignore[arg-type]
+    syncws.connect(URL, socket_options=[(1, 2)])  # type: ignore[list-item]
     ReconnectingWebSocket(URL, max_size=1.5)  # type: ignore[arg-type]
 
 

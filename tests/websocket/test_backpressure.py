@@ -10,7 +10,7 @@ import pytest
 
 from syncws import Event, MessageEvent, WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
+from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for
@@ -57,7 +57,7 @@ def flooded(server: Flood, **options: Any) -> tuple[Recorder, int]:
     sent: list[int] = []
     handlers: dict[str, Any] = {**recorder.handlers, "onmessage": hold_up}
     with LoopbackServer(server) as loopback:
-        ws = WebSocket(loopback.url(), **handlers, **options)
+        ws = WebSocket(loopback.url, **handlers, **options)
         ws.join(3 * SECONDS)
     return recorder, sent[0]
 
@@ -113,7 +113,7 @@ def test_close_in_a_slow_callback_ends_a_flood_that_is_held_up() -> None:
     recorder = Recorder()
     handlers: dict[str, Any] = {**recorder.handlers, "onmessage": close}
     with LoopbackServer(server) as loopback:
-        ws = WebSocket(loopback.url(), **handlers, max_queue=(None, 1), close_timeout=SECONDS)
+        ws = WebSocket(loopback.url, **handlers, max_queue=(None, 1), close_timeout=SECONDS)
         ws.join(2 * SECONDS)
     assert recorder.types == ["open", "close"]
     assert recorder.ending == (1000, "", True)
@@ -132,7 +132,7 @@ def test_flood_of_pings_by_a_server_that_does_not_read_does_not_stop_the_message
 
     recorder = Recorder()
     with LoopbackServer(script, receive_buffer=4096) as server:
-        ws = WebSocket(server.url(), **recorder.handlers, close_timeout=SECONDS)
+        ws = WebSocket(server.url, **recorder.handlers, close_timeout=SECONDS)
         ws.join(2 * SECONDS)
     assert recorder.data == [str(number) for number in range(100)]
     assert recorder.close.code == 1000

@@ -9,7 +9,7 @@ import pytest
 
 from syncws import Event, MessageEvent, WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
+from syncws.testing import LoopbackServer, Peer, echo, frame_bytes
 from tests.support.clients import connected, run, socket_of
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS
@@ -17,7 +17,7 @@ from tests.support.waiting import SECONDS
 
 def four_binaries(peer: Peer) -> None:
     peer.accept(glued=b"".join(frame_bytes(Opcode.BINARY, bytes((number,))) for number in range(4)))
-    peer.send_text("text")
+    peer.send("text")
     peer.send_close()
     finish(peer)
 
@@ -51,7 +51,7 @@ def test_change_counts_from_the_next_message_though_it_has_arrived_already() -> 
 
     types: list[Any] = []
     with LoopbackServer(four_binaries) as server:
-        ws = WebSocket(server.url(), onmessage=change)
+        ws = WebSocket(server.url, onmessage=change)
         ws.join(SECONDS)
     assert types == [bytes, bytearray, bytearray, bytes, str]
 

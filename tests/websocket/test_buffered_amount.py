@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncws import Event, WebSocket
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, echo
+from syncws.testing import LoopbackServer, Peer, PeerClosed, echo
 from tests.support.clients import connected, run, socket_of
 from tests.support.servers import drain, finish, hold
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -35,7 +35,7 @@ def blocked_until(event: threading.Event) -> Any:
         wait_for(event)
         try:
             while True:
-                peer.read_message()
+                peer.recv()
         except PeerClosed as closed:
             peer.send_close(closed.code)
 
@@ -65,7 +65,7 @@ def test_counts_utf_8_bytes_of_text_and_nbytes_of_a_buffer_and_no_framing(data: 
 
     seen: list[int] = []
     with LoopbackServer() as server:
-        ws = WebSocket(server.url(), onopen=callback)
+        ws = WebSocket(server.url, onopen=callback)
         ws.join(SECONDS)
     assert seen == [1000 + counted]
     assert ws.bufferedAmount == 0
@@ -103,7 +103,7 @@ def test_counts_before_compression() -> None:
 
 
 def test_is_not_reset_by_the_close_and_send_goes_on_adding() -> None:
-    with connected(accept_then_hold, receive_buffer=4096, close_timeout=0.2) as (ws, recorder, server):
+    with connected(accept_then_hold, receive_buffer=4096, close_timeout=0.2) as (ws, recorder, _server):
         ws.send(b"\0" * BIG)
         ws.close()
         ws.send("dropped")
@@ -146,7 +146,7 @@ def test_counts_every_send_after_an_orderly_close() -> None:
 
 def test_counts_every_send_after_a_close_in_connecting() -> None:
     with LoopbackServer(hold) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         ws.close()
         ws.send("abc")
         assert ws.bufferedAmount == 3
@@ -175,9 +175,9 @@ def test_counts_what_a_lost_connection_could_not_send() -> None:
 def test_does_not_fall_inside_a_callback_until_it_returns_however_long_that_takes(kind: str) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("go")
+        peer.send("go")
         if kind != "close":
-            assert [peer.read_message() for _ in range(2)] == ["abc", b"defgh"]
+            assert [peer.recv() for _ in range(2)] == ["abc", b"defgh"]
             received.set()
             wait_for(returned)
         peer.send_close()
@@ -198,7 +198,7 @@ def test_does_not_fall_inside_a_callback_until_it_returns_however_long_that_take
     received, returned = threading.Event(), threading.Event()
     options: dict[str, Any] = {f"on{kind}": callback}
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **options)
+        ws = WebSocket(server.url, **options)
         ws.join(SECONDS)
         assert seen == [0, 3, 8]
         assert ws.bufferedAmount == (8 if kind == "close" else 0)
@@ -211,15 +211,15 @@ def test_close_callback_sees_what_is_left_now_and_not_what_was_left_in_the_callb
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("go")
-        assert peer.read_message() == "abc"
+        peer.send("go")
+        assert peer.recv() == "abc"
         peer.send_close()
         finish(peer)
 
     seen: list[int] = []
     with LoopbackServer(script) as server:
         ws = WebSocket(
-            server.url(),
+            server.url,
             onmessage=on_message,
             onclose=lambda event: seen.append(event.target.bufferedAmount),
         )
@@ -231,11 +231,11 @@ def test_is_frozen_over_all_listeners_of_one_event_and_fresh_in_the_next() -> No
     def script(peer: Peer) -> None:
         peer.accept()
         wait_for(listening)
-        peer.send_text("first")
-        assert peer.read_message() == "abc"
+        peer.send("first")
+        assert peer.recv() == "abc"
         received.set()
         wait_for(fallen)
-        peer.send_text("second")
+        peer.send("second")
         peer.echo()
 
     def first(event: Any) -> None:
@@ -263,8 +263,8 @@ def test_is_frozen_over_all_listeners_of_one_event_and_fresh_in_the_next() -> No
 def test_another_thread_sees_it_fall_while_a_callback_runs() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("go")
-        peer.read_message()
+        peer.send("go")
+        peer.recv()
         peer.echo()
 
     def callback(event: Event) -> None:
@@ -277,7 +277,7 @@ def test_another_thread_sees_it_fall_while_a_callback_runs() -> None:
     seen: list[int] = []
     sent, fallen = threading.Event(), threading.Event()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), onmessage=callback)
+        ws = WebSocket(server.url, onmessage=callback)
         wait_for(sent)
         wait_until(lambda: ws.bufferedAmount == 0, "seen to fall from outside")
         fallen.set()
@@ -303,7 +303,7 @@ def test_is_frozen_in_callbacks_that_dispatch_schedules_elsewhere() -> None:
     seen: list[int] = []
     batches: list[Any] = []
     with LoopbackServer() as server:
-        ws = WebSocket(server.url(), onopen=callback, dispatch=batches.append)
+        ws = WebSocket(server.url, onopen=callback, dispatch=batches.append)
         while ws.readyState != ws.CLOSED:
             wait_until(lambda: bool(batches))
             batches.pop(0)()
@@ -329,7 +329,7 @@ def test_is_never_negative_and_exact_at_the_end_under_sixteen_sending_threads() 
     def script(peer: Peer) -> None:
         peer.accept()
         while True:
-            received.append(len(peer.read_message()))
+            received.append(len(peer.recv()))
 
     negative: list[int] = []
     received: list[int] = []

@@ -12,7 +12,7 @@ import pytest
 
 from syncws import Event, InvalidAccessErr, SyntaxErr, WebSocket, WebSocketError
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.leftovers import connection_threads
 from tests.support.servers import finish, hold, unanswering
@@ -37,7 +37,7 @@ class Closing:
 
     def __call__(self, peer: Peer) -> None:
         peer.accept()
-        while (frame := peer.read_frame()).opcode != Opcode.CLOSE:
+        while (frame := peer.recv_frame()).opcode != Opcode.CLOSE:
             pass
         self.received.append(frame.payload)
         peer.send_frame(Opcode.CLOSE, frame.payload)
@@ -57,7 +57,7 @@ def in_state(state: str) -> Iterator[WebSocket]:
     done = threading.Event()
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **recorder.handlers)
+        ws = WebSocket(server.url, **recorder.handlers)
         if state in ("OPEN", "CLOSING"):
             recorder.wait("open")
         if state in ("CLOSING", "CLOSED"):
@@ -144,7 +144,7 @@ def test_what_was_queued_is_sent_first_then_the_close_frame() -> None:
         wait_for(go)
         try:
             while True:
-                received.append(peer.read_message())
+                received.append(peer.recv())
         except PeerClosed as closed:
             received.append(closed.reason)
             peer.send_close()
@@ -190,7 +190,7 @@ def test_close_in_connecting_while_the_server_sleeps_in_the_handshake_ends_tcp()
     left_over: list[bytes] = []
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **recorder.handlers)
+        ws = WebSocket(server.url, **recorder.handlers)
         wait_for(asked)
         ws.close()
         ws.join(SECONDS)
@@ -209,7 +209,7 @@ def test_close_in_connecting_while_the_answer_is_half_there_abandons_the_attempt
     sent = threading.Event()
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **recorder.handlers)
+        ws = WebSocket(server.url, **recorder.handlers)
         wait_for(sent)
         ws.close()
         ws.join(SECONDS)
@@ -255,7 +255,7 @@ def test_close_in_connecting_abandons_the_attempt_though_the_open_event_is_on_it
     batches: list[Any] = []
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **recorder.handlers, dispatch=batches.append)
+        ws = WebSocket(server.url, **recorder.handlers, dispatch=batches.append)
         wait_until(lambda: bool(batches))
         if b"\x88" in glued:
             wait_until(lambda: not [name for name in connection_threads() if name.endswith("-reader")])
@@ -304,7 +304,7 @@ def test_close_may_be_called_in_every_callback(kind: str) -> None:
         if kind == "close":
             peer.send_close(3001)
         try:
-            peer.read_message()
+            peer.recv()
         except PeerClosed as closed:
             peer.send_close(closed.code)
 
@@ -318,7 +318,7 @@ def test_close_may_be_called_in_every_callback(kind: str) -> None:
     calls: list[int] = []
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **{**recorder.handlers, f"on{kind}": close})
+        ws = WebSocket(server.url, **{**recorder.handlers, f"on{kind}": close})
         ws.join(SECONDS)
     expected = {
         "open": (["open", "close"], [1, 2]),
@@ -335,11 +335,11 @@ def test_no_message_events_come_after_close_though_messages_arrive() -> None:
         peer.accept()
         wait_for(closing)
         for number in range(1000):
-            peer.send_text(str(number))
+            peer.send(str(number))
         try:
-            peer.read_message()
+            peer.recv()
         except PeerClosed:
-            peer.send_text("and one more")
+            peer.send("and one more")
             peer.send_close()
 
     closing = threading.Event()

@@ -9,7 +9,7 @@ import pytest
 
 from syncws import ProtocolError
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws.testing.loopback import Peer, frame_bytes
+from syncws.testing import Peer, frame_bytes
 from tests.support.clients import run
 
 MASK = b"\1\2\3\4"
@@ -52,7 +52,7 @@ FAULTS = {
 def fail(data: bytes, extensions: str | None = None, **options: Any) -> tuple[Any, list[Any]]:
     def script(peer: Peer) -> None:
         peer.accept(extensions=extensions, glued=frame_bytes(Opcode.TEXT, b"before") + data)
-        frames.append(peer.read_frame())
+        frames.append(peer.recv_frame())
 
     frames: list[Any] = []
     recorder = run(script, **options)
@@ -123,7 +123,7 @@ def test_server_that_breaks_the_protocol_while_closing_fails_the_connection() ->
 
     def script(peer: Peer) -> None:
         peer.accept()
-        assert peer.read_frame().opcode == Opcode.CLOSE
+        assert peer.recv_frame().opcode == Opcode.CLOSE
         peer.send_bytes(frame_bytes(3))
 
     with connected(script) as (ws, recorder, _):

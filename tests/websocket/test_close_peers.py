@@ -10,7 +10,7 @@ import pytest
 
 from syncws import ConnectionLost, WebSocket
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed, frame_bytes
+from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Recorder, connected, run
 from tests.support.servers import drain, finish, hold
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -39,7 +39,7 @@ def test_close_of_the_server_shows_its_code_and_reason_and_is_answered_with_its_
     def script(peer: Peer) -> None:
         peer.accept()
         peer.send_bytes(frame_bytes(Opcode.CLOSE, frame.payload))
-        answers.append(peer.read_frame())
+        answers.append(peer.recv_frame())
 
     answers: list[Any] = []
     recorder = run(script)
@@ -91,10 +91,10 @@ def test_both_sides_closing_at_once_is_orderly_with_the_code_of_the_server() -> 
         peer.accept()
         wait_for(closed)  # the client's frame is on its way, and the server does not look
         peer.send_close(4001, "me too")
-        frames.append(peer.read_frame())
+        frames.append(peer.recv_frame())
         with pytest.raises(EOFError):
             peer.half_close()
-            frames.append(peer.read_frame())
+            frames.append(peer.recv_frame())
 
     frames: list[Any] = []
     closed = threading.Event()
@@ -111,7 +111,7 @@ def test_server_that_answers_with_no_code_shows_1005() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         with pytest.raises(PeerClosed):
-            peer.read_message()
+            peer.recv()
         peer.send_close(None)
 
     with connected(script) as (ws, recorder, _):
@@ -157,7 +157,7 @@ def test_server_that_closes_but_holds_tcp_is_orderly_after_close_timeout(begins:
         peer.accept()
         if begins == "server":
             peer.send_close(3001, "bye")
-        assert peer.read_frame().opcode == Opcode.CLOSE
+        assert peer.recv_frame().opcode == Opcode.CLOSE
         if begins == "client":
             peer.send_close(3001, "bye")
         drain(peer)  # until the client ends TCP itself
@@ -248,10 +248,10 @@ def test_connection_that_is_lost_while_open_shows_error_then_1006(ending: str) -
             peer.reset()
 
     opened = threading.Event()
-    with connected(script) as (ws, recorder, server):
+    with connected(script) as (_ws, recorder, server):
         opened.set()
         recorder.wait("close")
-        url = server.url()
+        url = server.url
     assert recorder.types == ["open", *["message"] * (ending == "half a frame"), "error", "close"]
     assert recorder.failed
     assert isinstance(recorder.error.error, ConnectionLost)
@@ -284,7 +284,7 @@ def test_answers_sent_from_callbacks_go_out_ahead_of_the_reply_to_a_close() -> N
         peer.accept(glued=texts(b"1", b"2", b"3") + CLOSE_FRAME)
         try:
             while True:
-                answers.append(peer.read_message())
+                answers.append(peer.recv())
         except PeerClosed as closed:
             answers.append(str(closed.code))
 
@@ -292,7 +292,7 @@ def test_answers_sent_from_callbacks_go_out_ahead_of_the_reply_to_a_close() -> N
     recorder = Recorder()
     with LoopbackServer(script) as server:
         ws = WebSocket(
-            server.url(), **{**recorder.handlers, "onmessage": lambda event: event.target.send(event.data)}
+            server.url, **{**recorder.handlers, "onmessage": lambda event: event.target.send(event.data)}
         )
         ws.join(SECONDS)
     assert answers == ["1", "2", "3", "3001"]

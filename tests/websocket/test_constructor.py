@@ -10,7 +10,7 @@ import pytest
 
 from syncws import SecurityErr, SyntaxErr, WebSocket
 from syncws._engine.options import Options
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import run
 from tests.support.servers import hold, unanswering
 from tests.support.waiting import SECONDS
@@ -151,7 +151,7 @@ def test_protocols_may_be_a_string_or_a_sequence_or_left_out(protocols: Any, sen
     asked: list[str | None] = []
 
     def script(peer: Peer) -> None:
-        asked.append(peer.read_request().header("Sec-WebSocket-Protocol"))
+        asked.append(peer.read_request().headers.get("Sec-WebSocket-Protocol"))
         peer.refuse()
 
     assert run(script, protocols).failed
@@ -167,7 +167,7 @@ def test_checks_come_in_the_order_url_then_protocols_then_port() -> None:
 
 def test_returns_at_once_in_connecting_while_the_server_sleeps() -> None:
     with LoopbackServer(hold) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         assert ws.readyState == WebSocket.CONNECTING
         assert (ws.bufferedAmount, ws.extensions, ws.protocol, ws.binaryType) == (0, "", "", "blob")
         assert (ws.onopen, ws.onmessage, ws.onerror, ws.onclose) == (None, None, None, None)
@@ -293,7 +293,7 @@ def test_a_time_beyond_all_use_is_as_good_as_none(option: str) -> None:
     with LoopbackServer(script) as server:
         opened = threading.Event()
         options: dict[str, Any] = {option: 1e12}
-        with WebSocket(server.url(), onopen=lambda _: opened.set(), **options):
+        with WebSocket(server.url, onopen=lambda _: opened.set(), **options):
             assert opened.wait(SECONDS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from syncws import CloseEvent, ErrorEvent, Event, MessageEvent, WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
+from syncws.testing import LoopbackServer, Peer, echo, frame_bytes
 from tests.support.clients import TYPES, Recorder, connected, run, socket_of
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for
@@ -59,7 +59,7 @@ def test_every_event_has_type_target_current_target_and_time_stamp() -> None:
     seen: list[tuple[str, Any, Any, float]] = []
     kept: list[Event] = []
     with LoopbackServer(lost) as server:
-        ws = WebSocket(server.url(), onopen=note, onmessage=note, onerror=note, onclose=note)
+        ws = WebSocket(server.url, onopen=note, onmessage=note, onerror=note, onclose=note)
         ws.join(SECONDS)
     assert [row[:3] for row in seen] == [(type, ws, ws) for type in TYPES]
     stamps = [row[3] for row in seen]
@@ -112,7 +112,7 @@ def test_repr_of_an_event_is_short_and_names_class_and_type(event: Event) -> Non
 def test_nothing_comes_after_close() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        assert peer.read_frame().opcode == Opcode.CLOSE
+        assert peer.recv_frame().opcode == Opcode.CLOSE
         peer.send_bytes(frame_bytes(Opcode.CLOSE) + frame_bytes(Opcode.TEXT, b"late") + b"\xff" * 100)
 
     with connected(script) as (ws, recorder, _):
@@ -132,7 +132,7 @@ def test_callback_that_raises_is_logged_with_its_traceback_and_the_next_one_runs
 
     recorder = Recorder()
     with caplog.at_level(logging.ERROR, "syncws"), LoopbackServer(lost) as server:
-        ws = WebSocket(server.url(), onopen=broken, onmessage=broken, onerror=broken, onclose=broken)
+        ws = WebSocket(server.url, onopen=broken, onmessage=broken, onerror=broken, onclose=broken)
         for kind in TYPES:
             ws.addEventListener(kind, recorder.note)
         ws.join(SECONDS)
@@ -173,7 +173,7 @@ def test_callbacks_run_one_after_the_other_on_one_thread_that_is_not_the_callers
     threads: list[threading.Thread] = []
     running: list[int] = []
     with LoopbackServer(two_messages) as server:
-        ws = WebSocket(server.url(), onopen=note, onmessage=note, onerror=note, onclose=note)
+        ws = WebSocket(server.url, onopen=note, onmessage=note, onerror=note, onclose=note)
         ws.join(SECONDS)
     assert len(threads) == 4
     assert len(set(threads)) == 1
@@ -188,7 +188,7 @@ def test_callbacks_see_the_context_variables_of_the_constructors_caller() -> Non
     seen: list[str] = []
     token = variable.set("at the constructor")
     with LoopbackServer(two_messages) as server:
-        ws = WebSocket(server.url(), onclose=lambda event: seen.append(variable.get()))
+        ws = WebSocket(server.url, onclose=lambda event: seen.append(variable.get()))
         variable.reset(token)
         ws.join(SECONDS)
     assert seen == ["at the constructor"]
@@ -221,9 +221,7 @@ def test_dispatch_is_given_every_batch_and_callbacks_run_only_where_it_runs_them
     handed = threading.Semaphore(0)
     recorder = Recorder()
     with LoopbackServer(two_messages) as server:
-        ws = WebSocket(
-            server.url(), onopen=note, onmessage=note, onerror=note, onclose=note, dispatch=dispatch
-        )
+        ws = WebSocket(server.url, onopen=note, onmessage=note, onerror=note, onclose=note, dispatch=dispatch)
         while "close" not in recorder.types:
             assert handed.acquire(timeout=SECONDS)
             batches.pop(0)()
@@ -267,7 +265,7 @@ def test_handler_that_closes_and_reopens_another_connection_disturbs_neither() -
     done = threading.Event()
     second = Recorder()
     with LoopbackServer(two_messages) as server:
-        ws = WebSocket(server.url(), onclose=again)
+        ws = WebSocket(server.url, onclose=again)
         ws.join(SECONDS)
         wait_for(done)
         others[0].join(SECONDS)

@@ -10,7 +10,7 @@ import pytest
 
 from syncws import WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
+from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import TYPES, Recorder
 from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -25,8 +25,8 @@ class Server:
     def __call__(self, peer: Peer) -> None:
         peer.accept(glued=frame_bytes(Opcode.TEXT, b"early"))
         for _ in range(20):
-            peer.send_ping()
-            assert peer.read_frame().opcode == Opcode.PONG
+            peer.ping()
+            assert peer.recv_frame().opcode == Opcode.PONG
         self.done.set()
         peer.send_close(None)
         finish(peer)
@@ -53,7 +53,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_events_wait_for_the_first_listener(attach: Callable[[WebSocket, Recorder], None]) -> None:
     server, recorder = Server(), Recorder()
     with LoopbackServer(server) as loopback:
-        ws = WebSocket(loopback.url())
+        ws = WebSocket(loopback.url)
         wait_for(server.done)
         assert ws.readyState == ws.CONNECTING
         attach(ws, recorder)
@@ -67,7 +67,7 @@ def test_events_wait_for_the_first_listener(attach: Callable[[WebSocket, Recorde
 def test_the_only_listener_misses_nothing(kind: str) -> None:
     server, recorder = Server(), Recorder()
     with LoopbackServer(server) as loopback:
-        ws = WebSocket(loopback.url())
+        ws = WebSocket(loopback.url)
         wait_for(server.done)
         ws.addEventListener(kind, recorder.note)
         ws.join(SECONDS)
@@ -78,7 +78,7 @@ def test_the_only_listener_misses_nothing(kind: str) -> None:
 def test_events_wait_for_join() -> None:
     server = Server()
     with LoopbackServer(server) as loopback:
-        ws = WebSocket(loopback.url())
+        ws = WebSocket(loopback.url)
         wait_for(server.done)
         assert ws.readyState == ws.CONNECTING
         ws.join(SECONDS)
@@ -89,7 +89,7 @@ def test_events_wait_for_join() -> None:
 def test_setting_a_handler_to_none_lets_nothing_through() -> None:
     server, recorder = Server(), Recorder()
     with LoopbackServer(server) as loopback:
-        ws = WebSocket(loopback.url(), onopen=None, onclose=None)
+        ws = WebSocket(loopback.url, onopen=None, onclose=None)
         ws.onopen = None
         ws.addEventListener("open", None)
         wait_for(server.done)
@@ -105,7 +105,7 @@ def test_handlers_given_to_the_constructor_miss_nothing(kind: str) -> None:
     recorder = Recorder()
     options: Any = {kind: recorder.note}
     with LoopbackServer(Server()) as loopback:
-        ws = WebSocket(loopback.url(), **options)
+        ws = WebSocket(loopback.url, **options)
         wait_until(lambda: ws.readyState == ws.CLOSED, "no listener or join was needed to get there")
         ws.join(SECONDS)
     assert recorder.types == [kind.removeprefix("on")]
@@ -113,7 +113,7 @@ def test_handlers_given_to_the_constructor_miss_nothing(kind: str) -> None:
 
 def test_events_do_not_wait_for_ever_without_listener_or_join() -> None:
     with LoopbackServer(Server()) as loopback:
-        ws = WebSocket(loopback.url())
+        ws = WebSocket(loopback.url)
         wait_until(lambda: ws.readyState == ws.CLOSED)
         ws.join(SECONDS)
 
@@ -121,7 +121,7 @@ def test_events_do_not_wait_for_ever_without_listener_or_join() -> None:
 def test_handlers_are_what_was_given_to_the_constructor() -> None:
     recorder = Recorder()
     with LoopbackServer(Server()) as loopback:
-        ws = WebSocket(loopback.url(), onopen=recorder.note, onclose=print)
+        ws = WebSocket(loopback.url, onopen=recorder.note, onclose=print)
         assert ws.onopen == recorder.note
         assert ws.onclose is print
         assert ws.onmessage is None and ws.onerror is None

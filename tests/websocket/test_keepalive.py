@@ -10,7 +10,7 @@ import pytest
 
 from syncws import Event, WebSocket
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws.testing.loopback import Frame, LoopbackServer, Peer, frame_bytes
+from syncws.testing import Frame, LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run
 from tests.support.servers import finish, hold
 from tests.support.waiting import SECONDS, wait_for
@@ -20,7 +20,7 @@ def pings(peer: Peer, count: int) -> list[Frame]:
     """The next pings, not answered."""
     found: list[Frame] = []
     while len(found) < count:
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         if frame.opcode == Opcode.PING:
             found.append(frame)
     return found
@@ -45,7 +45,7 @@ def test_pongs_keep_the_connection_alive_past_the_timeout_and_are_no_events() ->
         until = time.monotonic() + 1.2
         while time.monotonic() < until:
             (ping,) = pings(peer, 1)
-            peer.send_pong(ping.payload)
+            peer.pong(ping.payload)
         peer.send_close()
         finish(peer)
 
@@ -78,7 +78,7 @@ def test_any_byte_counts_as_life_though_no_pong_ever_comes() -> None:
 def test_silence_after_a_ping_fails_the_connection_and_tells_the_server_1011() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        while (frame := peer.read_frame()).opcode != Opcode.CLOSE:
+        while (frame := peer.recv_frame()).opcode != Opcode.CLOSE:
             opcodes.append(frame.opcode)
         codes.append(int.from_bytes(frame.payload[:2], "big"))
 
@@ -112,7 +112,7 @@ def test_ping_goes_ahead_of_queued_messages() -> None:
         peer.accept()
         wait_for(queued)
         while len(opcodes) < 101:
-            opcodes.append(peer.read_frame().opcode)
+            opcodes.append(peer.recv_frame().opcode)
         peer.send_close()
         finish(peer)
 
@@ -134,7 +134,7 @@ def test_ping_interval_none_sends_no_ping_and_never_times_out(options: dict[str,
         peer.accept()
         peer.closing.wait(0.3)
         peer.send_close()
-        frames.append(peer.read_frame())
+        frames.append(peer.recv_frame())
 
     frames: list[Frame] = []
     recorder = run(script, **options)
@@ -158,7 +158,7 @@ def test_paused_reader_never_counts_as_silence() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         for number in range(4):
-            peer.send_text(str(number))
+            peer.send(str(number))
         peer.echo()
 
     def slow(event: Event) -> None:
@@ -169,7 +169,7 @@ def test_paused_reader_never_counts_as_silence() -> None:
     recorder = Recorder()
     options: dict[str, Any] = {**recorder.handlers, "onmessage": slow}
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **options, max_queue=(None, 1), ping_interval=0.05, ping_timeout=0.5)
+        ws = WebSocket(server.url, **options, max_queue=(None, 1), ping_interval=0.05, ping_timeout=0.5)
         recorder.wait("message", 4)
         assert ws.readyState == ws.OPEN
         ws.close()
@@ -181,9 +181,9 @@ def test_ping_of_the_server_is_answered_with_its_payload_in_order_and_is_no_even
     def script(peer: Peer) -> None:
         peer.accept(glued=frame_bytes(Opcode.PING, b"in the 101's segment"))
         for payload in (b"", b"x" * 125, b"\0\xff"):
-            peer.send_ping(payload)
-        peer.send_pong(b"unasked")
-        pongs.extend(peer.read_frame() for _ in range(4))
+            peer.ping(payload)
+        peer.pong(b"unasked")
+        pongs.extend(peer.recv_frame() for _ in range(4))
         peer.send_close()
         finish(peer)
 
@@ -197,9 +197,9 @@ def test_ping_of_the_server_is_answered_with_its_payload_in_order_and_is_no_even
 def test_ping_of_the_server_is_answered_while_a_callback_runs() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("work")
-        peer.send_ping(b"there?")
-        pongs.append(peer.read_frame().payload)
+        peer.send("work")
+        peer.ping(b"there?")
+        pongs.append(peer.recv_frame().payload)
         answered.set()
         peer.send_bytes(frame_bytes(Opcode.CLOSE, CloseFrame(1000).payload))
         finish(peer)
@@ -210,7 +210,7 @@ def test_ping_of_the_server_is_answered_while_a_callback_runs() -> None:
     pongs: list[bytes] = []
     answered = threading.Event()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), onmessage=work)
+        ws = WebSocket(server.url, onmessage=work)
         ws.join(SECONDS)
     assert pongs == [b"there?"]
 
@@ -219,8 +219,8 @@ def test_ping_between_fragments_is_answered_and_the_message_arrives_whole() -> N
     def script(peer: Peer) -> None:
         peer.accept()
         peer.send_frame(Opcode.TEXT, b"in ", fin=False)
-        peer.send_ping(b"between")
-        pongs.append(peer.read_frame().payload)
+        peer.ping(b"between")
+        pongs.append(peer.recv_frame().payload)
         peer.send_frame(Opcode.CONTINUATION, b"two")
         peer.send_close()
         finish(peer)

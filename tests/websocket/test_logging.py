@@ -10,7 +10,7 @@ import pytest
 
 import syncws
 from syncws import Event, WebSocket
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.support.programs import run_silently
 from tests.support.waiting import SECONDS
 
@@ -21,7 +21,7 @@ def fail(event: Event) -> None:
 
 def test_records_say_which_connection_they_are_about(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "syncws"), LoopbackServer() as server:
-        url = server.url("/path")
+        url = server.url_for("/path")
         ws = WebSocket(url + "?token=secret", onopen=fail)
         ws.addEventListener("open", lambda event: ws.close(3000, "done"))
         ws.join(SECONDS)
@@ -43,20 +43,20 @@ def test_an_orderly_connection_is_not_heard_of_by_default() -> None:
             assert connection.recv(20) == "hello"
     """
     with LoopbackServer() as server:
-        assert run_silently("-c", program, server.url()) == ""
+        assert run_silently("-c", program, server.url) == ""
 
 
 def test_a_failure_that_no_error_listener_hears_of_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with LoopbackServer(lambda peer: peer.refuse(403)) as server:
-        WebSocket(server.url(), onclose=lambda event: None).join(SECONDS)
-        WebSocket(server.url(), onerror=lambda event: None).join(SECONDS)
+        WebSocket(server.url, onclose=lambda event: None).join(SECONDS)
+        WebSocket(server.url, onerror=lambda event: None).join(SECONDS)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "failed" in caplog.text and "403 Forbidden" in caplog.text
 
 
 def test_a_failure_after_our_own_close_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
     with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         ws.close()
         ws.join(SECONDS)
     assert caplog.records == []
@@ -67,26 +67,26 @@ def test_a_process_that_ends_while_it_connects_prints_nothing() -> None:
         "import sys, syncws; ws = syncws.WebSocket(sys.argv[1]); syncws.ReconnectingWebSocket(sys.argv[1])"
     )
     with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
-        assert run_silently("-c", program, server.url()) == ""
+        assert run_silently("-c", program, server.url) == ""
 
 
 def test_attempts_that_fail_say_when_the_next_one_comes(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(peer: Peer) -> None:
-        peer.refuse(503, "Away")
+        peer.refuse(503, reason="Away")
 
     def policy(loss: syncws.Loss) -> float | None:
         return 0.04 if loss.failures < 3 else None
 
     with LoopbackServer(refuse) as server:
         with pytest.raises(syncws.HandshakeError):
-            next(syncws.reconnect(server.url(), policy=policy))
+            next(syncws.reconnect(server.url, policy=policy))
         by_waiting = [record.getMessage() for record in caplog.records]
         caplog.clear()
-        syncws.ReconnectingWebSocket(server.url(), policy=policy).join(SECONDS)
+        syncws.ReconnectingWebSocket(server.url, policy=policy).join(SECONDS)
         by_events = [record.getMessage() for record in caplog.records]
         caplog.clear()
-        syncws.ReconnectingWebSocket(server.url(), policy=policy, onerror=lambda event: None).join(SECONDS)
-    failed = f"{server.url()} answered 503 Away"
+        syncws.ReconnectingWebSocket(server.url, policy=policy, onerror=lambda event: None).join(SECONDS)
+    failed = f"{server.url} answered 503 Away"
     again = [f"{failed}; next attempt in 0.0 s"] * 2
     assert by_waiting == again
     assert by_events == [*again, f"{failed}; no further attempt"]
@@ -105,7 +105,7 @@ def test_a_filter_that_raises_costs_no_event(monkeypatch: pytest.MonkeyPatch) ->
     closed: list[int] = []
     try:
         with LoopbackServer() as server:
-            ws = WebSocket(server.url(), onopen=lambda event: ws.close())
+            ws = WebSocket(server.url, onopen=lambda event: ws.close())
             ws.addEventListener("close", lambda event: closed.append(event.code))
             ws.join(SECONDS)
     finally:
@@ -123,7 +123,7 @@ def test_what_cannot_be_logged_goes_to_the_hook_for_threads(monkeypatch: pytest.
     logger = logging.getLogger("syncws")
     logger.addFilter(refuse)
     try:
-        with LoopbackServer() as server, WebSocket(server.url(), onopen=fail) as ws:
+        with LoopbackServer() as server, WebSocket(server.url, onopen=fail) as ws:
             heard = threading.Event()
             ws.addEventListener("open", lambda event: ws.send("hello"))
             ws.onmessage = lambda event: heard.set()

@@ -6,7 +6,7 @@ import threading
 
 from syncws import Event, WebSocket
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, frame_bytes
+from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.servers import drain, finish, hold
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -35,7 +35,7 @@ def test_callbacks_of_a_lost_connection_see_open_then_closed() -> None:
 
 def test_close_sets_closing_before_it_returns_in_connecting() -> None:
     with LoopbackServer(hold) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         assert ws.readyState == CONNECTING
         ws.close()
         assert ws.readyState in (CLOSING, CLOSED)  # the worker may have been quick
@@ -75,7 +75,7 @@ def test_close_in_a_callback_sets_closing_and_not_closed_in_that_callback() -> N
     seen: list[int] = []
     answered = threading.Event()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), onopen=close)
+        ws = WebSocket(server.url, onopen=close)
         ws.join(SECONDS)
     assert seen == [CLOSING, CLOSING]
 
@@ -100,11 +100,11 @@ def test_state_stays_open_in_a_message_callback_whatever_has_reached_the_socket_
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("first")
+        peer.send("first")
         wait_for(running)
-        peer.send_text("second")
+        peer.send("second")
         peer.send_close(3001)
-        frame = peer.read_frame()
+        frame = peer.recv_frame()
         assert frame.opcode == Opcode.CLOSE
         peer.half_close()
         drain(peer)
@@ -121,7 +121,7 @@ def test_state_stays_open_in_a_message_callback_whatever_has_reached_the_socket_
     running, over = threading.Event(), threading.Event()
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), **{**recorder.handlers, "onmessage": work})
+        ws = WebSocket(server.url, **{**recorder.handlers, "onmessage": work})
         ws.join(SECONDS)
     assert states == [OPEN] * 4
     assert recorder.ending == (3001, "", True)
@@ -136,7 +136,7 @@ def test_state_stays_connecting_until_the_open_event_is_dispatched() -> None:
         handed_over.set()
 
     with LoopbackServer() as server:
-        ws = WebSocket(server.url(), onopen=lambda event: None, dispatch=dispatch)
+        ws = WebSocket(server.url, onopen=lambda event: None, dispatch=dispatch)
         wait_for(handed_over)
         assert ws.readyState == CONNECTING
         batch = batches[0]

@@ -10,7 +10,7 @@ import pytest
 
 from syncws import BufferFull, Event, InvalidStateErr, SyntaxErr, WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import Frame, LoopbackServer, Peer, PeerClosed, echo
+from syncws.testing import Frame, LoopbackServer, Peer, PeerClosed, echo
 from tests.support.clients import connected, run, socket_of
 from tests.support.servers import finish, hold
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -23,7 +23,7 @@ def receive_all(peer: Peer) -> list[str | bytes]:
     messages = []
     try:
         while True:
-            messages.append(peer.read_message())
+            messages.append(peer.recv())
     except PeerClosed:
         peer.send_close()
     return messages
@@ -84,7 +84,7 @@ def test_large_message_comes_back_whole() -> None:
 @pytest.mark.parametrize("data", ["a", b"a", *LONE, 5, None, [b"a"]])
 def test_send_in_connecting_raises_invalid_state_err_before_it_looks_at_data(data: Any) -> None:
     with LoopbackServer(hold) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         with pytest.raises(InvalidStateErr, match="CONNECTING") as caught:
             ws.send(data)
         assert (caught.value.name, caught.value.code) == ("InvalidStateError", 11)
@@ -183,13 +183,13 @@ def test_send_from_callbacks_keeps_the_order() -> None:
 
     def script(peer: Peer) -> None:
         peer.accept()
-        server.messages = [peer.read_message() for _ in range(3)]
+        server.messages = [peer.recv() for _ in range(3)]
         peer.send_close()
         finish(peer)
 
     server = Receiver()
     with LoopbackServer(script) as loopback:
-        ws = WebSocket(loopback.url(), onopen=on_open)
+        ws = WebSocket(loopback.url, onopen=on_open)
         ws.join(SECONDS)
     assert server.messages == ["one", b"two", "three"]
 
@@ -221,7 +221,7 @@ def test_send_in_a_close_callback_is_dropped_and_no_error() -> None:
 
     done = threading.Event()
     with LoopbackServer(Peer.refuse) as server:
-        ws = WebSocket(server.url(), onclose=on_close)
+        ws = WebSocket(server.url, onclose=on_close)
         wait_for(done)
         ws.join(SECONDS)
 
@@ -251,7 +251,7 @@ def test_max_buffered_does_not_make_send_raise_once_closing() -> None:
 def test_frames_are_masked_whole_and_in_order() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        frames.extend(peer.read_frame() for _ in range(3))
+        frames.extend(peer.recv_frame() for _ in range(3))
         peer.send_close()
         finish(peer)
 

@@ -14,7 +14,7 @@ import pytest
 
 from syncws import Event, MessageEvent, ReconnectingWebSocket, WebSocket
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer, echo, frame_bytes
+from syncws.testing import LoopbackServer, Peer, echo, frame_bytes
 from tests.support.clients import Recorder, connected, run, socket_of
 from tests.support.leftovers import wait_for_no_threads
 from tests.support.servers import finish, hold, unanswering
@@ -34,7 +34,7 @@ def test_join_returns_when_closed_and_the_close_event_has_been_dispatched() -> N
 
     done: list[int] = []
     with LoopbackServer(closing) as server:
-        ws = WebSocket(server.url(), onclose=on_close)
+        ws = WebSocket(server.url, onclose=on_close)
         ws.join()
         assert done == [WebSocket.CLOSED]
         assert ws.readyState == WebSocket.CLOSED
@@ -42,7 +42,7 @@ def test_join_returns_when_closed_and_the_close_event_has_been_dispatched() -> N
 
 def test_after_join_the_threads_of_the_connection_end() -> None:
     with LoopbackServer(closing) as server:
-        ws = WebSocket(server.url())
+        ws = WebSocket(server.url)
         ws.join()
         wait_for_no_threads()
 
@@ -88,7 +88,7 @@ def test_join_from_many_threads_returns_in_all() -> None:
 def test_join_from_a_callback_raises_runtime_error(kind: str, timeout: float | None) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("a")
+        peer.send("a")
 
     def callback(event: Event) -> None:
         try:
@@ -99,7 +99,7 @@ def test_join_from_a_callback_raises_runtime_error(kind: str, timeout: float | N
     errors: list[str] = []
     options: dict[str, Any] = {f"on{kind}": callback}
     with LoopbackServer(script) as server:
-        WebSocket(server.url(), **options).join(SECONDS)
+        WebSocket(server.url, **options).join(SECONDS)
     assert len(errors) == 1
     assert "join()" in errors[0] and "callback" in errors[0]
 
@@ -119,7 +119,7 @@ def test_join_from_a_callback_that_dispatch_schedules_raises_runtime_error() -> 
         handed.release()
 
     with LoopbackServer(closing) as server:
-        ws = WebSocket(server.url(), onopen=callback, onclose=callback, dispatch=dispatch)
+        ws = WebSocket(server.url, onopen=callback, onclose=callback, dispatch=dispatch)
         while "close" not in raised:
             assert handed.acquire(timeout=SECONDS)
             batches.pop(0)()
@@ -135,14 +135,14 @@ def test_join_of_another_connection_from_a_callback_is_lawful() -> None:
 
     joined: list[int] = []
     with LoopbackServer(closing) as server:
-        WebSocket(server.url(), onclose=callback).join(2 * SECONDS)
+        WebSocket(server.url, onclose=callback).join(2 * SECONDS)
     assert joined == [WebSocket.CLOSED]
 
 
 def test_with_block_gives_the_connection_and_closes_and_joins_at_its_end() -> None:
     recorder = Recorder()
     with LoopbackServer() as server:
-        ws = WebSocket(server.url(), **recorder.handlers)
+        ws = WebSocket(server.url, **recorder.handlers)
         with ws as inner:
             assert inner is ws
             recorder.wait("open")
@@ -155,7 +155,7 @@ def test_with_block_gives_the_connection_and_closes_and_joins_at_its_end() -> No
 
 def test_with_block_keeps_the_code_of_a_close_inside_it() -> None:
     recorder = Recorder()
-    with LoopbackServer() as server, WebSocket(server.url(), **recorder.handlers) as ws:
+    with LoopbackServer() as server, WebSocket(server.url, **recorder.handlers) as ws:
         recorder.wait("open")
         ws.close(3001, "inside")
     assert recorder.ending == (3001, "inside", True)
@@ -166,7 +166,7 @@ def test_with_block_lets_an_exception_out_after_it_has_closed() -> None:
     with (
         LoopbackServer() as server,
         pytest.raises(KeyError, match="inside"),
-        WebSocket(server.url(), **recorder.handlers),
+        WebSocket(server.url, **recorder.handlers),
     ):
         recorder.wait("open")
         raise KeyError("inside")
@@ -187,7 +187,7 @@ def test_with_block_ends_though_the_server_never_answers_the_close() -> None:
 
     recorder = Recorder()
     with LoopbackServer(script) as server:
-        with WebSocket(server.url(), **recorder.handlers, close_timeout=0.1):
+        with WebSocket(server.url, **recorder.handlers, close_timeout=0.1):
             recorder.wait("open")
         assert recorder.failed
 
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_join_at_once_and_the_connection_goes_on(
 def test_ctrl_c_in_a_with_block_closes_the_connection(ctrl_c: threading.Event) -> None:
     recorder = Recorder()
     with LoopbackServer() as server, pytest.raises(KeyboardInterrupt):
-        with WebSocket(server.url(), **recorder.handlers):
+        with WebSocket(server.url, **recorder.handlers):
             recorder.wait("open")
             signal.setitimer(signal.ITIMER_REAL, 0.1)
             wait_for(ctrl_c)  # which nobody sets
@@ -256,7 +256,7 @@ def test_ctrl_c_in_a_callback_on_the_main_thread_goes_on_and_loses_no_event() ->
         peer.send_close(1000)
 
     with LoopbackServer(script) as server:
-        ws = WebSocket(server.url(), onmessage=on_message, dispatch=batches.put)
+        ws = WebSocket(server.url, onmessage=on_message, dispatch=batches.put)
         interrupts = 0
         while ws.readyState != WebSocket.CLOSED:
             try:
@@ -276,7 +276,7 @@ def test_ctrl_c_in_a_callback_of_a_reconnecting_one_goes_on_too() -> None:
         raise KeyboardInterrupt
 
     with LoopbackServer() as server:
-        ws = ReconnectingWebSocket(server.url(), onopen=on_open, dispatch=batches.put)
+        ws = ReconnectingWebSocket(server.url, onopen=on_open, dispatch=batches.put)
         interrupts = 0
         while ws.readyState != WebSocket.CLOSED:
             try:
@@ -302,7 +302,7 @@ def test_ctrl_c_in_dispatch_event_is_not_raised_on_the_worker() -> None:
     def on_message(event: Event) -> None:
         told.set()
 
-    with LoopbackServer() as server, WebSocket(server.url(), onopen=on_open, onmessage=on_message) as ws:
+    with LoopbackServer() as server, WebSocket(server.url, onopen=on_open, onmessage=on_message) as ws:
         ws.addEventListener("mine", on_mine)
         with pytest.raises(KeyboardInterrupt):
             ws.dispatchEvent(Event("mine"))
@@ -322,7 +322,7 @@ def test_a_signal_handler_may_close_in_the_middle_of_send() -> None:
             for number in range(60):
                 opened = threading.Event()
                 on_open = partial(set_event, opened)
-                ws = WebSocket(server.url(), compression=None, onopen=on_open)
+                ws = WebSocket(server.url, compression=None, onopen=on_open)
                 wait_for(opened)
                 signal.setitimer(signal.ITIMER_REAL, 0.0002 + number * 0.00002)
                 while ws.readyState == ws.OPEN:

@@ -27,7 +27,7 @@ def with_database(callback):
 
     @functools.wraps(callback)
     def call(self, event):
-        close_old_connections()  # also one that the database has ended since
+        close_old_connections()  # one that the database has ended meanwhile, too
         try:
             callback(self, event)
         finally:
@@ -80,7 +80,7 @@ class Feed:
         message = json.loads(event.data)
         if "ack" not in message:
             News.objects.create(text=message["news"])
-        elif (answer := self._waiting.get(message["ack"])) is not None:  # else its request has given up
+        elif (answer := self._waiting.get(message["ack"])) is not None:  # None: its request has given up
             answer.set_result(message)
 
     def _on_close(self, event):

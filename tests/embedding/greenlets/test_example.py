@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncws.testing.loopback import LoopbackServer
+from syncws.testing import LoopbackServer
 from tests.embedding.greenlets.programs import skip_without
 from tests.support.programs import run
 
@@ -10,7 +10,7 @@ from tests.support.programs import run
 def test_gevent_clients_talk_at_once() -> None:
     skip_without("gevent")
     with LoopbackServer() as server:
-        out, err = run("-m", "examples.gevent_clients", server.url())
-        assert server.connections == 50
+        out, err = run("-m", "examples.gevent_clients", server.url)
+        assert len(server.connections) == 50
     assert out == "50 of 50 clients heard their own words\nother greenlets ran meanwhile\n"
     assert err == ""

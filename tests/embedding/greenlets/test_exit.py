@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.embedding.greenlets.programs import start
 from tests.support.programs import EXIT_SECONDS
 from tests.support.waiting import SECONDS
@@ -60,16 +60,16 @@ def test_the_server_is_told_1001_and_nothing_is_printed(
     def script(peer: Peer) -> None:
         peer.accept()
         try:
-            peer.send_text(str(peer.read_message()))
-            peer.read_message()
+            peer.send(str(peer.recv()))
+            peer.recv()
         except PeerClosed as closed:
             codes.put(closed.code)
             raise
 
     program = CONNECTED + "\n".join(f"    {line.strip()}" for line in ending.strip().splitlines())
     with (
-        LoopbackServer(script, ssl_context=server_ssl_context if secure else None) as server,
-        start(program, library, server.url(), authority, tmp_path, order) as process,
+        LoopbackServer(script, tls=server_ssl_context if secure else False) as server,
+        start(program, library, server.url, authority, tmp_path, order) as process,
     ):
         assert process.stdout is not None and process.stderr is not None
         try:

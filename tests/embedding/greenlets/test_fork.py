@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
 from tests.support.waiting import wait_for
 
@@ -29,7 +29,7 @@ FORKING = """
             try:
                 signal.alarm(15)
                 if library == "eventlet":
-                    greenlets.hubs.use_hub()  # as eventlet wants it after a fork
+                    greenlets.hubs.use_hub()  # eventlet needs this after a fork
                 call()
                 os._exit(0)
             except BaseException:
@@ -198,8 +198,8 @@ def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
         if peer.read_request().target == "/later":
             peer.accept()
             wait_for(go_on)
-            peer.send_text(str(len(peer.read_message())))
-            peer.read_message()
+            peer.send(str(len(peer.recv())))
+            peer.recv()
         else:
             peer.accept()
             if program == PROGRAMS["sends are under way"]:
@@ -208,5 +208,5 @@ def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
 
     text = FORKING + program.replace("\n        ", "\n    ")
     context = server_ssl_context if secure else None
-    with LoopbackServer(serve, ssl_context=context, receive_buffer=65536) as server:
-        run(text, library, server.url(), authority, tmp_path)
+    with LoopbackServer(serve, tls=context, receive_buffer=65536) as server:
+        run(text, library, server.url, authority, tmp_path)

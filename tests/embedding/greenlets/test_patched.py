@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
 from tests.support.servers import finish
 
@@ -106,7 +106,7 @@ def serve(peer: Peer) -> None:
     target = peer.read_request().target
     peer.accept()
     if target == "/flaky":
-        peer.send_text("welcome")
+        peer.send("welcome")
         peer.send_close(1012)
         finish(peer)
     else:
@@ -132,8 +132,8 @@ def test_both_faces_work_whether_syncws_was_imported_before_or_after_patching(
     authority: trustme.CA,
     tmp_path: Path,
 ) -> None:
-    with LoopbackServer(serve, ssl_context=server_ssl_context if secure else None) as server:
-        run(program, library, server.url(), authority, tmp_path, order)
+    with LoopbackServer(serve, tls=server_ssl_context if secure else False) as server:
+        run(program, library, server.url, authority, tmp_path, order)
 
 
 MANY = """
@@ -159,13 +159,13 @@ MANY = """
 def test_two_hundred_connections_at_once_each_get_their_own_answers(
     library: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context if secure else None) as server:
-        run(MANY, library, server.url(), authority, tmp_path)
-        assert server.connections == 200
+    with LoopbackServer(tls=server_ssl_context if secure else False) as server:
+        run(MANY, library, server.url, authority, tmp_path)
+        assert len(server.connections) == 200
 
 
 DEFAULT_CONTEXT = """
-    # One context for all, made by whoever is first, at once with the others.
+    # All share one context. The first of them makes it, while the others connect.
     os.environ["SSL_CERT_FILE"] = authority
 
     def talk(number):
@@ -183,5 +183,5 @@ DEFAULT_CONTEXT = """
 def test_wss_without_a_context_of_its_own_works(
     order: str, library: str, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with LoopbackServer(ssl_context=server_ssl_context) as server:
-        run(DEFAULT_CONTEXT, library, server.url(), authority, tmp_path, order)
+    with LoopbackServer(tls=server_ssl_context) as server:
+        run(DEFAULT_CONTEXT, library, server.url, authority, tmp_path, order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from syncws.testing.loopback import LoopbackServer
+from syncws.testing import LoopbackServer
 from tests.embedding.greenlets.programs import skip_without
 from tests.support.programs import run_silently
 
@@ -63,7 +63,7 @@ IMPORT = """
 def test_nothing_is_patched_and_the_threads_are_real(library: str) -> None:
     skip_without(library)
     with LoopbackServer() as server:
-        run_silently("-c", textwrap.dedent(USE), library, server.url())
+        run_silently("-c", textwrap.dedent(USE), library, server.url)
 
 
 def test_neither_library_is_imported() -> None:

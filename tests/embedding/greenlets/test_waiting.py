@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from syncws._protocol.frames import Opcode
-from syncws.testing.loopback import LoopbackServer, Peer
+from syncws.testing import LoopbackServer, Peer
 from tests.embedding.greenlets.programs import run
 from tests.support.servers import finish, hold
 from tests.support.waiting import SECONDS
@@ -57,8 +57,8 @@ def test_other_greenlets_run_while_one_waits(
     library: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
     context = server_ssl_context if secure else None
-    with LoopbackServer(silent, ssl_context=context, receive_buffer=65536) as server:
-        run(TICKER, library, server.url(), authority, tmp_path)
+    with LoopbackServer(silent, tls=context, receive_buffer=65536) as server:
+        run(TICKER, library, server.url, authority, tmp_path)
 
 
 TIMEOUTS = """
@@ -90,8 +90,8 @@ TIMEOUTS = """
 def test_every_timeout_is_kept(
     library: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with LoopbackServer(silent, ssl_context=server_ssl_context if secure else None) as server:
-        run(TIMEOUTS, library, server.url(), authority, tmp_path)
+    with LoopbackServer(silent, tls=server_ssl_context if secure else False) as server:
+        run(TIMEOUTS, library, server.url, authority, tmp_path)
 
 
 def test_a_tls_handshake_that_is_not_answered_times_out(
@@ -147,19 +147,19 @@ INTERRUPTED = """
 def count_up(peer: Peer) -> None:
     peer.accept()
     for number in range(3000):
-        peer.send_text(str(number))
+        peer.send(str(number))
         if number % 50 == 0:
-            peer.read_message()
-    peer.send_text("end")
+            peer.recv()
+    peer.send("end")
     while True:  # until the Close
-        peer.read_message()
+        peer.recv()
 
 
 def test_a_greenlet_killed_or_timed_out_in_recv_loses_no_message(
     library: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with LoopbackServer(count_up, ssl_context=server_ssl_context if secure else None) as server:
-        run(INTERRUPTED, library, server.url(), authority, tmp_path)
+    with LoopbackServer(count_up, tls=server_ssl_context if secure else False) as server:
+        run(INTERRUPTED, library, server.url, authority, tmp_path)
 
 
 def test_a_connect_that_is_timed_out_leaves_nothing_behind(
@@ -184,8 +184,8 @@ def test_a_connect_that_is_timed_out_leaves_nothing_behind(
             peer.accept()
             peer.echo()
 
-    with LoopbackServer(script, ssl_context=server_ssl_context if secure else None) as server:
-        run(program, library, server.url(), authority, tmp_path)
+    with LoopbackServer(script, tls=server_ssl_context if secure else False) as server:
+        run(program, library, server.url, authority, tmp_path)
 
 
 def test_a_connect_timed_out_at_any_moment_leaves_nothing_behind(
@@ -203,8 +203,8 @@ def test_a_connect_timed_out_at_any_moment_leaves_nothing_behind(
         assert opened < 100
         wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("syncws")])
     """
-    with LoopbackServer(ssl_context=server_ssl_context if secure else None) as server:
-        run(program, library, server.url(), authority, tmp_path)
+    with LoopbackServer(tls=server_ssl_context if secure else False) as server:
+        run(program, library, server.url, authority, tmp_path)
 
 
 def test_a_message_in_parts_is_received_whole_by_the_greenlet_after_a_killed_one(
@@ -223,12 +223,12 @@ def test_a_message_in_parts_is_received_whole_by_the_greenlet_after_a_killed_one
     def script(peer: Peer) -> None:
         peer.accept()
         peer.send_frame(Opcode.TEXT, b"begin, ", fin=False)
-        peer.read_message()
+        peer.recv()
         peer.send_frame(Opcode.CONTINUATION, b"end")
         finish(peer)
 
     with LoopbackServer(script) as server:
-        run(program, library, server.url(), authority, tmp_path)
+        run(program, library, server.url, authority, tmp_path)
 
 
 INTERRUPT = """
@@ -237,7 +237,7 @@ INTERRUPT = """
     connection = syncws.connect(url, **options)
 
     if library == "gevent":
-        gevent.get_hub().exception_stream = None  # else it prints what it raises in the main greenlet
+        gevent.get_hub().exception_stream = None  # without this it prints what it raises in the main greenlet
     # A timer, since it lets the signal come while all greenlets wait, as it mostly does.
     signal.signal(signal.SIGALRM, signal.default_int_handler)
     for call in (connection.recv, lambda: connection.recv(20), lambda: next(connection.recv_streaming())):
@@ -254,7 +254,7 @@ def test_ctrl_c_interrupts_recv_and_harms_nothing(
     library: str, authority: trustme.CA, tmp_path: Path
 ) -> None:
     with LoopbackServer() as server:
-        run(INTERRUPT, library, server.url(), authority, tmp_path)
+        run(INTERRUPT, library, server.url, authority, tmp_path)
 
 
 LOOKING_UP = """
@@ -281,4 +281,4 @@ LOOKING_UP = """
 
 def test_a_look_up_that_hangs_is_given_up_at_open_timeout(authority: trustme.CA, tmp_path: Path) -> None:
     with LoopbackServer() as server:
-        run(LOOKING_UP, "gevent", server.url(), authority, tmp_path)
+        run(LOOKING_UP, "gevent", server.url, authority, tmp_path)

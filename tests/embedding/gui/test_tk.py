@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run, run_silently
 
 pytestmark = [
@@ -72,9 +72,9 @@ def test_what_is_typed_is_sent_and_what_arrives_is_shown(screen: str) -> None:
         peer.accept()
         try:
             for number in range(100):
-                peer.send_text(f"line {number}")
+                peer.send(f"line {number}")
             while True:
-                peer.send_text(f"you said {peer.read_message()!s}")
+                peer.send(f"you said {peer.recv()!s}")
         except PeerClosed as closed:
             codes.append(closed.code)
             raise
@@ -92,7 +92,7 @@ def test_what_is_typed_is_sent_and_what_arrives_is_shown(screen: str) -> None:
     root.mainloop()
     """
     with LoopbackServer(script) as server:
-        out, err = run_chat(program, server.url(), screen)
+        out, err = run_chat(program, server.url, screen)
     assert err == ""
     assert out.split("\n") == ["open True", *["message True"] * 101, "close True", ""]
     assert codes == [1000]
@@ -103,10 +103,10 @@ def test_the_server_closes_and_the_window_goes(screen: str) -> None:
         peer.accept()
         peer.send_close(1000)
         with contextlib.suppress(PeerClosed):
-            peer.read_message()
+            peer.recv()
 
     with LoopbackServer(script) as server:
-        assert run_chat("\n    root.mainloop()", server.url(), screen) == ("open True\nclose True\n", "")
+        assert run_chat("\n    root.mainloop()", server.url, screen) == ("open True\nclose True\n", "")
 
 
 def test_events_that_come_before_the_main_loop_wait_for_it(screen: str) -> None:
@@ -119,11 +119,11 @@ def test_events_that_come_before_the_main_loop_wait_for_it(screen: str) -> None:
 
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.send_text("early")
-        peer.read_message()
+        peer.send("early")
+        peer.recv()
 
     with LoopbackServer(script) as server:
-        out, err = run_chat(program, server.url(), screen)
+        out, err = run_chat(program, server.url, screen)
     assert err == ""
     assert out == "the main loop begins\nopen True\nmessage True\nclose True\n"
 
@@ -135,11 +135,11 @@ def test_the_example_runs_as_a_newcomer_would_run_it(screen: str) -> None:
         peer.accept()
         opened.set()
         peer.send_close(1000)
-        peer.read_message()
+        peer.recv()
 
     with LoopbackServer(script) as server:
         out = run_silently(
-            "-m", "examples.tk_chat", server.url(), warnings="default", environment={"DISPLAY": screen}
+            "-m", "examples.tk_chat", server.url, warnings="default", environment={"DISPLAY": screen}
         )
     assert opened.is_set()
     assert out == ""

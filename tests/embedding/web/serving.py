@@ -19,7 +19,7 @@ from types import TracebackType
 
 import pytest
 
-from syncws.testing.loopback import LoopbackServer, Peer, PeerClosed
+from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import ROOT
 from tests.support.waiting import SECONDS
 
@@ -92,14 +92,14 @@ class Upstream(LoopbackServer):
             self.opened += 1
             number = self.opened
             self._changed.notify_all()
-        peer.send_text(json.dumps({"news": f"welcome, connection {number}"}))
+        peer.send(json.dumps({"news": f"welcome, connection {number}"}))
         try:
             while True:
-                id = json.loads(peer.read_message())["id"]
+                id = json.loads(peer.recv())["id"]
                 with self._changed:
                     self.received.append(id)
                     self._changed.notify_all()
-                peer.send_text(json.dumps({"ack": id}))
+                peer.send(json.dumps({"ack": id}))
         except PeerClosed as closed:
             self._end(closed.code)
             raise
@@ -128,7 +128,7 @@ class Program(contextlib.AbstractContextManager["Program"]):
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "FEED_URL": url, "PYTHONUNBUFFERED": "1", **environment},
-            start_new_session=True,  # so that its children can be ended with it
+            start_new_session=True,  # a group of its own, which ends its children with it
         )
         self._reading = threading.Thread(target=self._read, daemon=True)
         self._reading.start()
@@ -254,6 +254,6 @@ def gunicorn(
 ) -> Iterator[tuple[Program, int]]:
     """gunicorn with two workers, and its port."""
     command = ("-m", "gunicorn", "--bind", "127.0.0.1:0", "--workers", "2", *options, app)
-    with Program(*command, url=upstream.url(), **environment) as program:
+    with Program(*command, url=upstream.url, **environment) as program:
         port = int(program.wait_printed(r"Listening at: http://127\.0\.0\.1:(\d+)")[0])
         yield program, port

@@ -21,7 +21,7 @@ CELERY = ("-m", "celery", "--app", "examples.celery_app.app", "worker", "--pool"
 @contextlib.contextmanager
 def worker(upstream: Upstream, folder: Path, concurrency: int) -> Iterator[Program]:
     options = ("--concurrency", str(concurrency), "--loglevel", "info")
-    with Program(*CELERY, *options, url=upstream.url(), CELERY_FOLDER=str(folder)) as program:
+    with Program(*CELERY, *options, url=upstream.url, CELERY_FOLDER=str(folder)) as program:
         program.wait_printed(r"celery@\S+ ready\.")
         yield program
 

@@ -104,7 +104,7 @@ def test_a_hook_may_connect_before_the_first_request(
 @for_each(WORKERS)
 def test_what_does_not_go_upstream_is_answered_with_503(options: list[str]) -> None:
     upstream = Upstream()
-    upstream.close()
+    upstream.stop()
     with gunicorn(upstream, *options, FEED_PATIENCE="0.2") as (program, port):
         assert ask(port, "/send", {"id": "one"})[0] == 503
         program.stop()

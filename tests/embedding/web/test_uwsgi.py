@@ -71,7 +71,7 @@ def uwsgi(*options: str, url: str = "", **environment: str) -> Iterator[tuple[Pr
 @pytest.mark.parametrize("lazy", [[], ["--lazy-apps"]], ids=["", "lazy"])
 def test_each_worker_has_one_connection_and_says_goodbye(lazy: list[str], upstream: Upstream) -> None:
     options = [*MASTER, *lazy, "--enable-threads", "--module", "examples.flask_app.app:app"]
-    with uwsgi(*options, url=upstream.url()) as (program, port), Traffic(port) as traffic:
+    with uwsgi(*options, url=upstream.url) as (program, port), Traffic(port) as traffic:
         upstream.wait_opened(2)
         assert str(ask(port, "/latest")[1]["latest"]).startswith("welcome, connection ")
         program.send_signal(signal.SIGHUP)
@@ -117,7 +117,7 @@ def test_check_names_the_option_where_threads_do_not_run(options: list[str], tmp
 @real_server
 @needs("flask")
 def test_an_application_without_threads_is_told_rather_than_hung(upstream: Upstream) -> None:
-    with uwsgi("--module", "examples.flask_app.app:app", url=upstream.url()) as (program, port):
+    with uwsgi("--module", "examples.flask_app.app:app", url=upstream.url) as (program, port):
         status, _ = ask(port, "/send", {"id": "one"})
         if "threads support is disabled" in program.printed:
             assert status == 500

@@ -13,7 +13,7 @@ pytestmark = needs("flask", "waitress")
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_threads_share_the_connection_and_it_says_goodbye(end: int, upstream: Upstream) -> None:
-    with Program("-m", "examples.flask_app.waitress_server", "0", url=upstream.url()) as program:
+    with Program("-m", "examples.flask_app.waitress_server", "0", url=upstream.url) as program:
         port = int(program.wait_printed(r"serving on http://127\.0\.0\.1:(\d+)")[0])
         with Traffic(port, threads=8) as traffic:
             assert ask(port, "/latest")[1]["latest"] == "welcome, connection 1"

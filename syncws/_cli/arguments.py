@@ -1,0 +1,108 @@
+"""The parser: the commands, and what a command line asks for.
+
+Owns: nothing. Runs on: the main thread. Must not import: the engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import shutil
+from typing import Any, NoReturn
+
+from .. import connect
+from .._version import __version__
+from .flags import FLAGS, GROUPS, Flag
+from .statuses import MEANINGS
+
+COMMANDS = {
+    "demo": "a client and a server talk, event by event; needs nothing",
+    "echo": "an echo server on this machine, for trying",
+    "completion": "the completion for a shell: bash, zsh or fish",
+}
+
+_EXAMPLES = """\
+examples:
+  syncws demo
+  syncws ws://localhost:8765/                       a conversation, line by line
+  echo hello | syncws wss://chat.example.com/       one question, one answer
+  syncws -m subscribe -n 5 wss://feed.example.com/ | jq .price
+  syncws --check wss://chat.example.com/ || alarm"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors fit on two lines."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"usage: {self.usage}\n{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def connect_keywords() -> frozenset[str]:
+    """The options that `syncws.connect` has."""
+    return frozenset(inspect.signature(connect).parameters)
+
+
+def available_flags() -> list[Flag]:
+    """The options that work with what the package has."""
+    keywords = connect_keywords()
+    return [
+        flag
+        for flag in FLAGS
+        if (not flag.keyword or flag.keyword in keywords)
+        and (not flag.module or importlib.util.find_spec(flag.module))
+    ]
+
+
+def build_parser(prog: str = "syncws") -> Parser:
+    """The parser for a URL; the commands are told apart before it is used."""
+    parser = Parser(
+        prog=prog,
+        usage=f"{prog} [options] URL | {prog} {' | '.join(COMMANDS)}",
+        description="Talk to a WebSocket server: lines of stdin become messages, messages go to stdout, "
+        "everything else to stderr. After the end of stdin as many messages are waited for as lines were "
+        "sent, at most --wait seconds.",
+        epilog=_epilog(),
+        formatter_class=_Formatter,
+        add_help=False,
+        allow_abbrev=False,  # an abbreviation in a script would break with the next option
+    )
+    parser.add_argument("url", metavar="URL", help="ws: or wss:; or one of the commands below")
+    groups = {title: parser.add_argument_group(title) for title in GROUPS}
+    for flag in available_flags():
+        groups[flag.group].add_argument(*flag.names, **flag.settings)
+    about = parser.add_argument_group("about")
+    about.add_argument("-h", "--help", action="help", help="this text")
+    about.add_argument("-V", "--version", action="version", version=f"syncws {__version__}")
+    return parser
+
+
+def direct_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options that `connect` is given as they stand; those that were left out are left out."""
+    found = {}
+    for flag in available_flags():
+        if flag.direct and (value := getattr(arguments, flag.keyword)) not in (None, False):
+            found[flag.keyword] = value
+        elif flag.direct and flag.settings.get("default") is not None:
+            found[flag.keyword] = value  # "none" was asked for, where none is not the default
+    return found
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal, with names in one column and texts in another."""
+
+    def __init__(self, prog: str) -> None:
+        width = min(100, shutil.get_terminal_size().columns) - 2
+        super().__init__(prog, max_help_position=30, width=width)
+
+    def _format_text(self, text: str) -> str:
+        # The description is one paragraph; the epilog has lines of its own.
+        if "\n" in text:
+            return super()._format_text(text)
+        return argparse.HelpFormatter._fill_text(self, text, self._width, "") + "\n\n"
+
+
+def _epilog() -> str:
+    commands = "\n".join(f"  {name:<13}{text}" for name, text in COMMANDS.items())
+    meanings = "\n".join(f"  {int(status):<5}{text}" for status, text in MEANINGS)
+    return f"commands:\n{commands}\n\nexit status:\n{meanings}\n\n{_EXAMPLES}"

@@ -1,0 +1,287 @@
+"""A line that a person is typing, and lines that appear above it meanwhile.
+
+Owns: the terminal, while a conversation lasts. Runs on: the main thread types; any thread shows. Must not
+import: the connection.
+
+Line editing and history are the standard library's (`readline`). It must not be disturbed in the middle of a
+key, so what other threads want shown waits in a list, and a signal that does nothing else has the main
+thread show it: CPython runs handlers between two keys, in readline's wait for the next.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import importlib
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+import unicodedata
+from types import FrameType
+from typing import Any
+
+from .waiting import Waiter
+
+# Ignored by default, so that one that comes late does no harm.
+_POKE = "SIGURG"
+# A signal that comes in the middle of a key is noticed at the next; until it is, it is sent again.
+_AGAIN_SECONDS = 0.05
+# And one of another kind, such as SIGTERM, is followed by ours for as long.
+_FOLLOWED_SECONDS = 1.0
+
+
+class TypingEnded(Exception):  # noqa: N818 - what happened
+    """There is nothing more to type for: `Terminal.end` was called."""
+
+
+def open_terminal(prompt: str) -> PlainTerminal | LineTerminal:
+    """The best terminal that can be had here."""
+    usable = hasattr(signal, "pthread_kill") and hasattr(signal, _POKE) and os.environ.get("TERM") != "dumb"
+    if usable and sys.implementation.name == "cpython":
+        with contextlib.suppress(ImportError):
+            return LineTerminal(prompt, importlib.import_module("readline"))
+    return PlainTerminal()
+
+
+class PlainTerminal:
+    """Without line editing: what is typed is the terminal's own affair until Enter."""
+
+    def __init__(self) -> None:
+        self._waiter = Waiter()
+        self._lines: collections.deque[bytes] = collections.deque()
+        self._rest = b""
+        self._ended = False
+
+    def read_line(self) -> bytes | None:
+        """The next line; None after Ctrl-D. Raises `TypingEnded`."""
+        while not self._lines:
+            self._waiter.wait(None, for_input=True)
+            if self._ended:
+                raise TypingEnded
+            if self._waiter.input_ready and (data := self._waiter.read()) is not None:
+                if not data:
+                    return None
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                self._lines.extend(lines)
+        return self._lines.popleft()
+
+    def show(self, text: str) -> None:
+        """Write lines; from any thread."""
+        _write(text + "\n")
+
+    def end(self) -> None:
+        """Let `read_line` raise; from any thread."""
+        self._ended = True
+        self._waiter.wake()
+
+    def close(self) -> None:
+        self._waiter.close()
+
+
+class LineTerminal:
+    """With `readline`."""
+
+    def __init__(self, prompt: str, readline: Any) -> None:
+        self._prompt = prompt
+        self._readline = readline
+        self._main = threading.main_thread().ident
+        self._pending: collections.deque[str] = collections.deque()
+        # Sockets, since a handler that interrupts the holder of a lock would wait for it for ever.
+        self._shown, self._waits_for_shown = _socket_pair()
+        self._showing = False
+        self._in_input = False
+        # Holds something until readline has drawn the prompt. Readline itself takes it out, by a hook that is
+        # no Python code: an exception of a signal handler would be dropped there.
+        self._before_prompt: collections.deque[int] = collections.deque()
+        self._ended = False
+        self._end_seen = False
+        self._settings = _save_settings()
+        self._poke_number = signal.Signals[_POKE]
+        self._former = signal.signal(self._poke_number, self._on_poke)
+        self._arrived, self._signals = _socket_pair()
+        self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
+        threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
+        readline.parse_and_bind("set horizontal-scroll-mode on")  # so that the line has one row
+        readline.parse_and_bind("set enable-bracketed-paste on")
+        getattr(readline, "set_pre_input_hook", readline.set_startup_hook)(self._before_prompt.popleft)
+
+    @property
+    def _typing(self) -> bool:
+        """Whether there is a prompt, so that what is shown must go above it."""
+        return self._in_input and not self._before_prompt
+
+    def read_line(self) -> bytes | None:
+        """The next line; None after Ctrl-D. Raises `TypingEnded`."""
+        if self._ended:
+            raise TypingEnded
+        self._before_prompt.append(0)
+        self._in_input = True
+        try:
+            self._show_pending()
+            line = input(_invisible(self._prompt))
+        except EOFError:
+            return None
+        except SystemError as error:
+            # Of two signals at once the handler of the first raised, and CPython called that of the second
+            # with the exception set.
+            raise _first_cause(error) from None
+        finally:
+            self._in_input = False
+            self._before_prompt.clear()
+        return line.encode("utf-8", "surrogateescape")
+
+    def show(self, text: str) -> None:
+        """Show lines above the one that is being typed, and wait until they are there; from any thread.
+
+        While nobody is typing they are shown a little later.
+        """
+        self._pending.append(text)
+        if threading.get_ident() == self._main:
+            self._show_pending()
+            return
+        # Elsewhere the main thread may be waiting for this one, and looks before it goes on typing.
+        while self._pending and self._in_input and not self._end_seen:
+            self._poke()
+
+    def end(self) -> None:
+        """Let `read_line` raise; from any thread."""
+        self._ended = True
+        while not self._end_seen and threading.get_ident() != self._main:
+            self._poke()
+
+    def close(self) -> None:
+        """Give the terminal back as it was."""
+        if self._end_seen and self._arrived.fileno() < 0:
+            return
+        self._end_seen = True
+        self._show_pending()
+        signal.set_wakeup_fd(self._former_wakeup)
+        self._arrived.close()  # which ends the thread that follows signals
+        signal.signal(self._poke_number, self._former)
+        _restore_settings(self._settings)
+
+    def _poke(self) -> None:
+        signal.pthread_kill(self._main or 0, self._poke_number)
+        if select.select((self._waits_for_shown,), (), (), _AGAIN_SECONDS)[0]:
+            with contextlib.suppress(OSError):  # another thread may have taken it
+                self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)
+
+    def _follow_signals(self) -> None:
+        """Have a signal that came in the middle of a key noticed before the next key."""
+        with self._signals:
+            while numbers := self._signals.recv(64):
+                until = time.monotonic() + _FOLLOWED_SECONDS
+                while set(numbers) != {int(self._poke_number)} and self._in_input and not self._end_seen:
+                    if time.monotonic() > until:
+                        break
+                    self._poke()
+
+    def _on_poke(self, number: int, frame: FrameType | None) -> None:
+        if not self._typing or self._showing:
+            return  # what was interrupted looks next
+        self._show_pending()
+        if self._ended:
+            self._end_seen = True
+            self._tell_shown()
+            _write("\r\x1b[K")
+            raise TypingEnded
+
+    def _show_pending(self) -> None:
+        self._showing = True
+        try:
+            while self._pending:
+                text = self._pending.popleft()
+                if not self._typing:
+                    _write(text + "\n")
+                elif not self._readline.get_line_buffer():
+                    _write(f"\r\x1b[K{text}\n{self._prompt}")
+                else:
+                    _write("".join(map(_insert_row, text.split("\n"))))
+        finally:
+            self._showing = False
+        self._tell_shown()
+
+    def _tell_shown(self) -> None:
+        with contextlib.suppress(OSError):  # full: then it is told already
+            self._shown.send(b"\0")
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while isinstance(error, SystemError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """One end to write, without waiting, and one to read."""
+    writes, reads = socket.socketpair()
+    writes.setblocking(False)
+    return writes, reads
+
+
+def _insert_row(text: str) -> str:
+    """Write a line above the cursor's row, and let the cursor stay where it is on its own row.
+
+    The row below is made first (scrolling if there is none); then the cursor's row is pushed down.
+    """
+    width = shutil.get_terminal_size().columns
+    rows = _rows(text, width)
+    # IND, up, save; column 1, insert a row, no wrapping; the text; wrapping, restore, down.
+    return "".join(f"\x1bD\x1b[A\x1b7\r\x1b[L\x1b[?7l{row}\x1b[?7h\x1b8\x1b[B" for row in rows)
+
+
+def _rows(text: str, width: int) -> list[str]:
+    """Cut a text, which may hold colours, into pieces that fit into the width."""
+    rows, row, used = [], "", 0
+    at = 0
+    while at < len(text):
+        if text[at] == "\x1b":
+            end = text.index("m", at) + 1  # colours are the only sequences that we write
+            row += text[at:end]
+            at = end
+            continue
+        cells = _cells(text[at])
+        if used + cells > width:
+            rows.append(row)
+            row, used = "", 0
+        row += text[at]
+        used += cells
+        at += 1
+    return [*rows, row]
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _invisible(prompt: str) -> str:
+    """Tell readline which characters of the prompt take no room."""
+    return prompt.replace("\x1b[", "\1\x1b[").replace("m", "m\2") if "\x1b" in prompt else prompt
+
+
+def _write(text: str) -> None:
+    data = memoryview(text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace"))
+    with contextlib.suppress(OSError):  # the terminal is gone, and SIGHUP says so
+        while data:
+            data = data[os.write(1, data) :]
+
+
+def _save_settings() -> Any:
+    with contextlib.suppress(ImportError, OSError):
+        termios = importlib.import_module("termios")
+        return termios.tcgetattr(0)
+    return None
+
+
+def _restore_settings(settings: Any) -> None:
+    if settings is not None:
+        termios = importlib.import_module("termios")
+        with contextlib.suppress(OSError, termios.error):
+            termios.tcsetattr(0, termios.TCSADRAIN, settings)

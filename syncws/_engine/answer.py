@@ -1,0 +1,108 @@
+"""The answer to a request, read off a stream: the head, and the body of a refusal.
+
+Owns: what has come of one answer. Runs on: the thread that opens the connection. Must not import: the other
+threads.
+
+It reads the answers of servers and of proxies alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .._exceptions import ConnectionLost, HandshakeError
+from .._protocol.body import MAX_BODY, BodyParser
+from .._protocol.http11 import Response, ResponseParser
+from .._transport.poller import READ, OpeningDeadline, OpenTimeoutError
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .._transport.stream import Stream
+
+    class Patience(OpeningDeadline, Protocol):
+        """How the opening waits, and what it says of itself; see `opening.Connector`."""
+
+        @property
+        def doing(self) -> str:
+            """What it waits for, as an error's text says it."""
+
+        def check_time(self) -> float:
+            """Raise when the opening was given up or its time is over; else say what time it is."""
+
+
+# How long a refusal waits for its body, within open_timeout: one whose end the head tells, and another one.
+FRAMED_BODY_SECONDS = 5.0
+BODY_SECONDS = 1.0
+
+# Interim answers (102, 103) before the final one: more than any server has use for, and a flood must end.
+MAX_INTERIM = 32
+
+# One read. A head is small.
+_READ_SIZE = 16 * 1024
+
+
+def read_head(
+    stream: Stream, opening: Patience, who: str, explain: Callable[[bytes], str]
+) -> tuple[Response, bytes]:
+    """The final answer's head, and the bytes after it.
+
+    `who` answers. `explain` is given what had come when the connection was lost, and returns what may have
+    caused that.
+    Raises `HandshakeError` for a malformed head, `ConnectionLost` when there is no whole one.
+    """
+    parser = ResponseParser()
+    data = b""
+    interim = 0
+    while True:
+        if (result := parser.feed(data)) is not None:
+            response, rest = result
+            if not 100 <= response.status < 200 or response.status == 101:
+                return result
+            # RFC 9110 15.2: an interim answer, such as 103, may come before the final one.
+            interim += 1
+            if interim > MAX_INTERIM:
+                raise HandshakeError(f"more than {MAX_INTERIM} interim answers came")
+            parser, data = ResponseParser(), rest
+            continue
+        try:
+            data = _receive(stream, opening)
+        except OpenTimeoutError:
+            raise
+        except OSError as error:
+            text = f"{who} was lost while {opening.doing}: {error}"
+            raise ConnectionLost(text + explain(parser.received)) from error
+        if not data:
+            text = f"{who} ended TCP while {opening.doing}"
+            raise ConnectionLost(text + explain(parser.received))
+
+
+def _receive(stream: Stream, opening: Patience) -> bytes:
+    opening.check_time()  # also when there is always something to read, and so nothing to wait for
+    while (data := stream.recv(_READ_SIZE)) is None:
+        opening.wait(stream.socket, READ)
+    return data
+
+
+def read_body(stream: Stream, opening: Patience, response: Response, rest: bytes) -> bytes:
+    """The body of a refusal, as far as it comes without much waiting; `rest` has come with the head."""
+    parser = BodyParser(response)
+    parser.feed(rest)
+    until = time.monotonic() + (FRAMED_BODY_SECONDS if parser.framed else BODY_SECONDS)
+    while not parser.done:
+        left = until - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            data = stream.recv(MAX_BODY)
+            if data is None:
+                opening.wait(stream.socket, READ, left)
+                continue
+        except OSError:
+            break  # the refusal is the news; how TCP ended after it, or that time is over, is not
+        if not data:
+            break
+        parser.feed(data)
+    return parser.body

@@ -1,0 +1,260 @@
+"""The way to a server: the look-up, TCP, the proxy and TLS, each step under the opening's deadline.
+
+Owns: the stream until the opening handshake begins. Runs on: the thread that opens the connection. Must not
+import: the other threads.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
+from .._quoting import Secrets, quote_body
+from .._transport import dialer, resolver
+from .._transport.dialer import SocketSetup
+from .._transport.poller import READ, WRITE, OpenTimeoutError
+from .._transport.stream import Stream
+from .answer import read_body, read_head
+from .open_stream import TLSInfo
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import Protocol
+
+    from .._protocol.proxy import Proxy
+    from .._protocol.url import URL
+    from .answer import Patience
+    from .options import Options
+
+    class Opening(Patience, Protocol):
+        """What a route knows of the opening that it is part of; see `opening.Connector`."""
+
+        doing: str
+        stream: Stream | None
+
+        @property
+        def name(self) -> str:
+            """What the names of its threads begin with."""
+
+        def measure(self, step: str) -> AbstractContextManager[None]:
+            """Note how long a step takes."""
+
+        @property
+        def secrets(self) -> Secrets:
+            """What no text may show, whoever says it."""
+
+
+_FAMILIES = {None: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+class Route:
+    """The way to one server."""
+
+    def __init__(self, url: URL, options: Options, proxy: Proxy | None, opening: Opening) -> None:
+        self._url = url
+        self._options = options
+        self._proxy = proxy
+        self._opening = opening
+
+    def open(self) -> Stream:
+        """A stream to the server, ready for the opening handshake.
+
+        Raises `OSError` (DNS, TCP, TLS) and `WebSocketError` (the proxy). `opening.stream` is what there is
+        of it, as soon as there is any; it is for the caller to close.
+        """
+        sock = self._connect()
+        stream: Stream = Stream(sock)
+        self._keep(stream)
+        if self._proxy is not None:
+            with self._opening.measure("proxy"):
+                stream = self._open_tunnel(stream, self._proxy)
+        if self._url.secure:
+            name = self._options.server_hostname or self._url.certificate_name
+            where = f"{self._url.hostname!r} port {self._url.effective_port}"
+            with self._opening.measure("tls"):
+                stream = self._start_tls(stream, name, where)
+        return stream
+
+    #: What the TLS handshake with the server agreed on; None without TLS.
+    tls: TLSInfo | None = None
+
+    def _keep(self, stream: Stream) -> None:
+        sock = stream.socket
+        # A request with large headers may have to wait for the other side to take it.
+        stream.wait_writable = lambda: self._opening.wait(sock, WRITE)
+        self._opening.stream = stream
+
+    # TCP.
+
+    def _connect(self) -> socket.socket:
+        options = self._options
+        if options.sock is not None:
+            return self._take_over(options.sock)
+        if options.unix is not None:
+            path = os.fspath(options.unix)
+            self._opening.doing = f"connecting to the Unix socket {path!r}"
+            with self._opening.measure("tcp"):
+                return dialer.connect_unix(path, self._opening, SocketSetup(options=options.socket_options))
+        if self._proxy is not None:
+            return self._dial(self._proxy.host, self._proxy.port, "the proxy ")
+        return self._dial(self._url.hostname, self._url.effective_port)
+
+    def _take_over(self, sock: socket.socket) -> socket.socket:
+        """A socket that the caller has connected."""
+        self._opening.doing = "using the socket that was given"
+        sock.setblocking(False)
+        with suppress(OSError):  # no socket of TCP
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for level, name, value in self._options.socket_options:
+            sock.setsockopt(level, name, value)
+        return sock
+
+    def _dial(self, host: str, port: int, what: str = "") -> socket.socket:
+        addresses = self._resolve(host, port, what)
+        self._opening.doing = f"connecting to {what}{host!r} port {port}"
+        setup = SocketSetup(self._options.source_address, self._options.socket_options)
+        with self._opening.measure("tcp"):
+            return dialer.connect(addresses, host, self._opening, setup=setup)
+
+    def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:
+        options = self._options
+        self._opening.doing = f"looking up {what}{host!r}"
+        family = _FAMILIES[options.family]
+        if options.source_address is not None and options.source_address[0]:
+            family = socket.AF_INET6 if ":" in options.source_address[0] else socket.AF_INET
+        with self._opening.measure("dns"):
+            return resolver.resolve(host, port, self._opening, self._opening.name, family)
+
+    # The proxy.
+
+    def _open_tunnel(self, stream: Stream, proxy: Proxy) -> Stream:
+        if proxy.secure:
+            name = proxy.host.partition("%")[0].rstrip(".")
+            stream = self._start_tls(stream, name, f"the proxy {proxy.host!r} port {proxy.port}")
+            self.tls = None
+        asked = f"asking the proxy {proxy.public} for {self._url.authority}"
+        self._opening.doing = asked
+        if proxy.is_http:
+            self._ask_http(stream, proxy)
+        else:
+            self._ask_socks(stream, proxy, asked)
+        return stream
+
+    def _ask_http(self, stream: Stream, proxy: Proxy) -> None:
+        from .._protocol.proxy import connect_request  # imported already, when the proxy was chosen
+
+        asked = f"CONNECT {self._url.authority}"
+        with suppress(ConnectionError):  # an answer that came before the end is still to be read
+            stream.send(connect_request(self._url.authority, proxy))
+        who = f"the proxy {proxy.public}"
+        try:
+            response, rest = read_head(stream, self._opening, who, lambda _: "")
+        except HandshakeError as error:
+            error.args = (f"{who} to {asked}: {error}",)
+            raise
+        said = f"{who} answered"
+        if 200 <= response.status < 300:
+            if rest:
+                message = f"{said} {asked} with more than a head"
+                raise HandshakeError(message, response.status, response.headers, rest)
+            return
+        body = read_body(stream, self._opening, response, rest)
+        hint = ""
+        if response.status == 407 and proxy.credentials is None:
+            hint = " (it asks for a user and password: proxy='http://user:password@host:port')"
+        status = f"{response.status} {response.reason}".rstrip()
+        message = f"{said} {status} to {asked}{hint}{quote_body(body, self._opening.secrets)}"
+        raise HandshakeError(message, response.status, response.headers, body, reason=response.reason)
+
+    def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
+        from .._transport import socks  # imported already, by the caller's thread; see `options`
+
+        host = self._url.hostname.partition("%")[0]
+        if not proxy.resolves:
+            addresses = self._resolve(host, self._url.effective_port)
+            if proxy.scheme == "socks4":
+                addresses = [address for address in addresses if address[0] == socket.AF_INET]
+            if not addresses:
+                raise WebSocketError(
+                    f"{host!r} has no IPv4 address, and SOCKS4 knows no other (socks5h does)"
+                )
+            host = addresses[0][3][0]
+            self._opening.doing = asked
+        try:
+            socks.open_tunnel(
+                proxy.scheme, host, self._url.effective_port, proxy.credentials, self._exchange_with(stream)
+            )
+        except socks.SOCKSError as error:
+            raise WebSocketError(
+                f"the proxy {proxy.public} did not open a way to {self._url.authority}: {error}"
+            ) from error
+
+    def _exchange_with(self, stream: Stream) -> Callable[[bytes, int], bytes]:
+        def exchange(data: bytes, count: int) -> bytes:
+            try:
+                stream.send(data)
+                received = b""
+                while len(received) < count:
+                    self._opening.check_time()
+                    if (part := stream.recv(count - len(received))) is None:
+                        self._opening.wait(stream.socket, READ)
+                        continue
+                    if not part:
+                        raise ConnectionLost(f"the proxy ended TCP while {self._opening.doing}")
+                    received += part
+                return received
+            except OpenTimeoutError:
+                raise
+            except OSError as error:
+                if isinstance(error, ConnectionLost):
+                    raise
+                raise ConnectionLost(f"the proxy was lost while {self._opening.doing}: {error}") from error
+
+        return exchange
+
+    # TLS.
+
+    def _start_tls(self, lower: Stream, name: str, where: str) -> Stream:
+        import ssl
+
+        from .._transport import tls, trust  # imported already, by the caller's thread; see `options`
+
+        tried = f"TLS handshake with {where}"
+        self._opening.doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
+        context = self._options.ssl_context or trust.default_context()
+        try:
+            stream: tls.TLSStream
+            if isinstance(lower, tls.TLSStream):
+                stream = tls.NestedTLSStream(lower, context, name)
+            else:
+                stream = tls.TLSStream(lower.socket, context, name)
+            self._keep(stream)
+            while not stream.handshake_step():
+                while (received := stream.receive_handshake()) is None:
+                    self._opening.wait(stream.socket, READ)
+                self._opening.doing = tried
+                if not received:
+                    raise ConnectionLost(f"{tried}: the server ended TCP (does it speak TLS on this port?)")
+        except ssl.SSLError as error:
+            raise trust.describe(error, tried, name) from error
+        except ValueError as error:  # the context does not go with the name
+            raise WebSocketError(f"{tried}: {error}") from error
+        except (ConnectionResetError, BrokenPipeError) as error:
+            text = f"{tried}: the server reset TCP (does it speak TLS on this port?)"
+            raise ConnectionLost(text) from error
+        # At once: an error of TLS later takes it away.
+        self.tls = TLSInfo(*stream.negotiated())
+        self._check_alpn(self.tls.alpn, tried)
+        return stream
+
+    def _check_alpn(self, selected: str | None, tried: str) -> None:
+        if selected in (None, "http/1.1", "http/1.0"):
+            return
+        raise WebSocketError(
+            f"{tried}: HTTP/2 was agreed: the ssl_context offered {selected!r} by ALPN, and the server took "
+            "it. A WebSocket is opened by HTTP/1.1 here: context.set_alpn_protocols(['http/1.1'])"
+        )

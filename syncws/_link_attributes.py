@@ -1,0 +1,55 @@
+"""What both classes of the callback API show of their connection (WHATWG 3.1).
+
+Owns: `binaryType`. Runs on: any thread. Must not import: sockets, frame layout, the reader.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ._callback_link import CallbackLink
+from ._engine.records import Opened
+from ._event_target import EventTarget
+from ._log import log
+from ._opened_attributes import OpenedAttributes
+
+
+class LinkAttributes(OpenedAttributes, EventTarget):
+    """The attributes that follow the link: of the one connection, or of the present one."""
+
+    _link: CallbackLink
+    _binary_type = "blob"
+
+    @property
+    def url(self) -> str:
+        """The absolute URL, serialised as the URL standard does it."""
+        return str(self._link.url)
+
+    @property
+    def bufferedAmount(self) -> int:
+        """Bytes given to `send` and not yet handed to the network, without framing, before compression.
+
+        What could not be sent stays counted after the close. Read inside a callback it does not fall until
+        the callback returns.
+        """
+        return self._link.buffered_amount
+
+    @property
+    def _opened(self) -> Opened | None:
+        return self._link.opened
+
+    @property
+    def binaryType(self) -> str:
+        """``"blob"``: binary messages arrive as `bytes`; ``"arraybuffer"``: as `bytearray`.
+
+        Read when a message is dispatched. Another value is ignored, and logged.
+        """
+        return self._binary_type
+
+    @binaryType.setter
+    def binaryType(self, value: str) -> None:
+        if value in ("blob", "arraybuffer"):
+            self._binary_type = value
+        else:
+            message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
+            log(logging.WARNING, self._log_fields, message, value)

@@ -1,0 +1,62 @@
+"""Where a redirect leads, and what goes along (RFC 9110 15.4, Fetch 4.4).
+
+Owns: the rules, no state. Runs on: any thread. Must not import: anything with I/O or threads.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from .._exceptions import SyntaxErr
+from .._quoting import is_credential_field
+from .handshake import HandshakeRequest, make_key
+from .url import URL, parse_url
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class RedirectError(Exception):
+    """The redirect is not to be followed; the text says why."""
+
+
+def follow(request: HandshakeRequest, location: str) -> HandshakeRequest:
+    """What to ask next.
+
+    Credentials stay with the origin that they were given for: the URL's user and password, `auth` and every
+    field of the caller's that may hold one by its name go no further than that.
+
+    Raises `RedirectError` for a location that is no URL of ours, and for one without TLS behind one with it.
+    """
+    url = _resolve(request.url, location)
+    if request.url.secure and not url.secure:
+        raise RedirectError("it leads from wss: to ws:, where everybody on the way could read along")
+    if url.origin == request.url.origin:
+        if url.credentials is None:
+            url = replace(url, username=request.url.username, password=request.url.password)
+        return replace(request, url=url, key=make_key())
+    kept = tuple((name, value) for name, value in request.headers if not is_credential_field(name))
+    # A Host field of the caller's is for the first server alone.
+    kept = tuple((name, value) for name, value in kept if name.lower() != "host")
+    return replace(request, url=url, key=make_key(), headers=kept, auth=None)
+
+
+def _resolve(base: URL, location: str) -> URL:
+    """The URL of a Location field, which may be relative (RFC 3986 4.2)."""
+    location = location.partition("#")[0].strip()
+    if not location:
+        raise RedirectError("it leads nowhere")
+    if _SCHEME.match(location):
+        text = location
+    elif location.startswith("//"):
+        text = f"{base.scheme}:{location}"
+    elif location.startswith("/"):
+        text = base.origin + location
+    elif location.startswith("?"):
+        text = f"{base.origin}{base.path}{location}"
+    else:
+        text = f"{base.origin}{base.path.rpartition('/')[0]}/{location}"
+    try:
+        return parse_url(text)
+    except SyntaxErr as error:
+        raise RedirectError(str(error)) from None

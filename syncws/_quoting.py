@@ -1,0 +1,146 @@
+"""What texts may quote: the one place that decides which words of a caller, a server or a proxy are shown.
+
+Owns: the rules, no state. Runs on: any thread. Imports nothing of the package.
+
+Exceptions, log records, warnings and reprs are read by more people than the program's settings: they end in
+log files, issue trackers and monitors. So what may be a credential is never in them: userinfo, query and
+fragment of a URL, the values of header fields but for a few that hold none, all but the beginning of a
+subprotocol, and whatever of the caller's own secrets a server sends back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+#: What stands in the place of what is not shown.
+HIDDEN = "..."
+
+# How much of a text, and of a body, an error shows, and how long the whole of it may be.
+MAX_QUOTED = 200
+MAX_TEXT = 1000
+
+# Fields of an answer that hold no credential, whoever wrote the server. All others are shown by name alone.
+_HARMLESS_FIELDS = frozenset(
+    {
+        *("accept", "accept-encoding", "accept-ranges", "age", "allow", "alt-svc", "cache-control"),
+        *("connection", "content-encoding", "content-language", "content-length", "content-type", "date"),
+        *("expires", "host", "keep-alive", "last-modified", "retry-after", "sec-websocket-accept"),
+        *("sec-websocket-extensions", "sec-websocket-version", "server", "strict-transport-security"),
+        *("trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "x-powered-by"),
+    }
+)
+
+# What their values look like, unless a server puts something else there.
+_HARMLESS = frozenset('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ,;:/+.()*_="-')
+_LONGEST_HARMLESS = 64
+
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+
+# Fields of a request that go to no other origin than the one they were given for: those of the standards, and
+# whatever by its name is one.
+_CREDENTIAL_WORDS = (
+    "auth",
+    "token",
+    "secret",
+    "passw",
+    "cookie",
+    "session",
+    "signature",
+    "credential",
+    "apikey",
+    "-key",
+)
+
+# The start of a URL, before its userinfo: with our schemes any number of slashes will do (WHATWG URL 4.4).
+_URL_START = re.compile(r"(?:wss?|https?):[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2,}", re.IGNORECASE)
+
+
+def printable(text: str) -> str:
+    """The server's words for use in an error's text, with their control characters escaped: none of them
+    may reach a terminal, or begin a line of its own in a log."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def quote(text: str) -> str:
+    """The text as an error message shows it: escaped, and cut when it is very long."""
+    return repr(text) if len(text) <= MAX_QUOTED else f"{text[:MAX_QUOTED]!r}{HIDDEN}"
+
+
+def shorten(text: str) -> str:
+    """An error's text, cut where a server's words made it very long."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}{HIDDEN}"
+
+
+def shorten_protocol(name: str) -> str:
+    """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
+    return repr(name) if len(name) <= 12 else f"{name[:12]!r}{HIDDEN}"
+
+
+def shown_fields(fields: Iterable[tuple[str, str]]) -> str:
+    """Header fields as a repr shows them: the values of those alone that hold no credential."""
+
+    def shown(name: str, value: str) -> str:
+        harmless = name.lower() in _HARMLESS_FIELDS and len(value) <= _LONGEST_HARMLESS
+        return repr(value) if harmless and _HARMLESS.issuperset(value) else HIDDEN
+
+    return "{" + ", ".join(f"{name!r}: {shown(name, value)}" for name, value in fields) + "}"
+
+
+def is_credential_field(name: str) -> bool:
+    """Whether a field of a request may hold a credential, by its name."""
+    lowered = name.lower()
+    return any(word in lowered for word in _CREDENTIAL_WORDS)
+
+
+def has_url_start(text: str) -> bool:
+    """Whether the text begins as a URL does: what comes before a mere colon may be a user's name."""
+    return _URL_START.match(text) is not None
+
+
+def public_part(url: str) -> str:
+    """What a URL that cannot be parsed is, with dots for its userinfo, query and fragment."""
+    match = _URL_START.match(url)
+    start = match[0] if match else ""
+    head, mark, tail = ([*re.split("([?#])", url, maxsplit=1), "", ""])[:3]
+    if "@" in tail:
+        return f"{start}{HIDDEN}"  # "?" and "#" may stand in a password, so all of it may be userinfo
+    end = f"{mark}{HIDDEN}" if tail else mark
+    _, at, after = head.rpartition("@")
+    return f"{start}{HIDDEN}@{after}{end}" if at else f"{head}{end}"
+
+
+class Secrets:
+    """The credentials that one attempt sends, which a server may send back in an answer."""
+
+    # Shorter ones would be found in ordinary words; and who has so short a password has no secret.
+    _SHORTEST = 4
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def add(self, *secrets: str) -> None:
+        """Know each of them, its words (a server may quote a token without its scheme), and how these look in
+        a URL, in a repr and in UTF-8 that is read as Latin-1."""
+        for secret in secrets:
+            for word in (secret, *secret.split()):
+                if len(word) >= self._SHORTEST:
+                    encoded = word.encode("utf-8", "surrogatepass")
+                    escaped = "".join(chr(b) if chr(b) in _UNRESERVED else f"%{b:02X}" for b in encoded)
+                    self._known |= {word, repr(word)[1:-1], repr(encoded)[2:-1], escaped}
+                    self._known |= {encoded.decode("latin-1"), word.replace("'", "\\'"), escaped.lower()}
+
+    def hide(self, text: str) -> str:
+        """The text without them."""
+        for secret in sorted(self._known, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def quote_body(body: bytes, secrets: Secrets) -> str:
+    """The beginning of an answer's body as an error's text ends with it; nothing for an empty one."""
+    if not body:
+        return ""
+    # What is cut must not be cut within a secret, so they go first. Latin-1 keeps every byte.
+    shown = secrets.hide(body[: MAX_QUOTED * 16].decode("latin-1"))[:MAX_QUOTED]
+    return f": {shown.encode('latin-1')!r}"

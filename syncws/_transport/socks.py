@@ -1,0 +1,92 @@
+"""What is said to a SOCKS proxy: SOCKS4, SOCKS4a, SOCKS5 (RFC 1928, RFC 1929), by the package ``socksio``.
+
+Owns: nothing. Runs on: the thread that opens the connection. Must not import: the engine.
+
+The package turns requests into bytes and bytes into replies. How long a reply is, and the wait for it, is
+for this module and its caller, so that the deadline and `close()` hold at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import socksio.exceptions
+import socksio.socks4
+import socksio.socks5
+
+# Sends bytes, then receives so many; raises what ends the opening.
+Exchange = Callable[[bytes, int], bytes]
+
+# The length of the reply's address after its first five bytes, by the type of the address (RFC 1928 6).
+_ADDRESS_REST = {1: 3, 4: 15}
+
+
+class SOCKSError(Exception):
+    """The proxy refused, or did not speak SOCKS; the text says why."""
+
+
+def open_tunnel(
+    scheme: str, host: str, port: int, credentials: tuple[str, str] | None, exchange: Exchange
+) -> None:
+    """Have a SOCKS proxy connect to a server.
+
+    Raises `SOCKSError`, and what `exchange` raises.
+    """
+    try:
+        if scheme in ("socks4", "socks4a"):
+            _open_socks4(scheme, host, port, credentials, exchange)
+        else:
+            _open_socks5(host, port, credentials, exchange)
+    except socksio.exceptions.SOCKSError as error:
+        raise SOCKSError(f"its answer is not SOCKS ({error})") from error
+
+
+def _open_socks4(
+    scheme: str, host: str, port: int, credentials: tuple[str, str] | None, exchange: Exchange
+) -> None:
+    user = (credentials or ("", ""))[0].encode()
+    if b"\0" in user:
+        raise SOCKSError("its user holds a NUL")
+    kinds = {"socks4": socksio.socks4.SOCKS4Request, "socks4a": socksio.socks4.SOCKS4ARequest}
+    if ":" in host:
+        raise SOCKSError(f"{host!r} is an IPv6 address, which SOCKS4 has no place for (socks5h has)")
+    kind = kinds["socks4" if host.replace(".", "").isdecimal() else scheme]
+    connection = socksio.socks4.SOCKS4Connection(user_id=user)
+    connection.send(kind.from_address(socksio.socks4.SOCKS4Command.CONNECT, (host, port), user_id=user))
+    reply = connection.receive_data(exchange(connection.data_to_send(), 8))
+    if reply.reply_code != socksio.socks4.SOCKS4ReplyCode.REQUEST_GRANTED:
+        raise SOCKSError(_words(reply.reply_code))
+
+
+def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exchange: Exchange) -> None:
+    methods = [socksio.socks5.SOCKS5AuthMethod.NO_AUTH_REQUIRED]
+    if credentials is not None:
+        methods.append(socksio.socks5.SOCKS5AuthMethod.USERNAME_PASSWORD)
+    connection = socksio.socks5.SOCKS5Connection()
+    connection.send(socksio.socks5.SOCKS5AuthMethodsRequest(methods))
+    selected = connection.receive_data(exchange(connection.data_to_send(), 2)).method
+    if selected not in methods:
+        missing = " (its URL has no user and password)" if credentials is None else ""
+        raise SOCKSError(f"it takes none of the ways to authenticate that it was offered{missing}")
+    if selected == socksio.socks5.SOCKS5AuthMethod.USERNAME_PASSWORD:
+        assert credentials is not None
+        user, password = (part.encode() for part in credentials)
+        if not (0 < len(user) < 256 and len(password) < 256):
+            raise SOCKSError("its user or password is longer than 255 bytes, or it has no user")
+        connection.send(socksio.socks5.SOCKS5UsernamePasswordRequest(user, password))
+        if not connection.receive_data(exchange(connection.data_to_send(), 2)).success:
+            raise SOCKSError("it refused the user and password")
+    command = socksio.socks5.SOCKS5Command.CONNECT
+    connection.send(socksio.socks5.SOCKS5CommandRequest.from_address(command, (host, port)))
+    reply = exchange(connection.data_to_send(), 5)
+    # The type of the address, then a name's length or an address's first byte; then the port.
+    reply += exchange(b"", _ADDRESS_REST.get(reply[3], reply[4]) + 2)
+    code = connection.receive_data(reply).reply_code
+    if code != socksio.socks5.SOCKS5ReplyCode.SUCCEEDED:
+        raise SOCKSError(_words(code))
+
+
+def _words(code: object) -> str:
+    """The proxy's reason, from the name that the package has for it."""
+    name = getattr(code, "name", "")
+    return f"it answered {name.lower().replace('_', ' ')!r}"

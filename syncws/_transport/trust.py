@@ -1,0 +1,154 @@
+"""Whom TLS trusts: the contexts that are made of options, and what an error of TLS means to a user.
+
+Owns: the default context, which all connections share that were given none. Runs on: any thread. Must not
+import: the engine.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+
+from .tls import with_text
+
+# What decides by the environment what a default context trusts, and where it writes its keys.
+_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+
+# What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
+
+# X509_V_ERR_* of OpenSSL's x509_vfy.h, and what its user can do.
+_NOT_YET_VALID, _EXPIRED = (9, 13), (10, 14)
+_SELF_SIGNED = (18,)
+_UNKNOWN_ISSUER = (2, 19, 20, 21, 27)
+_OTHER_NAME = (62, 64)
+
+_default_context: tuple[tuple[str | None, ...], ssl.SSLContext] | None = None
+_default_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def default_context() -> ssl.SSLContext:
+    """The context for connections that were given none: the system's trust store, host names checked.
+
+    Made once for all that find the same environment, since loading the trust store takes longer than a
+    handshake.
+    """
+    global _default_context
+    environment = tuple(map(os.environ.get, _VARIABLES))
+    with _default_lock:
+        if _default_context is None or _default_context[0] != environment:
+            _default_context = environment, _new_context()
+        return _default_context[1]
+
+
+FilePath = str | os.PathLike[str]
+
+
+def make_context(ca: FilePath | None, cert: FilePath | tuple[FilePath, FilePath] | None) -> ssl.SSLContext:
+    """A context that trusts the authorities of a file or folder alone, and has a certificate of its own.
+
+    Raises `OSError` for what cannot be read, `ValueError` for what holds no certificate or key, or a key that
+    takes a password.
+    """
+    context = _new_context(None if ca is None else os.fspath(ca))
+    if cert is not None:
+        file, key = cert if isinstance(cert, tuple) else (cert, None)
+        try:
+            context.load_cert_chain(file, key, password=_no_password)
+        except ssl.SSLError as error:
+            why = f"{os.fspath(file)!r} holds no certificate with its key"
+            if key is not None:
+                why = f"{os.fspath(file)!r} and {os.fspath(key)!r} are no certificate and its key"
+            raise ValueError(f"cert: {why} ({error.reason or error})") from error
+        except OSError as error:
+            raise _unreadable("cert", error, file, *([key] if key is not None else [])) from error
+    return context
+
+
+def _new_context(ca: str | None = None) -> ssl.SSLContext:
+    """Verifies all; speaks TLS 1.2 or later, and HTTP/1.1; writes keys to SSLKEYLOGFILE."""
+    folder = ca is not None and os.path.isdir(ca)
+    try:
+        context = ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)
+    except ssl.SSLError as error:
+        raise ValueError(f"ca: {ca!r} holds no certificate ({error.reason or error})") from error
+    except OSError as error:
+        if ca is None:
+            raise
+        raise _unreadable("ca", error, ca) from error
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _no_password() -> str:
+    # Without this, OpenSSL would ask whoever sits at the terminal.
+    raise ValueError("cert: the key takes a password; load it into an ssl_context, which can be given one")
+
+
+def _unreadable(option: str, error: OSError, *files: FilePath) -> OSError:
+    """The same error, with the option's name and the first file that is not there."""
+    missing = [os.fspath(file) for file in files if not os.path.exists(file)] or [os.fspath(files[0])]
+    return OSError(error.errno, f"{option}: {error.strerror or error}", missing[0])
+
+
+def describe(error: ssl.SSLError, tried: str, name: str) -> ssl.SSLError:
+    """A copy of a TLS error, of the same class, whose text says what was tried, what is wrong and what helps.
+
+    `name` is what the certificate must be for.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message or error.reason or str(error)
+        return with_text(
+            error, f"{tried}: certificate verify failed: {reason}{_remedy(error.verify_code, name)}"
+        )
+    reason = error.reason or str(error)
+    hint = ""
+    if error.reason in _NOT_TLS:
+        hint = " (what came is not TLS: does the server speak TLS on this port? Without TLS its URL is ws:)"
+    elif error.reason == "NO_PROTOCOLS_AVAILABLE" or "PROTOCOL_VERSION" in (error.reason or ""):
+        hint = " (the server speaks no version of TLS that is allowed here; 1.2 is the least by default)"
+    elif "CERTIFICATE_REQUIRED" in (error.reason or "") or "HANDSHAKE_FAILURE" in (error.reason or ""):
+        hint = " (it may ask for a certificate of the client: cert=)"
+    return with_text(error, f"{tried}: {reason}{hint}")
+
+
+def _remedy(code: int, name: str) -> str:
+    """What helps when a certificate does not verify. Never to verify nothing: that is for test servers."""
+    if code in _UNKNOWN_ISSUER:
+        text = (
+            f" (the certificate shown for {name!r} is from an authority that is not trusted here: if that is "
+            "a private one, give its certificate as ca='file.pem' or in an ssl_context; if it is a public "
+            "one, the server may not send the certificates between)"
+        )
+        return text + _environment_hint()
+    if code in _SELF_SIGNED:
+        return (
+            f" (the certificate shown for {name!r} is signed by itself; if it is the right one, give it as "
+            "ca='file.pem' or in an ssl_context)"
+        )
+    if code in _OTHER_NAME:
+        return (
+            f" (by its certificate the server that was reached is not {name!r}; if it is known to be the "
+            "right one, server_hostname= says which name to verify)"
+        )
+    if code in _EXPIRED + _NOT_YET_VALID:
+        return " (or the clock of this machine is wrong; else the server needs a new certificate)"
+    return ""
+
+
+def _environment_hint() -> str:
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if (path := os.environ.get(variable)) and not os.path.exists(path):
+            return f"; {variable} in the environment names {path!r}, which does not exist"
+    return ""

@@ -1,0 +1,230 @@
+"""Other forms of what goes in and out: JSON Lines, files, given messages; and when it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from syncws.testing import LoopbackServer, Peer
+from tests.cli.command import syncws
+from tests.cli.scripts import Recorder, answer, read_to_the_close, say
+from tests.support.servers import refusing
+
+
+def test_jsonl_has_one_object_for_each_event() -> None:
+    began = time.time()
+    with LoopbackServer(answer("Grüße\n", b"\x00\xff", code=4001, reason="that is all")) as server:
+        done = syncws(server.url, "--jsonl", given=b"one\ntwo\n")
+        url = server.url
+    events = [json.loads(line) for line in done.lines]
+    assert done.status == 1
+    assert all(began - 1 < event.pop("time") < time.time() + 1 for event in events)
+    sent = [event for event in events if event["kind"] == "sent"]
+    others = [event for event in events if event["kind"] != "sent"]
+    assert sent == [
+        {"kind": "sent", "type": "text", "size": 3, "data": "one"},
+        {"kind": "sent", "type": "text", "size": 3, "data": "two"},
+    ]
+    assert others == [
+        {"kind": "open", "url": url, "status": 101, "protocol": ""},
+        {"kind": "message", "type": "text", "size": 8, "data": "Grüße\n"},
+        {"kind": "message", "type": "binary", "size": 2, "encoding": "base64", "data": "AP8="},
+        {"kind": "close", "code": 4001, "reason": "that is all", "clean": True},
+    ]
+
+
+def test_jsonl_tells_a_failure_too() -> None:
+    with refusing() as url:
+        done = syncws(url, "--jsonl")
+    (event,) = map(json.loads, done.lines)
+    assert (done.status, event["kind"]) == (3, "error")
+    assert "Connection refused" in event["message"]
+
+
+def test_jsonl_is_one_line_whatever_the_server_says() -> None:
+    with LoopbackServer(say("\n\r\x85\u2028\x1b\0", code=1000, reason="\n\x9b")) as server:
+        done = syncws(server.url, "--jsonl", "--listen")
+    lines = done.out.decode().split("\n")
+    assert len(lines) == 4 and lines[-1] == ""
+    assert json.loads(lines[1])["data"] == "\n\r\x85\u2028\x1b\0"
+    assert json.loads(lines[2])["reason"] == "\n\x9b"
+
+
+def test_pretty_json_over_several_lines_and_other_text_as_it_is() -> None:
+    with LoopbackServer(say('{"a":[1,"ü"]}', "no {json}", "17", code=1000)) as server:
+        done = syncws(server.url, "--pretty", "--listen")
+    assert done.out.decode() == '{\n  "a": [\n    1,\n    "ü"\n  ]\n}\nno {json}\n17\n'
+
+
+def test_messages_of_the_command_line_are_sent_and_stdin_is_left_alone() -> None:
+    script = Recorder(echo=True)
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "-m", "one", "-m", "two\nlines", given=b"not this\n")
+    assert (done.status, done.out) == (0, b"one\ntwo\nlines\n")
+    assert script.messages == ["one", "two\nlines"]
+
+
+def test_messages_of_the_command_line_can_be_binary() -> None:
+    script = Recorder(echo=True)
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--hex", "-m", "00 ff", "-m", "")
+        assert (done.status, done.out) == (0, b"00ff\n\n")
+        wrong = syncws(server.url, "--hex", "-m", "0g")
+    assert script.messages == [b"\x00\xff", b""]
+    assert wrong.status == 2
+    assert "--message: it is not hexadecimal" in wrong.err
+
+
+def test_a_file_is_one_binary_message(tmp_path: Path) -> None:
+    content = os.urandom(3_000_000)
+    file, empty = tmp_path / "file", tmp_path / "empty"
+    file.write_bytes(content)
+    empty.write_bytes(b"")
+    script = Recorder()
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--file", str(file), "--file", str(empty), "-n", "0")
+    assert (done.status, done.err) == (0, "")
+    assert script.messages == [content, b""]
+
+
+def test_a_file_may_be_text_and_may_be_stdin() -> None:
+    script = Recorder()
+    text = "zwei\nZeilen: äöü" * 20_000
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--file", "-", "--text", "-n", "0", given=text.encode())
+    assert done.status == 0
+    assert script.messages == [text]
+
+
+def test_a_file_that_is_no_text_is_told() -> None:
+    with LoopbackServer() as server:
+        done = syncws(server.url, "--file", "-", "--text", given=b"x" * 100_000 + b"\xff")
+    assert done.status == 2
+    assert "stdin is not UTF-8" in done.err
+
+
+def test_messages_are_saved_as_files_and_nothing_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "00001.txt").write_text("from an earlier run")
+    with LoopbackServer(say("text", b"\x00\x01", code=1000)) as server:
+        done = syncws(server.url, "--save", str(tmp_path), "--listen")
+    names = ["00002.txt", "00003.bin"]
+    assert (done.status, done.lines) == (0, [str(tmp_path / name) for name in names])
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"text", b"\x00\x01"]
+    assert (tmp_path / "00001.txt").read_text() == "from an earlier run"
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with LoopbackServer(say("text", code=1000)) as server:
+        done = syncws(server.url, "--save", str(tmp_path / "none"), "--listen")
+    assert (done.status, done.out) == (2, b"")
+    assert "cannot be saved" in done.err
+
+
+def test_the_first_message_ends_it_with_one() -> None:
+    with LoopbackServer(say("first", "second", "third")) as server:
+        done = syncws(server.url, "-1", "--listen")
+    assert (done.status, done.out, done.err) == (0, b"first\n", "")
+
+
+def test_n_messages_end_it_though_fewer_lines_were_sent() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.recv()
+        for number in range(10):
+            peer.send(str(number))
+        read_to_the_close(peer)
+
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "-n", "3", given=b"subscribe\n")
+    assert (done.status, done.lines) == (0, ["0", "1", "2"])
+
+
+def test_no_answer_is_wanted_with_n_0() -> None:
+    script = Recorder()
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "-n", "0", given=b"a\nb\n")
+    assert (done.status, done.err) == (0, "")
+    assert script.messages == ["a", "b"]
+    assert script.close_codes == [1000]
+
+
+def test_a_match_ends_it() -> None:
+    with LoopbackServer(say("starting", "still starting", "ready: 7", "more")) as server:
+        done = syncws(server.url, "--expect", r"ready: \d")
+    assert (done.status, done.lines) == (0, ["starting", "still starting", "ready: 7"])
+
+
+@pytest.mark.parametrize("code", [1000, 4001])
+def test_no_match_is_no_success(code: int) -> None:
+    with LoopbackServer(say("starting", code=code)) as server:
+        done = syncws(server.url, "--expect", "ready", "--listen")
+    assert done.status == (6 if code == 1000 else 1)
+    assert "no message matched --expect, 1 message came" in done.err
+
+
+def test_quiet_says_nothing_and_the_status_stays() -> None:
+    with LoopbackServer(say("hello", code=4001)) as server:
+        done = syncws(server.url, "--quiet", "--listen")
+    assert (done.status, done.out, done.err) == (1, b"hello\n", "")
+
+
+def test_with_reconnect_a_link_that_is_lost_is_made_anew() -> None:
+    visits: list[Peer] = []
+
+    def script(peer: Peer) -> None:
+        visits.append(peer)
+        if len(visits) == 1:
+            peer.refuse(503)
+            return
+        peer.accept()
+        peer.send(f"visit {len(visits)}")
+        if len(visits) == 4:
+            read_to_the_close(peer)
+
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--reconnect", "--max-pause", "0.01", "-n", "3", "--listen")
+    assert (done.status, done.lines) == (0, ["visit 2", "visit 3", "visit 4"])
+    assert "503" in done.err and "next attempt in 0.0 s" in done.err
+
+
+def test_with_reconnect_lines_wait_for_the_next_connection() -> None:
+    visits: list[Peer] = []
+
+    def script(peer: Peer) -> None:
+        visits.append(peer)
+        if len(visits) < 3:
+            peer.refuse(503)
+            return
+        peer.accept()
+        peer.echo()
+
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--reconnect", "--max-pause", "0.01", given=b"a\nb\n")
+    assert (done.status, done.lines) == (0, ["a", "b"])
+
+
+def test_with_reconnect_a_refusal_for_good_ends_it() -> None:
+    with LoopbackServer(lambda peer: peer.refuse(403)) as server:
+        done = syncws(server.url, "--reconnect", "--max-pause", "0.01", given=b"a\n")
+    assert (done.status, done.out) == (5, b"")
+    assert "403" in done.err
+
+
+def test_large_messages_pass_both_ways() -> None:
+    content = b"x" * 12_000_000
+    with LoopbackServer() as server:
+        done = syncws(server.url, "--file", "-", given=content)
+    assert done.status == 0
+    assert hashlib.sha256(done.out).digest() == hashlib.sha256(content + b"\n").digest()
+
+
+def test_binary_standard_output_is_left_as_it_is_on_every_system() -> None:
+    with LoopbackServer(say(b"\n\r\n", code=1000)) as server:
+        assert syncws(server.url, "--listen").out == b"\n\r\n\n"
+    assert sys.version_info >= (3, 10)

@@ -1,0 +1,163 @@
+"""Ctrl-C, SIGTERM and SIGHUP end it quietly, at any time, with a Close where there is a connection."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from syncws.testing import LoopbackServer, Peer
+from tests.cli.command import start, syncws
+from tests.cli.scripts import Recorder, say
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+
+
+@pytest.mark.parametrize(("number", "status"), [*SIGNALS, (getattr(signal, "SIGHUP", None), 129)])
+def test_a_signal_ends_it_with_a_close_and_without_a_word(number: signal.Signals, status: int) -> None:
+    script = Recorder(echo=True)
+    with LoopbackServer(script) as server, start(server.url) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(b"hello\n")
+        assert process.stdout.read(6) == b"hello\n"
+        process.send_signal(number)
+        assert process.wait(AT_ONCE) == status
+        assert process.stderr.read() == b""
+    assert script.close_codes == [1001]
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_a_signal_ends_the_wait_for_an_answer(number: signal.Signals, status: int) -> None:
+    got = threading.Event()
+
+    def mute(peer: Peer) -> None:
+        peer.accept()
+        peer.recv()
+        got.set()
+        peer.recv()
+
+    with LoopbackServer(mute) as server, start(server.url, "--wait", "none") as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(b"hello\n")
+        process.stdin.close()
+        wait_for(got)
+        process.send_signal(number)
+        assert process.wait(AT_ONCE) == status
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_a_signal_ends_the_connecting(number: signal.Signals, status: int) -> None:
+    got = threading.Event()
+
+    def stall(peer: Peer) -> None:
+        peer.read_request()
+        got.set()
+        peer.wait_eof(SECONDS)
+
+    with LoopbackServer(stall) as server, start(server.url) as process:
+        assert process.stderr is not None
+        wait_for(got)
+        process.send_signal(number)
+        assert process.wait(AT_ONCE) == status
+        assert process.stderr.read() == b""
+
+
+def test_ctrl_c_ends_it_though_nobody_reads_the_pipe_that_is_full() -> None:
+    full = threading.Event()
+
+    def flood(peer: Peer) -> None:
+        peer.accept()
+        peer.socket.settimeout(0.5)
+        try:
+            while True:
+                peer.send("x" * 1000)
+        except TimeoutError:
+            full.set()
+        peer.socket.settimeout(None)
+        peer.wait_eof(SECONDS)
+
+    with LoopbackServer(flood) as server, start(server.url, "--listen") as process:
+        wait_for(full)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(AT_ONCE) == 130
+        assert process.stderr is not None and process.stderr.read() == b""
+
+
+def test_ctrl_c_ends_it_though_the_server_does_not_answer_the_close() -> None:
+    def stubborn(peer: Peer) -> None:
+        peer.accept()
+        peer.send("hello")
+        peer.wait_eof(SECONDS)
+
+    with LoopbackServer(stubborn) as server, start(server.url, "--close-timeout", "none") as process:
+        assert process.stdout is not None
+        assert process.stdout.read(6) == b"hello\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(AT_ONCE) == 130
+
+
+def test_a_second_ctrl_c_ends_the_goodbye() -> None:
+    closing = threading.Event()
+
+    def stubborn(peer: Peer) -> None:
+        peer.accept()
+        peer.send("hello")
+        while peer.recv_frame().opcode != 8:
+            peer.pong()
+        closing.set()
+        peer.wait_eof(SECONDS)
+
+    with LoopbackServer(stubborn) as server, start(server.url, "-1", "--close-timeout", "none") as process:
+        wait_for(closing)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(AT_ONCE) == 130
+        assert process.stderr is not None and process.stderr.read() == b""
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    script = Recorder(echo=True)
+    with LoopbackServer(script) as server:
+        process = subprocess.Popen(
+            ["nohup", sys.executable, "-m", "syncws", server.url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
+        with process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.write(b"one\n")
+            assert process.stdout.read(4) == b"one\n"
+            process.send_signal(signal.SIGHUP)
+            process.stdin.write(b"two\n")
+            assert process.stdout.read(4) == b"two\n"
+            process.stdin.close()
+            assert process.wait(SECONDS) == 0
+
+
+def test_the_time_is_up_though_the_server_goes_on() -> None:
+    with LoopbackServer(say("tick")) as server:
+        done = syncws(server.url, "--listen", "--timeout", "0.3")
+        assert (done.status, done.out, done.err) == (0, b"tick\n", "")
+        done = syncws(server.url, "--timeout", "0.3", "-n", "2")
+        assert (done.status, done.out) == (6, b"tick\n")
+        assert done.err == "syncws: 1 of 2 messages came when --timeout was over\n"
+
+
+def test_an_echo_server_is_ended_by_ctrl_c() -> None:
+    with start("echo", "--port", "0") as process:
+        assert process.stdout is not None and process.stderr is not None
+        line = process.stdout.readline().decode()
+        url = line.split()[2]
+        assert syncws(url, given=b"hello\n").out == b"hello\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(AT_ONCE) == 130
+        assert process.stderr.read() == b""
+    wait_until(lambda: process.returncode == 130)

@@ -1,0 +1,180 @@
+"""Through proxies of every kind, by both APIs, and what becomes of it when one refuses, is silent or ends."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any
+
+import pytest
+
+from syncws import ConnectionLost, HandshakeError, WebSocketError
+from syncws.testing import LoopbackServer
+from tests.support.clients import Client
+from tests.support.dialers import Dialer
+from tests.support.proxies import SCHEMES, STEPS, Proxy
+from tests.support.waiting import AT_ONCE, wait_until
+
+# How long an opening may take that must fail by its time-out.
+SOON = 0.4
+
+
+def proxy(scheme: str, context: ssl.SSLContext, **options: Any) -> Proxy:
+    if scheme.startswith("socks"):
+        pytest.importorskip("socksio", reason="the extra syncws[socks] is not installed")
+    return Proxy(scheme, context=context if scheme == "https" else None, **options)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("drip", [False, True], ids=["at once", "byte by byte"])
+def test_messages_go_both_ways(
+    scheme: str, drip: bool, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, drip=drip) as way:
+        dialer.talk(server.url, proxy=way.url)
+    assert [asked.port for asked in way.asked] == [server.port]
+    assert way.asked[0].credentials is None
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_who_resolves_the_name_is_said_by_the_scheme(
+    scheme: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    url = server.url.replace("127.0.0.1", "localhost").replace("localhost", "only-the-proxy-knows.test")
+    with proxy(scheme, server_ssl_context) as way:
+        if scheme in ("socks4", "socks5"):
+            error = dialer.fail(url, proxy=way.url)
+            assert "cannot resolve 'only-the-proxy-knows.test'" in str(error)
+        else:
+            dialer.talk(url, proxy=way.url, server_hostname="localhost")
+            assert way.asked[0].host == "only-the-proxy-knows.test"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_credentials_of_the_proxy_s_url_are_for_the_proxy(
+    scheme: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, credentials=("us er", "pass:w/ord")) as way:
+        dialer.talk(server.url, proxy=way.url_with("us%20er:pass:w%2Ford@"))
+    password = "" if scheme.startswith("socks4") else "pass:w/ord"
+    assert way.asked[0].credentials == ("us er", password)
+    assert server.errors == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_wrong_credentials_are_refused_and_not_told(
+    scheme: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, credentials=("user", "password")) as way:
+        error = dialer.fail(server.url, proxy=way.url_with("s3cret:s3cret@"))
+        assert isinstance(error, WebSocketError)
+        assert "s3cret" not in str(error) and f"{way.scheme}://" in str(error)
+        if isinstance(error, HandshakeError):
+            assert (error.status, error.body) == (407, b"who are")
+            assert error.headers["proxy-authenticate"] == 'Basic realm="test"'
+        missing = dialer.fail(server.url, proxy=way.url_with(""))
+        assert isinstance(missing, WebSocketError)
+        if scheme == "http":
+            assert "user:password@" in str(missing)
+
+
+REFUSED: dict[str, bytes | int] = {
+    "http": b"HTTP/1.1 403 Forbidden\r\nX-Why: policy\r\nContent-Length: 12\r\n\r\nnot this way",
+    "https": b"HTTP/1.0 403 Forbidden\nX-Why: policy\n\nnot this way",
+    "socks4": 0x5B,
+    "socks4a": 0x5C,
+    "socks5": 2,
+    "socks5h": 5,
+}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_refusal_tells_proxy_target_and_reason(
+    scheme: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, answer=REFUSED[scheme]) as way:
+        error = dialer.fail(server.url_for("/path?s3cret"), proxy=way.url)
+    assert isinstance(error, WebSocketError)
+    for part in (server.url_for("/path"), way.url, f":{server.port}"):
+        assert part in str(error)
+    assert "s3cret" not in str(error)
+    if scheme.startswith("http"):
+        assert isinstance(error, HandshakeError)
+        assert (error.status, error.reason, error.body) == (403, "Forbidden", b"not this way")
+        assert error.headers["x-why"] == "policy"
+        assert "not this way" in str(error)
+    assert len(server.connections) == 0
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("step", STEPS)
+def test_silence_ends_with_the_time_and_the_error_names_the_step(
+    scheme: str, step: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, silent_at=step) as way:
+        error = dialer.fail(server.url, proxy=way.url, open_timeout=SOON)
+    assert isinstance(error, TimeoutError)
+    assert f"asking the proxy {way.url} for" in str(error) and f":{server.port}" in str(error)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("step", STEPS)
+def test_end_of_tcp_is_a_loss_that_names_the_step(
+    scheme: str, step: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, end_at=step) as way:
+        error = dialer.fail(server.url, proxy=way.url)
+    assert isinstance(error, ConnectionLost)
+    assert f"asking the proxy {way.url} for" in str(error)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_noise_in_the_place_of_an_answer_is_an_error(
+    scheme: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy(scheme, server_ssl_context, answer=b"\xff" * 30) as way:
+        error = dialer.fail(server.url, proxy=way.url)
+    assert isinstance(error, WebSocketError)
+    assert way.url in str(error)
+
+
+def test_bytes_behind_the_proxy_s_answer_are_an_error(server: LoopbackServer, dialer: Dialer) -> None:
+    with Proxy("http", answer=b"HTTP/1.1 200 OK\r\n\r\nmore") as way:
+        error = dialer.fail(server.url, proxy=way.url)
+    assert isinstance(error, HandshakeError) and "more than a head" in str(error)
+
+
+def test_proxy_that_nobody_listens_on_is_named(server: LoopbackServer, dialer: Dialer) -> None:
+    with Proxy("http") as way:
+        url = way.url
+    error = dialer.fail(server.url, proxy=url)
+    assert isinstance(error, ConnectionRefusedError)
+    assert f"port {way.port}" in str(error) and server.url in str(error)
+
+
+def test_proxy_over_tls_that_is_not_trusted_is_named(
+    server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with Proxy("https", context=server_ssl_context) as way:
+        error = dialer.fail(server.url, proxy=way.url, ssl_context=ssl.create_default_context())
+    assert isinstance(error, ssl.SSLCertVerificationError)
+    assert f"the proxy 'localhost' port {way.port}" in str(error)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("step", STEPS)
+def test_close_ends_the_wait_for_a_proxy_at_once(
+    scheme: str,
+    step: str,
+    server: LoopbackServer,
+    client_ssl_context: ssl.SSLContext,
+    server_ssl_context: ssl.SSLContext,
+) -> None:
+    with proxy(scheme, server_ssl_context, silent_at=step) as way:
+        client = Client(server.url, proxy=way.url, open_timeout=None, ssl_context=client_ssl_context)
+        if step == "answer":
+            wait_until(lambda: bool(way.asked))
+        begun = time.monotonic()
+        client.ws.close()
+        assert isinstance(client.wait_failed(), WebSocketError)
+        assert time.monotonic() - begun < AT_ONCE
