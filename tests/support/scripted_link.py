@@ -360,7 +360,8 @@ class ScriptedLink:
 
     def run(self) -> float:
         """Let the loop run to the end; the seconds that took."""
-        self.link.run(self.rest)
+        rest, self.rest = self.rest, b""
+        self.link.run(rest)
         return self.seconds
 
     def run_until(self, seconds: float) -> None:
