@@ -17,7 +17,6 @@ that it was queued. It never writes: a pong or a Close is queued for the writer.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -96,9 +95,11 @@ class OpenLink:
         decoder: Decoder,
         options: Options,
         url: str,
+        clock: Callable[[], float],
     ) -> None:
-        """`url` is for texts."""
-        self.opened_at = time.monotonic()
+        """`url` is for texts. `clock` is `time.monotonic`, and `poller` waits by it; tests have their own."""
+        self.opened_at = clock()
+        self._clock = clock
         self._closing = closing
         self._consumer = consumer
         self._output = output
@@ -119,7 +120,7 @@ class OpenLink:
         closing = self._closing
         # Nothing here holds what was read while it waits for more: idle connections cost little.
         while True:
-            now = time.monotonic()
+            now = self._clock()
             self._follow_notes(now)
             timeout = self._check_clock(now)
             if closing.state is State.CLOSED:
@@ -241,7 +242,10 @@ class OpenLink:
                 # Our own pause must not count against the pong, which may lie unread behind it.
                 self._keepalive.pause(self._output.ping_sent_at)
             pause = source.next_pause()
+            until = self._clock() + pause
             self._poller.wait(None, READ, pause if timeout is None else min(pause, timeout))
+            if self._clock() < until:
+                source.pause = FIRST_PAUSE  # woken, as by a consumer that is about to take something
             return
         source.pause = FIRST_PAUSE
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
@@ -288,7 +292,7 @@ class OpenLink:
 
     def _input_ended(self, text: str, cause: BaseException | None) -> None:
         """Nothing more comes. After the server's Close our answer may get through all the same."""
-        now = time.monotonic()
+        now = self._clock()
         self._input.ended = True
         self._follow_close(now)
         if self._closing.decodes:
@@ -317,7 +321,7 @@ class OpenLink:
         ended = decoder.ended
         if ended is None:
             return
-        now = time.monotonic()
+        now = self._clock()
         self._follow_close(now)
         if isinstance(ended, CloseFrame):
             self._output.server_closed()

@@ -15,6 +15,7 @@ installed there too.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import time
@@ -101,8 +102,9 @@ def _at_exit() -> None:
     _exiting = True
     until = time.monotonic() + EXIT_SECONDS
     engines = _all_live()
-    for engine in engines:
-        engine.close_going_away()
+    with contextlib.ExitStack() as goodbyes:  # what one of them raises keeps none of the others
+        for engine in engines:
+            goodbyes.callback(engine.close_going_away)
     # For the workers too: the interpreter aborts when a thread is printing while it goes away.
     for engine in engines:
         engine.wait_over(max(0.0, until - time.monotonic()))
@@ -113,8 +115,9 @@ def _at_exit() -> None:
 def _after_fork() -> None:
     renew_after_fork()
     forget_shared_pool()
-    for engine in _all_live():
-        engine.after_fork()
+    with contextlib.ExitStack() as tellings:
+        for engine in _all_live():
+            tellings.callback(engine.after_fork)
 
 
 if hasattr(os, "register_at_fork"):

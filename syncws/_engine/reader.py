@@ -78,8 +78,13 @@ class Reader:
             except BaseException as error:
                 fault = error
                 self.closing.lost(error)
-            self._publish()
-            self._notes.close_poller()
+            for step in (self._end_link, self._publish, self._notes.close_poller):
+                try:
+                    step()
+                except ForkedError:
+                    raise
+                except BaseException as error:  # the next step all the same: others wait for it
+                    fault = error
             if fault is not None:
                 self._log_fault(fault)
             self._log_end()
@@ -98,16 +103,23 @@ class Reader:
         self._notes.connector = connector
         opened = connector.run()
         log(logging.DEBUG, self._log_fields, "%s: open: %s", self._name, self._request.url.public)
-        self._link = link = self._make_link(poller, opened)
+        try:
+            encoder = Encoder(None if opened.result.deflate is None else Deflater(opened.result.deflate))
+            self._link = link = self._make_link(poller, opened)
+        except BaseException:
+            opened.stream.close()  # nobody else has it yet
+            raise
+        self.closing.opened()
+        # The writer first: who is told that the connection is open may look at its output at once.
+        self._output.open(opened.stream, encoder, self._notes.wake)
+        self._tell_opened(opened)
         link.run(opened.rest)
 
     def _make_link(self, poller: Poller, opened: OpenStream) -> OpenLink:
-        """Tell of the opening, and hand the stream's two sides over."""
-        result = opened.result
-        deflate = result.deflate
-        decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
-        encoder = Encoder(Deflater(deflate) if deflate else None)
-        link = OpenLink(
+        """Make what has the read side of the stream."""
+        deflate = opened.result.deflate
+        decoder = Decoder(self._options.max_size, None if deflate is None else Inflater(deflate))
+        return OpenLink(
             self.closing,
             self._consumer,
             self._output,
@@ -118,10 +130,11 @@ class Reader:
             decoder,
             self._options,
             self._request.url.public,
+            time.monotonic,
         )
-        self.closing.opened()
-        # The writer first: who is told that the connection is open may look at its output at once.
-        self._output.open(opened.stream, encoder, self._notes.wake)
+
+    def _tell_opened(self, opened: OpenStream) -> None:
+        result = opened.result
         self._consumer.put_record(
             Opened(
                 result.protocol,
@@ -133,7 +146,6 @@ class Reader:
                 opened.tls,
             )
         )
-        return link
 
     def _check_wanted(self) -> None:
         """Raise while the connection is being opened and nobody wants it any more."""
@@ -141,17 +153,20 @@ class Reader:
         if self._output.close_called:
             raise WebSocketError(CLOSED_EARLY)
 
-    def _publish(self) -> None:
-        """End the writer, free the socket, and tell the outcome. Only this thread frees the descriptor, and
-        only now: a number that is freed earlier could be another file's by the time the writer uses it."""
+    def _end_link(self) -> None:
+        """End the writer, and free the socket. Only this thread frees the descriptor, and only now: a number
+        that is freed earlier could be another file's by the time the writer uses it."""
         link = self._link
         if link is not None:
             link.cut()
         self._output.stop()
-        seconds = 0.0
         if link is not None:
             link.close()
-            seconds = time.monotonic() - link.opened_at
+
+    def _publish(self) -> None:
+        """Tell the outcome."""
+        link = self._link
+        seconds = 0.0 if link is None else time.monotonic() - link.opened_at
         outcome = self.closing.outcome or Outcome(CloseCode.ABNORMAL, error=WebSocketError("no outcome"))
         self.closed = closed = Closed(outcome, self._output.unsent, seconds)
         self._pings.end()

@@ -42,7 +42,7 @@ def put(queue: EventQueue, entry: Entry, size: int = 0) -> None:
 def come_back(queue: EventQueue) -> Task[list[Entry]]:
     """The worker, which comes for more and finds nothing."""
     worker = Task(queue.take)
-    worker.wait_blocked()
+    wait_until(partial(bool, queue._waiters))
     return worker
 
 

@@ -12,6 +12,7 @@ import functools
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -132,8 +133,8 @@ class Step:
         sys.setprofile(profile)
         try:
             yield
-        except Interrupted:
-            pass
+        except Interrupted as error:
+            traceback.clear_frames(error.__traceback__)  # else what they hold would live until a collection
         finally:
             sys.setprofile(before)
 
