@@ -7,10 +7,10 @@ Owns: that ready state, and what the application wants of the connection. Runs o
 reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
 object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
 
-The ready state changes in a leaf, on two sides: `close` and `abort` make it CLOSING before they return, all
-else makes it follow the events. A wish of the application's is noted in that leaf, and carried out after it;
-where a signal handler cuts a call short in between, a thread of ours carries it out, and so does each later
-call.
+The ready state changes in a leaf (see `primitives`), on two sides: `close` and `abort` make it CLOSING before
+they return, all else makes it follow the events. A wish of the application's is noted in that leaf, and
+carried out after it; where a signal handler cuts a call short in between, a thread of ours carries it out,
+and so does each later call.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ HURRIED_SECONDS = 1.0
 
 CLOSED_EARLY = "close() was called before the connection was open"
 
+# By ready state, the one that the application's wish for the end leads to.
+_CLOSING_FROM = (CLOSING, CLOSING, CLOSING, CLOSED)
+
 # By ready state, the events of which a listener may still hear.
 _AWAITED = (
     ("open", "message", "error", "close"),
@@ -47,6 +50,10 @@ _AWAITED = (
     ("error", "close"),
     (),
 )
+
+
+# What the application wants of the connection.
+_Wish = CloseFrame | Exception | None
 
 
 class Target(Protocol):
@@ -103,15 +110,22 @@ class CallbackLink:
         self.opened: Opened | None = None
         self.failure: BaseException | None = None
         self._send_queue = self.engine.queue
-        self._target = weakref.ref(target)
+        self._target: Callable[[], Target | None] = weakref.ref(target)
         self._kept_alive: Target | None = None
         self._leaf = Leaf()
-        self._wish: CloseFrame | Exception | None = None
+        self._wish: _Wish = None
         self._sent_as_seen = 0
         self._told = ""  # the type of the last open, error or close event that was dispatched
         # Weakly, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
+
+    def forsake(self, why: str) -> None:
+        """The constructor of the target did not come to its end: nobody is to be told of anything."""
+        self._target = _nobody
+        self._kept_alive = None
+        self.abort(why)
+        self.dispatcher.constructed(True)  # so that the worker comes to its end
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -143,15 +157,14 @@ class CallbackLink:
 
     def close(self, frame: CloseFrame) -> None:
         """Close the connection, or abandon the attempt to open it. Returns at once."""
-        early = WebSocketError(CLOSED_EARLY)
+        # By ready state; no branch in the leaf, see `primitives`.
+        wishes: list[_Wish] = [WebSocketError(CLOSED_EARLY), frame, None, None]
         try:
             with self._leaf:
-                if self.ready_state == CONNECTING:
-                    self._wish = early
-                    self.ready_state = CLOSING
-                elif self.ready_state == OPEN:
-                    self._wish = frame
-                    self.ready_state = CLOSING
+                state = self.ready_state
+                wishes[CLOSING] = wishes[CLOSED] = self._wish
+                self._wish = wishes[state]
+                self.ready_state = _CLOSING_FROM[state]
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -188,11 +201,13 @@ class CallbackLink:
         """End the connection now. Returns at once."""
         said = f": {reason}" if reason else ""
         error = AbortedError(f"{self.url.public}: abort() was called{said}")
+        wishes: list[_Wish] = [error, error, error, None]
         try:
             with self._leaf:
-                if self.ready_state != CLOSED:
-                    self._wish = error
-                    self.ready_state = CLOSING
+                state = self.ready_state
+                wishes[CLOSED] = self._wish
+                self._wish = wishes[state]
+                self.ready_state = _CLOSING_FROM[state]
             self._carry_out()
         finally:
             if self.ready_state != CLOSED:
@@ -244,10 +259,11 @@ class CallbackLink:
     def on_opened(self, record: Opened) -> None:
         target = self._target()
         if self.opened is None:
+            records = None, record
             with self._leaf:
-                if self.ready_state == CONNECTING:
-                    self.opened = record
-                    self.ready_state = OPEN
+                is_wanted = self.ready_state == CONNECTING
+                self.opened = records[is_wanted]
+                self.ready_state += is_wanted  # OPEN
             self.hold_or_let_go()
         if target is not None and self.opened is not None:
             self._tell(target, "open", lambda: Event("open"))
@@ -276,8 +292,7 @@ class CallbackLink:
 
     def on_close_received(self) -> None:
         with self._leaf:
-            if self.ready_state == OPEN:
-                self.ready_state = CLOSING
+            self.ready_state += self.ready_state == OPEN  # CLOSING
         self.hold_or_let_go()
 
     def on_failed(self, record: Closed) -> None:
@@ -311,6 +326,12 @@ class CallbackLink:
             target._on_link_event(self, make())
             self._told = type
 
+    def on_fault(self, error: Exception) -> None:
+        """What came cannot be told: the connection is failed, and no message follows the missing one."""
+        with self._leaf:
+            self.ready_state = _CLOSING_FROM[self.ready_state]
+        self.engine.fail(error, CloseCode.INTERNAL_ERROR)
+
     def raise_interrupt(self) -> None:
         target = self._target()
         if target is not None:
@@ -321,7 +342,8 @@ class CallbackLink:
         return target is None or bool(target._registrations.get(kind))
 
     def on_over(self) -> None:
-        """The last event is dispatched."""
+        """The last event is dispatched, or nothing dispatches any more."""
+        self.ready_state = CLOSED
         self._kept_alive = None
 
     def on_fork(self) -> None:
@@ -335,3 +357,7 @@ class CallbackLink:
 
 class AbortedError(WebSocketError):
     """The application called `abort`."""
+
+
+def _nobody() -> None:
+    pass

@@ -174,20 +174,18 @@ class EventTarget:
 
     def _swap(self, old: _Lists, new: _Lists) -> bool:
         """Put new lists in the place of `old`; False when these are not the present ones any more."""
-        swapped = False
+        lists = [new, new]
         with self._listener_leaf:
-            if self._registrations is old:
-                self._registrations = new
-                swapped = True
+            lists[0] = self._registrations
+            swapped = self._registrations is old
+            self._registrations = lists[swapped]
         return swapped
 
     def _claim(self, type: str, entry: _Registration) -> bool:
         """Take off a listener that is to be called once; False when another dispatch has called it."""
-        mine = False
         with self._listener_leaf:
-            if not entry.removed:
-                entry.removed = True
-                mine = True
+            mine = not entry.removed
+            entry.removed = True
         if mine:
             self._drop(type, entry)
         return mine

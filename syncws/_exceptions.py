@@ -106,7 +106,7 @@ class HandshakeError(WebSocketError):
         super().__init__(message)
         self.status = status
         self.reason = reason
-        self.headers = Headers(headers)
+        self.headers: Headers = Headers(headers)
         self.body = body
 
 

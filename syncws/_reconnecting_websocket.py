@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from ._callback_link import CallbackLink
 from ._engine.dispatcher import Dispatch, dispatch_and_wait
+from ._engine.engine import THREADS_SECONDS
 from ._engine.options import (
     DEFAULT_QUEUE,
     FilePath,
@@ -45,9 +46,6 @@ from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
-
-# How long the next attempt waits for the threads of the one before, which are about to end.
-THREADS_SECONDS = 1.0
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
@@ -161,10 +159,15 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         handlers = (onopen, onmessage, onerror, onclose)
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
-        link.start()
-        self._start_thread(name)
-        self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        try:
+            link.start()
+            self._start_thread(name)
+            self._constructed = True
+            link.dispatcher.constructed(any(handlers))
+        except BaseException:  # Ctrl-C, too
+            self._stopped.set()
+            link.forsake("the constructor was interrupted")
+            raise
 
     def __repr__(self) -> str:
         return f"<ReconnectingWebSocket {self._link.url.public} {STATE_NAMES[self.readyState]}>"
@@ -272,11 +275,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _start_thread(self, name: str) -> None:
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
-        try:
-            threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
-        except BaseException:
-            self._link.abort("the thread that would come back cannot be started")
-            raise
+        threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
 
     def _make_link(self) -> CallbackLink:
         headers = self._headers() if callable(self._headers) else self._headers

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ._connect import begin, wait_open
 from ._connection import Connection, check_may_wait, close_going_away
-from ._engine.engine import Engine
+from ._engine.engine import THREADS_SECONDS, Engine
 from ._engine.options import (
     DEFAULT_QUEUE,
     FilePath,
@@ -202,6 +202,7 @@ class Reconnector:
             connection.close()
         except ConnectionClosed as closed:
             log(logging.WARNING, self._log_fields, "%d bytes were not sent", closed.unsent)
+        engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
             return  # the body wants the next one, or none

@@ -8,12 +8,16 @@ Five assumptions hold between here and the listeners. The reader puts open first
 of arrival, then the server's Close, then the end, once. One callback runs at a time. The ready state changes
 here, between callbacks, as part of dispatching. Whatever a callback raises, the next one runs. After the
 close event nothing is dispatched, and only then is `over` true.
+
+What a callback raises is caught where that is called. So an exception here is a fault of the package's own,
+as where memory runs out: the connection is failed for it, and its end dispatched as any other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
-import itertools
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -62,6 +66,7 @@ class EventSink(Protocol):
     def on_close_received(self) -> None: ...
     def on_failed(self, record: Closed) -> None: ...
     def on_closed(self, record: Closed) -> None: ...
+    def on_fault(self, error: Exception) -> None: ...
     def raise_interrupt(self) -> None: ...
     def listens_to(self, kind: str) -> bool: ...
     def on_over(self) -> None: ...
@@ -69,27 +74,32 @@ class EventSink(Protocol):
 
 
 def dispatch_and_wait(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) -> None:
-    """Have `dispatch` schedule `task`, and wait until it is done, or was cut short by a signal handler."""
+    """Have `dispatch` schedule `task`, and wait until it is done, or was cut short by a signal handler.
+
+    A handler may raise before the first step of what is called on the user's thread. So that is a generator
+    which stands in its `try` already: wherever it goes on from there, it tells the end.
+    """
     done = make_mailbox()
-    put = done.put
-    calls = itertools.count()
-
-    def run() -> None:
-        first: bool | None = None
-        try:
-            first = next(calls) == 0
-            if first:  # else dispatch called it, or scheduled it, before it raised
-                task()
-        finally:
-            if first is not False:
-                put(None)
-
+    running = _run(task, done.put)
+    next(running)
+    run = functools.partial(next, running, None)
     try:
         dispatch(run)
     except BaseException:  # also SystemExit, as from a callback: others wait for this thread
         log_exception(log_fields, "dispatch raised: %r; events are dispatched on the worker", dispatch)
-        run()
+        # Nothing is left to run where dispatch called it before it raised. Where another thread runs it,
+        # that raises ValueError here, and is waited for.
+        with contextlib.suppress(ValueError):
+            run()
     done.get()
+
+
+def _run(task: Callable[[], None], put: Callable[[None], object]) -> Iterator[None]:
+    try:
+        yield
+        task()
+    finally:
+        put(None)
 
 
 class FirstEvents:
@@ -275,16 +285,20 @@ class Dispatcher:
         entries, sink = self._entries, self._sink
         while entries:
             entry = entries[0]
-            if isinstance(entry, Opened):
-                sink.on_opened(entry)
-            elif isinstance(entry, CloseReceived):
-                sink.on_close_received()
-            elif isinstance(entry, _Failed):
-                sink.on_failed(entry.closed)
-            elif isinstance(entry, Closed):
-                sink.on_closed(entry)
-            else:
-                sink.on_messages(entry, self._now())
+            try:
+                if isinstance(entry, Opened):
+                    sink.on_opened(entry)
+                elif isinstance(entry, CloseReceived):
+                    sink.on_close_received()
+                elif isinstance(entry, _Failed):
+                    sink.on_failed(entry.closed)
+                elif isinstance(entry, Closed):
+                    sink.on_closed(entry)
+                else:
+                    sink.on_messages(entry, self._now())
+            except Exception as error:
+                sink.on_fault(error)
+                log_exception(self._log_fields, "a fault of syncws itself: %r", error)
             del entries[0]
 
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from .options import Options
     from .records import Closed, Consumer
 
+# How long an attempt to come back waits for the threads of the one before, which are about to end.
+THREADS_SECONDS = 1.0
+
 _numbers = itertools.count(1)
 
 
@@ -111,9 +114,12 @@ class Engine:
             raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
 
     def _run(self, name: str, body: Callable[[], None]) -> None:
-        """The whole of a thread."""
+        """The whole of a thread. What ends it before its time ends the connection."""
         try:
             body()
+        except BaseException as error:
+            self.fail(error, CloseCode.INTERNAL_ERROR)
+            raise
         finally:
             if self._forked:
                 block_forever()

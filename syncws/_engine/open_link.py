@@ -148,8 +148,8 @@ class OpenLink:
             output.close(CloseFrame(CloseCode.GOING_AWAY))
             self._do(closing.close_called(now))
         self._follow_close(now)
-        if notes.cut_at is not None and notes.cut_error is not None:
-            self._do(closing.cut_wanted(notes.cut_at, notes.cut_error))
+        for cut_at, cut_error in notes.cuts:
+            self._do(closing.cut_wanted(cut_at, cut_error))
         error = output.error
         if error is not None and not isinstance(error, OSError):
             # A fault of the writer's own. There is nobody left who could tell the server.

@@ -6,14 +6,15 @@ Owns: nothing of its own. Runs on: any thread; the records never change. Must no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeResult
     from .._transport.stream import Stream
 
 
-class Timings(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Timings:
     """How long each step of an opening took, in seconds; None where there was no such step.
 
     Attributes:

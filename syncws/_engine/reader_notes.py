@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._exceptions import WebSocketError
-from .primitives import Leaf, Waiters
+from .primitives import Waiters
 
 if TYPE_CHECKING:
     from .._transport.poller import Poller
@@ -27,10 +27,8 @@ class ReaderNotes:
     """The notes of one connection.
 
     Attributes:
-        cut_at: when the earliest `timeout` of the calls of close() is over, on the clock of `time.monotonic`;
-            None
-            without.
-        cut_error: what is wrong then.
+        cuts: for each call of close() with a `timeout`: until when it waits, on the clock of
+            `time.monotonic`, and what is wrong then.
         abort_error: the application wants the end now, and this is told as its reason.
         failure: what the connection is to be failed for, and the code that the server is told.
         released: nobody holds the connection any more.
@@ -40,8 +38,7 @@ class ReaderNotes:
     """
 
     def __init__(self) -> None:
-        self.cut_at: float | None = None
-        self.cut_error: Exception | None = None
+        self.cuts: list[tuple[float, Exception]] = []
         self.abort_error: Exception | None = None
         self.failure: tuple[BaseException, int] | None = None
         self.released = False
@@ -49,7 +46,6 @@ class ReaderNotes:
         self.waiters = Waiters()
         self.poller: Poller | None = None
         self.connector: Connector | None = None
-        self._leaf = Leaf()
 
     def wake(self) -> None:
         """Let the reader look again."""
@@ -59,10 +55,8 @@ class ReaderNotes:
 
     def note_cut(self, cut_at: float, cut_error: Exception) -> None:
         """A call of close() waits until `cut_at`, and then no longer for `cut_error`."""
-        with self._leaf:
-            if self.cut_at is None or cut_at < self.cut_at:
-                self.cut_error = cut_error
-                self.cut_at = cut_at
+        cut = [(cut_at, cut_error)]
+        self.cuts += cut  # one step, so that of several threads none loses its note
 
     def check_wanted(self) -> None:
         """Raise while the connection is being opened and nobody wants it any more."""

@@ -9,7 +9,9 @@ not. A second descriptor in the same selector wakes the thread on every system.
 
 from __future__ import annotations
 
+import collections
 import functools
+import itertools
 import operator
 import os
 import selectors
@@ -71,9 +73,11 @@ class OpeningDeadline(Protocol):
         """Make `wait` return; from any thread."""
 
 
-# What closes each wake-up's descriptors, by the number of the first. A later wake-up with that number takes
-# the place of one that is closed.
-_closers: dict[int, weakref.ref[_WakeUp]] = {}
+# What closes the descriptors of each wake-up, and which of these have done so and can be dropped. A closer
+# must live until its callback has returned: CPython before 3.13 holds no reference to it meanwhile, and
+# crashes where another thread drops it while `os.close` runs. The callback notes its key as its last step.
+_closers: dict[object, weakref.ref[_WakeUp]] = {}
+_done: collections.deque[object] = collections.deque()
 
 
 class _WakeUp:
@@ -83,7 +87,7 @@ class _WakeUp:
     would run, and what it raised there would be lost.
     """
 
-    __slots__ = ("__weakref__", "_ends", "_number")
+    __slots__ = ("__weakref__", "_ends", "_key", "_number")
 
     def __init__(self) -> None:
         self._ends: tuple[socket.socket, ...] = ()
@@ -96,9 +100,17 @@ class _WakeUp:
                 end.setblocking(False)
             self._number = self._ends[0].fileno()
             closing = map(operator.methodcaller("close"), self._ends)
+        self._key = key = object()
         # Called with the reference, which `next` takes for its default, this makes all the calls.
-        close_all = functools.partial(next, filter(None, closing))
-        _closers[self._number] = weakref.ref(self, close_all)
+        calls = itertools.chain(closing, map(_done.append, (key,)))
+        _closers[key] = weakref.ref(self, functools.partial(next, filter(None, calls)))
+        while _done:  # in this order, since a handler that raises may end it at any step
+            try:
+                done = _done[0]
+                _closers.pop(done, None)
+                _done.remove(done)
+            except (IndexError, ValueError):
+                break  # another thread is at it, too
 
     def fileno(self) -> int:
         return self._number
@@ -133,7 +145,7 @@ class _WakeUp:
     def close(self) -> None:
         """Close it now, for where no reference is the last; both other methods do nothing then."""
         number, self._number = self._number, -1
-        if number >= 0 and _closers.pop(number, None) is not None:
+        if number >= 0 and _closers.pop(self._key, None) is not None:
             for end in self._ends:
                 end.close()
             if not self._ends:

@@ -166,7 +166,10 @@ def test_bash_completes(words: list[str], completions: set[str], tmp_path: Path)
         f"source {script}; COMP_WORDS=({given}); COMP_CWORD={len(words) - 1}; _syncws; "
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    done = subprocess.run(["bash", "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    # Names of files are completed, too.
+    (tmp_path / "syncws").mkdir()
+    (tmp_path / "setup.cfg").touch()
+    done = subprocess.run(["bash", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert set(done.stdout.split()) == completions
     assert done.stderr == ""
 

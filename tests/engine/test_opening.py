@@ -94,6 +94,17 @@ def test_timings_are_those_of_the_steps_that_there_were(
         assert sum(part or 0 for part in parts) <= (steps.total or 0) < AT_ONCE
 
 
+def test_tls_of_a_proxy_is_not_the_server_s(
+    server_ssl_context: ssl.SSLContext, client_ssl_context: ssl.SSLContext
+) -> None:
+    with (
+        LoopbackServer() as server,
+        Proxy("https", context=server_ssl_context) as proxy,
+        opened(server.url, ssl_context=client_ssl_context, proxy=proxy.url) as stream,
+    ):
+        assert stream.tls is None
+
+
 def test_the_time_of_a_step_is_that_step_s() -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -232,6 +243,13 @@ def test_a_socket_of_the_caller_is_closed_when_the_opening_fails() -> None:
     with other:
         other.shutdown(socket.SHUT_WR)
         assert "ws://whatever.test/" in str(fails("ws://whatever.test/", sock=one))
+    assert one.fileno() == -1
+
+
+def test_a_socket_of_the_caller_is_closed_when_it_cannot_even_be_used() -> None:
+    one, other = socket.socketpair()
+    with other:
+        fails("ws://whatever.test/", sock=one, socket_options=[(socket.SOL_SOCKET, 0xFFFF, 1)])
     assert one.fileno() == -1
 
 
@@ -478,3 +496,18 @@ def test_a_cookie_that_cannot_be_sent_is_an_error_that_does_not_show_it() -> Non
         error = fails(server.url_for("/"), cookies=jar)
         assert "cookies of the jar" in str(error) and "s3cret" not in str(error)
         assert len(server.connections) == 1
+
+
+# Secrets.
+
+
+def test_what_a_server_sends_back_of_our_secrets_is_masked() -> None:
+    def script(peer: Peer) -> None:
+        sent = peer.read_request().headers["Authorization"]
+        peer.send_bytes(f"HTTP/1.1 101 x\r\nUpgrade: {sent}\r\n\r\n".encode())
+        drain(peer)
+
+    with LoopbackServer(script) as server:
+        error = fails(server.url_for("/"), headers={"Authorization": "Bearer s3cret-t0ken"})
+    assert "the answer's Upgrade header is '...'" in str(error)
+    assert "s3cret" not in str(error)

@@ -96,6 +96,7 @@ def test_what_is_malformed_ends_it_and_what_came_before_counts(end: bytes) -> No
 
 def test_data_that_is_longer_than_its_chunk_ends_it() -> None:
     assert parse(b"1a\r\n" + BODY + b"more\r\n0\r\n\r\n", CHUNKED) == (BODY, True)
+    assert parse(b"1a\r\n" + BODY + b"5\r\n5\r\nhello\r\n0\r\n\r\n", CHUNKED) == (BODY, True)
 
 
 @pytest.mark.parametrize("start", [b"", b"5;", b"0\r\nX: "])

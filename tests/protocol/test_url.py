@@ -565,3 +565,21 @@ def test_random_strings_raise_nothing_but_the_documented_errors() -> None:
 def test_public_form_has_nothing_that_may_be_a_secret() -> None:
     url = parse_url("wss://user:password@example.com:8443/path?token=1")
     assert url.public == "wss://example.com:8443/path"
+
+
+def test_a_zone_is_for_this_machine_alone() -> None:
+    url = parse_url("wss://[fe80::1%25eth0]:81/a?b")
+    assert str(url) == "wss://[fe80::1%25eth0]:81/a?b"
+    assert url.hostname == "fe80::1%eth0"
+    assert (url.host_header, url.authority, url.certificate_name) == (
+        "[fe80::1]:81",
+        "[fe80::1]:81",
+        "fe80::1",
+    )
+    assert parse_url("ws://[fe80::1%25eth0]/").host_header == "[fe80::1]"
+
+
+def test_certificate_is_for_a_name_without_the_dot_of_an_absolute_one() -> None:
+    url = parse_url("wss://example.com./")
+    assert (url.hostname, url.certificate_name) == ("example.com.", "example.com")
+    assert (url.host_header, url.authority) == ("example.com.", "example.com.:443")

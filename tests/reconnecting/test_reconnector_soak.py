@@ -44,7 +44,9 @@ def test_1000_reconnects_leave_no_thread_no_descriptor_and_no_deeper_stack_behin
                     break
         assert len(server.connections) >= rounds - 1
     assert len(depths) == 1
-    assert max(threads for threads, _ in seen) <= 8  # those of the last ones, on their way out
+    assert (
+        max(threads for threads, _ in seen) <= 4
+    )  # a writer that has found nothing to do, and those of an attempt that failed
     spread = [descriptors for _, descriptors in seen]
     assert max(spread) - min(spread) < 30  # the server's own come and go
 

@@ -67,8 +67,9 @@ class Moments:
             self._inside = False
             self.runs += 1
             self._handler()
-        else:
-            signal.setitimer(signal.ITIMER_REAL, 0.00001)  # it has met the test itself
+        else:  # it has met the test itself, or this very function, which must not be met for ever
+            nested = frame is not None and frame.f_code.co_filename == __file__
+            signal.setitimer(signal.ITIMER_REAL, 0.001 if nested else 0.00001)
 
 
 def interrupt() -> None:

@@ -17,6 +17,7 @@ import syncws._transport.poller
 from syncws._transport.poller import READ, WRITE, ForkedError, Poller
 from tests.support.leftovers import open_descriptors
 from tests.support.moments import Moments, interrupt, needs_moments
+from tests.support.programs import run_silently
 
 SECONDS = 30.0
 
@@ -130,6 +131,36 @@ def test_no_code_of_python_runs_where_the_last_reference_closes_the_descriptor()
     sys.setprofile(None)
     assert called == []
     assert len(before - set(open_descriptors())) == 1
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="objects are freed late here")
+def test_pollers_that_threads_make_and_close_at_once_leave_nothing() -> None:
+    """In a process of its own: CPython 3.10 to 3.12 crashed where a closer was dropped while it ran."""
+    assert run_silently("-c", CHURN) == "done\n"
+
+
+CHURN = """
+import sys, threading
+from syncws._transport import poller
+from tests.support.leftovers import open_descriptors
+
+def churn():
+    for _ in range(5000):
+        poller.Poller().close()
+
+before = open_descriptors()
+sys.setswitchinterval(1e-6)
+threads = [threading.Thread(target=churn) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+del thread, threads
+poller.Poller().close()
+assert len(poller._closers) < 10, len(poller._closers)
+assert open_descriptors() == before
+print("done")
+"""
 
 
 @needs_moments

@@ -82,6 +82,12 @@ def test_counts_are_those_of_the_outer_stream(client_ssl_context: ssl.SSLContext
         assert isinstance(inner, Stream)
         assert (inner.handed, inner.received) == (outer.handed, outer.received)
         assert inner.handed > 0 and inner.progress_at == outer.progress_at
+        # What reading had the outer one make, such as the answer to a key update, goes out by the same flush.
+        outer._outgoing.write(b"answer")
+        assert inner.output_pending
+        inner.flush()
+        assert not inner.output_pending
+        assert other.recv(65536).endswith(b"answer")
         inner.wait_writable = None
         assert outer.wait_writable is None
         inner.reset()

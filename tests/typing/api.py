@@ -220,6 +220,9 @@ def blocking_api() -> str | bytes:
         connection.flush(timeout=5)
         round_trip: float = connection.ping(5)
         print(round_trip, connection.response.status, connection.response.headers["Server"].upper())
+        print(connection.timings.total, connection.local_address, connection.remote_address[0])
+        if connection.tls is not None:
+            print(connection.tls.version.upper(), connection.tls.peer_certificate["subject"])
         print(connection.response.headers.get_all("Set-Cookie")[0].upper())
         for message in connection:
             print(message)
