@@ -8,11 +8,10 @@ from .recording import RecordedConnection
 from .replay import Replay, ReplayError
 from .scripts import Script, echo, in_turn
 from .server import LoopbackServer
-from .wire import Frame, Headers, Pairs, Request, accept_key, frame_bytes
+from .wire import Frame, Pairs, Request, accept_key, frame_bytes
 
 __all__ = [
     "Frame",
-    "Headers",
     "LoopbackServer",
     "Pairs",
     "Peer",

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from .._headers import Headers
 from .._protocol.frames import Opcode
 from .assembler import parse_close
 from .difference import Message, are_equal, describe_difference, shorten
 from .peer import Peer, PeerClosed
-from .wire import Headers, Request
+from .wire import Request
 
 # What belongs to one connection or to HTTP itself, and is made anew by the server that replays.
 _NOT_REPEATED = {
@@ -145,7 +146,7 @@ class Replay:
         """Play the next session."""
         session = self._choose(peer.request)
         if session.status != 101:
-            headers = [pair for pair in session.headers.pairs if pair[0].lower() not in _NOT_REPEATED]
+            headers = [pair for pair in session.headers.multi_items() if pair[0].lower() not in _NOT_REPEATED]
             peer.refuse(session.status, headers, session.body)
             return
         self._accept(peer, session)
@@ -177,7 +178,7 @@ class Replay:
             raise ReplayError(f"the subprotocol {protocol!r} was recorded, the client offers {offer!r}")
         repeated = [
             (name, value)
-            for name, value in session.headers.pairs
+            for name, value in session.headers.multi_items()
             if name.lower() not in _NOT_REPEATED and not name.startswith(":")
         ]
         peer.accept(protocol=protocol or None, headers=repeated)

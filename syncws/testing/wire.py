@@ -1,57 +1,22 @@
 """What a server reads and writes during a handshake, and the layout of one frame.
 
-Owns: `Request` and its `Headers`, the answer to a client's key, one frame to bytes and back. Runs on: any
-thread; nothing here has state. Must not import: anything of the client but the layout of frames, so that a
-fault there cannot hide behind the same fault here.
+Owns: `Request`, the answer to a client's key, one frame to bytes and back. Runs on: any
+thread; nothing here has state. Must not import: anything of the client but the layout of frames and the
+mapping of headers, so that a fault there cannot hide behind the same fault here.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .._headers import Headers
 from .._protocol.frames import FIN, MASKED, RSV_BITS, Buffer, header, mask
 
 Pairs = Iterable[tuple[str, str]]
 """Names and values of header fields, in the order in which they travel."""
-
-
-class Headers(Mapping[str, str]):
-    """The header fields of a request: a mapping whose keys match in any case, in the order received.
-
-    The values of a name that came more than once are joined with a comma (RFC 9110 5.3); `get_all` gives them
-    one by one.
-
-    Attributes:
-        pairs: every field as it came, name and value.
-    """
-
-    def __init__(self, pairs: Pairs = ()) -> None:
-        self.pairs: tuple[tuple[str, str], ...] = tuple(pairs)
-
-    def get_all(self, name: str) -> list[str]:
-        """Every value of a name, in the order received; empty when there is none."""
-        return [value for other, value in self.pairs if other.lower() == name.lower()]
-
-    def __getitem__(self, name: str) -> str:
-        if not (values := self.get_all(name)):
-            raise KeyError(name)
-        return ", ".join(values)
-
-    def __iter__(self) -> Iterator[str]:
-        seen: set[str] = set()
-        for name, _ in self.pairs:
-            if name.lower() not in seen:
-                seen.add(name.lower())
-                yield name
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __repr__(self) -> str:
-        return f"Headers({list(self.pairs)!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +27,7 @@ class Request:
         method: ``"GET"`` for a WebSocket.
         target: path and query, as they stand in the request line.
         version: ``"HTTP/1.1"``.
-        headers: the header fields.
+        headers: the header fields, see `syncws.Headers`.
     """
 
     method: str

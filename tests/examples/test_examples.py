@@ -72,25 +72,19 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
 # The README.
 
 
-def test_readme_eight_lines_print_the_echo() -> None:
-    program = readme_blocks()[0]
+@pytest.mark.parametrize("number", [0, 1], ids=["callback", "blocking"])
+def test_readme_eight_lines_print_the_echo(number: int) -> None:
+    program = readme_blocks()[number]
     assert sum(bool(line.strip()) for line in program.splitlines()) <= 8
     with LoopbackServer() as server:
         out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url))
     assert (out, err) == ("received hello\n", "")
 
 
-def test_readme_pull_face_prints_the_echo() -> None:
-    program = next(block for block in readme_blocks() if "connection.recv(" in block)
-    with LoopbackServer() as server:
-        out, err = run("-c", program.replace("ws://127.0.0.1:8765/", server.url))
-    assert (out, err) == ("hello\n", "")
-
-
-def test_readme_script_streams_5_mb_over_wss(aiohttp_url: str, ca_file: str, tmp_path: Path) -> None:
-    """The newcomer's test: the README's complete script, as it stands there, against aiohttp."""
+def test_stream_file_streams_5_mb_over_wss(aiohttp_url: str, ca_file: str, tmp_path: Path) -> None:
+    """The newcomer's test: a complete script, outside of the clone, against aiohttp."""
     script, text = tmp_path / "script.py", tmp_path / "book.txt"
-    script.write_text(next(block for block in readme_blocks() if "argparse" in block), "utf-8")
+    script.write_text((ROOT / "examples" / "stream_file.py").read_text("utf-8"), "utf-8")
     words = random.Random(5)
     lines, size = [], 0
     while size < 5_000_000:

@@ -26,14 +26,14 @@ ALLOWED = {
     "_engine": {"words", "_protocol", "_transport"},
     "apis": {"words", "_protocol", "_engine"},
     "__init__": {"words", "_protocol", "_engine", "apis"},
-    "testing": {"_protocol"},
+    "testing": {"words", "_protocol"},
     "_cli": {"words", "_protocol", "_engine", "apis", "__init__", "testing"},
     "__main__": {"_cli"},
 }
 
-# The test server shares only the layout of frames with the client, so that a fault there cannot hide behind
-# the same fault here.
-TESTING_USES = {"_protocol.frames"}
+# The test server shares only the layout of frames and the mapping of headers with the client, so that a fault
+# there cannot hide behind the same fault here.
+TESTING_USES = {"_headers", "_protocol.frames"}
 
 # The reader and the writer are siblings: each runs without the other, and neither knows its consumers.
 STRANGERS = {

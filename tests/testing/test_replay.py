@@ -319,6 +319,7 @@ class TestDifference:
             ('{"a": 1, "b": 2}', '{"b":2,"a":1}', True),
             ("[1]", "[1.0]", False),
             ("1", "1.0", False),
+            ("1", " 1", False),
             ("{", "{ ", False),
         ],
     )

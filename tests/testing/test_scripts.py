@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 import time
@@ -111,6 +112,16 @@ def test_iteration_ends_with_the_clients_close_and_answers_it(server: LoopbackSe
     with pytest.raises(syncws.ConnectionClosed) as caught:
         connection.recv(SECONDS)
     assert (caught.value.code, caught.value.reason, caught.value.wasClean) == (3000, "enough", True)
+
+
+def test_iteration_answers_the_clients_close_by_itself(server: LoopbackServer) -> None:
+    server.close_on_return = False
+    server.script = accepting(list)
+    connection = syncws.connect(server.url)
+    connection.close(3000)
+    with pytest.raises(syncws.ConnectionClosed) as caught:
+        connection.recv(SECONDS)
+    assert (caught.value.code, caught.value.wasClean) == (3000, True)
 
 
 def test_close_waits_for_the_answer_and_records_what_comes_before_it(server: LoopbackServer) -> None:
@@ -308,6 +319,25 @@ def test_other_threads_may_send_while_the_script_receives(server: LoopbackServer
         assert connection.recv(SECONDS) == "pushed"
 
 
+def test_messages_that_several_threads_send_at_once_arrive_whole(server: LoopbackServer) -> None:
+    messages = [bytes((letter,)) * (1 << 20) for letter in b"abcd"]
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # so that no send goes out in one
+        threads = [threading.Thread(target=peer.send, args=(message,)) for message in messages]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SECONDS)
+
+    server.script = script
+    with syncws.connect(server.url, compression=None) as connection:
+        assert {message[:1]: message for message in connection if isinstance(message, bytes)} == {
+            message[:1]: message for message in messages
+        }
+
+
 class TestScriptThatFails:
     def test_its_error_is_raised_at_the_end_of_the_block_and_told_to_the_client(self) -> None:
         def script(peer: Peer) -> None:
@@ -368,26 +398,23 @@ class TestScriptThatFails:
         assert len(reasons[0].encode()) in (122, 123)
 
 
-def test_what_arrived_before_the_stop_is_still_read() -> None:
-    begin = threading.Event()
-
+@pytest.mark.skipif(not hasattr(select, "POLLRDHUP"), reason="tells the end of reading on Linux")
+def test_what_arrived_before_the_stop_is_still_read_and_may_be_answered() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        assert begin.wait(SECONDS)
+        poller = select.poll()
+        poller.register(peer.socket, select.POLLRDHUP)
+        assert poller.poll(SECONDS * 1000)  # the server stops
         while True:
-            peer.recv()
+            peer.send(peer.recv())
 
     server = LoopbackServer(script)
-    connection = syncws.connect(server.url)
-    for number in range(10):
-        connection.send(str(number))
-    connection.flush(SECONDS)
-    stopping = threading.Thread(target=server.stop)
-    stopping.start()
-    wait_until(lambda: server._closing.is_set(), "that the server stops")
-    begin.set()
-    stopping.join(SECONDS)
-    connection.close()
+    with syncws.connect(server.url) as connection:
+        for number in range(10):
+            connection.send(str(number))
+        connection.flush(SECONDS)
+        server.stop()
+        assert [connection.recv(SECONDS) for _ in range(10)] == [str(number) for number in range(10)]
     assert server.connections[0].received == [str(number) for number in range(10)]
 
 

@@ -100,6 +100,20 @@ class TestRestart:
                 assert second.recv(SECONDS) == "again"
             assert len(server.connections) == 2
 
+    def test_scripts_may_stall_again_after_it(self) -> None:
+        stalled: list[bool] = []
+
+        def script(peer: Peer) -> None:
+            peer.accept()
+            peer.stall(0.01)
+            stalled.append(not peer.closing.is_set())
+
+        with LoopbackServer(script) as server:
+            server.restart()
+            syncws.connect(server.url).close()
+            server.wait_connection().wait()
+        assert stalled == [True]
+
     def test_between_stop_and_restart_nobody_answers(self) -> None:
         with LoopbackServer() as server:
             server.stop()
