@@ -1,4 +1,4 @@
-"""The reader thread: opens the connection, has its life run to the end, and tells how it ended.
+"""The reader thread: opens the connection, runs it to its end, and reports how it ended.
 
 Owns: the opening, the `Closing` machine, and the one record of the end. Runs on: `run` on the reader thread.
 Must not import: the writer, the consumers, what programs call.
@@ -99,7 +99,7 @@ class Reader:
         link.run(opened.rest)
 
     def _make_link(self, poller: Poller, opened: OpenStream) -> OpenLink:
-        """Tell of the opening, and hand the stream's two sides over."""
+        """Report that the connection is open, and hand over the two sides of the stream."""
         result = opened.result
         deflate = result.deflate
         decoder = Decoder(self._options.max_size, Inflater(deflate) if deflate else None)
@@ -117,7 +117,7 @@ class Reader:
             self._request.url.public,
         )
         self.closing.opened()
-        # The writer first: who is told that the connection is open may look at its output at once.
+        # The writer is told first: the consumer may send as soon as it is told that the connection is open.
         self._output.open(opened.stream, encoder, self._notes.wake)
         self._consumer.put_record(
             Opened(
@@ -133,7 +133,7 @@ class Reader:
         return link
 
     def _check_wanted(self) -> None:
-        """Raise while the connection is being opened and nobody wants it any more."""
+        """Raise when the application has given up a connection that is being opened."""
         self._notes.check_wanted()
         if self._output.close_called:
             raise WebSocketError(CLOSED_EARLY)
