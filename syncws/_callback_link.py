@@ -73,7 +73,7 @@ class Target(Protocol):
         """Call the listeners of an event."""
 
     def _raise_interrupt(self) -> None:
-        """Let a Ctrl-C go on that came while listeners ran."""
+        """Raise the KeyboardInterrupt that came while listeners ran, if any."""
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
         """Dispatch an open, error or close event."""
@@ -249,7 +249,7 @@ class CallbackLink:
         target = self._target()
         seen: object = None
         while target is not None and seen is not target._registrations:
-            # Whoever comes later looks again, so the last word is of one that saw the last change.
+            # A later call looks again, so the last one to write here has seen the last change.
             seen = registrations = target._registrations
             awaits = any(map(registrations.get, _AWAITED[self.ready_state]))
             self._kept_alive = target if awaits else None
@@ -300,7 +300,7 @@ class CallbackLink:
             self.ready_state = CLOSED
         error = record.outcome.error
         if error is None and isinstance(self._wish, Exception):
-            # The server had opened and closed before the call, but nobody had been told of it.
+            # The server had opened and closed before the call, but no event had been dispatched yet.
             error = self._wish
         target = self._target()
         if error is None or target is None:
@@ -347,7 +347,7 @@ class CallbackLink:
         self._kept_alive = None
 
     def on_fork(self) -> None:
-        """In a forked child: the connection is closed, and nobody is told."""
+        """In a forked child: the connection is closed, and no event is dispatched."""
         self.ready_state = CLOSED
         self._kept_alive = None
         target = self._target()

@@ -162,7 +162,7 @@ class Connection(ReadyStates, OpenedAttributes):
         Raises:
             TimeoutError: no part came in time; the rest of the message is skipped.
             ConnectionClosed: the connection is over; also when it ended inside the message.
-            TypeError: `timeout` is no number; at the first step of the iteration.
+            TypeError: `timeout` is not a number; raised at the first step of the iteration.
         """
         check_timeout("timeout", timeout)
         check_may_wait("recv_streaming()")
@@ -285,7 +285,7 @@ class Connection(ReadyStates, OpenedAttributes):
         self._close_for(frame, timeout)
 
     def abort(self, reason: str = "") -> None:
-        """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
+        """End the connection now, without waiting: no Close frame is sent, and TCP is reset.
 
         Returns at once; does nothing when the connection is closed. What the network has not taken is
         dropped.
@@ -329,7 +329,7 @@ class Connection(ReadyStates, OpenedAttributes):
     # Inside.
 
     def _received_all(self) -> ConnectionClosed:
-        """The last message was received: who is told that may send nothing after it."""
+        """The last message was received: after this is reported, nothing more can be sent."""
         self._send_queue.stop_accepting()
         return self._closed_error()
 

@@ -151,7 +151,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._ended = Flag()
         self._over = False
         self._retry_in: float | None = None
-        self._telling: int | None = None  # the thread in which events without a connection are told
+        self._telling: int | None = None  # the thread that dispatches events without a connection
         # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
         self._link = link = self._make_link()
         name = f"syncws-reconnecting-{next(_numbers)}"
@@ -295,19 +295,19 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         while True:
             # Not link.wait_over(), which would let the first events through.
             self._link.dispatcher.wait_over(None)
-            self._link.engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
+            self._link.engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
             if self._retry_in is None:
                 return
             stopped = self._stopped.wait(self._retry_in)
             if self._over:
-                block_forever()  # a greenlet, which a fork took along
+                block_forever()  # only a greenlet comes here: a fork copied it into the child
             if stopped:
                 self._lose(WebSocketError("close() was called before the connection was open"))
                 continue
             try:
                 self._link = link = self._make_link()
                 link.start()
-            except BaseException as error:  # also SystemExit, as from a callback: others wait for this thread
+            except BaseException as error:  # SystemExit too: others wait for this thread
                 self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
             link.dispatcher.constructed(True)
@@ -315,7 +315,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 link.close(validate_close(CloseCode.NORMAL, ""))
 
     def _lose(self, error: Exception) -> None:
-        """There was no attempt: tell of that as of one that failed."""
+        """There was no attempt: dispatch the events of one that failed."""
         self._settle(error, 0.0)
         # A copy, since this thread is inside its own context already.
         context = contextvars.copy_context()
@@ -345,7 +345,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         return error
 
     def _settle(self, error: Exception, open_seconds: float) -> None:
-        """Decide what comes after a loss, before anybody is told of it."""
+        """Decide what comes after a loss, before its events are dispatched."""
         self._retry_in = retry_in = self._decide(error, open_seconds)
         self._over = retry_in is None
         unheard = not (self._registrations.get("error") or self._registrations.get("close"))

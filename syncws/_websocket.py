@@ -240,7 +240,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         self._link.close(validate_close(code, reason))
 
     def abort(self, reason: str = "") -> None:
-        """End the connection now, without waiting for anybody: there is no Close frame, and TCP is reset.
+        """End the connection now, without waiting: no Close frame is sent, and TCP is reset.
 
         Returns at once; `readyState` is `CLOSING` then, and an error event and a close event (1006) follow.
         What the network has not taken is dropped, and stays counted in `bufferedAmount`. Does nothing when

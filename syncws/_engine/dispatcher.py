@@ -1,4 +1,4 @@
-"""The worker thread: takes the events off the queue in batches and has them dispatched.
+"""The worker thread: takes the events off the queue in batches and dispatches them.
 
 Owns: the order of callbacks, and the wait of the first events for their listeners. Runs on: the worker
 thread; with `dispatch=`, the callbacks themselves run wherever that schedules them, and the worker only hands
@@ -85,7 +85,7 @@ def dispatch_and_wait(dispatch: Dispatch, task: Callable[[], None], log_fields: 
     run = functools.partial(next, running, None)
     try:
         dispatch(run)
-    except BaseException:  # also SystemExit, as from a callback: others wait for this thread
+    except BaseException:  # SystemExit too: it must not end the worker, which others wait for
         log_exception(log_fields, "dispatch raised: %r; events are dispatched on the worker", dispatch)
         # Nothing is left to run where dispatch called it before it raised. Where another thread runs it,
         # that raises ValueError here, and is waited for.
@@ -114,7 +114,7 @@ class FirstEvents:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing waits any more."""
+        """Whether events no longer wait for listeners."""
         until = self._until
         return self._constructed and (self._all_pass or (until is not None and time.monotonic() >= until))
 
@@ -127,7 +127,7 @@ class FirstEvents:
         self._waiters.notify()
 
     def listener_added(self) -> None:
-        """There is one listener more."""
+        """A listener was added."""
         self._waiters.notify()
 
     def pass_all(self) -> None:
@@ -168,7 +168,7 @@ class Dispatcher:
         callback_thread: the identifier of the thread that callbacks run in right now; None between batches.
         first_events: what holds the first events back.
         over: whether the last event has been dispatched.
-        waiters: who waits for that, and for the open event.
+        waiters: the threads that wait for that, and for the open event.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Dispatcher:
         self._dispatch = dispatch
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
-        self._entries: list[_Entry] = []  # of the present batch, those not dealt with
+        self._entries: list[_Entry] = []  # those of the present batch that are not dispatched yet
         self._not_before = 0.0
         self._forked = False
         self._worker: int | None = None  # the thread of `run`
@@ -225,7 +225,7 @@ class Dispatcher:
             while more:
                 batch = self._queue.take()
                 more = self._dispatch_batch(batch)
-                batch = []  # held no longer than need be
+                batch = []  # frees the messages before the next wait
         finally:
             self._worker = None
             self.over = True
@@ -235,7 +235,7 @@ class Dispatcher:
     def _dispatch_batch(self, batch: list[Entry]) -> bool:
         """Dispatch a batch; False after the one that ends with the close event."""
         if self._forked:
-            raise ForkedError  # a greenlet, which a fork takes along
+            raise ForkedError  # only a greenlet comes here: a fork copies it into the child
         entries: list[_Entry] = []
         for entry in batch:
             if isinstance(entry, list):
@@ -265,7 +265,7 @@ class Dispatcher:
                 time.sleep(left)
             self._not_before = 0.0
         self._entries = entries
-        while self._entries:  # more than once where Ctrl-C came between two listeners
+        while self._entries:  # a Ctrl-C between two listeners takes another turn
             if self._dispatch is None:
                 self._run_batch()
             else:

@@ -43,7 +43,7 @@ _numbers = itertools.count(1)
 
 
 class Engine:
-    """What both APIs share. No method waits but those that say so.
+    """The part of a connection that both APIs share. Only the methods that say so wait.
 
     Attributes:
         name: ``syncws-<n>``, which the threads' names begin with.
@@ -54,7 +54,7 @@ class Engine:
     def __init__(self, url: URL, protocols: tuple[str, ...], options: Options, consumer: Consumer) -> None:
         process.check_threads()
         if url.secure:
-            # Here, not in the reader: a fork must not find the import lock in the reader's hands.
+            # Imported here, not in the reader: during a fork the reader must not hold the import lock.
             from .._transport import tls  # noqa: F401
         self.name = f"syncws-{next(_numbers)}"
         self.log_fields: Fields = {"connection": self.name, "url": url.public}
@@ -81,7 +81,7 @@ class Engine:
         )
         consumer.on_room = self._notes.wake
         self._forked = False
-        self._running: set[str] = set()  # the names of the threads that have not come to their end
+        self._running: set[str] = set()  # the names of the threads that have not ended
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
         """Make sure of a writer thread, start the reader, then the consumer's threads, given as (name, body).
@@ -95,14 +95,14 @@ class Engine:
             registered = True
             for name, body in (("reader", self._reader.run), *bodies):
                 self._start_thread(name, body)
-        except BaseException as error:  # also Ctrl-C, or the time-out of a greenlet
+        except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
             self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
             if registered and "reader" not in self._running:
                 self._writer.stop()
             raise
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
-        # Daemons: a connection that nobody closes must not keep the process from ending.
+        # Daemon threads: a connection that is never closed must not keep the process from ending.
         thread = threading.Thread(
             target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
         )
@@ -131,7 +131,7 @@ class Engine:
         caller."""
         return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
 
-    # How the connection is.
+    # The state of the connection.
 
     @property
     def closed(self) -> Closed | None:
@@ -179,7 +179,7 @@ class Engine:
         error.__cause__ = outcome.error
         return error
 
-    # What callers want.
+    # Calls of the application.
 
     def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
         """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds
@@ -245,7 +245,7 @@ class Engine:
         """Wait until all that was queued is with the network, or nothing more will be sent; False after
         `timeout` seconds."""
         queue = self.queue
-        queue.wake()  # a handler may have cut that off in a call of send()
+        queue.wake()  # a signal handler may have kept a call of send() from doing this
         return queue.waiters.wait_until(lambda: queue.buffered <= 0 or queue.turn == FINISHED, timeout)
 
     def ping(self, timeout: float | None) -> float | None:
@@ -267,7 +267,7 @@ class Engine:
             self._wake_by_writer()
         return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
 
-    # What the process wants.
+    # Calls of `process`.
 
     def close_going_away(self) -> None:
         """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""

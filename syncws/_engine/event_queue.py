@@ -33,7 +33,7 @@ class EventQueue:
         self._entries: list[Entry] = []
         self._idle = False
         self._reader_waits = False
-        # What waits, and what the worker took last and still works on: it counts until the worker is back.
+        # The messages that wait, and those that the worker is dispatching: these count until it comes back.
         self._messages = self._in_progress_messages = 0
         self._bytes = self._in_progress_bytes = 0
 
@@ -55,7 +55,8 @@ class EventQueue:
         self._waiters.notify()
 
     def is_full(self, collected: int) -> bool:
-        # First the note, then the look: the worker changes the counts first, and looks for the note then.
+        # The note is set before the counts are read. The worker changes the counts before it looks for the
+        # note. So at least one of the two threads sees what the other has done.
         self._reader_waits = True
         with self._leaf:  # else the worker could take what waits between the two looks
             size = self._in_progress_bytes + self._bytes

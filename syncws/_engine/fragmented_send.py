@@ -17,7 +17,7 @@ from .send_queue import ACCEPTING, CUT, FragmentsTurn, SendQueue
 if TYPE_CHECKING:
     from .._exceptions import ConnectionClosed
 
-# How much of a message that is sent in fragments may be unsent, where `max_buffered` is not less.
+# How many bytes of a message that is sent in fragments may be unsent, unless `max_buffered` is less.
 STREAM_WINDOW = 2**20
 
 
@@ -93,7 +93,7 @@ class FragmentedSend(FragmentsTurn):
                 raise TypeError("data: the iterable mixes str and bytes-like chunks")
             if not self._send(Opcode.CONTINUATION, payload):
                 return False
-        # The end is a fragment of its own, so that no chunk has to wait for the next one.
+        # The last fragment is empty, so that no chunk has to wait until it is known to be the last.
         return self._send(FIN | Opcode.CONTINUATION, b"")
 
     def _send(self, head_byte: int, payload: bytes) -> bool:

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 
 popleft = collections.deque.popleft
 
-# A message that arrived whole is given to a call that streams in parts of this size, as others are.
+# A call that streams gets a message that arrived whole in parts of this size, too.
 MAX_PART = 256 * 1024
 
-# How much of a message that is not whole is read while nobody asks for it, where max_queue is not more.
+# How many bytes of an incomplete message are read while no call asks for it, unless max_queue is more.
 LARGEST_UNASKED = 16 * 2**20
 
 # `fast_above` while a message is streamed: no consumer may pop one.
@@ -83,9 +83,9 @@ class Inbox:
         source: what `map` takes to pop one of them.
         fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
-        ending: how the connection ends, as soon as the messages before that may be followed by it.
+        ending: how the connection ends, set after the last message was put.
         closed: the record of the end; None before it.
-        waiters: who waits for any of these.
+        waiters: the threads that wait for any of these.
     """
 
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
@@ -171,7 +171,7 @@ class Inbox:
         self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
-        self._reader_waits = True  # first the note, then the look
+        self._reader_waits = True  # set before the look: see `event_queue`
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
         if full and not self._wake_below:
@@ -190,7 +190,7 @@ class Inbox:
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
         size = bound.waiting_bytes(waiting)
-        if self._wake_below and waiting:  # paused: until half of it is taken
+        if self._wake_below and waiting:  # paused until half of the bound is taken
             return waiting >= self._wake_below
         claimed, incoming = self._claimed, self._incoming
         in_parts = 0 if claimed is None else claimed.waiting_bytes()
@@ -240,7 +240,7 @@ class Inbox:
                     (message,) = map(popleft, self.source)
                     return message
                 except IndexError:
-                    continue  # another thread was quicker
+                    continue  # another thread has taken it
             self._come_back(self.messages)
             left = None if until is None else until - time.monotonic()
             self.waiters.wait_until(lambda: self.messages or self.ending is not None, left)

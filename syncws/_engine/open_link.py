@@ -1,4 +1,4 @@
-"""The life of a connection while there is a stream: one loop, which feeds the decoder and keeps the clock.
+"""An open connection: one loop, which reads, feeds the decoder and keeps the clock.
 
 Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but
 that of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs
@@ -136,7 +136,7 @@ class OpenLink:
         """Free the socket. No writer may be in a call."""
         self._stream.close()
 
-    # What others left.
+    # Notes of other threads.
 
     def _follow_notes(self, now: float) -> None:
         notes, output, closing = self._notes, self._output, self._closing
@@ -153,7 +153,7 @@ class OpenLink:
             self._do(closing.cut_wanted(cut_at, cut_error))
         error = output.error
         if error is not None and not isinstance(error, OSError):
-            # A fault of the writer's own. There is nobody left who could tell the server.
+            # A fault of the writer itself: no thread is left that could send the server a Close frame.
             self._do(closing.failed(error, CloseCode.INTERNAL_ERROR, now))
             self._do(closing.lost(error))
         elif error is not None and self._input.ended:
@@ -239,7 +239,7 @@ class OpenLink:
         if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
             source.exhausted = True
             if not source.progress.is_pending:
-                # Our own pause must not count against the pong, which may lie unread behind it.
+                # While we pause, the pong may lie unread in the socket: the pause must not count against it.
                 self._keepalive.pause(self._output.ping_sent_at)
             pause = source.next_pause()
             until = self._clock() + pause
@@ -273,7 +273,7 @@ class OpenLink:
         elif data is None:
             source.exhausted = stream.drained
             if stream.drained and write_error is not None:
-                # What the server had sent before the loss is read; nothing else can come.
+                # Everything that the server had sent before the loss is read by now.
                 self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
         else:
             self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
@@ -286,7 +286,7 @@ class OpenLink:
 
     @property
     def _wants_parts_now(self) -> bool:
-        """Whether somebody has begun to stream a message of which something is here."""
+        """Whether a call has begun to stream a message of which some bytes have arrived."""
         decoder = self._decoder
         return self._consumer.wants_parts and not decoder.streaming and decoder.collected > 0
 
@@ -333,7 +333,7 @@ class OpenLink:
 
 
 class _Input:
-    """How reading goes: its sizes, its pauses, its last looks, its end.
+    """The state of reading: sizes, pauses, the last look after a deadline, the end.
 
     Attributes:
         progress: of the other direction.
@@ -364,7 +364,7 @@ class _Input:
             self.read_size = max(self.read_size // 2, SMALLEST_READ)
 
     def has_activity(self) -> bool:
-        """Whether any byte has come since the last call, be it part of a TLS record that is not whole."""
+        """Whether any byte has come since the last call; half a TLS record counts."""
         received, self._received = self._received, self._stream.received
         return received != self._received
 

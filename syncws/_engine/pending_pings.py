@@ -52,7 +52,7 @@ class PendingPings:
         return ping.pong_at
 
     def sent(self, ping: PendingPing) -> None:
-        """A ping goes out, behind all those before it."""
+        """A ping is sent, after all earlier ones."""
         self._sent.append(ping)
 
     def pong_received(self, payload: bytes) -> None:
@@ -70,6 +70,6 @@ class PendingPings:
         self._waiters.notify()
 
     def end(self) -> None:
-        """The connection is over: no pong will come. Also in a forked child."""
+        """The connection is over, here or because this is a forked child: no pong will come."""
         self._ended = True
         self._waiters.notify()

@@ -156,7 +156,8 @@ class Waiters:
                     return result
                 sleeper.acquire(timeout=_LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT))
             finally:
-                # A thread that was not notified takes its name off; else each time-out would leave one.
+                # A waiter that timed out removes itself; otherwise every time-out would leave an entry
+                # behind.
                 with leaf:
                     self._sleeping[sleeper] = None  # now it is there in any case
                     del self._sleeping[sleeper]
@@ -165,7 +166,7 @@ class Waiters:
                 return result
 
     def notify(self) -> None:
-        """Let all who wait look again. What they look at must have changed before this call."""
+        """Let all waiting threads look again. Change what they look at before this call."""
         if _LOOKS_IN_ORDER and not self._sleeping:
             return
         sleeping: dict[threading.Lock, None] = {}
@@ -182,7 +183,7 @@ class Waiters:
             collections.deque(releases, 0)
 
     def renew(self) -> None:
-        """In a forked child: a wait that a signal handler forked out of looks again."""
+        """In a forked child: a wait that the signal handler with the fork had interrupted looks again."""
         self._leaf.renew()
         self.notify()
 
@@ -265,7 +266,7 @@ class Flag:
         self._open = self._gate.release
 
     def set(self) -> None:
-        """Let all who wait go on."""
+        """Let all waiting threads go on."""
         try:
             self._set = True
         finally:
@@ -321,6 +322,6 @@ def is_own_thread() -> bool:
 
 
 def block_forever() -> None:
-    """Wait for good. gevent takes the greenlets along into a forked child, and prints a traceback when one
+    """Block for ever. gevent copies running greenlets into a forked child, and prints a traceback when one
     that was started before the fork ends there."""
     threading.Event().wait()

@@ -25,7 +25,7 @@ from typing import Protocol
 from .primitives import renew_after_fork
 from .writer_pool import forget_shared_pool, shared_pool
 
-# How long the end of the process waits for all connections together to say goodbye.
+# How long the end of the process waits for all connections together to be closed.
 EXIT_SECONDS = 1.0
 
 
@@ -47,7 +47,7 @@ class Lives(Protocol):
 # `discard`, may interrupt a thread that held one.
 _live: set[weakref.ref[Lives]] = set()
 
-# Set when the goodbyes have begun: failures after that are not logged.
+# Set when connections are closed at the end of the process: failures after that are not logged.
 _exiting = False
 
 # The process for which the exit hook of `multiprocessing` was last installed.
@@ -61,12 +61,12 @@ def remember(engine: Lives) -> None:
 
 
 def is_process_exiting() -> bool:
-    """Whether the goodbyes of the process's end have begun."""
+    """Whether the process ends, and closes its connections."""
     return _exiting
 
 
 def check_threads() -> None:
-    """Raise `RuntimeError` inside a uWSGI that gives threads no time; do nothing anywhere else.
+    """Raise `RuntimeError` inside a uWSGI that never runs threads; do nothing anywhere else.
 
     Without this a connection would hang: up to uWSGI 2.0.25 threads stand still between two requests, unless
     there is ``--enable-threads``.
@@ -105,7 +105,7 @@ def _at_exit() -> None:
     with contextlib.ExitStack() as goodbyes:  # what one of them raises keeps none of the others
         for engine in engines:
             goodbyes.callback(engine.close_going_away)
-    # For the workers too: the interpreter aborts when a thread is printing while it goes away.
+    # Wait for the worker threads too: CPython aborts when a thread prints while the interpreter ends.
     for engine in engines:
         engine.wait_over(max(0.0, until - time.monotonic()))
     if engines:

@@ -1,4 +1,4 @@
-"""The reader thread: opens the connection, has its life run to the end, and tells how it ended.
+"""The reader thread: opens the connection, runs it to its end, and reports how it ended.
 
 Owns: the opening, the `Closing` machine, and the one record of the end. Runs on: `run` on the reader thread.
 Must not import: the writer, the consumers, what programs call.
@@ -148,7 +148,7 @@ class Reader:
         )
 
     def _check_wanted(self) -> None:
-        """Raise while the connection is being opened and nobody wants it any more."""
+        """Raise when the application has given up a connection that is being opened."""
         self._notes.check_wanted()
         if self._output.close_called:
             raise WebSocketError(CLOSED_EARLY)

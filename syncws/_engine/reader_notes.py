@@ -1,4 +1,4 @@
-"""What others want of the reader, and its wake-up.
+"""Notes of other threads for the reader, and the wake-up that goes with them.
 
 Owns: these notes. Runs on: any thread; `check_wanted` and `close_poller` on the reader thread. Must not
 import: the protocol, the writer. That the application closes is no note here: the send queue holds it, beside
@@ -31,9 +31,9 @@ class ReaderNotes:
             `time.monotonic`, and what is wrong then.
         abort_error: the application wants the end now, and this is told as its reason.
         failure: what the connection is to be failed for, and the code that the server is told.
-        released: nobody holds the connection any more.
+        released: the program has no reference to the connection left.
         is_over: whether the outcome is published.
-        waiters: who waits for that.
+        waiters: the threads that wait for that.
         poller, connector: the reader's, once there are some; for the wake-up and for a fork.
     """
 
@@ -59,13 +59,13 @@ class ReaderNotes:
         self.cuts += cut  # one step, so that of several threads none loses its note
 
     def check_wanted(self) -> None:
-        """Raise while the connection is being opened and nobody wants it any more."""
+        """Raise when the application has given up a connection that is being opened."""
         if self.abort_error is not None:
             raise self.abort_error
         if self.failure is not None:
             raise self.failure[0]
         if self.released:
-            raise WebSocketError("nobody held the connection any more")
+            raise WebSocketError("the program had no reference to the connection left")
 
     def closed(self) -> None:
         """The outcome is published."""

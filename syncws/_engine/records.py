@@ -68,7 +68,7 @@ class Consumer(Protocol):
 
     @property
     def wants_parts(self) -> bool:
-        """Whether somebody takes a message in parts, as it arrives."""
+        """Whether a call takes a message in parts, as it arrives."""
 
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
         """Append messages that hold `size` bytes; the list is the consumer's from now on."""
@@ -80,7 +80,7 @@ class Consumer(Protocol):
         """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""
 
     def is_caught_up(self) -> bool:
-        """Whether the application has dealt with all that was put, and is back for more."""
+        """Whether the application has handled everything that was put, and asks for more."""
 
     def after_fork(self, closed: Closed) -> None:
-        """In a forked child: what came is the parent's; here there is only the end."""
+        """In a forked child: the messages are the parent's; here there is only the end."""

@@ -20,7 +20,7 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
     any other -> FINISHED        `stop`
     WRITING, STOPPING -> FINISHED    `finish`: nothing more will be sent, and no thread is in the stream
 
-Whoever changes it to FINISHED, and nobody else, tells the others.
+The thread that changes it to FINISHED, and only that one, wakes the threads that wait.
 
 The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
 run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
@@ -88,8 +88,8 @@ class SendQueue:
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
         sent: bytes handed to the network so far; only the writer changes it.
-        fragmented: who has the turn at sending in fragments; `nobody`, or a call.
-        waiters: who waits for progress of the writer, or for its end.
+        fragmented: which call has the turn at sending in fragments, or `nobody`.
+        waiters: the threads that wait for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
     """
 
@@ -126,7 +126,7 @@ class SendQueue:
     @property
     def buffered(self) -> int:
         """Bytes given to `send` and not handed to the network."""
-        sent = self.sent  # read first: else what is taken and sent in between would make it negative
+        sent = self.sent  # read first, so that the result is never negative
         return self.taken + self.refused - sent
 
     @property
@@ -223,7 +223,7 @@ class SendQueue:
                 self._mixed |= queues
                 self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
                 self._close_call += first + queues
-            self.waiters.notify()  # who waits to send in fragments is told, even if the network stands still
+            self.waiters.notify()  # threads that wait to send in fragments go on at once
         finally:
             self.wake()
 

@@ -21,8 +21,8 @@ class StreamedMessage:
 
     Attributes:
         parts: those that arrived and were not taken; the reader appends, the claimer takes from the left.
-        claimer: the call that streams it, or the inbox once nobody can claim it any more; None before.
-        skipped: whether its claimer has left it: what still comes is dropped.
+        claimer: the call that streams it, or the inbox once no call can claim it; None before.
+        skipped: whether its claimer has stopped early: later parts are dropped.
     """
 
     __slots__ = ("_size", "_sizes", "claimer", "parts", "skipped")
@@ -31,7 +31,7 @@ class StreamedMessage:
         self.parts: collections.deque[MessagePart] = collections.deque()
         self.claimer: object = None
         self.skipped = False
-        # What the reader has put, less what it has seen to be gone.
+        # The parts that the reader has put, minus those that it has seen to be taken.
         self._sizes: collections.deque[int] = collections.deque()
         self._size = 0
 

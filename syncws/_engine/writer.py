@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .._transport.stream import Stream
     from .writer_pool import WriterPool
 
-# Pongs that wait for a peer that does not read. RFC 6455 5.5.3: to answer the newest pings is enough.
+# How many pongs may wait for a peer that does not read. RFC 6455 5.5.3: answering the newest pings is enough.
 MAX_PONGS = 4096
 
 PING = FIN | Opcode.PING
@@ -116,7 +116,7 @@ class Writer:
         return self._queue.turn == FINISHED
 
     def stop(self) -> None:
-        """End the writer, and wait until no thread of its is in the stream. A send under way is cut short."""
+        """End the writer, and wait until its thread has left the stream. A send under way is cut short."""
         if self._queue.stop():
             self._tell_finished()
         elif not self.is_finished and self._stream is not None:
@@ -130,7 +130,7 @@ class Writer:
         queue, stream = self._queue, self._stream
         if not queue.take_turn():
             return
-        assert stream is not None  # else the turn is not given
+        assert stream is not None  # without a stream `take_turn` gives no turn
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
@@ -143,7 +143,7 @@ class Writer:
         except ForkedError:
             raise
         except OSError as error:
-            traceback.clear_frames(error.__traceback__)  # else it would hold what could not be sent
+            traceback.clear_frames(error.__traceback__)  # its frames would keep the unsent data alive
             self._finish(error)
         except BaseException as error:
             self._finish(error)
@@ -153,7 +153,7 @@ class Writer:
             self._finish(None)
 
     def _finish(self, error: BaseException | None) -> None:
-        if self._queue.turn == WRITING:  # else `stop` made the error
+        if self._queue.turn == WRITING:  # after `stop`, the error comes from `stop`
             self.error = error
         self._queue.finish()
         self._tell_finished()

@@ -37,13 +37,13 @@ from .._log import log, log_exception
 from .._transport.poller import ForkedError
 from .primitives import Leaf, Waiters, block_forever, make_mailbox, own_thread
 
-# How many stay when nobody has anything to send, unless there are fewer connections: one to serve and one to
-# spare. These versions of CPython start no thread once the main thread has ended (python/cpython#113964), and
-# then a server that does not read must not hold up the others: there each connection brings a thread.
+# How many idle threads to keep, never more than there are connections. CPython 3.12.0 to 3.12.2 cannot start
+# threads once the main thread has ended (python/cpython#113964), and then one server that does not read must
+# not hold up the others: there one thread is kept for each connection.
 _STARTS_NONE_AT_THE_END = (3, 12) <= sys.version_info < (3, 12, 3)
 MIN_THREADS = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
 
-# How long the others stay.
+# How long other idle threads stay.
 IDLE_SECONDS = 1.0
 
 
@@ -85,7 +85,7 @@ class WriterPool:
             with self._leaf:
                 self._registered += 1
                 registered = True
-            self._changes.notify()  # no thread is one too many any more, perhaps
+            self._changes.notify()  # a thread that was surplus may be needed now
             self._add_missing_thread(name)
         except BaseException:
             if registered:
@@ -119,7 +119,7 @@ class WriterPool:
     def _add_missing_thread(self, name: str) -> None:
         if self._threads >= self._needed():
             return
-        # A daemon: a connection that nobody closes must not keep the process from ending.
+        # A daemon thread: a connection that is never closed must not keep the process from ending.
         thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:
             thread.start()
@@ -186,7 +186,7 @@ class WriterPool:
             job.run()
         except ForkedError:
             raise
-        except BaseException:  # this thread is the others' as well
+        except BaseException:  # the thread serves other connections, too: it must go on
             log_exception({}, "%s: a fault of syncws itself", job.thread_name)
         finally:
             with self._leaf:
