@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from ._callback_link import CallbackLink
 from ._engine.dispatcher import Dispatch, dispatch_and_wait
 from ._engine.engine import THREADS_SECONDS
+from ._engine.fresh_arguments import FreshArguments
 from ._engine.options import (
     DEFAULT_QUEUE,
     FilePath,
@@ -80,24 +81,25 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     `InvalidStateErr`: what would be lost is never taken.
 
     Args:
-        url, protocols, onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but that
-            `onclose` is given a `LossEvent`.
+        url, protocols, headers: as for `syncws.WebSocket`; each may also be a callable, which is asked before
+            each attempt (for tokens that expire).
+        onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but that `onclose` is given
+            a `LossEvent`.
         policy: is given a `Loss`, returns the seconds to wait, or None to stop; see `syncws.default_policy`.
-        headers: as for `syncws.WebSocket`, or a callable, asked before each attempt (for tokens that expire).
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
             close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
             for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; what `headers` raises at first.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; what a callable raises at first.
     """
 
     @explain_unknown
     def __init__(
         self,
-        url: str,
-        protocols: str | Iterable[str] = (),
+        url: str | Callable[[], str],
+        protocols: str | Iterable[str] | Callable[[], str | Iterable[str]] = (),
         *,
         # handlers
         onopen: Callable[[Event[ReconnectingWebSocket]], object] | None = None,
@@ -139,13 +141,11 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         compression: Literal["deflate"] | None = "deflate",
     ) -> None:
         options = chosen(locals())
-        del options["headers"]  # asked for before each attempt
         super().__init__()
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
         self._history = History(policy)
-        self._headers = headers
-        self._arguments = (url, protocols if isinstance(protocols, str) else tuple(protocols), options)
+        self._arguments = FreshArguments(url, protocols, options.pop("headers"), options)
         self._dispatch = dispatch
         self._stopped = Flag()
         self._ended = Flag()
@@ -278,10 +278,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
 
     def _make_link(self) -> CallbackLink:
-        headers = self._headers() if callable(self._headers) else self._headers
-        url, protocols, options = self._arguments
-        checked = check_arguments(url, protocols, {"headers": headers, **options})
-        return CallbackLink(self, *checked, self._dispatch)
+        return CallbackLink(self, *check_arguments(*self._arguments.ask()), self._dispatch)
 
     def _run(self) -> None:
         """The body of the thread: one attempt after the other."""
@@ -306,6 +303,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 continue
             try:
                 self._link = link = self._make_link()
+                self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
             except BaseException as error:  # SystemExit too: others wait for this thread
                 self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from ._connect import begin, wait_open
 from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import THREADS_SECONDS, Engine
+from ._engine.fresh_arguments import FreshArguments
 from ._engine.options import (
     DEFAULT_QUEUE,
     FilePath,
@@ -21,7 +22,6 @@ from ._engine.options import (
     QueueLimit,
     SocketOptions,
     UnixPath,
-    check_arguments,
     chosen,
     cookiejar,
     explain_unknown,
@@ -30,15 +30,15 @@ from ._engine.options import (
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._log import log
+from ._log import Fields, log
 from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import History, RetryPolicy, default_policy
 
 
 @explain_unknown
 def reconnect(
-    url: str,
-    protocols: str | Iterable[str] = (),
+    url: str | Callable[[], str],
+    protocols: str | Iterable[str] | Callable[[], str | Iterable[str]] = (),
     *,
     # coming back
     policy: RetryPolicy = default_policy,
@@ -83,25 +83,26 @@ def reconnect(
                 pass  # the next one comes after a pause
 
     Args:
-        url, protocols: as for `syncws.connect`.
+        url, protocols, headers: as for `syncws.connect`; each may also be a callable, which is asked before
+            each attempt (for tokens that expire).
         policy: decides after each loss how long to wait, or to stop; see `syncws.default_policy`.
             It is given a `Loss` and returns seconds, or None.
-        headers: as for `syncws.WebSocket`; may also be a callable, which is asked afresh before each attempt
-            (for tokens that expire).
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
             close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
             for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call; for what a callable
+            returns, by the iteration.
 
     An attempt that fails and is followed by another is logged as a warning.
     The iteration raises what went wrong when the policy says to stop, and ends quietly when the server closed
     with 1000 or `stop` was called.
     """
     options = chosen(locals())
-    return Reconnector(url, protocols, policy, options.pop("headers"), options)
+    arguments = FreshArguments(url, protocols, options.pop("headers"), options)
+    return Reconnector(policy, arguments)
 
 
 class Reconnector:
@@ -111,22 +112,12 @@ class Reconnector:
     before the next one is made.
     """
 
-    def __init__(
-        self,
-        url: str,
-        protocols: str | Iterable[str],
-        policy: RetryPolicy,
-        headers: HeadersLike | Callable[[], HeadersLike] | None,
-        options: dict[str, Any],
-    ) -> None:
+    # Any for the arguments: what a public signature names counts as public to those that check types.
+    def __init__(self, policy: RetryPolicy, arguments: Any) -> None:
         self._history = History(policy)
+        self._arguments = cast(FreshArguments, arguments)
         # The caller's mistakes raise here; each attempt makes what it needs of them anew.
-        known = {"headers": None if callable(headers) else headers, **options}
-        parsed, self._protocols, _ = check_arguments(url, protocols, known)
-        self._url = url
-        self._log_fields = {"url": parsed.public}
-        self._headers = headers
-        self._options = options
+        self._log_fields: Fields = {"url": self._arguments.check()}  # of the present connection, or attempt
         self._stopped = Flag()
         self._connection: Connection | None = None
         self._engine: Engine | None = None  # of the present connection
@@ -180,8 +171,8 @@ class Reconnector:
             engine.abort(WebSocketError("stop() was called"))
 
     def _open(self) -> Connection:
-        headers = self._headers() if callable(self._headers) else self._headers
-        connection, engine, inbox = begin(self._url, self._protocols, {"headers": headers, **self._options})
+        connection, engine, inbox = begin(*self._arguments.ask())
+        self._log_fields = {"url": engine.log_fields["url"]}
         self._engine, self._connection = engine, connection  # from here on stop() can reach it
         try:
             if self._stopped.is_set():

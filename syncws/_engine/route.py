@@ -189,9 +189,10 @@ class Route:
                 proxy.scheme, host, self._url.effective_port, proxy.credentials, self._exchange_with(stream)
             )
         except socks.SOCKSError as error:
-            raise WebSocketError(
-                f"the proxy {proxy.public} did not open a way to {self._url.authority}: {error}"
-            ) from error
+            text = f"the proxy {proxy.public} did not open a way to {self._url.authority}: {error}"
+            if error.errno is not None:
+                raise OSError(error.errno, text) from error
+            raise WebSocketError(text) from error
 
     def _exchange_with(self, stream: Stream) -> Callable[[bytes, int], bytes]:
         def exchange(data: bytes, count: int) -> bytes:

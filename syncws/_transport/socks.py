@@ -8,7 +8,9 @@ for this module and its caller, so that the deadline and `close()` hold at every
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
+from typing import Any
 
 import socksio.exceptions
 import socksio.socks4
@@ -21,8 +23,28 @@ Exchange = Callable[[bytes, int], bytes]
 _ADDRESS_REST = {1: 3, 4: 15}
 
 
+# What the network kept a proxy from, by the name that the package has for its code (RFC 1928 6); all else it
+# refused of its own will. SOCKS4 has one code for both.
+_NETWORK_ERRORS = {
+    "GENERAL_SERVER_FAILURE": errno.EIO,
+    "NETWORK_UNREACHABLE": errno.ENETUNREACH,
+    "HOST_UNREACHABLE": errno.EHOSTUNREACH,
+    "CONNECTION_REFUSED": errno.ECONNREFUSED,
+    "TTL_EXPIRED": errno.ETIMEDOUT,
+    "REQUEST_REJECTED_OR_FAILED": errno.ECONNREFUSED,
+}
+
+
 class SOCKSError(Exception):
-    """The proxy refused, or did not speak SOCKS; the text says why."""
+    """The proxy refused, could not reach the server, or did not speak SOCKS; the text says which.
+
+    Attributes:
+        errno: what it would be called here if the proxy could not reach the server; None for the other two.
+    """
+
+    def __init__(self, text: str, errno: int | None = None) -> None:
+        super().__init__(text)
+        self.errno = errno
 
 
 def open_tunnel(
@@ -47,7 +69,7 @@ def _open_socks4(
     user = (credentials or ("", ""))[0].encode()
     if b"\0" in user:
         raise SOCKSError("its user holds a NUL")
-    kinds = {"socks4": socksio.socks4.SOCKS4Request, "socks4a": socksio.socks4.SOCKS4ARequest}
+    kinds: dict[str, Any] = {"socks4": socksio.socks4.SOCKS4Request, "socks4a": socksio.socks4.SOCKS4ARequest}
     if ":" in host:
         raise SOCKSError(f"{host!r} is an IPv6 address, which SOCKS4 has no place for (socks5h has)")
     kind = kinds["socks4" if host.replace(".", "").isdecimal() else scheme]
@@ -55,14 +77,17 @@ def _open_socks4(
     connection.send(kind.from_address(socksio.socks4.SOCKS4Command.CONNECT, (host, port), user_id=user))
     reply = connection.receive_data(exchange(connection.data_to_send(), 8))
     if reply.reply_code != socksio.socks4.SOCKS4ReplyCode.REQUEST_GRANTED:
-        raise SOCKSError(_words(reply.reply_code))
+        raise _refusal(reply.reply_code)
 
 
 def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exchange: Exchange) -> None:
+    if len(host) > 255:
+        raise SOCKSError("the name of the server is longer than 255 bytes, which SOCKS has no place for")
     methods = [socksio.socks5.SOCKS5AuthMethod.NO_AUTH_REQUIRED]
     if credentials is not None:
         methods.append(socksio.socks5.SOCKS5AuthMethod.USERNAME_PASSWORD)
-    connection = socksio.socks5.SOCKS5Connection()
+    # Any, as the package says only that a reply is one of three, whatever was asked.
+    connection: Any = socksio.socks5.SOCKS5Connection()
     connection.send(socksio.socks5.SOCKS5AuthMethodsRequest(methods))
     selected = connection.receive_data(exchange(connection.data_to_send(), 2)).method
     if selected not in methods:
@@ -83,10 +108,10 @@ def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exch
     reply += exchange(b"", _ADDRESS_REST.get(reply[3], reply[4]) + 2)
     code = connection.receive_data(reply).reply_code
     if code != socksio.socks5.SOCKS5ReplyCode.SUCCEEDED:
-        raise SOCKSError(_words(code))
+        raise _refusal(code)
 
 
-def _words(code: object) -> str:
-    """The proxy's reason, from the name that the package has for it."""
+def _refusal(code: object) -> SOCKSError:
+    """The proxy's reason, by the name that the package has for it."""
     name = getattr(code, "name", "")
-    return f"it answered {name.lower().replace('_', ' ')!r}"
+    return SOCKSError(f"it answered {name.lower().replace('_', ' ')!r}", _NETWORK_ERRORS.get(name))

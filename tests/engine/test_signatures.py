@@ -7,7 +7,7 @@ import inspect
 import subprocess
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -126,6 +126,13 @@ def test_option_has_the_default_and_the_type_of_the_record(call: Callable[..., A
 def test_option_reaches_its_check_from_every_call(call: Callable[..., Any], name: str) -> None:
     with pytest.raises((TypeError, ValueError), match=name):
         call(URL, **{name: WRONG[name]})
+
+
+def test_what_may_be_asked_before_each_attempt_is_told_by_the_types() -> None:
+    for call in (reconnect, ReconnectingWebSocket):
+        assert hints(call)["url"] == str | Callable[[], str]
+        strs = str | Iterable[str]
+        assert hints(call)["protocols"] == strs | Callable[[], strs]
 
 
 def test_every_option_is_documented() -> None:

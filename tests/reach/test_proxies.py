@@ -12,7 +12,8 @@ from syncws import ConnectionLost, HandshakeError, WebSocketError
 from syncws.testing import LoopbackServer
 from tests.support.clients import Client
 from tests.support.dialers import Dialer
-from tests.support.proxies import SCHEMES, STEPS, Proxy
+from tests.support.proxies import SCHEMES, STEPS, Proxy, relay
+from tests.support.servers import unanswering
 from tests.support.waiting import AT_ONCE, wait_until
 
 # How long an opening may take that must fail by its time-out.
@@ -86,6 +87,8 @@ REFUSED: dict[str, bytes | int] = {
     "socks5": 2,
     "socks5h": 5,
 }
+# The proxy could not reach the server: an error of the network, after which trying again may help.
+NETWORK = {"socks4", "socks5h"}
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -94,7 +97,7 @@ def test_refusal_tells_proxy_target_and_reason(
 ) -> None:
     with proxy(scheme, server_ssl_context, answer=REFUSED[scheme]) as way:
         error = dialer.fail(server.url_for("/path?s3cret"), proxy=way.url)
-    assert isinstance(error, WebSocketError)
+    assert isinstance(error, OSError if scheme in NETWORK else WebSocketError)
     for part in (server.url_for("/path"), way.url, f":{server.port}"):
         assert part in str(error)
     assert "s3cret" not in str(error)
@@ -178,3 +181,56 @@ def test_close_ends_the_wait_for_a_proxy_at_once(
         client.ws.close()
         assert isinstance(client.wait_failed(), WebSocketError)
         assert time.monotonic() - begun < AT_ONCE
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+def test_server_with_an_ipv6_address_is_asked_for_by_it(
+    scheme: str, secure: bool, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
+) -> None:
+    with relay("::1", server.port) as port, proxy(scheme, server_ssl_context) as way:
+        name = {"server_hostname": "localhost"} if secure else {}
+        dialer.talk(f"{'wss' if secure else 'ws'}://[::1]:{port}/", proxy=way.url, **name)
+    assert way.asked[0].host == ("[::1]" if scheme.startswith("http") else "::1")
+
+
+def test_socks4_says_that_it_has_no_place_for_an_ipv6_address(dialer: Dialer) -> None:
+    with proxy("socks4a", ssl.create_default_context()) as way:
+        error = dialer.fail("ws://[::1]:9999/", proxy=way.url)
+    assert isinstance(error, WebSocketError)
+    assert "'::1' is an IPv6 address" in str(error)
+
+
+def test_proxy_with_an_ipv6_address_is_reached(server: LoopbackServer, dialer: Dialer) -> None:
+    with Proxy("http", host="::1") as way:
+        dialer.talk(server.url, proxy=way.url)
+
+
+def test_silence_of_a_proxy_in_tls_names_the_proxy(server: LoopbackServer, dialer: Dialer) -> None:
+    with unanswering() as url:
+        port = url.rstrip("/").rpartition(":")[2]
+        error = dialer.fail(server.url, proxy=f"https://localhost:{port}", open_timeout=SOON)
+    assert isinstance(error, TimeoutError)
+    assert f"TLS handshake with the proxy 'localhost' port {port}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (1, OSError),
+        (2, WebSocketError),
+        (3, OSError),
+        (4, OSError),
+        (5, ConnectionRefusedError),
+        (6, TimeoutError),
+        (7, WebSocketError),
+        (8, WebSocketError),
+        (99, WebSocketError),
+    ],
+)
+def test_reasons_of_socks_are_told_as_the_network_s_or_the_proxy_s_own(
+    code: int, kind: type[Exception], client_ssl_context: ssl.SSLContext
+) -> None:
+    with proxy("socks5h", client_ssl_context, answer=code) as way:
+        error = Dialer("blocking", None).fail("ws://h.test/", proxy=way.url)
+    assert isinstance(error, kind)
+    assert way.url in str(error)

@@ -131,3 +131,31 @@ def test_without_a_thread_for_it_the_look_up_fails_as_the_system_does(
     with pytest.raises(OSError, match=r"cannot resolve 'host\.example': can't start new thread") as caught:
         resolve("host.example", 443, deadline)
     assert caught.value.errno == errno.EAGAIN
+
+
+def test_address_in_a_zone_has_the_number_of_its_interface(
+    deadline: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    number, name = socket.if_nameindex()[0]
+    kinds = (socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    expected = [(socket.AF_INET6, *kinds, ("fe80::1", 80, 0, number))]
+    assert resolve(f"fe80::1%{name}", 80, deadline) == expected
+    assert resolve("fe80::1%7", 80, deadline) == [(socket.AF_INET6, *kinds, ("fe80::1", 80, 0, 7))]
+    with pytest.raises(OSError, match="there is no network interface 'nowhere0' here") as caught:
+        resolve("fe80::1%nowhere0", 80, deadline)
+    assert caught.value.errno == errno.ENODEV
+
+
+def test_one_family_alone_is_looked_up(deadline: Deadline, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def getaddrinfo(_host: bytes, _port: int, family: int, _kind: int) -> list[object]:
+        asked.append(family)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    resolve("host.example", 443, deadline, family=socket.AF_INET6)
+    assert asked == [socket.AF_INET6]
+    with pytest.raises(OSError, match="'::1' is an address of another family"):
+        resolve("::1", 443, deadline, family=socket.AF_INET)

@@ -170,7 +170,13 @@ def every_option(context: ssl.SSLContext, limit: int | None, seconds: float) -> 
     syncws.connect(url=URL, protocols=("a", "b"), max_queue=None, open_timeout=None)
     syncws.connect(URL, proxy=None, cert="both.pem", ca="authority.pem", unix=Path("/run/service"))
     ReconnectingWebSocket(URL, headers=fresh_headers, policy=my_policy, max_size=None)
+    ReconnectingWebSocket(lambda: URL, lambda: ["a", "b"])
+    syncws.reconnect(fresh_url, lambda: "token.abc")
     syncws.reconnect(URL, headers=fresh_headers, policy=lambda loss: 1.0 if loss.failures < 5 else None)
+
+
+def fresh_url() -> str:
+    return f"{URL}?token=x"
 
 
 def fresh_headers() -> HeadersLike:

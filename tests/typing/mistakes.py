@@ -51,6 +51,8 @@ def wrong_types() -> None:
     WebSocket(URL, compression="gzip")  # type: ignore[arg-type]
     WebSocket(URL, max_queue=(1, 2, 3))  # type: ignore[arg-type]
     WebSocket(URL, dispatch=5)  # type: ignore[arg-type]
+    syncws.connect(lambda: URL)  # type: ignore[arg-type]
+    syncws.reconnect(lambda: 5)  # type: ignore[arg-type, return-value]
     syncws.connect(URL, auth="user:password")  # type: ignore[arg-type]
     syncws.connect(URL, cookies={"a": "b"})  # type: ignore[arg-type]
     syncws.connect(URL, family=5)  # type: ignore[arg-type]

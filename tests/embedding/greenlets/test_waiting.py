@@ -41,7 +41,7 @@ TICKER = """
     ws = syncws.WebSocket(url, close_timeout=0.1, **options)
     assert ticks_during(lambda: raises(TimeoutError, lambda: ws.join(0.5))) > 5
     greenlets.kill(ticker)
-    connection.close()
+    assert raises(syncws.ConnectionClosed, connection.close).unsent > 0
     ws.close()
     ws.join(20)
 """
