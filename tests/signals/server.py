@@ -23,8 +23,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import trustme
-
 LATE = 0.003
 DEAF = 0.006
 HANDSHAKE = 2.0  # seconds for each step of TLS
@@ -185,6 +183,8 @@ class Server:
         self.options: dict[str, Any] = {}
         self._context: ssl.SSLContext | None = None
         if tls:
+            import trustme  # not to be had for every interpreter that is swept
+
             authority = trustme.CA()
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             authority.issue_cert("127.0.0.1").configure_cert(self._context)
