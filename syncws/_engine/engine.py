@@ -24,6 +24,7 @@ from . import process
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
 from .primitives import block_forever
+from .read_lease import ReadLease, is_allowed
 from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import ACCEPTING, FINISHED, SendQueue
@@ -76,8 +77,12 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
+        self._lease = lease = ReadLease(self.queue)
+        lease.wake, lease.wake_soon = self._notes.wake, self._wake_by_writer
+        if is_allowed():
+            consumer.lease = lease
         self._reader = Reader(
-            request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
+            request, options, consumer, self._writer, self._pings, self._notes, lease, self.name, self.log_fields
         )
         consumer.on_room = self._notes.wake
         self._forked = False
@@ -258,6 +263,8 @@ class Engine:
         if not self.queue.leave_note(ping):
             return None
         self.queue.wake()
+        self._lease.recent = False  # the reader is to look for the pong at once
+        self._notes.wake()
         pong_at = self._pings.wait(ping, timeout)
         return None if pong_at is None else pong_at - asked_at
 
@@ -290,6 +297,7 @@ class Engine:
         self.queue.after_fork(functools.partial(shared_pool().schedule, None))
         self._pings.end()
         self._running.clear()
+        self._lease.after_fork()
         self._notes.after_fork()
         self._consumer.after_fork(closed)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
+from .read_lease import LEASE_SECONDS, ReadLease, ReadToken
 from .records import Closed, Record
 
 Entry = list[Message | MessagePart] | Record
@@ -28,6 +29,7 @@ class EventQueue:
         self.on_room: Callable[[], None] = _do_nothing
         self.on_fork: Callable[[], None] = _do_nothing
         self._max_bytes, self._max_messages = limit
+        self.lease: ReadLease | None = None  # by which the worker may read
         self._leaf = Leaf()
         self._waiters = Waiters()
         self._entries: list[Entry] = []
@@ -81,6 +83,9 @@ class EventQueue:
             self._idle = not self._entries
         if self._reader_waits:
             self.on_room()
+        lease = self.lease
+        while lease is not None and not self._entries and lease.read(self, LEASE_SECONDS):
+            pass
         self._waiters.wait_until(lambda: self._entries)
         fresh: list[Entry] = []
         with self._leaf:
@@ -91,6 +96,28 @@ class EventQueue:
             self._in_progress_bytes = self._bytes
             self._messages = self._bytes = 0
         return entries
+
+    def put_by_lease(
+        self,
+        token: ReadToken,
+        messages: list[Message | MessagePart],
+        size: int,
+        rest: list[bytes],
+        for_reader: bool,
+    ) -> None:
+        """See `read_lease.Taker`."""
+        lease = token.lease
+        count = len(messages)
+        entries: tuple[list[Entry], list[Entry]] = ([], [messages] if messages else [])
+        chunks = [rest, rest]
+        with self._leaf:
+            mine = token.held
+            self._entries += entries[mine]
+            self._messages += count * mine
+            self._bytes += size * mine
+            chunks[0] = lease.chunks
+            lease.chunks = chunks[mine]
+            lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
 
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what came is the parent's; here there is only the end."""

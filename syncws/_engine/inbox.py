@@ -35,12 +35,14 @@ from typing import TYPE_CHECKING, Any
 
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
+from .read_lease import LEASE_SECONDS, ReadLease
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
 from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
+    from .read_lease import ReadToken
 
 popleft = collections.deque.popleft
 
@@ -52,6 +54,8 @@ LARGEST_UNASKED = 16 * 2**20
 
 # `fast_above` while a message is streamed: no consumer may pop one.
 _NEVER = sys.maxsize
+
+_NOTHING = ()
 
 
 class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as StopIteration does
@@ -86,6 +90,7 @@ class Inbox:
         ending: how the connection ends, set after the last message was put.
         closed: the record of the end; None before it.
         waiters: the threads that wait for any of these.
+        lease: by which calls of `receive` may read; None where they may not.
     """
 
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
@@ -103,6 +108,8 @@ class Inbox:
         self._put_count = 0  # how often something was put that a consumer can take
         self._back_at = -1  # what that was when a consumer last found nothing
         self._reader_waits = False
+        self.lease: ReadLease | None = None
+        self._leased: list[tuple[int, int]] = []  # the batches read by lease that are not counted yet
         self._leaf = Leaf()
         self._stream_call: _StreamCall | None = None
         self._incoming: StreamedMessage | None = None
@@ -122,10 +129,20 @@ class Inbox:
         self.waiters.notify()
 
     def _put_whole(self, messages: list[Message], size: int) -> None:
+        self._count_leased()
         self._bound.put(len(messages), size)
         with self._leaf:
             self.messages += messages
             self._put_count += 1
+
+    def _count_leased(self) -> None:
+        """Count what was read by lease."""
+        fresh: list[tuple[int, int]] = []
+        with self._leaf:
+            leased = self._leased
+            self._leased = fresh
+        for count, size in leased:
+            self._bound.put(count, size)
 
     def _put_mixed(self, messages: list[Message | MessagePart]) -> None:
         """Parts may stand anywhere, since one read can end a message, bring others, and begin the next."""
@@ -171,6 +188,7 @@ class Inbox:
         self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
+        self._count_leased()
         self._reader_waits = True  # set before the look: see `event_queue`
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
@@ -224,6 +242,33 @@ class Inbox:
 
     # The threads that receive.
 
+    def put_by_lease(
+        self,
+        token: ReadToken,
+        messages: list[Message | MessagePart],
+        size: int,
+        rest: list[bytes],
+        for_reader: bool,
+    ) -> None:
+        """See `read_lease.Taker`."""
+        lease = token.lease
+        puts: tuple[Any, Any] = (_NOTHING, messages)
+        batches = _NOTHING, [(len(messages), size)] * bool(messages)
+        chunks = [rest, rest]
+        some = bool(messages)
+        try:
+            with self._leaf:
+                mine = token.held
+                self.messages += puts[mine]
+                self._put_count += mine & some
+                self._leased += batches[mine]
+                chunks[0] = lease.chunks
+                lease.chunks = chunks[mine]
+                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
+        finally:
+            if self.waiters:
+                self.waiters.notify()
+
     def receive(self, timeout: float | None) -> Message:
         """The next message, waiting for it.
 
@@ -241,6 +286,11 @@ class Inbox:
                     return message
                 except IndexError:
                     continue  # another thread has taken it
+            lease = self.lease
+            if lease is not None and self.ending is None:
+                left = LEASE_SECONDS if until is None else until - time.monotonic()
+                if left > 0 and lease.read(self, left):
+                    continue
             self._come_back(self.messages)
             left = None if until is None else until - time.monotonic()
             self.waiters.wait_until(lambda: self.messages or self.ending is not None, left)

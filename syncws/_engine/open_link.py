@@ -17,6 +17,7 @@ that it was queued. It never writes: a pong or a Close is queued for the writer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,12 +27,13 @@ from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
 from .._transport.progress import SendProgress
+from .._transport.stream import Stream
+from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
     from .._protocol.decoder import Decoder
     from .._protocol.encoder import Encoder
-    from .._transport.stream import Stream
     from .options import Options
     from .pending_pings import PendingPings
     from .reader_notes import ReaderNotes
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 # A read begins small, so that an idle connection costs little, and doubles while the network fills it.
 SMALLEST_READ = 4 * 1024
 LARGEST_READ = 256 * 1024
+
+# How long the reader waits before it looks again at a consumer that is in the call that reads, in seconds.
+SHORTEST_LOOK = 0.0005
 
 # Once a deadline has passed, the socket is read for at most this long before the verdict: what lies in it may
 # have come in time, as when the process was stopped for a while.
@@ -94,6 +99,7 @@ class OpenLink:
         stream: Stream,
         decoder: Decoder,
         options: Options,
+        lease: ReadLease,
         url: str,
         clock: Callable[[], float],
     ) -> None:
@@ -109,12 +115,17 @@ class OpenLink:
         self._stream = stream
         self._decoder = decoder
         self._options = options
+        self._lease = lease
+        self._lends = is_allowed() and type(stream) is Stream and not stream.output_pending
+        self._has_turn = True
+        self._was_put = False  # whether the last read has brought messages
         self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
         self._input = _Input(stream, self.opened_at)
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
+        self._lease.open(self._stream, self._decoder.plain_limit)
         if data:
             self._decode(data)
         closing = self._closing
@@ -134,6 +145,8 @@ class OpenLink:
 
     def close(self) -> None:
         """Free the socket. No writer may be in a call."""
+        while not self._lease.take():
+            time.sleep(SHORTEST_LOOK)
         self._stream.close()
 
     # Notes of other threads.
@@ -235,7 +248,7 @@ class OpenLink:
 
     def _receive(self, timeout: float | None) -> None:
         """Wait until there is something to do, and read once."""
-        stream, closing, source = self._stream, self._closing, self._input
+        source = self._input
         if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
             source.exhausted = True
             if not source.progress.is_pending:
@@ -248,6 +261,69 @@ class OpenLink:
                 source.pause = FIRST_PAUSE  # woken, as by a consumer that is about to take something
             return
         source.pause = FIRST_PAUSE
+        if not self._has_turn:
+            if not self._get_turn(timeout):
+                return
+            timeout = 0.0
+            self._has_turn = True
+        self._was_put = False
+        self._read(timeout)
+        self._offer_turn()
+
+    def _get_turn(self, timeout: float | None) -> bool:
+        """Wait until there is something to read for this thread, and take the turn back."""
+        lease = self._lease
+        must_read = timeout == 0 or lease.needs_reader or not self._may_lend
+        if must_read:
+            if lease.take():
+                return True
+            self._poller.wait(None, READ, SHORTEST_LOOK)
+            return False
+        lease.reader_looks = True  # set before the look
+        if lease.is_used():
+            self._poller.wait(None, READ, LEASE_SECONDS if timeout is None else min(LEASE_SECONDS, timeout))
+            if self._input.has_activity():
+                self._keepalive.activity()
+            return False
+        lease.reader_looks = False
+        if not lease.unfed and not self._poller.wait(self._stream.socket, READ, timeout):
+            return False
+        return lease.take_if_free()
+
+    @property
+    def _may_lend(self) -> bool:
+        """Whether a consumer may read: what comes is for it, and is to be told whole."""
+        return (
+            self._lends
+            and self._closing.state is State.OPEN
+            and not self._output.close_called
+            and self._output.error is None
+            and not self._input.ended
+            and not self._consumer.wants_parts
+        )
+
+    def _offer_turn(self) -> None:
+        """Let consumers read, where no message is under way but one that they can go on with."""
+        lease, decoder = self._lease, self._decoder
+        decoder.keeps_beginning = lease.wanted
+        if not self._may_lend or decoder.has_more:
+            return
+        rest = decoder.unread()
+        if rest is not None:
+            self._has_turn = False
+            lease.release(rest, lease.wanted and self._was_put)
+
+    def _read(self, timeout: float | None) -> None:
+        """Read once, waiting for that if need be."""
+        stream, closing, source, lease = self._stream, self._closing, self._input, self._lease
+        if lease.chunks:
+            self._decode_leased()
+            return
+        error = lease.error
+        if error is not None:
+            lease.error = None
+            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            return
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
             self._decode(b"")
             return
@@ -277,6 +353,14 @@ class OpenLink:
                 self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
         else:
             self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
+
+    def _decode_leased(self) -> None:
+        """Decode what consumers have read and left."""
+        data = self._lease.take_chunks()
+        if self._input.has_activity():
+            self._keepalive.activity()
+        if data and self._closing.decodes:
+            self._decode(data)
 
     @property
     def _keeps_messages(self) -> bool:
@@ -310,6 +394,7 @@ class OpenLink:
         decoder.streaming = self._consumer.wants_parts
         messages = decoder.feed(data)
         if messages and self._keeps_messages:
+            self._was_put = True
             self._consumer.put_messages(messages, decoder.size)
         if decoder.controls:
             for opcode, payload in decoder.controls:

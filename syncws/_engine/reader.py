@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeRequest
     from .options import Options
     from .pending_pings import PendingPings
+    from .read_lease import ReadLease
 
 
 class Reader:
@@ -50,6 +51,7 @@ class Reader:
         output: Output,
         pings: PendingPings,
         notes: ReaderNotes,
+        lease: ReadLease,
         name: str,
         log_fields: Fields,
     ) -> None:
@@ -61,6 +63,7 @@ class Reader:
         self._output = output
         self._pings = pings
         self._notes = notes
+        self._lease = lease
         self._name = name
         self._log_fields = log_fields
         self._link: OpenLink | None = None
@@ -129,6 +132,7 @@ class Reader:
             opened.stream,
             decoder,
             self._options,
+            self._lease,
             self._request.url.public,
             time.monotonic,
         )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
+    from .read_lease import ReadLease
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,11 @@ class Consumer(Protocol):
         on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the
             reader
             to wait. It must not wait.
+        lease: by which its threads may read; None where they may not.
     """
 
     on_room: Callable[[], None]
+    lease: ReadLease | None
 
     @property
     def wants_parts(self) -> bool:

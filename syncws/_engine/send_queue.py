@@ -22,6 +22,9 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
 The thread that changes it to FINISHED, and only that one, wakes the threads that wait.
 
+While the turn is IDLE, a caller may send its own message by a token (`inline_send`); as long as it holds that,
+`take_turn` gives no turn. What it leaves undone the writer finds in `inline`.
+
 The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
 run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
 
@@ -40,12 +43,14 @@ The phase only ever rises.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
+from .inline_send import APART_SECONDS, LARGEST, InlineSend, LentStream, send_inline
 from .outbox import CloseNote, CutNote, FragmentNote
-from .primitives import Leaf, Waiters
+from .primitives import Leaf, Waiters, tokens
 
 UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
 ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
@@ -91,7 +96,14 @@ class SendQueue:
         fragmented: which call has the turn at sending in fragments, or `nobody`.
         waiters: the threads that wait for progress of the writer, or for its end.
         wake: has a writer thread look for work; one C function, and to call it twice does no harm.
+        leaf: guards all of these.
+        lent: the stream, while callers may send inline; else None.
+        inline: the last message that was sent inline.
+        sent_at: when that was, on the clock of `time.monotonic`.
+        has_received: whether anything has come since then; the thread that reads says so.
     """
+
+    IDLE = IDLE
 
     def __init__(self, max_buffered: int | None) -> None:
         self.turn = UNOPENED
@@ -105,7 +117,11 @@ class SendQueue:
         self.waiters = Waiters()
         self.wake: Callable[[], object] = bool
         self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
-        self._leaf = Leaf()
+        self.leaf = Leaf()
+        self.lent: LentStream | None = None
+        self.inline = self._no_inline = InlineSend(self, (0, b""))
+        self.sent_at = 0.0
+        self.has_received = False
         self._notes: list[object] = []
         self._mixed = False  # whether there are other notes than messages
         self._called_again = False  # a writer thread was called while another had the turn
@@ -146,24 +162,43 @@ class SendQueue:
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         size = len(payload)
-        notes = _NOTHING, [(FIN | opcode, payload)]
-        accepted = fits = taken = wake = False
+        message = FIN | opcode, payload
+        notes = _NOTHING, [message]
+        inline, lent, may_lend = self._no_inline, self.lent, False
+        if lent is not None and self.turn == IDLE and size <= LARGEST and self._stands_apart():
+            inline, may_lend = InlineSend(self, message), True
+            tokens[inline] = None
+        inlines = [inline, inline]
+        accepted = fits = taken = lends = wake = False
         try:
-            with self._leaf:
+            with self.leaf:
                 accepted = accept & (self.phase == ACCEPTING)
                 fits = self.taken - self.sent + size <= self._max_buffered
                 taken = accepted & fits
-                self.taken += size * taken
-                self._notes += notes[taken]
+                wake = taken & (self.turn == IDLE)
                 fragmented = self.fragmented
                 waits = taken & fragmented.begun
+                lends = wake & may_lend & (not waits) & (self.lent is lent)
+                lends &= self.inline.settled & (not self.inline.held)
+                inlines[0] = self.inline
+                self.inline = inlines[lends]
+                inline.held = lends
+                inline.settled = not lends
+                self.taken += size * taken
+                self._notes += notes[taken & (not lends)]
                 fragmented.behind += waits
                 fragmented.behind_bytes += size * waits
-                wake = taken & (self.turn == IDLE)
-                self.turn += wake  # SCHEDULED
+                self.turn += wake & (not lends)  # SCHEDULED
+            if lends:
+                wake = send_inline(lent, inline)  # type: ignore[arg-type]
+                if self.waiters:
+                    self.waiters.notify()
         finally:
+            inline.held = inline.sending = False
             if wake:
                 self.wake()
+        if may_lend:
+            tokens.pop(inline, None)
         if taken:
             return TAKEN
         if accepted:
@@ -173,15 +208,19 @@ class SendQueue:
             )
         return self._count(size) if count_refused else REFUSED
 
+    def _stands_apart(self) -> bool:
+        """Whether a message that is sent now is no part of a burst."""
+        return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
+
     def _count(self, size: int) -> int:
-        with self._leaf:
+        with self.leaf:
             counts = self.phase != SEALED
             self.refused += size * counts
         return COUNTED if counts else REFUSED
 
     def seal(self) -> int:
         """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
-        with self._leaf:
+        with self.leaf:
             self.phase = SEALED
         return self.buffered
 
@@ -190,7 +229,7 @@ class SendQueue:
         notes = _NOTHING, [note]
         taken = wake = False
         try:
-            with self._leaf:
+            with self.leaf:
                 taken = always | (self.phase == ACCEPTING)
                 self._notes += notes[taken]
                 self._mixed |= taken
@@ -212,7 +251,7 @@ class SendQueue:
         caller = threading.get_ident()
         notes = _NOTHING, [CloseNote(close)], [CloseNote(close, finish=True)]
         try:
-            with self._leaf:
+            with self.leaf:
                 fragmented = self.fragmented
                 phase = self.phase
                 others_wait = (fragmented.behind > 0) & (fragmented.thread != caller)
@@ -229,7 +268,7 @@ class SendQueue:
 
     def stop_accepting(self) -> None:
         """The application has seen that the server closed: nothing is taken any more."""
-        with self._leaf:
+        with self.leaf:
             self.phase += (self.phase == ACCEPTING) * REFUSING
         self.waiters.notify()
 
@@ -238,7 +277,7 @@ class SendQueue:
     def begin_fragments(self, fragmented: FragmentsTurn) -> bool:
         """Give the turn at fragments to a call, if nobody has it; False otherwise."""
         turns = [fragmented, fragmented]
-        with self._leaf:
+        with self.leaf:
             turns[0] = self.fragmented
             self.fragmented = turns[(self.fragmented is self.nobody) & (self.phase == ACCEPTING)]
         return self.fragmented is fragmented
@@ -250,7 +289,7 @@ class SendQueue:
         ends = bool(head_byte & FIN)
         taken = wake = False
         try:
-            with self._leaf:
+            with self.leaf:
                 taken = (self.phase < CUT) & (self.fragmented is fragmented)
                 self._notes += notes[taken]
                 self._mixed |= taken
@@ -270,7 +309,7 @@ class SendQueue:
         """Give the turn at fragments back. Nothing may follow a message that is not whole but a Close."""
         turns = [self.nobody, self.nobody]
         try:
-            with self._leaf:
+            with self.leaf:
                 turns[0] = self.fragmented
                 mine = self.fragmented is fragmented
                 self.fragmented = turns[mine]
@@ -285,7 +324,7 @@ class SendQueue:
         """The server's Close or a fault is here: a message in fragments is not taken further, and nothing may
         follow its beginning but our Close."""
         cut = [CutNote()]
-        with self._leaf:
+        with self.leaf:
             if self.fragmented.begun and self.phase < CUT:
                 self.phase = CUT
                 self._notes += cut
@@ -296,7 +335,7 @@ class SendQueue:
     def refuse(self, note: CloseNote) -> None:
         """Take nothing more from the application, and queue a Close frame of the reader's."""
         notes = [note]
-        with self._leaf:
+        with self.leaf:
             self.phase = REFUSING if self.phase < REFUSING else self.phase
             self._notes += notes
             self._mixed = True
@@ -306,7 +345,7 @@ class SendQueue:
     def schedule(self) -> None:
         """Have the writer look for what is to be done, also where that is no note."""
         wake = False
-        with self._leaf:
+        with self.leaf:
             if self.turn == IDLE:
                 self.turn = SCHEDULED
                 wake = True
@@ -317,16 +356,30 @@ class SendQueue:
 
     def open(self) -> None:
         """There is a stream to write to."""
-        with self._leaf:
+        with self.leaf:
             if self.turn == UNOPENED:
                 self.turn = SCHEDULED
         self.wake()
+
+    def end_inline(self) -> bool:
+        """Nobody may send inline any more; False while a caller is in the system call, which does not wait."""
+        ended = False
+        with self.leaf:
+            self.lent = None
+            inline = self.inline
+            if not inline.sending:
+                ended = True
+                inline.held = False
+                if not inline.settled and inline.sent == inline.whole:
+                    inline.settled = True
+                    self.sent += inline.size
+        return ended
 
     def stop(self) -> bool:
         """Nothing more is to be sent. True when nobody writes, and the turn is FINISHED by this call; else
         the thread that writes is about to `finish`, or it is over already."""
         mine = False
-        with self._leaf:
+        with self.leaf:
             self.phase = REFUSING if self.phase < REFUSING else self.phase
             if self.turn == WRITING:
                 self.turn = STOPPING
@@ -340,10 +393,12 @@ class SendQueue:
     def take_turn(self) -> bool:
         """Begin to write; False while another thread does, before `open` and at the end."""
         mine = False
-        with self._leaf:
+        with self.leaf:
             if self.turn == IDLE or self.turn == SCHEDULED:
-                self.turn = WRITING
-                mine = True
+                self.turn = SCHEDULED  # where a caller sends inline: it has a writer thread called at its end
+                if not self.inline.held:
+                    self.turn = WRITING
+                    mine = True
             elif self.turn == WRITING:
                 self._called_again = True
         return mine
@@ -351,7 +406,7 @@ class SendQueue:
     def take_notes(self) -> tuple[list[object], bool]:
         """What was left since the last call; and whether there are other notes than messages."""
         fresh: list[object] = []
-        with self._leaf:
+        with self.leaf:
             notes = self._notes
             mixed = self._mixed
             self._notes = fresh
@@ -361,7 +416,7 @@ class SendQueue:
     def rest(self) -> bool:
         """Give the turn back; False when there is more to do: a note, a call that came in, or the end."""
         rests = False
-        with self._leaf:
+        with self.leaf:
             if self._called_again:
                 self._called_again = False
             elif not self._notes and self.turn == WRITING:
@@ -372,7 +427,7 @@ class SendQueue:
     def yield_turn(self) -> bool:
         """Give the turn back with work left, so that another connection has the thread; False at the end."""
         yields = False
-        with self._leaf:
+        with self.leaf:
             if self.turn == WRITING:
                 self.turn = SCHEDULED
                 yields = True
@@ -382,7 +437,7 @@ class SendQueue:
 
     def finish(self) -> None:
         """Nothing more will be sent: the thread that has the turn has left the stream."""
-        with self._leaf:
+        with self.leaf:
             self.turn = FINISHED
             self.phase = REFUSING if self.phase < REFUSING else self.phase
 
@@ -391,6 +446,8 @@ class SendQueue:
     def after_fork(self, wake: Callable[[], object]) -> None:
         """An end without a word to the network."""
         self.turn = FINISHED
+        self.lent = None
+        self.inline.held = False
         self.phase = max(REFUSING, self.phase)
         self.fragmented = self.nobody  # whose thread may not be here, and its number be another's
         self.wake = wake

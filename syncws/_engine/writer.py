@@ -20,16 +20,20 @@ from .._log import Fields, log_exception
 from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
 from .._transport.poller import ForkedError
+from .._transport.stream import Stream
+from .inline_send import LentStream, is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
 from .send_queue import FINISHED, WRITING, SendQueue
 
 if TYPE_CHECKING:
-    from .._transport.stream import Stream
     from .writer_pool import WriterPool
 
 # How many pongs may wait for a peer that does not read. RFC 6455 5.5.3: answering the newest pings is enough.
 MAX_PONGS = 4096
+
+# How long a caller that sends inline is waited for before it is looked at again; its call does not wait.
+STEP_SECONDS = 0.0005
 
 PING = FIN | Opcode.PING
 
@@ -70,6 +74,8 @@ class Writer:
         self._on_change = on_change
         self._encoder = encoder
         self._stream = stream
+        if is_allowed() and type(stream) is Stream and not encoder.compresses:
+            self._queue.lent = LentStream(stream)
         self._queue.open()
 
     def send_pong(self, payload: bytes) -> None:
@@ -117,6 +123,8 @@ class Writer:
 
     def stop(self) -> None:
         """End the writer, and wait until its thread has left the stream. A send under way is cut short."""
+        while not self._queue.end_inline():
+            time.sleep(STEP_SECONDS)
         if self._queue.stop():
             self._tell_finished()
         elif not self.is_finished and self._stream is not None:
@@ -184,6 +192,7 @@ class Writer:
 
     def _send_all(self, stream: Stream) -> bool:
         """Send all that may go out now, in as few calls as that takes; False when there was nothing."""
+        self._finish_inline(stream)
         self._take_notes()
         stream.flush()
         did = self._send_controls(stream)
@@ -200,6 +209,17 @@ class Writer:
             did = True
         self._queue.waiters.notify()
         return did
+
+    def _finish_inline(self, stream: Stream) -> None:
+        """What a caller that sent inline has left undone goes first."""
+        inline = self._queue.inline
+        if inline.settled:
+            return
+        sent = sum(inline.sent)
+        stream.handed += sent
+        stream.send(inline.frame[sent:] or self._encoder.frames([inline.message]))
+        self._queue.sent += inline.size
+        inline.settled = True
 
     def _send_controls(self, stream: Stream) -> bool:
         controls = self._outbox.take_controls()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY
+#: The first byte of each kind of plain frame.
+PLAIN_FRAMES = (int(_TEXT_FRAME), int(_BINARY_FRAME))
 
 
 def parse_in_python(data: bytes, position: int, limit: int, messages: list[Message | MessagePart]) -> int:

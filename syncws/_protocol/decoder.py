@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
 from .assembly import LEAST_ROOM, Assembly
-from .codec import parse
+from .codec import PLAIN_FRAMES, parse
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
 
@@ -43,6 +43,8 @@ class Decoder:
         size: how many bytes the last `feed` returned in messages and parts; small frames count with their
             headers.
         has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
+        plain_limit: the longest payload of a plain frame, in bytes; see `codec`.
+        keeps_beginning: whether the bytes of a plain frame that has only begun are kept for `unread`.
     """
 
     def __init__(
@@ -58,8 +60,9 @@ class Decoder:
         self._max_size = max_size
         self._inflater = inflater
         self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
-        # The longest payload of a plain frame.
-        self._plain_limit = 65535 if max_size is None else min(65535, max_size)
+        self.plain_limit = 65535 if max_size is None else min(65535, max_size)
+        self.keeps_beginning = False
+        self._beginning = b""  # all that has come of a plain frame, where `unread` may give it back
         # Bytes that were fed and not parsed yet, from _rest_at on: part of a header, or what is left over.
         self._rest = b""
         self._rest_at = 0
@@ -86,7 +89,7 @@ class Decoder:
         messages: list[Message | MessagePart] = []
         position = 0
         if self._assembly is None and not self._rest:
-            position = parse(data, 0, self._plain_limit, messages)
+            position = parse(data, 0, self.plain_limit, messages)
             if position == len(data):  # plain frames and nothing else, as nearly always
                 self.size = position
                 return messages
@@ -102,6 +105,22 @@ class Decoder:
             self.ended.__cause__ = error
         self._give_parts(messages)
         return messages
+
+    def unread(self) -> bytes | None:
+        """Give back what was fed of a frame that is not whole, to be fed again later, ``b""`` for nothing.
+
+        None where that cannot be: the frame is not plain, or not the only one of its message.
+        """
+        if self._assembly is None:
+            rest, self._rest = self._rest[self._rest_at :], b""
+            self._rest_at = 0
+            return rest
+        beginning, self._beginning = self._beginning, b""
+        if not beginning:
+            return None
+        self._assembly = None
+        self._missing = 0
+        return beginning
 
     def get_buffer(self) -> memoryview | None:
         """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
@@ -126,6 +145,7 @@ class Decoder:
         """Take the `count` bytes that were written to what `get_buffer` returned, as `feed` would."""
         assert self._assembly is not None
         messages: list[Message | MessagePart] = []
+        self._beginning = b""
         self.size = 0
         self._assembly.advance(count)
         self._missing -= count
@@ -151,6 +171,7 @@ class Decoder:
                 data, position = self._rest, self._rest_at
             self._rest = b""
         if self._assembly is not None:
+            self._beginning = b""
             position = self._resume(data, position, messages)
             if self.has_more:
                 self._rest, self._rest_at = data, position
@@ -158,7 +179,7 @@ class Decoder:
         end = len(data)
         while True:
             if self._assembly is None:
-                start, position = position, parse(data, position, self._plain_limit, messages)
+                start, position = position, parse(data, position, self.plain_limit, messages)
                 self.size += position - start
             if end - position < 2:
                 break
@@ -211,6 +232,13 @@ class Decoder:
             self._control(opcode, data[start : start + length])
             return start + length
         self._begin(head_byte, opcode, length)
+        if (
+            self.keeps_beginning
+            and end - start < length <= self.plain_limit
+            and head_byte in PLAIN_FRAMES
+            and not self.streaming
+        ):
+            self._beginning = data[position:]
         piece = data[start : start + length]
         self._missing = length
         self._take(piece)

@@ -577,7 +577,7 @@ def test_a_signal_handler_that_raises_at_any_moment_finds_all_done_or_nothing(na
         with moments.within(delay):
             for _ in range(4):
                 call(queue, fragmented)
-        assert not is_locked(queue._leaf)
+        assert not is_locked(queue.leaf)
         turn, taken = queue.turn, queue.taken
         notes, _ = queue.take_notes()
         if name == "close":
@@ -597,7 +597,7 @@ def test_a_signal_handler_that_makes_every_call_at_any_moment_waits_for_nothing_
     call = CALLS[name]
 
     def handler() -> None:
-        assert not is_locked(queue._leaf)
+        assert not is_locked(queue.leaf)
         for again in CALLS.values():
             again(queue, fragmented)
 

@@ -1,0 +1,127 @@
+"""A message that its sender writes itself, since nobody else is writing and nothing waits.
+
+Owns: one frame of one message, and how much of it the kernel has taken. Runs on: the thread that calls
+`send`. Must not import: the reading side, the writer.
+
+A round trip would else wait for a writer thread to wake up. The sender holds a token meanwhile (see
+`primitives`), and may lose it at any call, to its own signal handler that waits or to the end of the
+connection: then the writer finds here what is left to do. Between the look at the token and the system call,
+and between that and the count of its bytes, there is no step at which a handler could run: `map` and ``+=``
+do all of it in C.
+
+It is done for a message that stands apart: something was received since the last one, or some microseconds
+have passed. The next ones of a burst are the writer's, which sends them in batches. The pause alone is no
+sign: on loopback the answer is there while `send` is still in the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .._protocol import codec
+from .primitives import LOOKS_IN_ORDER, Token, is_patched
+
+if TYPE_CHECKING:
+    from .._transport.stream import Stream
+    from .send_queue import SendQueue
+
+# Seconds between two sends from which on the second is no part of a burst.
+APART_SECONDS = 8e-6
+
+# What a sender frames and masks itself, in bytes. To mask more without C takes longer than a thread's wake-up.
+LARGEST = 64 * 1024 if codec.speedups else 16 * 1024
+
+# Read once. PyPy runs signal handlers between any two steps, so that bytes sent could go uncounted there.
+ALLOWED = os.environ.get("SYNCWS_INLINE") != "0" and sys.implementation.name == "cpython"
+
+
+def is_allowed() -> bool:
+    """Whether senders may write. Where greenlets stand for threads, the writer is as near."""
+    return ALLOWED and not is_patched()
+
+
+class InlineSend(Token):
+    """One message that its sender writes, or what it has left of that.
+
+    Attributes:
+        queue: whose message it is.
+        message: its head byte and its payload.
+        sending: whether the system call is under way: until then the token may be taken away.
+        size: of the payload, in bytes.
+        frame: its bytes; empty before they are made.
+        whole: what `sent` is when the kernel took all of them.
+        sent: how many of these the kernel took, if it was asked; else empty.
+        settled: whether the message is with the kernel and counted.
+    """
+
+    __slots__ = ("frame", "message", "queue", "sending", "sent", "settled", "size", "whole")
+
+    def __init__(self, queue: SendQueue, message: tuple[int, bytes]) -> None:
+        super().__init__(threading.get_ident())
+        self.queue = queue
+        self.message = message
+        self.sending = False
+        self.size = len(message[1])
+        self.frame = b""
+        self.whole: list[int] = []
+        self.sent: list[int] = []
+        self.settled = True
+
+    def give_back(self) -> None:
+        """Let the writer send it, or what is left of it."""
+        try:
+            self.sending = self.held = False
+        finally:
+            self.queue.wake()
+
+
+class LentStream:
+    """The write side of a stream, for those that send inline.
+
+    Attributes:
+        send: the socket's method; None while nobody may.
+    """
+
+    __slots__ = ("send", "stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self.send = stream.socket.send
+
+
+def send_inline(lent: LentStream, token: InlineSend) -> bool:
+    """Write the message of `token` as far as that takes no waiting, and give the token back; True when a
+    writer thread has something to do."""
+    queue = token.queue
+    frame = token.frame = codec.frames([token.message], os.urandom(4))
+    stream, sent = lent.stream, token.sent
+    length = len(frame)
+    whole = token.whole = [length]
+    call = map(lent.send, (frame,))
+    try:
+        if LOOKS_IN_ORDER:
+            token.sending = token.held
+        else:
+            with queue.leaf:
+                token.sending = token.held
+        if token.sending:
+            sent += call
+    except OSError:
+        pass  # the kernel is full, or the connection is lost: the writer tries again, and tells
+    now = time.monotonic()
+    with queue.leaf:
+        token.sending = False
+        done = token.held & (sent == whole)
+        token.settled |= done
+        token.held = False
+        queue.sent += token.size * done
+        stream.handed += length * done
+        stream.progress_at += (now - stream.progress_at) * done
+        calls_writer = (queue.turn != queue.IDLE) | (not token.settled)
+    queue.sent_at = now
+    queue.has_received = False
+    return calls_writer
