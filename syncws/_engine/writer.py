@@ -142,6 +142,7 @@ class Writer:
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
+                    queue.sent_at = time.monotonic()  # what comes right after this is more of a burst
                     if queue.rest():
                         return
                 elif self.close_sent_at is not None:
