@@ -25,7 +25,7 @@ from ._log import log
 from ._opened_attributes import OpenedAttributes
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.http11 import Response
-from ._protocol.messages import encode_message, validate_close
+from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
@@ -190,10 +190,13 @@ class Connection(ReadyStates, OpenedAttributes):
                 raise
             yield message
 
-    def send(self, data: str | Buffer | Iterable[str] | Iterable[Buffer]) -> None:
+    def send(
+        self, data: str | Buffer | Iterable[str] | Iterable[Buffer], *, text: bool | None = None
+    ) -> None:
         """Queue a message: text for a `str`, binary for an object with the buffer protocol.
 
-        Returns at once; a mutable buffer is copied before that. See `flush` and `bufferedAmount`.
+        With ``text=True`` bytes that are UTF-8 go out as text, with ``text=False`` a `str` as binary. Returns
+        at once; a mutable buffer is copied before that. See `flush` and `bufferedAmount`.
 
         An iterable of either kind is sent as one message, in fragments, as its chunks come: a message of any
         size passes in little memory, since this waits while 1 MiB, or `max_buffered` where that is less, is
@@ -203,9 +206,9 @@ class Connection(ReadyStates, OpenedAttributes):
 
         Raises:
             ConnectionClosed: the connection is closing or over; the message is not sent.
-            SyntaxErr: the text holds a lone surrogate.
+            SyntaxErr: the text holds a lone surrogate, or what is to be text is not UTF-8.
             TypeError: neither text nor a buffer, nor an iterable of one of them; also a mapping, whose keys
-                are hardly meant.
+                are hardly meant; `text` is neither a bool nor None.
             ValueError: an iterable without a chunk.
             RuntimeError: an iterable, from inside one that is being sent: it would wait for itself.
             BufferFull: `max_buffered` would be passed.
@@ -214,9 +217,10 @@ class Connection(ReadyStates, OpenedAttributes):
             try:
                 memoryview(data)  # type: ignore[arg-type]
             except TypeError:
-                self._send_chunks(iter(data))
+                self._send_chunks(iter(data), text)
                 return
-        opcode, payload = encode_message(data)  # type: ignore[arg-type]
+        encoded = encode_message(data) if text is None else encode_message_as(data, text)  # type: ignore[arg-type]
+        opcode, payload = encoded
         if self._send_queue.send(opcode, payload) != TAKEN:
             raise self._closed_error()
 
@@ -373,10 +377,10 @@ class Connection(ReadyStates, OpenedAttributes):
         self._engine.wait_flushed(None)
         return self.bufferedAmount == 0
 
-    def _send_chunks(self, chunks: Iterator[str | Buffer]) -> None:
+    def _send_chunks(self, chunks: Iterator[str | Buffer], text: bool | None) -> None:
         check_may_wait("send() of an iterable")
         try:
-            self._engine.send_fragments(chunks)
+            self._engine.send_fragments(chunks, text)
         except ConnectionClosed as error:
             if error.unsent:
                 self._told.add(threading.get_ident())

@@ -44,7 +44,7 @@ from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import encode_message, validate_close
+from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
 
@@ -199,12 +199,12 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     # Methods.
 
-    def send(self, data: str | Buffer) -> None:
+    def send(self, data: str | Buffer, *, text: bool | None = None) -> None:
         """As `WebSocket.send`; raises `InvalidStateErr` from a loss to the next open event."""
         link = self._link
         if self.readyState == CONNECTING:
             raise InvalidStateErr(_NO_CONNECTION)
-        opcode, payload = encode_message(data)
+        opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         if link.send(opcode, payload) == REFUSED:
             raise InvalidStateErr(_NO_CONNECTION)
 

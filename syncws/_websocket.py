@@ -35,7 +35,7 @@ from ._exceptions import InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import encode_message, validate_close
+from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 Self = TypeVar("Self", bound="WebSocket")
@@ -202,16 +202,17 @@ class WebSocket(ReadyStates, LinkAttributes):
 
     # Methods.
 
-    def send(self, data: str | Buffer) -> None:
+    def send(self, data: str | Buffer, *, text: bool | None = None) -> None:
         """Queue a message: text for a `str`, binary for an object with the buffer protocol.
 
-        Returns at once. A mutable buffer is copied before that. While closing and after, the message is
-        dropped, and counted in `bufferedAmount` (WHATWG, *send*).
+        With ``text=True`` bytes that are UTF-8 (`orjson` makes such) go out as text, with ``text=False`` a
+        `str` as binary. Returns at once. A mutable buffer is copied before that. While closing and after, the
+        message is dropped, and counted in `bufferedAmount` (WHATWG, *send*).
 
         Raises:
             InvalidStateErr: the connection is not open yet.
-            SyntaxErr: the text holds a lone surrogate; nothing is sent.
-            TypeError: neither text nor a buffer.
+            SyntaxErr: the text holds a lone surrogate, or what is to be text is not UTF-8; nothing is sent.
+            TypeError: neither text nor a buffer; `text` is neither a bool nor None.
             BufferFull: `max_buffered` would be passed; nothing is sent.
         """
         link = self._link
@@ -220,7 +221,7 @@ class WebSocket(ReadyStates, LinkAttributes):
                 "send() before the open event: readyState is still CONNECTING "
                 "(send in onopen, or use syncws.connect())"
             )
-        opcode, payload = encode_message(data)
+        opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         link.send(opcode, payload)
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:

@@ -223,9 +223,10 @@ class Engine:
                 self._wake_by_writer()
         warn(message, ResourceWarning, source=owner)
 
-    def send_fragments(self, chunks: Iterator[str | Buffer]) -> None:
+    def send_fragments(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:
         """Send one message in fragments; waits. See `Connection.send`."""
-        FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message).run(chunks)
+        call = FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message)
+        call.run(chunks, text)
 
     def _fail_message(self, error: BaseException, close_code: int) -> None:
         text = f"the iterable given to send() raised {error!r} inside a message"

@@ -76,6 +76,7 @@ def handlers() -> None:
     ws.onmessage = None
     ws.addEventListener("message", on_message, once=True)
     ws.removeEventListener("message", on_message)
+    ws.send(b"{}", text=True)
     if ws.onopen is not None:
         ws.onopen(Event("open"))
 
