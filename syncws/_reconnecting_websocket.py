@@ -44,7 +44,7 @@ from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
 from ._log import log, log_exception
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import encode_message, encode_message_as, validate_close
+from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
 
@@ -207,6 +207,12 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         if link.send(opcode, payload) == REFUSED:
             raise InvalidStateErr(_NO_CONNECTION)
+
+    def ping(self, data: Buffer = b"") -> None:
+        """As `WebSocket.ping`; raises `InvalidStateErr` from a loss to the next open event."""
+        if self.readyState == CONNECTING:
+            raise InvalidStateErr(_NO_CONNECTION.replace("send()", "ping()"))
+        self._link.ping(encode_ping(data))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """As `WebSocket.close`, and for good: no connection is made after this. Returns at once."""

@@ -35,7 +35,7 @@ from ._exceptions import InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import encode_message, encode_message_as, validate_close
+from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 Self = TypeVar("Self", bound="WebSocket")
@@ -223,6 +223,26 @@ class WebSocket(ReadyStates, LinkAttributes):
             )
         opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         link.send(opcode, payload)
+
+    def ping(self, data: Buffer = b"") -> None:
+        """Queue a Ping, ahead of the messages that wait. Returns at once; once closing, it is dropped.
+
+        The server answers with a Pong that has the same data (RFC 6455 5.5.3). Who listens hears of it, and
+        of the server's pings, which are answered in any case: ``ws.addEventListener("pong", ...)`` and
+        ``"ping"`` are given `MessageEvent`s whose `data` is `bytes`, in order with the messages. The pongs of
+        the keepalive come there too.
+
+        Args:
+            data: at most 125 bytes.
+
+        Raises:
+            InvalidStateErr: the connection is not open yet.
+            TypeError: no object with the buffer protocol.
+            ValueError: more than 125 bytes.
+        """
+        if self._link.ready_state == CONNECTING:
+            raise InvalidStateErr("ping() before the open event: readyState is still CONNECTING")
+        self._link.ping(encode_ping(data))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection: what was queued is sent first, then a Close frame. Returns at once.

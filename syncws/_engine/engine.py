@@ -255,12 +255,11 @@ class Engine:
         Raises `TimeoutError` when it took longer than `timeout` seconds.
         """
         ping = PendingPing()
-        asked_at = time.monotonic()
         if not self.queue.leave_note(ping):
             return None
         self.queue.wake()
         pong_at = self._pings.wait(ping, timeout)
-        return None if pong_at is None else pong_at - asked_at
+        return None if pong_at is None else pong_at - ping.asked_at
 
     def wait_closed(self, timeout: float | None) -> bool:
         """Wait for the record of the end; False when `timeout` seconds were over first."""

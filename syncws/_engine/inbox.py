@@ -41,6 +41,7 @@ from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
+    from .control_events import ControlBatch
 
 popleft = collections.deque.popleft
 
@@ -109,6 +110,11 @@ class Inbox:
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
     # The reader thread.
+
+    wanted_controls = ()
+
+    def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
+        raise NotImplementedError  # none is wanted
 
     @property
     def wants_parts(self) -> bool:

@@ -26,6 +26,7 @@ from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
 from .._transport.progress import SendProgress
+from .control_events import put_in_order
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
@@ -309,15 +310,19 @@ class OpenLink:
         decoder, closing = self._decoder, self._closing
         decoder.streaming = self._consumer.wants_parts
         messages = decoder.feed(data)
-        if messages and self._keeps_messages:
-            self._consumer.put_messages(messages, decoder.size)
+        if (messages or decoder.controls) and self._keeps_messages:
+            wanted = self._consumer.wanted_controls if decoder.controls else ()
+            if wanted:
+                put_in_order(self._consumer, messages, decoder, wanted)
+            elif messages:
+                self._consumer.put_messages(messages, decoder.size)
         if decoder.controls:
             for opcode, payload in decoder.controls:
                 if opcode == Opcode.PING:
                     self._output.send_pong(payload)
                 else:
                     self._pings.pong_received(payload)
-            decoder.controls.clear()
+            decoder.clear_controls()
         ended = decoder.ended
         if ended is None:
             return

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
+    from .control_events import ControlBatch
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ class Consumer(Protocol):
     @property
     def wants_parts(self) -> bool:
         """Whether a call takes a message in parts, as it arrives."""
+
+    @property
+    def wanted_controls(self) -> tuple[int, ...]:
+        """The opcodes of Ping and Pong, as far as somebody wants to hear of those."""
+
+    def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
+        """Append `count` control frames that hold `size` bytes. Only what `wanted_controls` has is put."""
 
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
         """Append messages that hold `size` bytes; the list is the consumer's from now on."""

@@ -79,7 +79,7 @@ class Writer:
 
     def send_ping(self, payload: bytes) -> None:
         """Queue a Ping of the keepalive's ahead of the data."""
-        self._queue.leave_note((PING, payload), always=True)
+        self._queue.leave_note(PendingPing(payload), always=True)
 
     def server_closed(self) -> None:
         """The server's Close, or a fault, is here: a message in fragments goes no further. Whole messages are

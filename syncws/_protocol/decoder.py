@@ -37,7 +37,8 @@ class Decoder:
             is complete. While False, a message is returned in one piece once it is complete. It may be set
             between any two calls of `feed`; a message of which a part was returned goes on in parts to its
             end.
-        controls: the Ping and Pong frames since the list was last cleared, as (opcode, payload).
+        controls: the Ping and Pong frames since `clear_controls`, as (opcode, payload).
+        control_places: for each of these, how many of the messages that its `feed` returned came before it.
         ended: None while the stream goes on; then the server's `CloseFrame`, or a `ProtocolError` for what
             the server did wrong. Nothing may be fed after that.
         size: how many bytes the last `feed` returned in messages and parts; small frames count with their
@@ -51,6 +52,7 @@ class Decoder:
         """`partial_messages` is the first value of `streaming`."""
         self.streaming = partial_messages
         self.controls: list[tuple[int, bytes]] = []
+        self.control_places: list[int] = []
         self.ended: CloseFrame | ProtocolError | None = None
         self.size = 0
         self.has_more = False
@@ -102,6 +104,11 @@ class Decoder:
             self.ended.__cause__ = error
         self._give_parts(messages)
         return messages
+
+    def clear_controls(self) -> None:
+        """Forget the control frames that were looked at."""
+        self.controls.clear()
+        self.control_places.clear()
 
     def get_buffer(self) -> memoryview | None:
         """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
@@ -208,7 +215,7 @@ class Decoder:
         if opcode >= Opcode.CLOSE:
             if end - start < length:
                 return -1
-            self._control(opcode, data[start : start + length])
+            self._control(opcode, data[start : start + length], len(messages))
             return start + length
         self._begin(head_byte, opcode, length)
         piece = data[start : start + length]
@@ -298,11 +305,12 @@ class Decoder:
                 f"a message of at least {size} bytes is over max_size={self._max_size}", CloseCode.TOO_BIG
             )
 
-    def _control(self, opcode: int, payload: bytes) -> None:
+    def _control(self, opcode: int, payload: bytes, place: int) -> None:
         if opcode == Opcode.CLOSE:
             self.ended = _read_close(payload)
         else:
             self.controls.append((opcode, payload))
+            self.control_places.append(place)
 
 
 def _read_close(payload: bytes) -> CloseFrame:

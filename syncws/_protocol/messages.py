@@ -103,6 +103,19 @@ class ChunkEncoder:
         self._size += len(payload)
 
 
+def encode_ping(data: Buffer) -> bytes:
+    """The payload of a Ping (RFC 6455 5.5): at most 125 bytes, copied where they may change.
+
+    Raises `TypeError` for what is no buffer, `ValueError` for more.
+    """
+    if isinstance(data, str):
+        raise TypeError("data must be a bytes-like object, not str (a ping has no text: data.encode())")
+    _, payload = encode_message(data)
+    if len(payload) > 125:
+        raise ValueError(f"data is {len(payload)} bytes, and a ping takes at most 125")
+    return payload
+
+
 def _check_text(text: object) -> None:
     if not isinstance(text, bool):
         raise TypeError(f"text must be True, False or None, not {text!r}")

@@ -77,6 +77,7 @@ def handlers() -> None:
     ws.addEventListener("message", on_message, once=True)
     ws.removeEventListener("message", on_message)
     ws.send(b"{}", text=True)
+    ws.ping(b"now")
     if ws.onopen is not None:
         ws.onopen(Event("open"))
 
