@@ -10,6 +10,7 @@ from ._connection import Connection
 from ._engine.dispatcher import Dispatch
 from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
+from ._engine.stats import Stats
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -59,6 +60,7 @@ __all__ = [
     "Response",
     "RetryPolicy",
     "SecurityErr",
+    "Stats",
     "SyntaxErr",
     "TLSInfo",
     "Timings",

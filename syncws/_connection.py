@@ -14,20 +14,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from ._connection_attributes import ConnectionAttributes
 from ._engine.engine import Engine
 from ._engine.inbox import Inbox, InboxEnded, popleft
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
-from ._engine.records import Opened
 from ._engine.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
-from ._opened_attributes import OpenedAttributes
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
-from ._protocol.http11 import Response
 from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._protocol.url import URL
-from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
+from ._ready_state import STATE_NAMES
 
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
@@ -53,7 +51,7 @@ def check_may_wait(call: str) -> None:
         raise RuntimeError(f"{call} was called on a thread that syncws itself needs, as by a finalizer")
 
 
-class Connection(ReadyStates, OpenedAttributes):
+class Connection(ConnectionAttributes):
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
@@ -72,52 +70,6 @@ class Connection(ReadyStates, OpenedAttributes):
 
     def __repr__(self) -> str:
         return f"<Connection {self._url.public} {STATE_NAMES[self.readyState]}>"
-
-    # Attributes.
-
-    @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._url)
-
-    @property
-    def _opened(self) -> Opened | None:
-        return self._inbox.opened
-
-    @property
-    def response(self) -> Response:
-        """The head of the server's answer to the opening handshake: status, reason, headers."""
-        assert self._inbox.opened is not None  # connect() gives no connection away before it is open
-        return self._inbox.opened.response
-
-    @property
-    def readyState(self) -> int:
-        """`OPEN` 1, `CLOSING` 2 or `CLOSED` 3: the state of the link; messages may be left to receive."""
-        if self._engine.closed is not None:
-            return CLOSED
-        if self._inbox.opened is None:
-            return CONNECTING
-        return CLOSING if self._engine.is_closing else OPEN
-
-    @property
-    def bufferedAmount(self) -> int:
-        """Bytes given to `send` and not yet handed to the network, without framing, before compression."""
-        return self._send_queue.buffered
-
-    @property
-    def close_code(self) -> int | None:
-        """The code of the end, from the moment at which `recv` can raise; None before.
-
-        The server's, 1005 when its Close frame had none, 1006 after a failure.
-        """
-        ending = self._inbox.ending
-        return None if ending is None else ending.code
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason of the end, ``""`` when there was none; None as long as `close_code` is."""
-        ending = self._inbox.ending
-        return None if ending is None else ending.reason
 
     # Methods.
 

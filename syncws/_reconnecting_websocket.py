@@ -260,6 +260,9 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
         self._link = link  # at the latest when its first event is told
+        if event.type == "open":
+            self._reconnects += 1
+            link.engine.reconnects = self._reconnects
         if isinstance(event, ErrorEvent):
             self._settle(self._lost_error(link, None), link.engine.open_seconds)
         elif isinstance(event, CloseEvent):
@@ -275,6 +278,8 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._over = True
         self._stopped.set()
         self._ended.set()
+
+    _reconnects = -1  # the first connection does not come back
 
     # The thread.
 
@@ -309,6 +314,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 continue
             try:
                 self._link = link = self._make_link()
+                link.engine.reconnects = max(0, self._reconnects)
                 self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
             except BaseException as error:  # SystemExit too: others wait for this thread

@@ -29,6 +29,7 @@ from ._engine.options import (
 )
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
+from ._engine.stats import Stats
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import Fields, log
 from ._protocol.frames import CloseCode, CloseFrame
@@ -121,6 +122,7 @@ class Reconnector:
         self._stopped = Flag()
         self._connection: Connection | None = None
         self._engine: Engine | None = None  # of the present connection
+        self._reconnects = -1  # the first connection does not come back
 
     def __iter__(self) -> Reconnector:
         return self
@@ -153,6 +155,12 @@ class Reconnector:
         else:
             engine.abort(WebSocketError("stop() was called"))
 
+    @property
+    def stats(self) -> Stats:
+        """What the present connection has counted so far; without one all but `reconnects` is 0."""
+        engine = self._engine
+        return Stats(reconnects=max(0, self._reconnects)) if engine is None else engine.stats
+
     def __enter__(self) -> Reconnector:
         return self
 
@@ -178,6 +186,8 @@ class Reconnector:
             if self._stopped.is_set():
                 engine.abort(WebSocketError("stop() was called"))
             wait_open(engine, inbox)
+            self._reconnects += 1
+            engine.reconnects = self._reconnects
         except BaseException:
             self._connection = self._engine = None
             raise

@@ -27,6 +27,7 @@ from .primitives import block_forever
 from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import ACCEPTING, FINISHED, SendQueue
+from .stats import Stats
 from .writer import Writer
 from .writer_pool import shared_pool
 
@@ -48,6 +49,7 @@ class Engine:
     Attributes:
         name: ``syncws-<n>``, which the threads' names begin with.
         queue: what is to be sent, and its counts.
+        reconnects: how often the connection that comes back, and of which this is one, has come back.
         log_fields: what log records about the connection carry.
     """
 
@@ -80,6 +82,7 @@ class Engine:
             request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
         )
         consumer.on_room = self._notes.wake
+        self.reconnects = 0
         self._forked = False
         self._running: set[str] = set()  # the names of the threads that have not ended
 
@@ -162,6 +165,32 @@ class Engine:
     def open_seconds(self) -> float:
         """How long the connection was open, once it has ended."""
         return 0.0 if self.closed is None else self.closed.open_seconds
+
+    @property
+    def stats(self) -> Stats:
+        """What is counted so far."""
+        queued_messages, queued_bytes = self._consumer.waiting()
+        counts = self._reader.counts
+        of_input: dict[str, int] = {}
+        if counts is not None:
+            decoder, stream, source = counts
+            of_input = {
+                "messages_received": decoder.messages_received,
+                "bytes_received": decoder.bytes_received,
+                "wire_bytes_sent": stream.handed,
+                "wire_bytes_received": stream.received,
+                "pauses": source.pauses,
+            }
+        return Stats(
+            messages_sent=self._writer.messages_sent,
+            bytes_sent=self.queue.sent,
+            queued_messages=queued_messages,
+            queued_bytes=queued_bytes,
+            buffered_bytes=self.queue.buffered,
+            round_trip=self._pings.round_trip,
+            reconnects=self.reconnects,
+            **of_input,
+        )
 
     def closed_error(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""

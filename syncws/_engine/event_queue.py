@@ -83,6 +83,14 @@ class EventQueue:
         self._reader_waits = not caught_up
         return caught_up
 
+    # Any thread.
+
+    def waiting(self) -> tuple[int, int]:
+        with self._leaf:
+            count = self._messages + self._in_progress_messages
+            size = self._bytes + self._in_progress_bytes
+        return count, size
+
     # The worker.
 
     def take(self) -> list[Entry]:

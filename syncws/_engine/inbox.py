@@ -218,6 +218,10 @@ class Inbox:
         self._reader_waits = not caught_up
         return caught_up
 
+    def waiting(self) -> tuple[int, int]:
+        count = len(self.messages)
+        return count, self._bound.seen_bytes(count)
+
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what had come is the parent's to receive; here there is only the end."""
         self.messages.clear()

@@ -82,6 +82,7 @@ class OpenLink:
 
     Attributes:
         opened_at: when it began, on the clock of `time.monotonic`.
+        counts: who counts what is received: the decoder, the stream and the state of reading.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class OpenLink:
         self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
         self._input = _Input(stream, self.opened_at)
+        self.counts = decoder, stream, self._input
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
@@ -239,6 +241,8 @@ class OpenLink:
         stream, closing, source = self._stream, self._closing, self._input
         if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
             source.exhausted = True
+            source.pauses += not source.paused
+            source.paused = True
             if not source.progress.is_pending:
                 # While we pause, the pong may lie unread in the socket: the pause must not count against it.
                 self._keepalive.pause(self._output.ping_sent_at)
@@ -249,6 +253,7 @@ class OpenLink:
                 source.pause = FIRST_PAUSE  # woken, as by a consumer that is about to take something
             return
         source.pause = FIRST_PAUSE
+        source.paused = False
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
             self._decode(b"")
             return
@@ -344,6 +349,8 @@ class _Input:
         progress: of the other direction.
         read_size: how many bytes the next read asks for.
         pause: how long a paused reader waits before it looks again.
+        paused: whether it is paused.
+        pauses: how often it was.
         overdue_since: when a deadline was first seen to have passed; None while none has.
         exhausted: whether nothing is left in the socket since then.
         ended: whether the server has ended its side of TCP.
@@ -354,6 +361,8 @@ class _Input:
         self.progress = SendProgress(stream, now)
         self.read_size = SMALLEST_READ
         self.pause = FIRST_PAUSE
+        self.paused = False
+        self.pauses = 0
         self.overdue_since: float | None = None
         self.exhausted = False
         self.ended = False

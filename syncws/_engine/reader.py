@@ -30,6 +30,8 @@ from .records import Closed, Consumer, Opened
 
 if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeRequest
+    from .._transport.stream import Stream
+    from .open_link import _Input
     from .options import Options
     from .pending_pings import PendingPings
 
@@ -88,6 +90,11 @@ class Reader:
             if fault is not None:
                 self._log_fault(fault)
             self._log_end()
+
+    @property
+    def counts(self) -> tuple[Decoder, Stream, _Input] | None:
+        """See `OpenLink`; None before the connection is open."""
+        return None if self._link is None else self._link.counts
 
     def after_fork(self) -> Closed:
         """In a forked child: the connection is over here, and the parent's link is left alone."""

@@ -45,6 +45,12 @@ class ReceiveBound:
             self._size -= batches.popleft()[1]
         return self._size
 
+    def seen_bytes(self, waiting: int) -> int:
+        """The same as `waiting_bytes` for any thread, which may see it a moment late."""
+        batches = self._batches.copy()
+        taken = (batches[-1][0] if batches else 0) - waiting
+        return sum(size for last, size in batches if last > taken)
+
     def room_at(self, waiting: int) -> int:
         """How many messages may be left when reading is to go on: half of the bound that `waiting` messages
         have reached. Where it is a message that is not whole that makes them too much, one batch less."""

@@ -84,6 +84,9 @@ class Consumer(Protocol):
     def put_record(self, record: Record) -> None:
         """Append a record."""
 
+    def waiting(self) -> tuple[int, int]:
+        """How many messages wait to be received, and their bytes; on any thread."""
+
     def is_full(self, collected: int) -> bool:
         """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""
 
