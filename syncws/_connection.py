@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
@@ -19,6 +19,7 @@ from ._engine.engine import Engine
 from ._engine.inbox import Inbox, InboxEnded, popleft
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
+from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
@@ -59,13 +60,15 @@ class Connection(ConnectionAttributes):
     `ResourceWarning`.
     """
 
+    _readable: Readable | None = None  # made by the first call of fileno()
+
     # Any for these two: what a public signature names counts as public to those that check types.
     def __init__(self, url: URL, engine: Any, inbox: Any) -> None:
         self._url = url
         self._engine = cast(Engine, engine)
         self._inbox = cast(Inbox, inbox)
         self._send_queue = self._engine.queue
-        self._messages = self._inbox.messages
+        self._messages: Sequence[str | bytes] = self._inbox.messages
         self._told: set[int] = set()  # the threads that know that something was not sent
 
     def __repr__(self) -> str:
@@ -99,6 +102,10 @@ class Connection(ConnectionAttributes):
             return inbox.receive(timeout)
         except InboxEnded:
             pass  # and what is raised below has no cause in this
+        except BaseException:
+            if self._readable is not None:
+                self._readable.look()
+            raise
         raise self._received_all()
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[str | bytes]:
@@ -124,7 +131,28 @@ class Connection(ConnectionAttributes):
             return
         except InboxEnded:
             pass
+        except BaseException:
+            if self._readable is not None:
+                self._readable.look()
+            raise
         raise self._received_all()
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while `recv` would not wait: for `select`, `selectors` and GUI loops.
+
+        It is made at the first call, is never to be read or closed, stays readable for good after the end,
+        and is closed with this object. Receive until nothing is left, or wait again after each message; where
+        other threads receive too, give `recv` a timeout, since one of them may have been quicker. In a forked
+        child another descriptor has its number, and is readable at once.
+        """
+        readable = self._readable
+        if readable is None:
+            readable = self.__dict__.setdefault(
+                "_readable", Readable(self._inbox)
+            )  # another thread may be here
+        self._inbox.source = readable
+        self._messages = ()  # so that recv() leaves all to the inbox
+        return readable.fileno()
 
     def __iter__(self) -> Iterator[str | bytes]:
         """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent has left.
@@ -281,6 +309,8 @@ class Connection(ConnectionAttributes):
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
         if engine is not None and engine.closed is None and not engine.is_closing:
             engine.release(self)
+        if self._readable is not None:
+            self._readable.leave()
 
     # Inside.
 

@@ -5,19 +5,15 @@ Owns: nothing. Runs on: any thread. Must not import: sockets, frame layout, the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from ._engine.engine import Engine
+from ._engine.inbox import Inbox
 from ._engine.records import Opened
+from ._engine.send_queue import SendQueue
 from ._engine.stats import Stats
 from ._opened_attributes import OpenedAttributes
 from ._protocol.http11 import Response
 from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, ReadyStates
-
-if TYPE_CHECKING:
-    from ._engine.engine import Engine
-    from ._engine.inbox import Inbox
-    from ._engine.send_queue import SendQueue
 
 
 class ConnectionAttributes(ReadyStates, OpenedAttributes):

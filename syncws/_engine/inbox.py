@@ -30,7 +30,7 @@ import collections
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._protocol.messages import Message, MessagePart
@@ -81,7 +81,7 @@ class Inbox:
 
     Attributes:
         messages: the whole messages.
-        source: what `map` takes to pop one of them.
+        source: what `map` takes to pop one of them; see also `readable`.
         fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
         ending: how the connection ends, set after the last message was put.
@@ -92,7 +92,7 @@ class Inbox:
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
         """`limit` is (bytes, messages)."""
         self.messages: collections.deque[Message] = collections.deque()
-        self.source = (self.messages,)
+        self.source: Iterable[collections.deque[Message]] = (self.messages,)
         self.fast_above = 0
         self.on_room: Callable[[], None] = _do_nothing
         self.opened: Opened | None = None

@@ -18,7 +18,7 @@ import selectors
 import socket
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 READ = selectors.EVENT_READ
@@ -114,6 +114,12 @@ class WakeUp:
 
     def fileno(self) -> int:
         return self._number
+
+    def make_put(self) -> Callable[[], object]:
+        """What does as `put`, as one C function, as long as this object lives and is read now and then."""
+        if self._ends:
+            return functools.partial(self._ends[1].send, b"\0")
+        return functools.partial(os.eventfd_write, self._number, 1)
 
     def put(self) -> None:
         """Make the descriptor readable."""

@@ -30,7 +30,7 @@ def test_messages_and_their_bytes_are_counted_in_both_directions() -> None:
             bytes(126),
             bytes(70_000),
             [b"12", b"3"],
-            "ä" * 10**6,
+            TEXT * 9999,
         ):
             connection.send(data)
             connection.recv(SECONDS)
