@@ -14,12 +14,10 @@ from typing import Any
 import pytest
 
 import syncws
-from syncws import Connection, ConnectionClosed, _connection
-from syncws._engine import inbox, primitives, readable
+from syncws import Connection, ConnectionClosed
 from syncws._protocol.frames import Opcode
 from syncws.testing import LoopbackServer, Peer, frame_bytes
 from tests.support.clients import opened
-from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.servers import finish
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -141,7 +139,7 @@ def test_no_message_is_missed_by_a_loop_while_the_server_sends_all_the_time() ->
         finish(peer)
 
     with opened(script) as connection:
-        received = []
+        received: list[object] = []
         while len(received) < count:
             assert is_readable(connection, SECONDS), f"it stood still behind {len(received)} messages"
             received.append(connection.recv(0))
@@ -266,22 +264,6 @@ def test_a_forked_child_has_another_one_that_is_readable_and_leaves_the_parents_
         assert is_readable(connection, SECONDS)
         assert connection.recv(0) == "again"
         tap.end()
-
-
-@needs_moments
-def test_a_handler_that_raises_anywhere_in_recv_leaves_it_right() -> None:
-    with opened() as connection:
-        connection.fileno()
-        moments = Moments(interrupt, _connection, inbox, readable, primitives)
-        for delay in moments.each():
-            connection.send("x")
-            assert is_readable(connection, SECONDS)
-            with moments.within(delay):
-                connection.recv(SECONDS)
-            if connection.stats.queued_messages:
-                assert is_readable(connection)
-                connection.recv(0)
-            assert not is_readable(connection)
 
 
 def test_without_a_call_nothing_is_made() -> None:
