@@ -11,6 +11,7 @@ from ._engine.dispatcher import Dispatch
 from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
 from ._engine.stats import Stats
+from ._engine.trace_record import TraceRecord
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -64,6 +65,7 @@ __all__ = [
     "SyntaxErr",
     "TLSInfo",
     "Timings",
+    "TraceRecord",
     "WebSocket",
     "WebSocketError",
     "__version__",

@@ -27,6 +27,7 @@ from ._engine.options import (
     HeadersLike,
     QueueLimit,
     SocketOptions,
+    TraceRecord,
     UnixPath,
     check_arguments,
     check_timeout,
@@ -88,7 +89,8 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         policy: is given a `Loss`, returns the seconds to wait, or None to stop; see `syncws.default_policy`.
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
-            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
+            trace: as
             for `syncws.WebSocket`.
 
     Raises:
@@ -139,6 +141,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         max_buffered: int | None = None,
         # others
         compression: Literal["deflate"] | None = "deflate",
+        trace: Callable[[TraceRecord], object] | None = None,
     ) -> None:
         options = chosen(locals())
         super().__init__()
@@ -358,6 +361,9 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         """Decide what comes after a loss, before its events are dispatched."""
         self._retry_in = retry_in = self._decide(error, open_seconds)
         self._over = retry_in is None
+        tracer = self._link.engine.tracer
+        if retry_in is not None and tracer is not None:
+            tracer.tell("retry", url=self._link.url.public, error=error, retry_in=retry_in)
         unheard = not (self._registrations.get("error") or self._registrations.get("close"))
         if unheard and not self._stopped.is_set() and not is_process_exiting():
             then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"

@@ -19,6 +19,7 @@ from ._engine.options import (
     HeadersLike,
     QueueLimit,
     SocketOptions,
+    TraceRecord,
     UnixPath,
     check_arguments,
     check_timeout,
@@ -97,6 +98,8 @@ class WebSocket(ReadyStates, LinkAttributes):
         max_buffered: bytes that `send` may have waiting, else it raises `BufferFull`. None: `bufferedAmount`
             is for the caller to watch.
         compression: ``"deflate"`` offers permessage-deflate, as browsers do; None does not.
+        trace: a callable that is given a `TraceRecord` of every step: look-up, TCP, TLS, heads, frames, the
+            end. It is called on the thread on which the step happens. None: nothing of that is done.
 
     None turns a time-out, the pings or a limit off.
 
@@ -156,6 +159,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         max_buffered: int | None = None,
         # others
         compression: Literal["deflate"] | None = "deflate",
+        trace: Callable[[TraceRecord], object] | None = None,
     ) -> None:
         options = chosen(locals())
         super().__init__()

@@ -28,6 +28,7 @@ from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import ACCEPTING, FINISHED, SendQueue
 from .stats import Stats
+from .trace import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
 
@@ -50,6 +51,7 @@ class Engine:
         name: ``syncws-<n>``, which the threads' names begin with.
         queue: what is to be sent, and its counts.
         reconnects: how often the connection that comes back, and of which this is one, has come back.
+        tracer: what tells the steps; None where nobody wants to hear of them.
         log_fields: what log records about the connection carry.
     """
 
@@ -58,8 +60,10 @@ class Engine:
         if url.secure:
             # Imported here, not in the reader: during a fork the reader must not hold the import lock.
             from .._transport import tls  # noqa: F401
-        self.name = f"syncws-{next(_numbers)}"
+        number = next(_numbers)
+        self.name = f"syncws-{number}"
         self.log_fields: Fields = {"connection": self.name, "url": url.public}
+        self.tracer = make_tracer(options.trace, number, self.log_fields)
         request = HandshakeRequest(
             url=url,
             key=make_key(),
@@ -79,7 +83,15 @@ class Engine:
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
         self._reader = Reader(
-            request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
+            request,
+            options,
+            consumer,
+            self._writer,
+            self._pings,
+            self._notes,
+            self.name,
+            self.log_fields,
+            self.tracer,
         )
         consumer.on_room = self._notes.wake
         self.reconnects = 0
