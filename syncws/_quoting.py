@@ -181,7 +181,9 @@ def masked_answer(first: str, fields: Iterable[tuple[str, str]], secrets: Secret
     shown = [secrets.hide(first)]
     for name, value in fields:
         hidden = is_credential_field(name)
-        if not hidden and not _is_harmless(name.lower(), value):
+        if name.lower() == "sec-websocket-protocol":
+            value = _shortened(secrets.hide(value))
+        elif not hidden and not _is_harmless(name.lower(), value):
             value = secrets.hide(value)
             if "?" in value or "@" in value:
                 value = public_part(value)

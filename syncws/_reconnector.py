@@ -31,7 +31,7 @@ from ._engine.options import (
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
 from ._engine.stats import Stats
-from ._engine.trace import Tracer
+from ._engine.tracer import Tracer
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import Fields, log
 from ._protocol.frames import CloseCode, CloseFrame

@@ -28,7 +28,7 @@ from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import ACCEPTING, FINISHED, SendQueue
 from .stats import Stats
-from .trace import make_tracer
+from .tracer import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
 

@@ -29,7 +29,7 @@ from .route import Route
 if TYPE_CHECKING:
     from .._protocol.proxy import Proxy
     from .._transport.stream import Stream
-    from .trace import Tracer
+    from .tracer import Tracer
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

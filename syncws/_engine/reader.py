@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from .open_link import _Input
     from .options import Options
     from .pending_pings import PendingPings
-    from .trace import Tracer
+    from .trace_record import TraceRecord
+    from .tracer import Tracer
 
 
 _NO_OUTCOME = Outcome(CloseCode.ABNORMAL, error=WebSocketError("no outcome"))
@@ -71,6 +72,7 @@ class Reader:
         self._name = name
         self._log_fields = log_fields
         self._tracer = tracer
+        self._last_steps: list[TraceRecord] = []
         self._link: OpenLink | None = None
 
     def run(self) -> None:
@@ -95,6 +97,8 @@ class Reader:
                     fault = error
             if fault is not None:
                 self._log_fault(fault)
+            for record in self._last_steps:
+                self._tracer.log(record)  # type: ignore[union-attr]
 
     @property
     def counts(self) -> tuple[Decoder, Stream, _Input] | None:
@@ -183,15 +187,16 @@ class Reader:
             link.close()
 
     def _tell_end(self) -> None:
-        """The last steps. Before the outcome is published, so that who waits for that has heard of them."""
+        """The last steps. Before the outcome is published, so that who waits for that has heard of them; only
+        their log records come later."""
         if self._tracer is None:
             return
         outcome, url = self.closing.outcome or _NO_OUTCOME, self._request.url.public
+        tell = self._tracer.tell_callable
         if outcome.error is not None:
-            self._tracer.tell("lost", error=outcome.error, url=url)
-        self._tracer.tell(
-            "closed", code=outcome.code, reason=outcome.reason, clean=outcome.was_clean, url=url
-        )
+            self._last_steps.append(tell("lost", error=outcome.error, url=url))
+        ending = {"code": outcome.code, "reason": outcome.reason, "clean": outcome.was_clean}
+        self._last_steps.append(tell("closed", url=url, **ending))
 
     def _publish(self) -> None:
         """Tell the outcome."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .._protocol.url import URL
     from .answer import Patience
     from .options import Options
-    from .trace import Tracer
+    from .tracer import Tracer
 
     class Opening(Patience, Protocol):
         """What a route knows of the opening that it is part of; see `opening.Connector`."""

@@ -66,15 +66,26 @@ class Tracer:
 
     def tell(self, step: str, **fields: Any) -> None:
         """A step happened."""
+        self.log(self.tell_callable(step, **fields))
+
+    def tell_callable(self, step: str, **fields: Any) -> TraceRecord:
+        """A step happened; its record is logged later."""
         with self._leaf:
             self._serial += 1
             serial = self._serial
         record = TraceRecord(serial, time.time(), self._number, step, **fields)
         if self._call is not None:
             self._tell_callable(self._call, record)
-        if self._log_fields is not None:
-            extra = {**self._log_fields, "step": step}
-            log(logging.DEBUG, extra, "%s: %s", self._log_fields["connection"], describe(record))
+        return record
+
+    def log(self, record: TraceRecord) -> None:
+        """Log a step, where that was asked for when the connection was made."""
+        if self._log_fields is None:
+            return
+        extra = {**self._log_fields, "step": record.step}
+        if record.step == "closed":
+            extra.update(code=record.code, reason=record.reason, was_clean=record.clean)
+        log(logging.DEBUG, extra, "%s: %s", self._log_fields["connection"], describe(record))
 
     def _tell_callable(self, call: TraceCallable, record: TraceRecord) -> None:
         try:
