@@ -47,7 +47,10 @@ class ReceiveBound:
 
     def seen_bytes(self, waiting: int) -> int:
         """The same as `waiting_bytes` for any thread, which may see it a moment late."""
-        batches = self._batches.copy()
+        try:
+            batches = self._batches.copy()
+        except RuntimeError:  # without the interpreter's lock the reader may change it meanwhile
+            return self._size
         taken = (batches[-1][0] if batches else 0) - waiting
         return sum(size for last, size in batches if last > taken)
 
