@@ -30,9 +30,10 @@ import collections
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from .._protocol.codec import payload_size
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
 from .read_lease import LEASE_SECONDS, ReadLease
@@ -42,6 +43,7 @@ from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
+    from .control_events import ControlBatch
     from .read_lease import ReadToken
 
 popleft = collections.deque.popleft
@@ -84,7 +86,7 @@ class Inbox:
 
     Attributes:
         messages: the whole messages.
-        source: what `map` takes to pop one of them.
+        source: what `map` takes to pop one of them; see also `readable`.
         fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
         ending: how the connection ends, set after the last message was put.
@@ -96,7 +98,7 @@ class Inbox:
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
         """`limit` is (bytes, messages)."""
         self.messages: collections.deque[Message] = collections.deque()
-        self.source = (self.messages,)
+        self.source: Iterable[collections.deque[Message]] = (self.messages,)
         self.fast_above = 0
         self.on_room: Callable[[], None] = _do_nothing
         self.opened: Opened | None = None
@@ -116,6 +118,11 @@ class Inbox:
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
     # The reader thread.
+
+    wanted_controls = ()
+
+    def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
+        raise NotImplementedError  # none is wanted
 
     @property
     def wants_parts(self) -> bool:
@@ -230,6 +237,10 @@ class Inbox:
         self._reader_waits = not caught_up
         return caught_up
 
+    def waiting(self) -> tuple[int, int]:
+        count = len(self.messages)
+        return count, self._bound.seen_bytes(count)
+
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what had come is the parent's to receive; here there is only the end."""
         self.messages.clear()
@@ -252,15 +263,18 @@ class Inbox:
     ) -> None:
         """See `read_lease.Taker`."""
         lease = token.lease
+        payloads = payload_size(messages, size)
         puts: tuple[Any, Any] = (_NOTHING, messages)
         batches = _NOTHING, [(len(messages), size)] * bool(messages)
         chunks = [rest, rest]
-        some = bool(messages)
+        count, some = len(messages), bool(messages)
         try:
             with self._leaf:
                 mine = token.held
                 self.messages += puts[mine]
                 self._put_count += mine & some
+                lease.messages_received += count * mine
+                lease.bytes_received += payloads * mine
                 self._leased += batches[mine]
                 chunks[0] = lease.chunks
                 lease.chunks = chunks[mine]
@@ -289,11 +303,11 @@ class Inbox:
             lease = self.lease
             if lease is not None and self.ending is None:
                 left = LEASE_SECONDS if until is None else until - time.monotonic()
-                if left > 0 and lease.read(self, left):
+                if lease.read(self, max(0.0, left)):
                     continue
             self._come_back(self.messages)
-            left = None if until is None else until - time.monotonic()
-            self.waiters.wait_until(lambda: self.messages or self.ending is not None, left)
+            longest = None if until is None else until - time.monotonic()
+            self.waiters.wait_until(lambda: self.messages or self.ending is not None, longest)
             if self.messages:
                 continue
             if self.ending is not None:

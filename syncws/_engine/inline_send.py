@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Seconds between two sends from which on the second is no part of a burst.
 APART_SECONDS = 8e-6
 
-# What a sender frames and masks itself, in bytes. To mask more without C takes longer than a thread's wake-up.
+# What a sender frames and masks itself, in bytes. To mask more without C takes longer than to wake a thread.
 LARGEST = 64 * 1024 if codec.speedups else 16 * 1024
 
 # Read once. PyPy runs signal handlers between any two steps, so that bytes sent could go uncounted there.
@@ -118,6 +118,7 @@ def send_inline(lent: LentStream, token: InlineSend) -> bool:
         done = token.held & (sent == whole)
         token.settled |= done
         token.held = False
+        queue.sent_inline += done
         queue.sent += token.size * done
         stream.handed += length * done
         stream.progress_at += (now - stream.progress_at) * done

@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from .._exceptions import ConnectionLost
 from .._protocol.closing import Closing, Do, State
+from .._protocol.decoder import Decoder
 from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
 from .._transport.progress import SendProgress
 from .._transport.stream import Stream
+from .control_events import put_in_order
 from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
-    from .._protocol.decoder import Decoder
     from .._protocol.encoder import Encoder
     from .options import Options
     from .pending_pings import PendingPings
@@ -86,6 +87,7 @@ class OpenLink:
 
     Attributes:
         opened_at: when it began, on the clock of `time.monotonic`.
+        counts: who counts what is received: the decoder, the stream and the state of reading.
     """
 
     def __init__(
@@ -116,12 +118,13 @@ class OpenLink:
         self._decoder = decoder
         self._options = options
         self._lease = lease
-        self._lends = is_allowed() and type(stream) is Stream and not stream.output_pending
+        self._lends = is_allowed() and type(stream) is Stream and type(decoder) is Decoder
         self._has_turn = True
         self._was_put = False  # whether the last read has brought messages
         self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
         self._input = _Input(stream, self.opened_at)
+        self.counts = decoder, stream, self._input
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
@@ -251,6 +254,8 @@ class OpenLink:
         source = self._input
         if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
             source.exhausted = True
+            source.pauses += not source.paused
+            source.paused = True
             if not source.progress.is_pending:
                 # While we pause, the pong may lie unread in the socket: the pause must not count against it.
                 self._keepalive.pause(self._output.ping_sent_at)
@@ -261,6 +266,7 @@ class OpenLink:
                 source.pause = FIRST_PAUSE  # woken, as by a consumer that is about to take something
             return
         source.pause = FIRST_PAUSE
+        source.paused = False
         if not self._has_turn:
             if not self._get_turn(timeout):
                 return
@@ -393,16 +399,20 @@ class OpenLink:
         decoder, closing = self._decoder, self._closing
         decoder.streaming = self._consumer.wants_parts
         messages = decoder.feed(data)
-        if messages and self._keeps_messages:
+        if (messages or decoder.controls) and self._keeps_messages:
             self._was_put = True
-            self._consumer.put_messages(messages, decoder.size)
+            wanted = self._consumer.wanted_controls if decoder.controls else ()
+            if wanted:
+                put_in_order(self._consumer, messages, decoder, wanted)
+            elif messages:
+                self._consumer.put_messages(messages, decoder.size)
         if decoder.controls:
             for opcode, payload in decoder.controls:
                 if opcode == Opcode.PING:
                     self._output.send_pong(payload)
                 else:
                     self._pings.pong_received(payload)
-            decoder.controls.clear()
+            decoder.clear_controls()
         ended = decoder.ended
         if ended is None:
             return
@@ -424,6 +434,8 @@ class _Input:
         progress: of the other direction.
         read_size: how many bytes the next read asks for.
         pause: how long a paused reader waits before it looks again.
+        paused: whether it is paused.
+        pauses: how often it was.
         overdue_since: when a deadline was first seen to have passed; None while none has.
         exhausted: whether nothing is left in the socket since then.
         ended: whether the server has ended its side of TCP.
@@ -434,6 +446,8 @@ class _Input:
         self.progress = SendProgress(stream, now)
         self.read_size = SMALLEST_READ
         self.pause = FIRST_PAUSE
+        self.paused = False
+        self.pauses = 0
         self.overdue_since: float | None = None
         self.exhausted = False
         self.ended = False

@@ -100,6 +100,7 @@ class ReadLease:
 
     Attributes:
         chunks: the bytes that were read by lease and are not messages yet.
+        messages_received, bytes_received: what was received by lease so far.
         needs_reader: whether the reader is to look at them at once.
         unfed: whether the decoder has not seen them.
         error: what reading by lease has raised; for the reader, since the next read may say something else.
@@ -112,6 +113,8 @@ class ReadLease:
 
     def __init__(self, queue: SendQueue) -> None:
         self.chunks: list[bytes] = []
+        self.messages_received = 0
+        self.bytes_received = 0
         self.needs_reader = False
         self.error: OSError | None = None
         self.unfed = False

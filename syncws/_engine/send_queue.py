@@ -22,8 +22,8 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
 The thread that changes it to FINISHED, and only that one, wakes the threads that wait.
 
-While the turn is IDLE, a caller may send its own message by a token (`inline_send`); as long as it holds that,
-`take_turn` gives no turn. What it leaves undone the writer finds in `inline`.
+While the turn is IDLE, a caller may send its own message by a token (`inline_send`); as long as it holds
+that, `take_turn` gives no turn. What it leaves undone the writer finds in `inline`.
 
 The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
 run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
@@ -99,7 +99,8 @@ class SendQueue:
         leaf: guards all of these.
         lent: the stream, while callers may send inline; else None.
         inline: the last message that was sent inline.
-        sent_at: when that was, on the clock of `time.monotonic`.
+        sent_inline: how many messages were.
+        sent_at: when the last was, or a batch of the writer's, on the clock of `time.monotonic`.
         has_received: whether anything has come since then; the thread that reads says so.
     """
 
@@ -120,6 +121,7 @@ class SendQueue:
         self.leaf = Leaf()
         self.lent: LentStream | None = None
         self.inline = self._no_inline = InlineSend(self, (0, b""))
+        self.sent_inline = 0
         self.sent_at = 0.0
         self.has_received = False
         self._notes: list[object] = []
@@ -362,7 +364,7 @@ class SendQueue:
         self.wake()
 
     def end_inline(self) -> bool:
-        """Nobody may send inline any more; False while a caller is in the system call, which does not wait."""
+        """Nobody may send inline any more; False while a caller is in its system call, which does not wait."""
         ended = False
         with self.leaf:
             self.lent = None
@@ -372,6 +374,7 @@ class SendQueue:
                 inline.held = False
                 if not inline.settled and inline.sent == inline.whole:
                     inline.settled = True
+                    self.sent_inline += 1
                     self.sent += inline.size
         return ended
 

@@ -25,6 +25,7 @@ from .inline_send import LentStream, is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
 from .send_queue import FINISHED, WRITING, SendQueue
+from .stats import SentMessages
 
 if TYPE_CHECKING:
     from .writer_pool import WriterPool
@@ -46,6 +47,7 @@ class Writer:
         ping_sent_at: when the last Ping was handed to the network; 0 before.
         ping_position: how many bytes had been handed over then, those of the Ping included.
         close_sent_at: when the Close was; None before.
+        messages_sent: how many messages were handed to the network, whole.
         error: what ended the writer before its time; None otherwise.
     """
 
@@ -56,6 +58,7 @@ class Writer:
         self.ping_sent_at = 0.0
         self.ping_position = 0
         self.close_sent_at: float | None = None
+        self.messages_sent = 0
         self.error: BaseException | None = None
         self._queue = queue
         self._pings = pings
@@ -74,7 +77,7 @@ class Writer:
         self._on_change = on_change
         self._encoder = encoder
         self._stream = stream
-        if is_allowed() and type(stream) is Stream and not encoder.compresses:
+        if is_allowed() and type(stream) is Stream and type(encoder) is Encoder and not encoder.compresses:
             self._queue.lent = LentStream(stream)
         self._queue.open()
 
@@ -85,7 +88,7 @@ class Writer:
 
     def send_ping(self, payload: bytes) -> None:
         """Queue a Ping of the keepalive's ahead of the data."""
-        self._queue.leave_note((PING, payload), always=True)
+        self._queue.leave_note(PendingPing(payload), always=True)
 
     def server_closed(self) -> None:
         """The server's Close, or a fault, is here: a message in fragments goes no further. Whole messages are
@@ -219,6 +222,7 @@ class Writer:
         sent = sum(inline.sent)
         stream.handed += sent
         stream.send(inline.frame[sent:] or self._encoder.frames([inline.message]))
+        self.messages_sent += 1
         self._queue.sent += inline.size
         inline.settled = True
 
@@ -241,12 +245,16 @@ class Writer:
         size = sum([len(payload) for _, payload in frames])
         if size < MAX_WRITE and not encoder.compresses:
             stream.send(encoder.frames(frames))
+            self.messages_sent += len(frames) - self._outbox.fragments
             queue.sent += size
             return
+        counting, done = SentMessages(frames), 0
         for wire, sent, is_boundary in encoder.encode(frames):
             if queue.turn != WRITING:
                 raise BrokenPipeError("the connection was shut down")
             stream.send(wire)
+            done += sent
+            self.messages_sent += counting.upto(done)  # before the bytes: whoever waits for those looks then
             queue.sent += sent
             queue.waiters.notify()
             if is_boundary:

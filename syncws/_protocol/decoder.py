@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
 from .assembly import LEAST_ROOM, Assembly
-from .codec import PLAIN_FRAMES, parse
+from .codec import PLAIN_FRAMES, parse, payload_size
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
 
@@ -37,11 +37,14 @@ class Decoder:
             is complete. While False, a message is returned in one piece once it is complete. It may be set
             between any two calls of `feed`; a message of which a part was returned goes on in parts to its
             end.
-        controls: the Ping and Pong frames since the list was last cleared, as (opcode, payload).
+        controls: the Ping and Pong frames since `clear_controls`, as (opcode, payload).
+        control_places: for each of these, how many of the messages that its `feed` returned came before it.
         ended: None while the stream goes on; then the server's `CloseFrame`, or a `ProtocolError` for what
             the server did wrong. Nothing may be fed after that.
         size: how many bytes the last `feed` returned in messages and parts; small frames count with their
             headers.
+        messages_received: how many messages were returned so far; one in parts counts with its last.
+        bytes_received: the bytes of all payloads so far, those of text as UTF-8.
         has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
         plain_limit: the longest payload of a plain frame, in bytes; see `codec`.
         keeps_beginning: whether the bytes of a plain frame that has only begun are kept for `unread`.
@@ -53,8 +56,11 @@ class Decoder:
         """`partial_messages` is the first value of `streaming`."""
         self.streaming = partial_messages
         self.controls: list[tuple[int, bytes]] = []
+        self.control_places: list[int] = []
         self.ended: CloseFrame | ProtocolError | None = None
         self.size = 0
+        self.messages_received = 0
+        self.bytes_received = 0
         self.has_more = False
         self._to_inflate = 0  # how many bytes the present `feed` may still inflate
         self._max_size = max_size
@@ -90,6 +96,7 @@ class Decoder:
         position = 0
         if self._assembly is None and not self._rest:
             position = parse(data, 0, self.plain_limit, messages)
+            self._count(messages, position)
             if position == len(data):  # plain frames and nothing else, as nearly always
                 self.size = position
                 return messages
@@ -120,7 +127,13 @@ class Decoder:
             return None
         self._assembly = None
         self._missing = 0
+        self.bytes_received -= len(beginning) - (2 if beginning[1] < 126 else 4)
         return beginning
+
+    def clear_controls(self) -> None:
+        """Forget the control frames that were looked at."""
+        self.controls.clear()
+        self.control_places.clear()
 
     def get_buffer(self) -> memoryview | None:
         """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
@@ -148,6 +161,7 @@ class Decoder:
         self._beginning = b""
         self.size = 0
         self._assembly.advance(count)
+        self.bytes_received += count
         self._missing -= count
         self._go_on(messages)
         self._give_parts(messages)
@@ -179,8 +193,11 @@ class Decoder:
         end = len(data)
         while True:
             if self._assembly is None:
-                start, position = position, parse(data, position, self.plain_limit, messages)
-                self.size += position - start
+                start, count = position, len(messages)
+                position = parse(data, position, self.plain_limit, messages)
+                if position > start:
+                    self.size += position - start
+                    self._count(messages[count:], position - start)
             if end - position < 2:
                 break
             after = self._frame(data, position, end, messages)
@@ -194,6 +211,10 @@ class Decoder:
                 break
         # While there is more nothing is copied, since each of many steps would copy the rest again.
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
+
+    def _count(self, messages: list[Message | MessagePart], size: int) -> None:
+        self.messages_received += len(messages)
+        self.bytes_received += payload_size(messages, size)
 
     def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
         """Go on inside the present message; return the position after the bytes that were used of `data`."""
@@ -229,7 +250,7 @@ class Decoder:
         if opcode >= Opcode.CLOSE:
             if end - start < length:
                 return -1
-            self._control(opcode, data[start : start + length])
+            self._control(opcode, data[start : start + length], len(messages))
             return start + length
         self._begin(head_byte, opcode, length)
         if (
@@ -283,6 +304,7 @@ class Decoder:
         assert assembly is not None
         self._missing -= len(piece)
         if not assembly.compressed:
+            self.bytes_received += len(piece)
             assembly.write(piece)
         else:
             assert self._inflater is not None  # without one, `_check_start` refuses RSV1
@@ -303,6 +325,7 @@ class Decoder:
                     assembly.write(plain[: self._max_size - assembly.size])
                     self._check_size(assembly.size + 1)
                 assembly.write(plain)
+                self.bytes_received += len(plain)
                 self._to_inflate -= max(len(plain), LEAST_STEP)
                 if self._to_inflate <= 0:
                     return False
@@ -314,6 +337,7 @@ class Decoder:
     def _finish(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         held, data = assembly.held, assembly.finish()
         self._assembly = None
+        self.messages_received += 1
         self.size += held
         if assembly.in_parts or (self.streaming and held > LARGEST_PART):
             messages += _split(data, final=True)
@@ -326,11 +350,12 @@ class Decoder:
                 f"a message of at least {size} bytes is over max_size={self._max_size}", CloseCode.TOO_BIG
             )
 
-    def _control(self, opcode: int, payload: bytes) -> None:
+    def _control(self, opcode: int, payload: bytes, place: int) -> None:
         if opcode == Opcode.CLOSE:
             self.ended = _read_close(payload)
         else:
             self.controls.append((opcode, payload))
+            self.control_places.append(place)
 
 
 def _read_close(payload: bytes) -> CloseFrame:

@@ -32,7 +32,9 @@ BRANCHES: dict[str, str] = dict.fromkeys(
     [
         *[f"send_queue.py:{name}" for name in ("cut_fragments", "finish", "open", "refuse", "rest")],
         *[f"send_queue.py:{name}" for name in ("schedule", "stop", "take_turn", "yield_turn")],
+        *[f"read_lease.py:{name}" for name in ("take", "take_if_free")],
         "inbox.py:_set_wake_below",
+        "send_queue.py:end_inline",
         "writer_pool.py:_should_exit",
     ],
     "runs on threads of ours, where no handler does",

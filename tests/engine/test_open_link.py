@@ -454,6 +454,7 @@ def test_by_itself_the_loop_goes_by_the_clock_of_the_system() -> None:
             scripted.stream,
             scripted.decoder,
             scripted.options,
+            scripted.lease,
             "ws://test/",
             time.monotonic,
         )

@@ -17,7 +17,9 @@ from syncws._engine.inbox import Inbox, InboxEnded
 from syncws._engine.open_link import OpenLink
 from syncws._engine.options import Options
 from syncws._engine.pending_pings import PendingPings
+from syncws._engine.read_lease import ReadLease
 from syncws._engine.reader_notes import ReaderNotes
+from syncws._engine.send_queue import SendQueue
 from syncws._protocol.closing import Closing
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode
@@ -245,6 +247,7 @@ class ScriptedLink:
         self.closing.opened()
         self.decoder = Decoder(self.options.max_size)
         self.rest = rest
+        self.lease = ReadLease(SendQueue(None))
         self.link = OpenLink(
             self.closing,
             self.inbox,
@@ -255,6 +258,7 @@ class ScriptedLink:
             self.stream,
             self.decoder,
             self.options,
+            self.lease,
             "ws://test/",
             self.clock,
         )
