@@ -323,8 +323,10 @@ class OpenLink:
         """Read once, waiting for that if need be."""
         stream, closing, source, lease = self._stream, self._closing, self._input, self._lease
         if lease.chunks:
+            is_new = lease.unfed or lease.needs_reader
             self._decode_leased()
-            return
+            if is_new or not closing.decodes:
+                return
         error = lease.error
         if error is not None:
             lease.error = None
@@ -400,7 +402,7 @@ class OpenLink:
         decoder.streaming = self._consumer.wants_parts
         messages = decoder.feed(data)
         if (messages or decoder.controls) and self._keeps_messages:
-            self._was_put = True
+            self._was_put = bool(messages)
             wanted = self._consumer.wanted_controls if decoder.controls else ()
             if wanted:
                 put_in_order(self._consumer, messages, decoder, wanted)

@@ -364,7 +364,7 @@ class SendQueue:
         self.wake()
 
     def end_inline(self) -> bool:
-        """Nobody may send inline any more; False while a caller is in its system call, which does not wait."""
+        """Nobody may send inline any more; False while a caller is in its system call: that is short."""
         ended = False
         with self.leaf:
             self.lent = None
