@@ -219,9 +219,13 @@ class Writer:
         inline = self._queue.inline
         if inline.settled:
             return
-        sent = sum(inline.sent)
-        stream.handed += sent
-        stream.send(inline.frame[sent:] or self._encoder.frames([inline.message]))
+        if inline.sent:
+            (sent,) = inline.sent
+            stream.handed += sent
+            if sent < len(inline.frame):
+                stream.send(inline.frame[sent:])
+        else:
+            stream.send(self._encoder.frames([inline.message]))
         self.messages_sent += 1
         self._queue.sent += inline.size
         inline.settled = True
