@@ -10,6 +10,8 @@ from ._connection import Connection
 from ._engine.dispatcher import Dispatch
 from ._engine.open_stream import Timings, TLSInfo
 from ._engine.options import HeadersLike
+from ._engine.stats import Stats
+from ._engine.trace_record import TraceRecord
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -59,9 +61,11 @@ __all__ = [
     "Response",
     "RetryPolicy",
     "SecurityErr",
+    "Stats",
     "SyntaxErr",
     "TLSInfo",
     "Timings",
+    "TraceRecord",
     "WebSocket",
     "WebSocketError",
     "__version__",

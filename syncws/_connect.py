@@ -6,7 +6,7 @@ import: sockets, frame layout, the reader.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from ._connection import Connection, check_may_wait
@@ -18,6 +18,7 @@ from ._engine.options import (
     HeadersLike,
     QueueLimit,
     SocketOptions,
+    TraceRecord,
     UnixPath,
     check_arguments,
     chosen,
@@ -65,6 +66,7 @@ def connect(
     max_buffered: int | None = None,
     # others
     compression: Literal["deflate"] | None = "deflate",
+    trace: Callable[[TraceRecord], object] | None = None,
 ) -> Connection:
     """Open a connection, and wait until it is open.
 
@@ -75,7 +77,8 @@ def connect(
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
         headers, origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca,
             cert, server_hostname, proxy, sock, unix, source_address, family, socket_options, open_timeout,
-            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
+            trace: as
             for `syncws.WebSocket`.
 
     Raises:

@@ -9,6 +9,7 @@ import logging
 
 from ._callback_link import CallbackLink
 from ._engine.records import Opened
+from ._engine.stats import Stats
 from ._event_target import EventTarget
 from ._log import log
 from ._opened_attributes import OpenedAttributes
@@ -33,6 +34,14 @@ class LinkAttributes(OpenedAttributes, EventTarget):
         the callback returns.
         """
         return self._link.buffered_amount
+
+    @property
+    def stats(self) -> Stats:
+        """What the connection, or the present one, has counted so far: messages, bytes, what waits.
+
+        Cheap, on any thread.
+        """
+        return self._link.engine.stats
 
     @property
     def _opened(self) -> Opened | None:

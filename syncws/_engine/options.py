@@ -28,6 +28,7 @@ from .option_checks import QueueLimit as QueueLimit
 from .option_checks import SocketOptions as SocketOptions
 from .option_checks import UnixPath as UnixPath
 from .option_checks import check_timeout as check_timeout
+from .trace_record import TraceRecord as TraceRecord
 from .unknown_options import explain_unknown as explain_unknown
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "sock": checks.check_sock,
     "source_address": checks.check_source,
     "ssl_context": checks.check_context,
+    "trace": checks.check_trace,
     "unix": checks.check_unix,
 }
 _CHECKS_BY_NAME: dict[str, Callable[[str, Any], object]] = {
@@ -120,6 +122,7 @@ class Options:
     max_size: int | None = 16 * 2**20
     max_queue: tuple[int | None, int | None] = DEFAULT_QUEUE
     max_buffered: int | None = None
+    trace: Callable[[TraceRecord], object] | None = None
 
     @classmethod
     def from_keywords(cls, **keywords: Any) -> Options:
