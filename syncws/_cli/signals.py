@@ -1,12 +1,12 @@
 """SIGTERM and SIGHUP end the run as Ctrl-C does: with a Close, and quietly.
 
-Owns: the two handlers, while the command line runs, and the thread that has signals noticed. Runs on: the main
-thread, and that one. Must not import: anything of the package.
+Owns: the two handlers, while the command line runs, and the thread that has signals noticed. Runs on: the
+main thread, and that one. Must not import: anything of the package.
 
 CPython notes a signal, and runs its handler on the main thread at the next step of Python code. A signal that
 comes after the last such step and before the system call of a wait interrupts nothing, and its handler would
-run when the wait ends, which may be never. On a busy machine that gap takes milliseconds, since another thread
-runs in it. So a thread is told of each signal as it comes, and interrupts the main thread a little later.
+run when the wait ends, which may be never. On a busy machine that gap takes milliseconds, since another
+thread runs in it. So a thread is told of each signal as it comes, and interrupts the main thread soon after.
 """
 
 from __future__ import annotations
