@@ -388,7 +388,7 @@ def test_waits_for_a_flag_that_is_set_leave_nothing_behind() -> None:
     flag = Flag()
     flag.set()
     for _ in range(100):
-        assert flag.wait(1)
+        assert flag.wait(SECONDS)
     assert not flag._gate.locked()
 
 
