@@ -16,11 +16,12 @@ from typing import Any, TypeVar, cast
 
 from ._connection_attributes import ConnectionAttributes
 from ._engine.engine import Engine
-from ._engine.inbox import Inbox, InboxEnded, popleft
+from ._engine.inbox import Inbox
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
 from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
+from ._engine.stream_calls import InboxEnded, popleft
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log
 from ._protocol.frames import Buffer, CloseCode, CloseFrame

@@ -27,11 +27,12 @@ from .primitives import block_forever
 from .read_lease import ReadLease, is_allowed
 from .reader import Reader
 from .reader_notes import ReaderNotes
-from .send_queue import ACCEPTING, FINISHED, SendQueue
+from .send_queue import SendQueue
 from .stats import Stats
 from .tracer import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
+from .writer_turn import ACCEPTING, FINISHED
 
 if TYPE_CHECKING:
     from .._log import Fields
@@ -200,7 +201,7 @@ class Engine:
                 "pauses": source.pauses,
             }
         return Stats(
-            messages_sent=self._writer.messages_sent + self.queue.sent_inline,
+            messages_sent=self._writer.messages_sent + self.queue.inline.sent,
             bytes_sent=self.queue.sent,
             queued_messages=queued_messages,
             queued_bytes=queued_bytes,

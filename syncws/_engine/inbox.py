@@ -27,10 +27,9 @@ put would else seem to be dealt with already.
 from __future__ import annotations
 
 import collections
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._protocol.codec import payload_size
@@ -39,6 +38,7 @@ from .primitives import Leaf, Waiters
 from .read_lease import LEASE_SECONDS, ReadLease
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
+from .stream_calls import NEVER, InboxEnded, StreamCalls, popleft
 from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
@@ -46,42 +46,13 @@ if TYPE_CHECKING:
     from .control_events import ControlBatch
     from .read_lease import ReadToken
 
-popleft = collections.deque.popleft
-
-# A call that streams gets a message that arrived whole in parts of this size, too.
-MAX_PART = 256 * 1024
-
 # How many bytes of an incomplete message are read while no call asks for it, unless max_queue is more.
 LARGEST_UNASKED = 16 * 2**20
-
-# `fast_above` while a message is streamed: no consumer may pop one.
-_NEVER = sys.maxsize
 
 _NOTHING = ()
 
 
-class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as StopIteration does
-    """The last message was received."""
-
-
-class _StreamCall:
-    """A call of `recv_streaming` that has begun.
-
-    Attributes:
-        thread: its thread.
-        message: the message that it has claimed, or is about to; None before.
-        whole: a message that it takes whole instead.
-    """
-
-    __slots__ = ("message", "thread", "whole")
-
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self.message: StreamedMessage | None = None
-        self.whole: Message = b""
-
-
-class Inbox:
+class Inbox(StreamCalls):
     """See the head of the module, and `records.Consumer`.
 
     Attributes:
@@ -113,7 +84,7 @@ class Inbox:
         self.lease: ReadLease | None = None
         self._leased: list[tuple[int, int]] = []  # the batches read by lease that are not counted yet
         self._leaf = Leaf()
-        self._stream_call: _StreamCall | None = None
+        self._stream_call: Any = None
         self._incoming: StreamedMessage | None = None
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
@@ -210,7 +181,7 @@ class Inbox:
     def _set_wake_below(self, count: int) -> None:
         with self._leaf:
             self._wake_below = count
-            self.fast_above = count if self._stream_call is None else _NEVER
+            self.fast_above = count if self._stream_call is None else NEVER
 
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
@@ -339,109 +310,6 @@ class Inbox:
         call = self._stream_call
         if call is not None and call.thread == threading.get_ident():
             raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
-
-    def stream(self, timeout: float | None) -> Generator[Message, None, None]:
-        """The next message in parts; see `Connection.recv_streaming`."""
-        self.check_not_streaming()
-        call = _StreamCall()
-        try:
-            if not self.waiters.wait_until(lambda: self._begin(call), timeout):
-                raise TimeoutError(f"no message came within {timeout:g} s")
-            self.on_room()  # the reader is to hand out what it has of a message that is not whole
-            message = self._claim(call, timeout)
-            if message is not None:
-                yield from self._take_parts(message, timeout)
-                return
-            whole = call.whole
-            for start in range(0, len(whole) or 1, MAX_PART):
-                yield whole[start : start + MAX_PART]
-        finally:
-            try:
-                self._end(call)
-            except BaseException:  # a handler's; but others wait for this
-                self._end(call)
-                raise
-
-    def _begin(self, call: _StreamCall) -> bool:
-        calls: list[_StreamCall | None] = [call, call]
-        with self._leaf:
-            calls[0] = self._stream_call
-            self._stream_call = calls[self._stream_call is None]
-            self.fast_above += (_NEVER - self.fast_above) * (self._stream_call is call)
-        return self._stream_call is call
-
-    def _claim(self, call: _StreamCall, timeout: float | None) -> StreamedMessage | None:
-        """Claim the message that arrives in parts; None where a whole one comes first, in `call.whole`."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            message = self._incoming  # first: what came before it is among the whole ones then
-            if self._take_whole(call):
-                return None
-            if message is not None:
-                call.message = message
-                claimers: list[object] = [call, call]
-                with self._leaf:
-                    claimers[0] = message.claimer
-                    message.claimer = claimers[message.claimer is None]
-                    self._put_count += message.claimer is call  # what there is of it can be taken now
-                if message.claimer is call:
-                    return message
-            self._come_back(self.messages)
-            left = None if until is None else until - time.monotonic()
-            self.waiters.wait_until(self._has_something_to_stream, left)
-            if self.messages or self._has_unclaimed():
-                continue
-            if self.ending is not None:
-                raise InboxEnded
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError(f"no message came within {timeout:g} s")
-
-    def _take_whole(self, call: _StreamCall) -> bool:
-        if self.messages and len(self.messages) <= self._wake_below:
-            self.on_room()
-        try:
-            (call.whole,) = map(popleft, self.source)
-        except IndexError:
-            return False
-        return True
-
-    def _has_unclaimed(self) -> bool:
-        message = self._incoming
-        return message is not None and message.claimer is None
-
-    def _has_something_to_stream(self) -> bool:
-        return bool(self.messages) or self._has_unclaimed() or self.ending is not None
-
-    def _take_parts(self, message: StreamedMessage, timeout: float | None) -> Iterator[Message]:
-        while True:
-            while message.parts:
-                part = message.parts.popleft()
-                if self._reader_waits:
-                    self.on_room()
-                if part.data:
-                    yield part.data
-                if part.final:
-                    return
-            self._come_back(message.parts)
-            if not self.waiters.wait_until(lambda: message.parts or self.ending is not None, timeout):
-                raise TimeoutError(f"no part of the message came within {timeout:g} s")
-            if not message.parts:
-                raise InboxEnded
-
-    def _end(self, call: _StreamCall) -> None:
-        """The call is over; what it has not taken of its message is dropped."""
-        message = call.message
-        if message is not None and message.claimer is call:
-            message.skipped = True
-            message.parts.clear()
-        calls: list[_StreamCall | None] = [None, None]
-        with self._leaf:
-            mine = self._stream_call is call
-            calls[0] = self._stream_call
-            self._stream_call = calls[mine]
-            self.fast_above += (self._wake_below - self.fast_above) * mine
-        self.waiters.notify()
-        self.on_room()
 
 
 def _do_nothing() -> None:

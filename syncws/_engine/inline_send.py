@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from .._protocol import codec
 from .primitives import LOOKS_IN_ORDER, Token, is_patched
+from .writer_turn import IDLE
 
 if TYPE_CHECKING:
     from .._transport.stream import Stream
@@ -79,29 +80,41 @@ class InlineSend(Token):
             self.queue.wake()
 
 
-class LentStream:
-    """The write side of a stream, for those that send inline.
+class InlineSends:
+    """What the senders of one connection share.
 
     Attributes:
-        send: the socket's method; None while nobody may.
+        stream: where they write; None while nobody may.
+        last: the last message that was sent so.
+        nobody: a token that no call holds.
+        sent: how many messages were sent so.
+        sent_at: when the last was, or a batch of the writer's, on the clock of `time.monotonic`.
+        has_received: whether anything has come since then; the thread that reads says so.
     """
 
-    __slots__ = ("send", "stream")
+    __slots__ = ("has_received", "last", "nobody", "sent", "sent_at", "stream")
 
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.send = stream.socket.send
+    def __init__(self, queue: SendQueue) -> None:
+        self.stream: Stream | None = None
+        self.last = self.nobody = InlineSend(queue, (0, b""))
+        self.sent = 0
+        self.sent_at = 0.0
+        self.has_received = False
+
+    def stands_apart(self) -> bool:
+        """Whether a message that is sent now is no part of a burst."""
+        return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
 
 
-def send_inline(lent: LentStream, token: InlineSend) -> bool:
+def send_inline(stream: Stream, token: InlineSend) -> bool:
     """Write the message of `token` as far as that takes no waiting, and give the token back; True when a
     writer thread has something to do."""
-    queue = token.queue
+    queue, inline = token.queue, token.queue.inline
     frame = token.frame = codec.frames([token.message], os.urandom(4))
-    stream, sent = lent.stream, token.sent
+    sent = token.sent
     length = len(frame)
     whole = token.whole = [length]
-    call = map(lent.send, (frame,))
+    call = map(stream.socket.send, (frame,))
     try:
         if LOOKS_IN_ORDER:
             token.sending = token.held
@@ -118,11 +131,11 @@ def send_inline(lent: LentStream, token: InlineSend) -> bool:
         done = token.held & (sent == whole)
         token.settled |= done
         token.held = False
-        queue.sent_inline += done
+        inline.sent += done
         queue.sent += token.size * done
         stream.handed += length * done
         stream.progress_at += (now - stream.progress_at) * done
-        calls_writer = (queue.turn != queue.IDLE) | (not token.settled)
-    queue.sent_at = now
-    queue.has_received = False
+        calls_writer = (queue.turn != IDLE) | (not token.settled)
+    inline.sent_at = now
+    inline.has_received = False
     return calls_writer

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost
 from .._protocol.closing import Closing, Do, State
@@ -27,59 +27,24 @@ from .._protocol.decoder import Decoder
 from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
-from .._transport.progress import SendProgress
 from .._transport.stream import Stream
 from .control_events import put_in_order
+from .input_state import FIRST_PAUSE, InputState
 from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
-    from .._protocol.encoder import Encoder
     from .options import Options
+    from .output import Output
     from .pending_pings import PendingPings
     from .reader_notes import ReaderNotes
-
-# A read begins small, so that an idle connection costs little, and doubles while the network fills it.
-SMALLEST_READ = 4 * 1024
-LARGEST_READ = 256 * 1024
 
 # How long the reader waits before it looks again at a consumer that is in the call that reads, in seconds.
 SHORTEST_LOOK = 0.0005
 
-# Once a deadline has passed, the socket is read for at most this long before the verdict: what lies in it may
-# have come in time, as when the process was stopped for a while.
-LAST_LOOK_SECONDS = 0.25
-
 # How often progress of the output is looked for while a deadline waits for it: four times in what is left.
 SHORTEST_SAMPLE = 0.02
 LONGEST_SAMPLE = 0.25
-
-# How long a paused reader waits before it looks at the consumer again by itself: at first, and at most.
-FIRST_PAUSE = 0.001
-LONGEST_PAUSE = 1.0
-
-
-class Output(Protocol):
-    """What the reader knows of the writer; see there."""
-
-    ping_sent_at: float
-    ping_position: int
-    close_sent_at: float | None
-    error: BaseException | None
-
-    @property
-    def close_called(self) -> bool: ...
-    @property
-    def close_queued(self) -> bool: ...
-    @property
-    def unsent(self) -> int: ...
-    def open(self, stream: Stream, encoder: Encoder, on_change: Callable[[], None]) -> None: ...
-    def send_pong(self, payload: bytes) -> None: ...
-    def send_ping(self, payload: bytes) -> None: ...
-    def server_closed(self) -> None: ...
-    def close(self, close: CloseFrame, last: bool = False) -> None: ...
-    def flush_pending(self) -> None: ...
-    def stop(self) -> None: ...
 
 
 class OpenLink:
@@ -123,7 +88,7 @@ class OpenLink:
         self._was_put = False  # whether the last read has brought messages
         self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
-        self._input = _Input(stream, self.opened_at)
+        self._input = InputState(stream, self.opened_at)
         self.counts = decoder, stream, self._input
 
     def run(self, data: bytes) -> None:
@@ -427,57 +392,3 @@ class OpenLink:
             self._consumer.put_record(CloseReceived(closing.outcome))
         else:
             self._do(closing.failed(ended, ended.close_code, now))
-
-
-class _Input:
-    """The state of reading: sizes, pauses, the last look after a deadline, the end.
-
-    Attributes:
-        progress: of the other direction.
-        read_size: how many bytes the next read asks for.
-        pause: how long a paused reader waits before it looks again.
-        paused: whether it is paused.
-        pauses: how often it was.
-        overdue_since: when a deadline was first seen to have passed; None while none has.
-        exhausted: whether nothing is left in the socket since then.
-        ended: whether the server has ended its side of TCP.
-        reset: whether TCP is to end by a reset.
-    """
-
-    def __init__(self, stream: Stream, now: float) -> None:
-        self.progress = SendProgress(stream, now)
-        self.read_size = SMALLEST_READ
-        self.pause = FIRST_PAUSE
-        self.paused = False
-        self.pauses = 0
-        self.overdue_since: float | None = None
-        self.exhausted = False
-        self.ended = False
-        self.reset = False
-        self._stream = stream
-        self._received = stream.received
-
-    def adapt(self, received: int) -> None:
-        """Read more at once while the network fills it, and less again when it does not."""
-        if not self._stream.drained:
-            self.read_size = min(self.read_size * 2, LARGEST_READ)
-        elif received < self.read_size // 8:
-            self.read_size = max(self.read_size // 2, SMALLEST_READ)
-
-    def has_activity(self) -> bool:
-        """Whether any byte has come since the last call; half a TLS record counts."""
-        received, self._received = self._received, self._stream.received
-        return received != self._received
-
-    def next_pause(self) -> float:
-        """How long to wait for the consumer before looking again: ever longer."""
-        pause = self.pause
-        self.pause = min(pause * 2, LONGEST_PAUSE)
-        return pause
-
-    def last_look(self, now: float) -> bool:
-        """Whether the socket was looked into since a deadline has passed, and nothing is left in it."""
-        if self.overdue_since is None:
-            self.overdue_since = now
-            self.exhausted = self.ended
-        return self.exhausted or now - self.overdue_since >= LAST_LOOK_SECONDS

@@ -72,9 +72,7 @@ class Token:
     To give it back is one store, and what must follow one call of a C function. Whoever takes over sees that
     nobody holds it, and finds all that was done.
 
-    Attributes:
-        thread: whose it is.
-        held: whether that may go on.
+    Attributes: `thread`, whose it is; `held`, whether that may go on.
     """
 
     __slots__ = ("held", "thread")

@@ -209,7 +209,7 @@ class ReadLease:
             return False  # the reader has taken the turn back, or it is to find the end
         came = len(chunks[-1])
         stream.received += came
-        self._queue.has_received = True
+        self._queue.inline.has_received = True
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         messages: list[Message | MessagePart] = []
         position = parse(data, 0, self._limit, messages)

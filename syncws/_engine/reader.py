@@ -22,7 +22,7 @@ from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
-from .open_link import OpenLink, Output
+from .open_link import OpenLink
 from .opening import Connector, OpenStream
 from .primitives import own_thread
 from .reader_notes import CLOSED_EARLY, ReaderNotes
@@ -31,8 +31,9 @@ from .records import Closed, Consumer, Opened
 if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeRequest
     from .._transport.stream import Stream
-    from .open_link import _Input
+    from .input_state import InputState
     from .options import Options
+    from .output import Output
     from .pending_pings import PendingPings
     from .read_lease import ReadLease
     from .trace_record import TraceRecord
@@ -104,7 +105,7 @@ class Reader:
                 self._tracer.log(record)  # type: ignore[union-attr]
 
     @property
-    def counts(self) -> tuple[Decoder, Stream, _Input] | None:
+    def counts(self) -> tuple[Decoder, Stream, InputState] | None:
         """See `OpenLink`; None before the connection is open."""
         return None if self._link is None else self._link.counts
 

@@ -9,22 +9,6 @@ schedules the writer by one call of a C function. So a signal handler finds all 
 own call of any method does as if it came before or after. Each wait schedules the writer again, since a
 handler may wait here between the leaf and the scheduling of the call that it interrupted.
 
-The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
-
-    UNOPENED  -> SCHEDULED       `open`: there is a stream to write to
-    IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread is called
-    IDLE, SCHEDULED -> WRITING   `take_turn`
-    WRITING   -> IDLE            `rest`: nothing is left to do
-    WRITING   -> SCHEDULED       `yield_turn`: other connections wait for a thread
-    WRITING   -> STOPPING        `stop`: the thread that writes is to end
-    any other -> FINISHED        `stop`
-    WRITING, STOPPING -> FINISHED    `finish`: nothing more will be sent, and no thread is in the stream
-
-The thread that changes it to FINISHED, and only that one, wakes the threads that wait.
-
-While the turn is IDLE, a caller may send its own message by a token (`inline_send`); as long as it holds
-that, `take_turn` gives no turn. What it leaves undone the writer finds in `inline`.
-
 The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
 run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
 
@@ -43,17 +27,14 @@ The phase only ever rises.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
-from .inline_send import APART_SECONDS, LARGEST, InlineSend, LentStream, send_inline
+from .inline_send import LARGEST, InlineSend, InlineSends, send_inline
 from .outbox import CloseNote, CutNote, FragmentNote
-from .primitives import Leaf, Waiters, tokens
-
-UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
-ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
+from .primitives import Waiters, tokens
+from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SEALED, WriterTurn
 
 # What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
 REFUSED, COUNTED, TAKEN = range(3)
@@ -84,49 +65,29 @@ class FragmentsTurn:
         self.behind_bytes = 0
 
 
-class SendQueue:
+class SendQueue(WriterTurn):
     """The callers' side of sending.
 
     Attributes:
-        turn: whose turn it is to write; see the head of the module.
         phase: what is accepted.
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
-        sent: bytes handed to the network so far; only the writer changes it.
+        sent: bytes handed to the network so far; only who has the turn changes it.
         fragmented: which call has the turn at sending in fragments, or `nobody`.
         waiters: the threads that wait for progress of the writer, or for its end.
-        wake: has a writer thread look for work; one C function, and to call it twice does no harm.
-        leaf: guards all of these.
-        lent: the stream, while callers may send inline; else None.
-        inline: the last message that was sent inline.
-        sent_inline: how many messages were.
-        sent_at: when the last was, or a batch of the writer's, on the clock of `time.monotonic`.
-        has_received: whether anything has come since then; the thread that reads says so.
+        inline: what callers that send by themselves share.
     """
 
-    IDLE = IDLE
-
     def __init__(self, max_buffered: int | None) -> None:
-        self.turn = UNOPENED
-        self.phase = ACCEPTING
+        super().__init__()
         self.taken = 0
         self.refused = 0
-        self.sent = 0
         self._close_call = 0  # 1: close() was called; 2: and its Close is queued
         self.nobody = FragmentsTurn(0)
         self.fragmented = self.nobody
         self.waiters = Waiters()
-        self.wake: Callable[[], object] = bool
+        self.inline = InlineSends(self)
         self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
-        self.leaf = Leaf()
-        self.lent: LentStream | None = None
-        self.inline = self._no_inline = InlineSend(self, (0, b""))
-        self.sent_inline = 0
-        self.sent_at = 0.0
-        self.has_received = False
-        self._notes: list[object] = []
-        self._mixed = False  # whether there are other notes than messages
-        self._called_again = False  # a writer thread was called while another had the turn
 
     # Any thread.
 
@@ -166,11 +127,12 @@ class SendQueue:
         size = len(payload)
         message = FIN | opcode, payload
         notes = _NOTHING, [message]
-        inline, lent, may_lend = self._no_inline, self.lent, False
-        if lent is not None and self.turn == IDLE and size <= LARGEST and self._stands_apart():
-            inline, may_lend = InlineSend(self, message), True
-            tokens[inline] = None
-        inlines = [inline, inline]
+        inline = self.inline
+        token, stream, may_lend = inline.nobody, inline.stream, False
+        if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
+            token, may_lend = InlineSend(self, message), True
+            tokens[token] = None
+        last = [token, token]
         accepted = fits = taken = lends = wake = False
         try:
             with self.leaf:
@@ -180,27 +142,27 @@ class SendQueue:
                 wake = taken & (self.turn == IDLE)
                 fragmented = self.fragmented
                 waits = taken & fragmented.begun
-                lends = wake & may_lend & (not waits) & (self.lent is lent)
-                lends &= self.inline.settled & (not self.inline.held)
-                inlines[0] = self.inline
-                self.inline = inlines[lends]
-                inline.held = lends
-                inline.settled = not lends
+                lends = wake & may_lend & (not waits) & (inline.stream is stream)
+                lends &= inline.last.settled & (not inline.last.held)
+                last[0] = inline.last
+                inline.last = last[lends]
+                token.held = lends
+                token.settled = not lends
                 self.taken += size * taken
                 self._notes += notes[taken & (not lends)]
                 fragmented.behind += waits
                 fragmented.behind_bytes += size * waits
                 self.turn += wake & (not lends)  # SCHEDULED
             if lends:
-                wake = send_inline(lent, inline)  # type: ignore[arg-type]
+                wake = send_inline(stream, token)  # type: ignore[arg-type]
                 if self.waiters:
                     self.waiters.notify()
         finally:
-            inline.held = inline.sending = False
+            token.held = token.sending = False
             if wake:
                 self.wake()
         if may_lend:
-            tokens.pop(inline, None)
+            tokens.pop(token, None)
         if taken:
             return TAKEN
         if accepted:
@@ -209,10 +171,6 @@ class SendQueue:
                 f"and max_buffered={self._max_buffered}"
             )
         return self._count(size) if count_refused else REFUSED
-
-    def _stands_apart(self) -> bool:
-        """Whether a message that is sent now is no part of a burst."""
-        return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
 
     def _count(self, size: int) -> int:
         with self.leaf:
@@ -344,113 +302,13 @@ class SendQueue:
         self.waiters.notify()
         self.schedule()
 
-    def schedule(self) -> None:
-        """Have the writer look for what is to be done, also where that is no note."""
-        wake = False
-        with self.leaf:
-            if self.turn == IDLE:
-                self.turn = SCHEDULED
-                wake = True
-            elif self.turn == WRITING:
-                self._called_again = True
-        if wake:
-            self.wake()
-
-    def open(self) -> None:
-        """There is a stream to write to."""
-        with self.leaf:
-            if self.turn == UNOPENED:
-                self.turn = SCHEDULED
-        self.wake()
-
-    def end_inline(self) -> bool:
-        """Nobody may send inline any more; False while a caller is in its system call: that is short."""
-        ended = False
-        with self.leaf:
-            self.lent = None
-            inline = self.inline
-            if not inline.sending:
-                ended = True
-                inline.held = False
-                if not inline.settled and inline.sent == inline.whole:
-                    inline.settled = True
-                    self.sent_inline += 1
-                    self.sent += inline.size
-        return ended
-
-    def stop(self) -> bool:
-        """Nothing more is to be sent. True when nobody writes, and the turn is FINISHED by this call; else
-        the thread that writes is about to `finish`, or it is over already."""
-        mine = False
-        with self.leaf:
-            self.phase = REFUSING if self.phase < REFUSING else self.phase
-            if self.turn == WRITING:
-                self.turn = STOPPING
-            elif self.turn != STOPPING and self.turn != FINISHED:
-                self.turn = FINISHED
-                mine = True
-        return mine
-
-    # The writer's turn.
-
-    def take_turn(self) -> bool:
-        """Begin to write; False while another thread does, before `open` and at the end."""
-        mine = False
-        with self.leaf:
-            if self.turn == IDLE or self.turn == SCHEDULED:
-                self.turn = SCHEDULED  # where a caller sends inline: it has a writer thread called at its end
-                if not self.inline.held:
-                    self.turn = WRITING
-                    mine = True
-            elif self.turn == WRITING:
-                self._called_again = True
-        return mine
-
-    def take_notes(self) -> tuple[list[object], bool]:
-        """What was left since the last call; and whether there are other notes than messages."""
-        fresh: list[object] = []
-        with self.leaf:
-            notes = self._notes
-            mixed = self._mixed
-            self._notes = fresh
-            self._mixed = False
-        return notes, mixed
-
-    def rest(self) -> bool:
-        """Give the turn back; False when there is more to do: a note, a call that came in, or the end."""
-        rests = False
-        with self.leaf:
-            if self._called_again:
-                self._called_again = False
-            elif not self._notes and self.turn == WRITING:
-                self.turn = IDLE
-                rests = True
-        return rests
-
-    def yield_turn(self) -> bool:
-        """Give the turn back with work left, so that another connection has the thread; False at the end."""
-        yields = False
-        with self.leaf:
-            if self.turn == WRITING:
-                self.turn = SCHEDULED
-                yields = True
-        if yields:
-            self.wake()
-        return yields
-
-    def finish(self) -> None:
-        """Nothing more will be sent: the thread that has the turn has left the stream."""
-        with self.leaf:
-            self.turn = FINISHED
-            self.phase = REFUSING if self.phase < REFUSING else self.phase
-
     # A forked child.
 
     def after_fork(self, wake: Callable[[], object]) -> None:
         """An end without a word to the network."""
         self.turn = FINISHED
-        self.lent = None
-        self.inline.held = False
+        self.inline.stream = None
+        self.inline.last.held = False
         self.phase = max(REFUSING, self.phase)
         self.fragmented = self.nobody  # whose thread may not be here, and its number be another's
         self.wake = wake

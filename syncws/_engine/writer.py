@@ -21,13 +21,14 @@ from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
 from .._transport.poller import ForkedError
 from .._transport.stream import Stream
-from .inline_send import LentStream, is_allowed
+from .inline_send import is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
-from .send_queue import FINISHED, WRITING, SendQueue
 from .stats import SentMessages
+from .writer_turn import FINISHED, WRITING
 
 if TYPE_CHECKING:
+    from .send_queue import SendQueue
     from .writer_pool import WriterPool
 
 # How many pongs may wait for a peer that does not read. RFC 6455 5.5.3: answering the newest pings is enough.
@@ -78,7 +79,7 @@ class Writer:
         self._encoder = encoder
         self._stream = stream
         if is_allowed() and type(stream) is Stream and type(encoder) is Encoder and not encoder.compresses:
-            self._queue.lent = LentStream(stream)
+            self._queue.inline.stream = stream
         self._queue.open()
 
     def send_pong(self, payload: bytes) -> None:
@@ -145,7 +146,7 @@ class Writer:
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
-                    queue.sent_at = time.monotonic()  # what comes right after this is more of a burst
+                    queue.inline.sent_at = time.monotonic()  # what comes right after this is more of a burst
                     if queue.rest():
                         return
                 elif self.close_sent_at is not None:
@@ -216,7 +217,7 @@ class Writer:
 
     def _finish_inline(self, stream: Stream) -> None:
         """What a caller that sent inline has left undone goes first."""
-        inline = self._queue.inline
+        inline = self._queue.inline.last
         if inline.settled:
             return
         if inline.sent:

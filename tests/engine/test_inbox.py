@@ -11,9 +11,10 @@ from functools import partial
 import pytest
 
 from syncws import Headers
-from syncws._engine import inbox as inbox_module
-from syncws._engine.inbox import LARGEST_UNASKED, MAX_PART, Inbox, InboxEnded
+from syncws._engine import stream_calls
+from syncws._engine.inbox import LARGEST_UNASKED, Inbox
 from syncws._engine.records import Closed, CloseReceived, Opened
+from syncws._engine.stream_calls import MAX_PART, InboxEnded
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart
@@ -45,7 +46,7 @@ def take(inbox: Inbox) -> Message:
     """As `Connection.recv` does it."""
     if len(inbox.messages) > inbox.fast_above:
         try:
-            (message,) = map(inbox_module.popleft, inbox.source)
+            (message,) = map(stream_calls.popleft, inbox.source)
             return message
         except IndexError:
             pass

@@ -13,21 +13,18 @@ from syncws import BufferFull
 from syncws._engine import primitives, send_queue
 from syncws._engine.fragmented_send import FragmentedSend
 from syncws._engine.outbox import CloseNote, Outbox
-from syncws._engine.send_queue import (
+from syncws._engine.send_queue import COUNTED, REFUSED, TAKEN, SendQueue
+from syncws._engine.writer_turn import (
     ACCEPTING,
-    COUNTED,
     CUT,
     FINISHED,
     FINISHING,
     IDLE,
-    REFUSED,
     REFUSING,
     SCHEDULED,
     SEALED,
-    TAKEN,
     UNOPENED,
     WRITING,
-    SendQueue,
 )
 from syncws._protocol.frames import FIN, CloseFrame, Opcode
 from tests.support.moments import Moments, interrupt, needs_moments
