@@ -174,6 +174,9 @@ class LineTerminal:
         """Have a signal noticed that came in the middle of a key or just before a wait."""
         with self._signals:
             while numbers := self._signals.recv(64):
+                # Not at once: a handler that raises is enough, and `input` would call that of the poke with
+                # the exception set.
+                time.sleep(_AGAIN_SECONDS)
                 until = time.monotonic() + _FOLLOWED_SECONDS
                 while set(numbers) != {int(self._poke_number)} and not self._end_seen:
                     if time.monotonic() > until:
