@@ -88,6 +88,7 @@ class WebSocketStates(RuleBasedStateMachine):
         handlers = {f"on{name}": self.note for name in ("open", "message", "error", "close")}
         self.ws = WebSocket(self.end.server.url, close_timeout=SECONDS, ping_interval=None, **handlers)  # type: ignore[arg-type]
 
+        assert self.end.peer  # the request has come: a close before it leaves the server without one
         if opens:
             self.server_accepts([], "", None, (b"", 0))
 
