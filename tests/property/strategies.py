@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from syncws._protocol.permessage_deflate import DeflateParameters
 from tests.support.stress import amount
 
-# The long profile is for an afternoon. By default every run takes a fifth of the examples, `tox -e stress` all.
+# The long profile is for an afternoon. Every run takes a fifth of the examples, `tox -e stress` all.
 _LONG = os.environ.get("SYNCWS_HYPOTHESIS") == "long"
 
 
