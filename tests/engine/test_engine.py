@@ -225,7 +225,7 @@ def test_an_attempt_is_given_up(wish: str) -> None:
         "close_going_away": lambda engine: engine.close_going_away(),
     }
     with unanswering() as url:
-        engine, _ = make(url)
+        engine, _ = make(url, open_timeout=None)
         engine.start()
         assert not engine.is_open
         began = time.monotonic()

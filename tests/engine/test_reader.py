@@ -287,7 +287,7 @@ WISHES: dict[str, Callable[[Running], object]] = {
 @pytest.mark.parametrize("wish", WISHES)
 def test_an_opening_that_nobody_wants_any_more_is_given_up_at_once(wish: str) -> None:
     with unanswering() as url:
-        running = Running(url)
+        running = Running(url, open_timeout=None)
         task = Task(running.reader.run)
         wait_until(lambda: running.notes.connector is not None and running.notes.connector.stream is not None)
         began = time.monotonic()

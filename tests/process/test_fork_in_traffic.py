@@ -16,13 +16,14 @@ import pytest
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import ROOT, run_silently
+from tests.support.stress import amount
 
 if TYPE_CHECKING:
     import trustme
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-FORKS = 250  # each over ws and over wss
+FORKS = amount(250, 60)  # each over ws and over wss
 
 # Two connections echo numbers all the time while the main thread forks. Each child looks at what it has
 # inherited, uses a connection of its own now and then, and ends in the ways that children end.
