@@ -2,10 +2,11 @@
 
     python -m tests.support.run_tests [arguments of pytest]
 
-Ten thousand tests use real sockets, threads and signals, on machines that others use too: a pause of the whole
-machine can make one of them late. So where a few fail, these run again, one after the other, with nothing
-beside them. What passes only then is named at the end: it is a fault of the test, or a race of the package's,
-and is to be looked into. More than `FEW` failures are no such thing, and neither is a run that was cut off.
+Ten thousand tests use real sockets, threads and signals, on machines that others use too: a pause of the
+whole machine can make one of them late. So where a few fail, these run again, one after the other, with
+nothing beside them. What passes only then is named at the end: it is a fault of the test, or a race of the
+package's, and is to be looked into. More than `FEW` failures are no such thing, and neither is a run that was
+cut off.
 """
 
 from __future__ import annotations
