@@ -84,7 +84,7 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
-        self._lease = lease = ReadLease(self.queue)
+        self._lease = lease = ReadLease(self.queue, consumer.leaf)
         lease.wake, lease.wake_soon = self._notes.wake, self._wake_by_writer
         if is_allowed():
             consumer.lease = lease

@@ -83,7 +83,7 @@ class Inbox(StreamCalls):
         self._reader_waits = False
         self.lease: ReadLease | None = None
         self._leased: list[tuple[int, int]] = []  # the batches read by lease that are not counted yet
-        self._leaf = Leaf()
+        self.leaf = Leaf()
         self._stream_call: Any = None
         self._incoming: StreamedMessage | None = None
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
@@ -109,14 +109,14 @@ class Inbox(StreamCalls):
     def _put_whole(self, messages: list[Message], size: int) -> None:
         self._count_leased()
         self._bound.put(len(messages), size)
-        with self._leaf:
+        with self.leaf:
             self.messages += messages
             self._put_count += 1
 
     def _count_leased(self) -> None:
         """Count what was read by lease."""
         fresh: list[tuple[int, int]] = []
-        with self._leaf:
+        with self.leaf:
             leased = self._leased
             self._leased = fresh
         for count, size in leased:
@@ -136,7 +136,7 @@ class Inbox(StreamCalls):
             message = self._incoming = StreamedMessage()
         message.count(part)
         parts = [part]
-        with self._leaf:
+        with self.leaf:
             message.parts += parts
             self._put_count += message.claimer is not None
         if message.skipped:  # looked at last: its claimer drops what it finds after it has set this
@@ -145,7 +145,7 @@ class Inbox(StreamCalls):
             return
         self._incoming = None
         claimers: list[object] = [self, self]
-        with self._leaf:
+        with self.leaf:
             claimers[0] = message.claimer
             message.claimer = claimers[message.claimer is None]
         if message.claimer is self:
@@ -179,7 +179,7 @@ class Inbox(StreamCalls):
         return full
 
     def _set_wake_below(self, count: int) -> None:
-        with self._leaf:
+        with self.leaf:
             self._wake_below = count
             self.fast_above = count if self._stream_call is None else NEVER
 
@@ -240,7 +240,7 @@ class Inbox(StreamCalls):
         chunks = [rest, rest]
         count, some = len(messages), bool(messages)
         try:
-            with self._leaf:
+            with self.leaf:
                 mine = token.held
                 self.messages += puts[mine]
                 self._put_count += mine & some
@@ -298,7 +298,7 @@ class Inbox(StreamCalls):
 
     def _come_back(self, source: collections.deque[Any]) -> None:
         """If nothing is in what it takes from, the application is back for more."""
-        with self._leaf:
+        with self.leaf:
             is_empty = not source
             self._back_at += (self._put_count - self._back_at) * is_empty
         if self._reader_waits:

@@ -111,7 +111,8 @@ class ReadLease:
         wake: wakes the reader now; takes several steps of Python.
     """
 
-    def __init__(self, queue: SendQueue) -> None:
+    def __init__(self, queue: SendQueue, leaf: Leaf) -> None:
+        """`leaf` is the consumer's: what a consumer has read is to become messages in one step."""
         self.chunks: list[bytes] = []
         self.messages_received = 0
         self.bytes_received = 0
@@ -124,7 +125,7 @@ class ReadLease:
         self.wake_soon: Callable[[], object] = bool
         self.wake: Callable[[], object] = bool
         self._queue = queue
-        self._leaf = Leaf()
+        self._leaf = leaf
         self._token = ReadToken(self)
         self._reader_has = True
         self._stream: Stream | None = None

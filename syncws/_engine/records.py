@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
     from .control_events import ControlBatch
+    from .primitives import Leaf
     from .read_lease import ReadLease
 
 
@@ -65,10 +66,12 @@ class Consumer(Protocol):
             reader
             to wait. It must not wait.
         lease: by which its threads may read; None where they may not.
+        leaf: guards what it holds, and the turn at reading.
     """
 
     on_room: Callable[[], None]
     lease: ReadLease | None
+    leaf: Leaf
 
     @property
     def wants_parts(self) -> bool:

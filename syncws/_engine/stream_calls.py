@@ -58,7 +58,7 @@ class StreamCalls:
     on_room: Callable[[], None]
     ending: Outcome | None
     waiters: Waiters
-    _leaf: Leaf
+    leaf: Leaf
     _put_count: int
     _reader_waits: bool
     _wake_below: int
@@ -91,7 +91,7 @@ class StreamCalls:
 
     def _begin(self, call: _StreamCall) -> bool:
         calls: list[_StreamCall | None] = [call, call]
-        with self._leaf:
+        with self.leaf:
             calls[0] = self._stream_call
             self._stream_call = calls[self._stream_call is None]
             self.fast_above += (NEVER - self.fast_above) * (self._stream_call is call)
@@ -107,7 +107,7 @@ class StreamCalls:
             if message is not None:
                 call.message = message
                 claimers: list[object] = [call, call]
-                with self._leaf:
+                with self.leaf:
                     claimers[0] = message.claimer
                     message.claimer = claimers[message.claimer is None]
                     self._put_count += message.claimer is call  # what there is of it can be taken now
@@ -162,7 +162,7 @@ class StreamCalls:
             message.skipped = True
             message.parts.clear()
         calls: list[_StreamCall | None] = [None, None]
-        with self._leaf:
+        with self.leaf:
             mine = self._stream_call is call
             calls[0] = self._stream_call
             self._stream_call = calls[mine]

@@ -129,7 +129,7 @@ class Running:
             self.output,
             self.pings,
             self.notes,
-            ReadLease(SendQueue(None)),
+            ReadLease(SendQueue(None), self.inbox.leaf),
             "syncws-test",
             fields,
             tracer,

@@ -248,7 +248,7 @@ class ScriptedLink:
         self.closing.opened()
         self.decoder = Decoder(self.options.max_size)
         self.rest = rest
-        self.lease = ReadLease(SendQueue(None))
+        self.lease = ReadLease(SendQueue(None), self.inbox.leaf)
         self.link = OpenLink(
             self.closing,
             self.inbox,
