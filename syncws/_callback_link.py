@@ -20,7 +20,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._engine.dispatcher import Dispatch, Dispatcher
+from ._engine.dispatcher import Dispatcher
 from ._engine.engine import Engine
 from ._engine.event_queue import EventQueue
 from ._engine.primitives import Leaf, is_own_thread
@@ -30,6 +30,7 @@ from ._protocol.frames import CloseCode, CloseFrame
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
 
 if TYPE_CHECKING:
+    from ._engine.option_types import Dispatch
     from ._engine.options import Options
     from ._engine.records import Closed, Opened
     from ._protocol.messages import Message, MessagePart

@@ -8,7 +8,6 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the messages o
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
@@ -21,7 +20,7 @@ from ._engine.primitives import is_own_thread
 from ._engine.records import Opened
 from ._engine.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._log import log
+from ._log import log_warning
 from ._opened_attributes import OpenedAttributes
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.http11 import Response
@@ -319,7 +318,7 @@ class Connection(ReadyStates, OpenedAttributes):
             return
         if error is None:
             raise self._closed_error()
-        log(logging.WARNING, self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
+        log_warning(self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off

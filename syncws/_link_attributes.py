@@ -5,19 +5,26 @@ Owns: `binaryType`. Runs on: any thread. Must not import: sockets, frame layout,
 
 from __future__ import annotations
 
-import logging
+from typing import TYPE_CHECKING
 
-from ._callback_link import CallbackLink
-from ._engine.records import Opened
 from ._event_target import EventTarget
-from ._log import log
+from ._later import Later
 from ._opened_attributes import OpenedAttributes
+
+if TYPE_CHECKING:
+    from . import _log
+    from ._callback_link import CallbackLink
+    from ._engine import records
+else:
+    _log, records = Later("syncws._log"), Later("syncws._engine.records")
 
 
 class LinkAttributes(OpenedAttributes, EventTarget):
     """The attributes that follow the link: of the one connection, or of the present one."""
 
-    _link: CallbackLink
+    if TYPE_CHECKING:
+        _link: CallbackLink
+
     _binary_type = "blob"
 
     @property
@@ -35,7 +42,7 @@ class LinkAttributes(OpenedAttributes, EventTarget):
         return self._link.buffered_amount
 
     @property
-    def _opened(self) -> Opened | None:
+    def _opened(self) -> records.Opened | None:
         return self._link.opened
 
     @property
@@ -52,4 +59,4 @@ class LinkAttributes(OpenedAttributes, EventTarget):
             self._binary_type = value
         else:
             message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
+            _log.log_warning(self._log_fields, message, value)

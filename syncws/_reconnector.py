@@ -6,31 +6,30 @@ not import: sockets, the reader, the worker.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, cast
 
-from ._connect import begin, wait_open
+from ._connecting import begin, wait_open
 from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import THREADS_SECONDS, Engine
 from ._engine.fresh_arguments import FreshArguments
-from ._engine.options import (
+from ._engine.option_types import (
     DEFAULT_QUEUE,
     FilePath,
     HeadersLike,
     QueueLimit,
     SocketOptions,
     UnixPath,
-    chosen,
     cookiejar,
-    explain_unknown,
     ssl,
 )
+from ._engine.options import chosen
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
+from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._log import Fields, log
+from ._log import Fields, log_warning
 from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import History, RetryPolicy, default_policy
 
@@ -192,7 +191,7 @@ class Reconnector:
         try:
             connection.close()
         except ConnectionClosed as closed:
-            log(logging.WARNING, self._log_fields, "%d bytes were not sent", closed.unsent)
+            log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
         engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
@@ -206,7 +205,7 @@ class Reconnector:
         if delay is not None:
             # What ended an open connection has been told to the body of the loop.
             if not open_seconds and not is_process_exiting():
-                log(logging.WARNING, self._log_fields, "%s; next attempt in %.1f s", error, delay)
+                log_warning(self._log_fields, "%s; next attempt in %.1f s", error, delay)
             self._stopped.wait(delay)
         elif isinstance(error, ConnectionClosed) and error.code == 1000:
             self._stopped.set()

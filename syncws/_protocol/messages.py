@@ -5,7 +5,7 @@ Owns: nothing. Runs on: any thread. Must not import: anything with I/O or thread
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._exceptions import InvalidAccessErr, SyntaxErr
 from .frames import Buffer, CloseFrame, Opcode
@@ -16,8 +16,7 @@ Message = str | bytes
 _TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePart:
+class MessagePart(NamedTuple):
     """A piece of a message that arrived in several. The last piece is final, and may be empty."""
 
     data: Message
