@@ -45,7 +45,8 @@ _DOUBLE_DOT = frozenset({"..", ".%2e", "%2e.", "%2e%2e"})
 
 def _unsafe(characters: str) -> re.Pattern[str]:
     # WHATWG URL 1.3: every set has the C0 controls, DEL and all that is not ASCII.
-    return re.compile(f"[\\x00-\\x1f\\x7f-\\U0010ffff{re.escape(characters)}]+")
+    # As "not from space to tilde", since `re` compiles that many times faster than the range up to U+10FFFF.
+    return re.compile(f"(?:[^ -~]|[{re.escape(characters)}])+")
 
 
 _QUERY_UNSAFE = _unsafe(" \"#<>'")  # the special-query percent-encode set
