@@ -32,6 +32,8 @@ from ._websocket import WebSocket
 if TYPE_CHECKING:
     from ._connection import Connection
     from ._engine.open_stream import Timings, TLSInfo
+    from ._engine.stats import Stats
+    from ._engine.trace_record import TraceRecord
     from ._protocol.http11 import Response
     from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
     from ._reconnector import Reconnector, reconnect
@@ -62,9 +64,11 @@ __all__ = [
     "Response",
     "RetryPolicy",
     "SecurityErr",
+    "Stats",
     "SyntaxErr",
     "TLSInfo",
     "Timings",
+    "TraceRecord",
     "WebSocket",
     "WebSocketError",
     "__version__",
@@ -83,8 +87,10 @@ _LATER = {
     "Reconnector": "_reconnector",
     "Response": "_protocol.http11",
     "RetryPolicy": "_retry",
+    "Stats": "_engine.stats",
     "TLSInfo": "_engine.open_stream",
     "Timings": "_engine.open_stream",
+    "TraceRecord": "_engine.trace_record",
     "default_policy": "_retry",
     "reconnect": "_reconnector",
 }

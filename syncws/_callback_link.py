@@ -20,13 +20,15 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._engine.control_events import ControlBatch
 from ._engine.dispatcher import Dispatcher
 from ._engine.engine import Engine
 from ._engine.event_queue import EventQueue
+from ._engine.pending_pings import PendingPing
 from ._engine.primitives import Leaf, is_own_thread
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
 from ._exceptions import WebSocketError
-from ._protocol.frames import CloseCode, CloseFrame
+from ._protocol.frames import CloseCode, CloseFrame, Opcode
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
 
 if TYPE_CHECKING:
@@ -46,12 +48,14 @@ _CLOSING_FROM = (CLOSING, CLOSING, CLOSING, CLOSED)
 
 # By ready state, the events of which a listener may still hear.
 _AWAITED = (
-    ("open", "message", "error", "close"),
-    ("message", "error", "close"),
+    ("open", "message", "ping", "pong", "error", "close"),
+    ("message", "ping", "pong", "error", "close"),
     ("error", "close"),
     (),
 )
 
+
+_CONTROL_TYPES = {int(Opcode.PING): "ping", int(Opcode.PONG): "pong"}
 
 # What the application wants of the connection.
 _Wish = CloseFrame | Exception | None
@@ -105,6 +109,7 @@ class CallbackLink:
     ) -> None:
         self.url = url
         queue = EventQueue(options.max_queue)
+        queue.ask_wanted = self._wanted_controls
         self.engine = Engine(url, protocols, options, queue)
         self.dispatcher = Dispatcher(queue, self, now, dispatch, self.engine.log_fields)
         self.ready_state = CONNECTING
@@ -155,6 +160,11 @@ class CallbackLink:
     def send(self, opcode: int, payload: bytes) -> int:
         """Queue a message; what becomes of it is TAKEN, COUNTED or REFUSED of the send queue."""
         return self._send_queue.send(opcode, payload, self.ready_state == OPEN, count_refused=True)
+
+    def ping(self, payload: bytes) -> None:
+        """Queue a ping ahead of the data; once closing it is dropped."""
+        if self.ready_state == OPEN:
+            self._send_queue.leave_note(PendingPing(payload))
 
     def close(self, frame: CloseFrame) -> None:
         """Close the connection, or abandon the attempt to open it. Returns at once."""
@@ -289,6 +299,27 @@ class CallbackLink:
                 fire(event)
             except KeyboardInterrupt:  # Ctrl-C, before any listener was called
                 self.on_messages(iter([data]), time_stamp)
+                raise
+
+    def _wanted_controls(self) -> tuple[int, ...]:
+        """The opcodes of the control frames that somebody listens to."""
+        target = self._target()
+        listeners = {} if target is None else target._registrations
+        return tuple(opcode for opcode, type in _CONTROL_TYPES.items() if listeners.get(type))
+
+    def on_controls(self, batch: ControlBatch, time_stamp: float) -> None:
+        target = self._target()
+        for opcode, payload in batch.frames:
+            if target is None or self.ready_state != OPEN:
+                return
+            try:
+                type = _CONTROL_TYPES[opcode]
+                event: MessageEvent[Any] = MessageEvent(type, payload, self.url.origin, time_stamp)
+                event.target = target
+                self._sent_as_seen = self._send_queue.sent
+                target._fire(event)
+            except KeyboardInterrupt:  # as for messages
+                self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
                 raise
 
     def on_close_received(self) -> None:

@@ -6,7 +6,7 @@ not import: what `import syncws` need not wait for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 from ._engine.option_types import (
@@ -19,6 +19,7 @@ from ._engine.option_types import (
     cookiejar,
     socket,
     ssl,
+    trace_record,
 )
 from ._engine.unknown_options import explain_unknown
 from ._later import Later
@@ -68,6 +69,7 @@ def connect(
     max_buffered: int | None = None,
     # others
     compression: Literal["deflate"] | None = "deflate",
+    trace: Callable[[trace_record.TraceRecord], object] | None = None,
 ) -> connection.Connection:
     """Open a connection, and wait until it is open.
 
@@ -78,7 +80,8 @@ def connect(
         protocols: the subprotocols to ask for, a str or several; the server must select one of them.
         headers, origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca,
             cert, server_hostname, proxy, sock, unix, source_address, family, socket_options, open_timeout,
-            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
+            trace: as
             for `syncws.WebSocket`.
 
     Raises:

@@ -9,24 +9,23 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the messages o
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
+from ._connection_attributes import ConnectionAttributes
 from ._engine.engine import Engine
 from ._engine.inbox import Inbox, InboxEnded, popleft
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
-from ._engine.records import Opened
+from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log_warning
-from ._opened_attributes import OpenedAttributes
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
-from ._protocol.http11 import Response
-from ._protocol.messages import encode_message, validate_close
+from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._protocol.url import URL
-from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, STATE_NAMES, ReadyStates
+from ._ready_state import STATE_NAMES
 
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
@@ -52,7 +51,7 @@ def check_may_wait(call: str) -> None:
         raise RuntimeError(f"{call} was called on a thread that syncws itself needs, as by a finalizer")
 
 
-class Connection(ReadyStates, OpenedAttributes):
+class Connection(ConnectionAttributes):
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
@@ -60,63 +59,19 @@ class Connection(ReadyStates, OpenedAttributes):
     `ResourceWarning`.
     """
 
+    _readable: Readable | None = None  # made by the first call of fileno()
+
     # Any for these two: what a public signature names counts as public to those that check types.
     def __init__(self, url: URL, engine: Any, inbox: Any) -> None:
         self._url = url
         self._engine = cast(Engine, engine)
         self._inbox = cast(Inbox, inbox)
         self._send_queue = self._engine.queue
-        self._messages = self._inbox.messages
+        self._messages: Sequence[str | bytes] = self._inbox.messages
         self._told: set[int] = set()  # the threads that know that something was not sent
 
     def __repr__(self) -> str:
         return f"<Connection {self._url.public} {STATE_NAMES[self.readyState]}>"
-
-    # Attributes.
-
-    @property
-    def url(self) -> str:
-        """The absolute URL, serialised as the URL standard does it."""
-        return str(self._url)
-
-    @property
-    def _opened(self) -> Opened | None:
-        return self._inbox.opened
-
-    @property
-    def response(self) -> Response:
-        """The head of the server's answer to the opening handshake: status, reason, headers."""
-        assert self._inbox.opened is not None  # connect() gives no connection away before it is open
-        return self._inbox.opened.response
-
-    @property
-    def readyState(self) -> int:
-        """`OPEN` 1, `CLOSING` 2 or `CLOSED` 3: the state of the link; messages may be left to receive."""
-        if self._engine.closed is not None:
-            return CLOSED
-        if self._inbox.opened is None:
-            return CONNECTING
-        return CLOSING if self._engine.is_closing else OPEN
-
-    @property
-    def bufferedAmount(self) -> int:
-        """Bytes given to `send` and not yet handed to the network, without framing, before compression."""
-        return self._send_queue.buffered
-
-    @property
-    def close_code(self) -> int | None:
-        """The code of the end, from the moment at which `recv` can raise; None before.
-
-        The server's, 1005 when its Close frame had none, 1006 after a failure.
-        """
-        ending = self._inbox.ending
-        return None if ending is None else ending.code
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason of the end, ``""`` when there was none; None as long as `close_code` is."""
-        ending = self._inbox.ending
-        return None if ending is None else ending.reason
 
     # Methods.
 
@@ -146,6 +101,10 @@ class Connection(ReadyStates, OpenedAttributes):
             return inbox.receive(timeout)
         except InboxEnded:
             pass  # and what is raised below has no cause in this
+        except BaseException:
+            if self._readable is not None:
+                self._readable.look()
+            raise
         raise self._received_all()
 
     def recv_streaming(self, timeout: float | None = None) -> Iterator[str | bytes]:
@@ -171,7 +130,28 @@ class Connection(ReadyStates, OpenedAttributes):
             return
         except InboxEnded:
             pass
+        except BaseException:
+            if self._readable is not None:
+                self._readable.look()
+            raise
         raise self._received_all()
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while `recv` would not wait: for `select`, `selectors` and GUI loops.
+
+        It is made at the first call, is never to be read or closed, stays readable for good after the end,
+        and is closed with this object. Receive until nothing is left, or wait again after each message; where
+        other threads receive too, give `recv` a timeout, since one of them may have been quicker. In a forked
+        child another descriptor has its number, and is readable at once.
+        """
+        readable = self._readable
+        if readable is None:
+            readable = self.__dict__.setdefault(
+                "_readable", Readable(self._inbox)
+            )  # another thread may be here
+        self._inbox.source = readable
+        self._messages = ()  # so that recv() leaves all to the inbox
+        return readable.fileno()
 
     def __iter__(self) -> Iterator[str | bytes]:
         """The messages until the close; ends quietly on 1000, 1001 and 1005, once all that was sent has left.
@@ -189,10 +169,13 @@ class Connection(ReadyStates, OpenedAttributes):
                 raise
             yield message
 
-    def send(self, data: str | Buffer | Iterable[str] | Iterable[Buffer]) -> None:
+    def send(
+        self, data: str | Buffer | Iterable[str] | Iterable[Buffer], *, text: bool | None = None
+    ) -> None:
         """Queue a message: text for a `str`, binary for an object with the buffer protocol.
 
-        Returns at once; a mutable buffer is copied before that. See `flush` and `bufferedAmount`.
+        With ``text=True`` bytes that are UTF-8 go out as text, with ``text=False`` a `str` as binary. Returns
+        at once; a mutable buffer is copied before that. See `flush` and `bufferedAmount`.
 
         An iterable of either kind is sent as one message, in fragments, as its chunks come: a message of any
         size passes in little memory, since this waits while 1 MiB, or `max_buffered` where that is less, is
@@ -202,9 +185,9 @@ class Connection(ReadyStates, OpenedAttributes):
 
         Raises:
             ConnectionClosed: the connection is closing or over; the message is not sent.
-            SyntaxErr: the text holds a lone surrogate.
+            SyntaxErr: the text holds a lone surrogate, or what is to be text is not UTF-8.
             TypeError: neither text nor a buffer, nor an iterable of one of them; also a mapping, whose keys
-                are hardly meant.
+                are hardly meant; `text` is neither a bool nor None.
             ValueError: an iterable without a chunk.
             RuntimeError: an iterable, from inside one that is being sent: it would wait for itself.
             BufferFull: `max_buffered` would be passed.
@@ -213,9 +196,10 @@ class Connection(ReadyStates, OpenedAttributes):
             try:
                 memoryview(data)  # type: ignore[arg-type]
             except TypeError:
-                self._send_chunks(iter(data))
+                self._send_chunks(iter(data), text)
                 return
-        opcode, payload = encode_message(data)  # type: ignore[arg-type]
+        encoded = encode_message(data) if text is None else encode_message_as(data, text)  # type: ignore[arg-type]
+        opcode, payload = encoded
         if self._send_queue.send(opcode, payload) != TAKEN:
             raise self._closed_error()
 
@@ -324,6 +308,8 @@ class Connection(ReadyStates, OpenedAttributes):
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
         if engine is not None and engine.closed is None and not engine.is_closing:
             engine.release(self)
+        if self._readable is not None:
+            self._readable.leave()
 
     # Inside.
 
@@ -372,10 +358,10 @@ class Connection(ReadyStates, OpenedAttributes):
         self._engine.wait_flushed(None)
         return self.bufferedAmount == 0
 
-    def _send_chunks(self, chunks: Iterator[str | Buffer]) -> None:
+    def _send_chunks(self, chunks: Iterator[str | Buffer], text: bool | None) -> None:
         check_may_wait("send() of an iterable")
         try:
-            self._engine.send_fragments(chunks)
+            self._engine.send_fragments(chunks, text)
         except ConnectionClosed as error:
             if error.unsent:
                 self._told.add(threading.get_ident())

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from . import _log
     from ._callback_link import CallbackLink
     from ._engine import records
+    from ._engine import stats as engine_stats
 else:
     _log, records = Later("syncws._log"), Later("syncws._engine.records")
+    engine_stats = Later("syncws._engine.stats")
 
 
 class LinkAttributes(OpenedAttributes, EventTarget):
@@ -40,6 +42,14 @@ class LinkAttributes(OpenedAttributes, EventTarget):
         the callback returns.
         """
         return self._link.buffered_amount
+
+    @property
+    def stats(self) -> engine_stats.Stats:
+        """What the connection, or the present one, has counted so far: messages, bytes, what waits.
+
+        Cheap, on any thread.
+        """
+        return self._link.engine.stats
 
     @property
     def _opened(self) -> records.Opened | None:

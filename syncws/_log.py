@@ -20,6 +20,11 @@ _logger = logging.getLogger("syncws")
 Fields = Mapping[str, object]
 
 
+def is_logged(level: int) -> bool:
+    """Whether records of this level go anywhere."""
+    return _logger.isEnabledFor(level)
+
+
 def log(level: int, fields: Fields, message: str, *arguments: object, exc_info: bool = False) -> None:
     """Log a message.
 

@@ -81,10 +81,13 @@ def shown_fields(fields: Iterable[tuple[str, str]]) -> str:
     """Header fields as a repr shows them: the values of those alone that hold no credential."""
 
     def shown(name: str, value: str) -> str:
-        harmless = name.lower() in _HARMLESS_FIELDS and len(value) <= _LONGEST_HARMLESS
-        return repr(value) if harmless and _HARMLESS.issuperset(value) else HIDDEN
+        return repr(value) if _is_harmless(name.lower(), value) else HIDDEN
 
     return "{" + ", ".join(f"{name!r}: {shown(name, value)}" for name, value in fields) + "}"
+
+
+def _is_harmless(name: str, value: str) -> bool:
+    return name in _HARMLESS_FIELDS and len(value) <= _LONGEST_HARMLESS and _HARMLESS.issuperset(value)
 
 
 def is_credential_field(name: str) -> bool:
@@ -144,3 +147,49 @@ def quote_body(body: bytes, secrets: Secrets) -> str:
     # What is cut must not be cut within a secret, so they go first. Latin-1 keeps every byte.
     shown = secrets.hide(body[: MAX_QUOTED * 16].decode("latin-1"))[:MAX_QUOTED]
     return f": {shown.encode('latin-1')!r}"
+
+
+# Fields of our own request that hold nothing of the caller's.
+_OURS = frozenset({"origin", "sec-websocket-key", "sec-websocket-protocol"})
+
+
+def masked_head(head: bytes) -> bytes:
+    """The head of a request as a trace shows it: the query, and the values of all fields that may hold a
+    credential, with dots in their place."""
+    first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    method, _, rest = first.partition(" ")
+    resource, _, version = rest.rpartition(" ")
+    shown = [f"{method} {public_part(resource)} {version}"]
+    for line in lines:
+        name, _, value = line.partition(": ")
+        lowered = name.lower()
+        if lowered == "sec-websocket-protocol":
+            value = ", ".join(_shortened(protocol) for protocol in value.split(", "))
+        elif lowered not in _OURS and not _is_harmless(lowered, value):
+            value = HIDDEN
+        shown.append(f"{name}: {value}")
+    return _head(shown)
+
+
+def _shortened(protocol: str) -> str:
+    return protocol if len(protocol) <= 12 else f"{protocol[:12]}{HIDDEN}"
+
+
+def masked_answer(first: str, fields: Iterable[tuple[str, str]], secrets: Secrets) -> bytes:
+    """The head of an answer as a trace shows it: nothing of the caller's own `secrets` is in it, nor a query,
+    nor a field that by its name may hold a credential."""
+    shown = [secrets.hide(first)]
+    for name, value in fields:
+        hidden = is_credential_field(name)
+        if name.lower() == "sec-websocket-protocol":
+            value = _shortened(secrets.hide(value))
+        elif not hidden and not _is_harmless(name.lower(), value):
+            value = secrets.hide(value)
+            if "?" in value or "@" in value:
+                value = public_part(value)
+        shown.append(f"{name}: {HIDDEN if hidden else value}")
+    return _head(shown)
+
+
+def _head(lines: list[str]) -> bytes:
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace")

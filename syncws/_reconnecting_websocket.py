@@ -30,6 +30,7 @@ from ._engine.option_types import (
     UnixPath,
     cookiejar,
     ssl,
+    trace_record,
 )
 from ._engine.options import check_arguments, check_timeout, chosen
 from ._engine.primitives import Flag, block_forever
@@ -42,7 +43,7 @@ from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
 from ._log import log_exception, log_warning
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import encode_message, validate_close
+from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
 from ._retry import History, RetryPolicy, default_policy
 
@@ -86,7 +87,8 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         policy: is given a `Loss`, returns the seconds to wait, or None to stop; see `syncws.default_policy`.
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
-            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
+            trace: as
             for `syncws.WebSocket`.
 
     Raises:
@@ -137,6 +139,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         max_buffered: int | None = None,
         # others
         compression: Literal["deflate"] | None = "deflate",
+        trace: Callable[[trace_record.TraceRecord], object] | None = None,
     ) -> None:
         options = chosen(locals())
         super().__init__()
@@ -197,14 +200,20 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     # Methods.
 
-    def send(self, data: str | Buffer) -> None:
+    def send(self, data: str | Buffer, *, text: bool | None = None) -> None:
         """As `WebSocket.send`; raises `InvalidStateErr` from a loss to the next open event."""
         link = self._link
         if self.readyState == CONNECTING:
             raise InvalidStateErr(_NO_CONNECTION)
-        opcode, payload = encode_message(data)
+        opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         if link.send(opcode, payload) == REFUSED:
             raise InvalidStateErr(_NO_CONNECTION)
+
+    def ping(self, data: Buffer = b"") -> None:
+        """As `WebSocket.ping`; raises `InvalidStateErr` from a loss to the next open event."""
+        if self.readyState == CONNECTING:
+            raise InvalidStateErr(_NO_CONNECTION.replace("send()", "ping()"))
+        self._link.ping(encode_ping(data))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """As `WebSocket.close`, and for good: no connection is made after this. Returns at once."""
@@ -252,6 +261,9 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
         self._link = link  # at the latest when its first event is told
+        if event.type == "open":
+            self._reconnects += 1
+            link.engine.reconnects = self._reconnects
         if isinstance(event, ErrorEvent):
             self._settle(self._lost_error(link, None), link.engine.open_seconds)
         elif isinstance(event, CloseEvent):
@@ -267,6 +279,8 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._over = True
         self._stopped.set()
         self._ended.set()
+
+    _reconnects = -1  # the first connection does not come back
 
     # The thread.
 
@@ -301,6 +315,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 continue
             try:
                 self._link = link = self._make_link()
+                link.engine.reconnects = max(0, self._reconnects)
                 self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
             except BaseException as error:  # SystemExit too: others wait for this thread
@@ -344,6 +359,9 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         """Decide what comes after a loss, before its events are dispatched."""
         self._retry_in = retry_in = self._decide(error, open_seconds)
         self._over = retry_in is None
+        tracer = self._link.engine.tracer
+        if retry_in is not None and tracer is not None:
+            tracer.tell("retry", url=self._link.url.public, error=error, retry_in=retry_in)
         unheard = not (self._registrations.get("error") or self._registrations.get("close"))
         if unheard and not self._stopped.is_set() and not is_process_exiting():
             then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"

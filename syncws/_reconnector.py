@@ -23,10 +23,13 @@ from ._engine.option_types import (
     UnixPath,
     cookiejar,
     ssl,
+    trace_record,
 )
 from ._engine.options import chosen
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
+from ._engine.stats import Stats
+from ._engine.tracer import Tracer
 from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import Fields, log_warning
@@ -71,6 +74,7 @@ def reconnect(
     max_buffered: int | None = None,
     # others
     compression: Literal["deflate"] | None = "deflate",
+    trace: Callable[[trace_record.TraceRecord], object] | None = None,
 ) -> Reconnector:
     """Connections to one server, one after the other: each is given when the one before is over.
 
@@ -88,7 +92,8 @@ def reconnect(
             It is given a `Loss` and returns seconds, or None.
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
-            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression: as
+            close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
+            trace: as
             for `syncws.WebSocket`.
 
     Raises:
@@ -120,6 +125,8 @@ class Reconnector:
         self._stopped = Flag()
         self._connection: Connection | None = None
         self._engine: Engine | None = None  # of the present connection
+        self._tracer: Tracer | None = None  # of the last connection, or attempt
+        self._reconnects = -1  # the first connection does not come back
 
     def __iter__(self) -> Reconnector:
         return self
@@ -152,6 +159,12 @@ class Reconnector:
         else:
             engine.abort(WebSocketError("stop() was called"))
 
+    @property
+    def stats(self) -> Stats:
+        """What the present connection has counted so far; without one all but `reconnects` is 0."""
+        engine = self._engine
+        return Stats(reconnects=max(0, self._reconnects)) if engine is None else engine.stats
+
     def __enter__(self) -> Reconnector:
         return self
 
@@ -172,11 +185,14 @@ class Reconnector:
     def _open(self) -> Connection:
         connection, engine, inbox = begin(*self._arguments.ask())
         self._log_fields = {"url": engine.log_fields["url"]}
+        self._tracer = engine.tracer
         self._engine, self._connection = engine, connection  # from here on stop() can reach it
         try:
             if self._stopped.is_set():
                 engine.abort(WebSocketError("stop() was called"))
             wait_open(engine, inbox)
+            self._reconnects += 1
+            engine.reconnects = self._reconnects
         except BaseException:
             self._connection = self._engine = None
             raise
@@ -204,6 +220,8 @@ class Reconnector:
         delay = self._history.decide(error, open_seconds)
         if delay is not None:
             # What ended an open connection has been told to the body of the loop.
+            if self._tracer is not None:
+                self._tracer.tell("retry", url=self._log_fields["url"], error=error, retry_in=delay)
             if not open_seconds and not is_process_exiting():
                 log_warning(self._log_fields, "%s; next attempt in %.1f s", error, delay)
             self._stopped.wait(delay)

@@ -21,6 +21,7 @@ from ._engine.option_types import (
     cookiejar,
     socket,
     ssl,
+    trace_record,
 )
 from ._engine.unknown_options import explain_unknown
 from ._event_target import EventHandler
@@ -29,7 +30,7 @@ from ._exceptions import InvalidStateErr, WebSocketError
 from ._later import Later
 from ._link_attributes import LinkAttributes
 from ._protocol.frames import Buffer, CloseCode
-from ._protocol.messages import encode_message, validate_close
+from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class WebSocket(ReadyStates, LinkAttributes):
         max_buffered: bytes that `send` may have waiting, else it raises `BufferFull`. None: `bufferedAmount`
             is for the caller to watch.
         compression: ``"deflate"`` offers permessage-deflate, as browsers do; None does not.
+        trace: a callable that is given a `TraceRecord` of every step: look-up, TCP, TLS, heads, frames, the
+            end. It is called on the thread on which the step happens. None: nothing of that is done.
 
     None turns a time-out, the pings or a limit off.
 
@@ -159,6 +162,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         max_buffered: int | None = None,
         # others
         compression: Literal["deflate"] | None = "deflate",
+        trace: Callable[[trace_record.TraceRecord], object] | None = None,
     ) -> None:
         options = engine_options.chosen(locals())
         super().__init__()
@@ -206,16 +210,17 @@ class WebSocket(ReadyStates, LinkAttributes):
 
     # Methods.
 
-    def send(self, data: str | Buffer) -> None:
+    def send(self, data: str | Buffer, *, text: bool | None = None) -> None:
         """Queue a message: text for a `str`, binary for an object with the buffer protocol.
 
-        Returns at once. A mutable buffer is copied before that. While closing and after, the message is
-        dropped, and counted in `bufferedAmount` (WHATWG, *send*).
+        With ``text=True`` bytes that are UTF-8 (`orjson` makes such) go out as text, with ``text=False`` a
+        `str` as binary. Returns at once. A mutable buffer is copied before that. While closing and after, the
+        message is dropped, and counted in `bufferedAmount` (WHATWG, *send*).
 
         Raises:
             InvalidStateErr: the connection is not open yet.
-            SyntaxErr: the text holds a lone surrogate; nothing is sent.
-            TypeError: neither text nor a buffer.
+            SyntaxErr: the text holds a lone surrogate, or what is to be text is not UTF-8; nothing is sent.
+            TypeError: neither text nor a buffer; `text` is neither a bool nor None.
             BufferFull: `max_buffered` would be passed; nothing is sent.
         """
         link = self._link
@@ -224,8 +229,28 @@ class WebSocket(ReadyStates, LinkAttributes):
                 "send() before the open event: readyState is still CONNECTING "
                 "(send in onopen, or use syncws.connect())"
             )
-        opcode, payload = encode_message(data)
+        opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         link.send(opcode, payload)
+
+    def ping(self, data: Buffer = b"") -> None:
+        """Queue a Ping, ahead of the messages that wait. Returns at once; once closing, it is dropped.
+
+        The server answers with a Pong that has the same data (RFC 6455 5.5.3). Who listens hears of it, and
+        of the server's pings, which are answered in any case: ``ws.addEventListener("pong", ...)`` and
+        ``"ping"`` are given `MessageEvent`s whose `data` is `bytes`, in order with the messages. The pongs of
+        the keepalive come there too.
+
+        Args:
+            data: at most 125 bytes.
+
+        Raises:
+            InvalidStateErr: the connection is not open yet.
+            TypeError: no object with the buffer protocol.
+            ValueError: more than 125 bytes.
+        """
+        if self._link.ready_state == CONNECTING:
+            raise InvalidStateErr("ping() before the open event: readyState is still CONNECTING")
+        self._link.ping(encode_ping(data))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection: what was queued is sent first, then a Close frame. Returns at once.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import sys
 import threading
 import time
@@ -31,6 +32,7 @@ in another:             {0} ws://127.0.0.1:8765/"""
 
 # The lanes, by how the names of threads end; the writer's and the reader's steps are heard of by `trace=`.
 _LANES = ("your thread", "writer", "server", "reader", "worker")
+_WIDTHS = (16, 12, 10, 12, 20)
 _STYLES = {"writer": "lane", "reader": "lane", "server": "note", "worker": "received"}
 
 
@@ -128,7 +130,9 @@ class _Table:
             _LANES if self.is_traced else tuple(lane for lane in _LANES if lane not in ("writer", "reader"))
         )
         # The last column is for the state, where there is room for it.
-        self._width = (_COLUMNS - _TIME_COLUMNS - (0 if self.is_traced else 14)) // len(self._lanes)
+        even = (_COLUMNS - _TIME_COLUMNS - 14) // 3
+        widths = _WIDTHS if self.is_traced else (even,) * 3
+        self._starts = [0, *itertools.accumulate(widths)]
         self._began = time.monotonic()
         self.lock = threading.RLock()
 
@@ -139,7 +143,9 @@ class _Table:
         self._print("")
         self._print(_WAY)
         self._print("")
-        heads = "".join(lane.ljust(self._width) for lane in self._lanes)
+        heads = ""
+        for lane, start in zip(self._lanes, self._starts, strict=False):
+            heads = heads.ljust(start) + lane
         self._print(self._console.paint(f"{'ms':>{_TIME_COLUMNS - 2}}  {heads}".rstrip(), "name"))
         self._began = time.monotonic()
 
@@ -149,8 +155,8 @@ class _Table:
 
     def row(self, lane: str, text: str, state: str = "") -> None:
         """Print what happens on a lane; from any thread."""
-        before = self._width * self._lanes.index(lane)
-        after = " " * max(1, self._width * len(self._lanes) - before - len(text))
+        before = self._starts[self._lanes.index(lane)]
+        after = " " * max(1, self._starts[-1] - before - len(text))
         painted = self._console.paint(text, _STYLES[lane]) if lane in _STYLES else text
         room = _COLUMNS - _TIME_COLUMNS - before - len(text) - len(after)
         shown = f"{' ' * before}{painted}{after}{state if len(state) <= room else ''}".rstrip()

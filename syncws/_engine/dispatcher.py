@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from .._log import Fields, log_exception
 from .._transport.poller import ForkedError
+from .control_events import ControlBatch
 from .primitives import Waiters, make_mailbox
 from .records import Closed, CloseReceived, Opened
 
@@ -53,7 +54,7 @@ class _Failed:
 _Messages = Iterator["Message | MessagePart"]
 
 # An entry of the queue, its messages as an iterator, which knows how far it is.
-_Entry = _Messages | Opened | CloseReceived | _Failed | Closed
+_Entry = _Messages | ControlBatch | Opened | CloseReceived | _Failed | Closed
 
 
 class EventSink(Protocol):
@@ -61,6 +62,7 @@ class EventSink(Protocol):
 
     def on_opened(self, record: Opened) -> None: ...
     def on_messages(self, messages: _Messages, time_stamp: float) -> None: ...
+    def on_controls(self, batch: ControlBatch, time_stamp: float) -> None: ...
     def on_close_received(self) -> None: ...
     def on_failed(self, record: Closed) -> None: ...
     def on_closed(self, record: Closed) -> None: ...
@@ -292,6 +294,8 @@ class Dispatcher:
                     sink.on_failed(entry.closed)
                 elif isinstance(entry, Closed):
                     sink.on_closed(entry)
+                elif isinstance(entry, ControlBatch):
+                    sink.on_controls(entry, self._now())
                 else:
                     sink.on_messages(entry, self._now())
             except Exception as error:
@@ -304,8 +308,8 @@ def _kind_of(entry: _Entry) -> str | None:
     """The kind of event that an entry is dispatched as; None where nothing is."""
     if isinstance(entry, Opened):
         return "open"
-    if isinstance(entry, CloseReceived):
-        return None
+    if isinstance(entry, (CloseReceived, ControlBatch)):
+        return None  # nothing waits for who listens to a ping
     if isinstance(entry, _Failed):
         return None if entry.closed.outcome.error is None else "error"
     return "close" if isinstance(entry, Closed) else "message"

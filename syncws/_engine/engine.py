@@ -27,6 +27,8 @@ from .primitives import block_forever
 from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import ACCEPTING, FINISHED, SendQueue
+from .stats import Stats
+from .tracer import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
 
@@ -48,6 +50,8 @@ class Engine:
     Attributes:
         name: ``syncws-<n>``, which the threads' names begin with.
         queue: what is to be sent, and its counts.
+        reconnects: how often the connection that comes back, and of which this is one, has come back.
+        tracer: what tells the steps; None where nobody wants to hear of them.
         log_fields: what log records about the connection carry.
     """
 
@@ -56,8 +60,10 @@ class Engine:
         if url.secure:
             # Imported here, not in the reader: during a fork the reader must not hold the import lock.
             from .._transport import tls  # noqa: F401
-        self.name = f"syncws-{next(_numbers)}"
+        number = next(_numbers)
+        self.name = f"syncws-{number}"
         self.log_fields: Fields = {"connection": self.name, "url": url.public}
+        self.tracer = make_tracer(options.trace, number, self.log_fields)
         request = HandshakeRequest(
             url=url,
             key=make_key(),
@@ -77,9 +83,18 @@ class Engine:
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
         self._reader = Reader(
-            request, options, consumer, self._writer, self._pings, self._notes, self.name, self.log_fields
+            request,
+            options,
+            consumer,
+            self._writer,
+            self._pings,
+            self._notes,
+            self.name,
+            self.log_fields,
+            self.tracer,
         )
         consumer.on_room = self._notes.wake
+        self.reconnects = 0
         self._forked = False
         self._running: set[str] = set()  # the names of the threads that have not ended
 
@@ -163,6 +178,32 @@ class Engine:
         """How long the connection was open, once it has ended."""
         return 0.0 if self.closed is None else self.closed.open_seconds
 
+    @property
+    def stats(self) -> Stats:
+        """What is counted so far."""
+        queued_messages, queued_bytes = self._consumer.waiting()
+        counts = self._reader.counts
+        of_input: dict[str, int] = {}
+        if counts is not None:
+            decoder, stream, source = counts
+            of_input = {
+                "messages_received": decoder.messages_received,
+                "bytes_received": decoder.bytes_received,
+                "wire_bytes_sent": stream.handed,
+                "wire_bytes_received": stream.received,
+                "pauses": source.pauses,
+            }
+        return Stats(
+            messages_sent=self._writer.messages_sent,
+            bytes_sent=self.queue.sent,
+            queued_messages=queued_messages,
+            queued_bytes=queued_bytes,
+            buffered_bytes=self.queue.buffered,
+            round_trip=self._pings.round_trip,
+            reconnects=self.reconnects,
+            **of_input,
+        )
+
     def closed_error(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""
         outcome = self.outcome
@@ -223,9 +264,10 @@ class Engine:
                 self._wake_by_writer()
         warn(message, ResourceWarning, source=owner)
 
-    def send_fragments(self, chunks: Iterator[str | Buffer]) -> None:
+    def send_fragments(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:
         """Send one message in fragments; waits. See `Connection.send`."""
-        FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message).run(chunks)
+        call = FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message)
+        call.run(chunks, text)
 
     def _fail_message(self, error: BaseException, close_code: int) -> None:
         text = f"the iterable given to send() raised {error!r} inside a message"
@@ -254,12 +296,11 @@ class Engine:
         Raises `TimeoutError` when it took longer than `timeout` seconds.
         """
         ping = PendingPing()
-        asked_at = time.monotonic()
         if not self.queue.leave_note(ping):
             return None
         self.queue.wake()
         pong_at = self._pings.wait(ping, timeout)
-        return None if pong_at is None else pong_at - asked_at
+        return None if pong_at is None else pong_at - ping.asked_at
 
     def wait_closed(self, timeout: float | None) -> bool:
         """Wait for the record of the end; False when `timeout` seconds were over first."""

@@ -3,19 +3,21 @@
 Owns: the events that wait, and their bounds. Runs on: the `put_` methods on the reader thread, `take` on the
 worker. Must not import: frames, sockets; it never hears of either.
 
-An entry is a list of messages, all that one read from the network brought, or a record. The worker takes all
+An entry is a list of messages, all that one read from the network brought, or control frames that somebody
+listens to, or a record. The worker takes all
 the entries that wait: one leaf and one wake-up for each batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .._protocol.messages import Message, MessagePart
+from .control_events import ControlBatch
 from .primitives import Leaf, Waiters
 from .records import Closed, Record
 
-Entry = list[Message | MessagePart] | Record
+Entry = list[Message | MessagePart] | ControlBatch | Record
 
 
 class EventQueue:
@@ -27,6 +29,7 @@ class EventQueue:
         """`limit` is (bytes, messages)."""
         self.on_room: Callable[[], None] = _do_nothing
         self.on_fork: Callable[[], None] = _do_nothing
+        self.ask_wanted: Callable[[], tuple[int, ...]] = tuple
         self._max_bytes, self._max_messages = limit
         self._leaf = Leaf()
         self._waiters = Waiters()
@@ -39,9 +42,17 @@ class EventQueue:
 
     # The reader thread.
 
+    @property
+    def wanted_controls(self) -> tuple[int, ...]:
+        return self.ask_wanted()
+
+    def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
+        self._put([batch], count, size)
+
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
-        entry = [messages]
-        count = len(messages)
+        self._put([messages], len(messages), size)
+
+    def _put(self, entry: Sequence[Entry], count: int, size: int) -> None:
         with self._leaf:
             self._entries += entry
             self._messages += count
@@ -71,6 +82,14 @@ class EventQueue:
             caught_up = self._idle & (not self._entries)
         self._reader_waits = not caught_up
         return caught_up
+
+    # Any thread.
+
+    def waiting(self) -> tuple[int, int]:
+        with self._leaf:
+            count = self._messages + self._in_progress_messages
+            size = self._bytes + self._in_progress_bytes
+        return count, size
 
     # The worker.
 

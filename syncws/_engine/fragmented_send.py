@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .._protocol.frames import FIN, Buffer, CloseCode, Opcode
-from .._protocol.messages import encode_message
+from .._protocol.messages import ChunkEncoder
 from .send_queue import ACCEPTING, CUT, FragmentsTurn, SendQueue
 
 if TYPE_CHECKING:
@@ -41,15 +41,16 @@ class FragmentedSend(FragmentsTurn):
         self._closed_error = closed_error
         self._fail = fail
 
-    def run(self, chunks: Iterator[str | Buffer]) -> None:
+    def run(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:
         """Send `chunks` as one message; returns when the last is queued. See `Connection.send`."""
+        encoder = ChunkEncoder(text)
         for chunk in chunks:
-            opcode, payload = encode_message(chunk)
+            opcode, payload = encoder.encode(chunk)
             break
         else:
             raise ValueError("data is an iterable without a chunk: nothing to send")
         try:
-            is_sent = self._wait_turn() and self._send_chunks(opcode, payload, chunks)
+            is_sent = self._wait_turn() and self._send_chunks(opcode, payload, chunks, encoder)
         except BaseException as error:
             # Each step twice where a handler's exception cuts it off: else the connection would stay as it is
             # for ever, or the next call would wait for this one.
@@ -83,16 +84,19 @@ class FragmentedSend(FragmentsTurn):
         queue.waiters.wait_until(lambda: queue.begin_fragments(self) or queue.phase != ACCEPTING)
         return queue.fragmented is self
 
-    def _send_chunks(self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer]) -> bool:
+    def _send_chunks(
+        self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer], encoder: ChunkEncoder
+    ) -> bool:
         """False when the connection takes no more of it."""
         if not self._send(opcode, payload):
             return False
         for chunk in chunks:
-            kind, payload = encode_message(chunk)
+            kind, payload = encoder.encode(chunk)
             if kind != opcode:
                 raise TypeError("data: the iterable mixes str and bytes-like chunks")
             if not self._send(Opcode.CONTINUATION, payload):
                 return False
+        encoder.finish()
         # The last fragment is empty, so that no chunk has to wait until it is known to be the last.
         return self._send(FIN | Opcode.CONTINUATION, b"")
 

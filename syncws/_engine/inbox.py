@@ -30,7 +30,7 @@ import collections
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._protocol.messages import Message, MessagePart
@@ -41,6 +41,7 @@ from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
+    from .control_events import ControlBatch
 
 popleft = collections.deque.popleft
 
@@ -80,7 +81,7 @@ class Inbox:
 
     Attributes:
         messages: the whole messages.
-        source: what `map` takes to pop one of them.
+        source: what `map` takes to pop one of them; see also `readable`.
         fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
         ending: how the connection ends, set after the last message was put.
@@ -91,7 +92,7 @@ class Inbox:
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
         """`limit` is (bytes, messages)."""
         self.messages: collections.deque[Message] = collections.deque()
-        self.source = (self.messages,)
+        self.source: Iterable[collections.deque[Message]] = (self.messages,)
         self.fast_above = 0
         self.on_room: Callable[[], None] = _do_nothing
         self.opened: Opened | None = None
@@ -109,6 +110,11 @@ class Inbox:
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
     # The reader thread.
+
+    wanted_controls = ()
+
+    def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
+        raise NotImplementedError  # none is wanted
 
     @property
     def wants_parts(self) -> bool:
@@ -211,6 +217,10 @@ class Inbox:
         caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up
         return caught_up
+
+    def waiting(self) -> tuple[int, int]:
+        count = len(self.messages)
+        return count, self._bound.seen_bytes(count)
 
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what had come is the parent's to receive; here there is only the end."""

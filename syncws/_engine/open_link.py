@@ -26,6 +26,7 @@ from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
 from .._transport.progress import SendProgress
+from .control_events import put_in_order
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class OpenLink:
 
     Attributes:
         opened_at: when it began, on the clock of `time.monotonic`.
+        counts: who counts what is received: the decoder, the stream and the state of reading.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class OpenLink:
         self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
         self._input = _Input(stream, self.opened_at)
+        self.counts = decoder, stream, self._input
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
@@ -238,6 +241,8 @@ class OpenLink:
         stream, closing, source = self._stream, self._closing, self._input
         if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
             source.exhausted = True
+            source.pauses += not source.paused
+            source.paused = True
             if not source.progress.is_pending:
                 # While we pause, the pong may lie unread in the socket: the pause must not count against it.
                 self._keepalive.pause(self._output.ping_sent_at)
@@ -248,6 +253,7 @@ class OpenLink:
                 source.pause = FIRST_PAUSE  # woken, as by a consumer that is about to take something
             return
         source.pause = FIRST_PAUSE
+        source.paused = False
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
             self._decode(b"")
             return
@@ -309,15 +315,19 @@ class OpenLink:
         decoder, closing = self._decoder, self._closing
         decoder.streaming = self._consumer.wants_parts
         messages = decoder.feed(data)
-        if messages and self._keeps_messages:
-            self._consumer.put_messages(messages, decoder.size)
+        if (messages or decoder.controls) and self._keeps_messages:
+            wanted = self._consumer.wanted_controls if decoder.controls else ()
+            if wanted:
+                put_in_order(self._consumer, messages, decoder, wanted)
+            elif messages:
+                self._consumer.put_messages(messages, decoder.size)
         if decoder.controls:
             for opcode, payload in decoder.controls:
                 if opcode == Opcode.PING:
                     self._output.send_pong(payload)
                 else:
                     self._pings.pong_received(payload)
-            decoder.controls.clear()
+            decoder.clear_controls()
         ended = decoder.ended
         if ended is None:
             return
@@ -339,6 +349,8 @@ class _Input:
         progress: of the other direction.
         read_size: how many bytes the next read asks for.
         pause: how long a paused reader waits before it looks again.
+        paused: whether it is paused.
+        pauses: how often it was.
         overdue_since: when a deadline was first seen to have passed; None while none has.
         exhausted: whether nothing is left in the socket since then.
         ended: whether the server has ended its side of TCP.
@@ -349,6 +361,8 @@ class _Input:
         self.progress = SendProgress(stream, now)
         self.read_size = SMALLEST_READ
         self.pause = FIRST_PAUSE
+        self.paused = False
+        self.pauses = 0
         self.overdue_since: float | None = None
         self.exhausted = False
         self.ended = False

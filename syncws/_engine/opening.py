@@ -17,7 +17,7 @@ from .._exceptions import HandshakeError, WebSocketError, printable
 from .._protocol.handshake import HandshakeRequest, check_response
 from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.url import URL, check_port
-from .._quoting import Secrets, public_part, quote, quote_body, shorten
+from .._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
 from .._transport import dialer
 from .._transport.poller import OpenTimeoutError, Poller
 from .answer import read_body, read_head
@@ -29,6 +29,7 @@ from .route import Route
 if TYPE_CHECKING:
     from .._protocol.proxy import Proxy
     from .._transport.stream import Stream
+    from .tracer import Tracer
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -48,6 +49,7 @@ class Connector:
         stream: what there is of the connection, as soon as there is any; for a forked child to close.
         doing: what is waited for, as a time-out says it.
         name: what the names of its threads begin with.
+        tracer: what is told the steps; None where nobody wants to hear of them.
         secrets: what no text of it may show.
     """
 
@@ -58,6 +60,7 @@ class Connector:
         poller: Poller,
         check: Callable[[], None],
         name: str,
+        tracer: Tracer | None = None,
     ) -> None:
         """`check` is called before each wait; it raises when the attempt was abandoned."""
         self._request = replace(request, require_protocol=options.require_protocol, auth=options.auth)
@@ -67,6 +70,7 @@ class Connector:
         self._seconds: dict[str, float] = {}
         self._visited = {str(request.url)}
         self.name = name
+        self.tracer = tracer
         self.doing = ""
         self.at: float | None = None
         self.stream: Stream | None = None
@@ -161,9 +165,15 @@ class Connector:
         stream = route.open()
         self.doing = "waiting for the answer to the opening handshake"
         begun = time.monotonic()
+        head, url = request.request(cookies), request.url.public
+        if self.tracer is not None:
+            self.tracer.tell("request", url=url, head=masked_head(head))
         with contextlib.suppress(ConnectionError):  # an answer that came before the end is still to be read
-            stream.send(request.request(cookies))
+            stream.send(head)
         response, rest = read_head(stream, self, "the server", self._explain)
+        if self.tracer is not None:
+            answer = masked_answer(response.status_line, response.headers.multi_items(), self.secrets)
+            self.tracer.tell("response", url=url, status=response.status, head=answer)
         self._store_cookies(request.url, response)
         if response.status == 101:
             result = check_response(request, response)

@@ -8,6 +8,7 @@ quote the value only where that can be no secret.
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import sys
@@ -187,6 +188,15 @@ def check_sock(sock: object) -> None:
         raise ValueError("sock is closed")
     if sock.type & 0xF != socket.SOCK_STREAM:
         raise ValueError("sock must be a stream socket")
+
+
+def check_trace(call: object) -> None:
+    if call is None:
+        return
+    if not callable(call):
+        raise TypeError(f"trace must be callable or None, not {type(call).__name__}")
+    if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
+        raise TypeError("trace must be a plain function, not an async one, which nothing would await")
 
 
 def check_unix(path: object) -> None:

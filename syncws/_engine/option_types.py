@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     import socket as socket
     import ssl as ssl
     from http import cookiejar as cookiejar
+
+    from . import trace_record as trace_record
 else:
     # Annotations name these; only who evaluates them imports them.
     ssl, socket, cookiejar = Later("ssl"), Later("socket"), Later("http.cookiejar")
+    trace_record = Later("syncws._engine.trace_record")
 
 #: What `headers=` takes.
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]

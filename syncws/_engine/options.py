@@ -22,6 +22,7 @@ from .._protocol.url import URL, check_port, parse_url
 from . import option_checks as checks
 from .option_checks import check_timeout as check_timeout
 from .option_types import DEFAULT_QUEUE, FilePath, UnixPath, cookiejar, socket, ssl
+from .trace_record import TraceRecord
 
 if TYPE_CHECKING:
     from .._protocol.proxy import Proxy
@@ -40,6 +41,7 @@ _CHECKS: dict[str, Callable[[Any], object]] = {
     "sock": checks.check_sock,
     "source_address": checks.check_source,
     "ssl_context": checks.check_context,
+    "trace": checks.check_trace,
     "unix": checks.check_unix,
 }
 _CHECKS_BY_NAME: dict[str, Callable[[str, Any], object]] = {
@@ -97,6 +99,7 @@ class Options:
     max_size: int | None = 16 * 2**20
     max_queue: tuple[int | None, int | None] = DEFAULT_QUEUE
     max_buffered: int | None = None
+    trace: Callable[[TraceRecord], object] | None = None
 
     @classmethod
     def from_keywords(cls, **keywords: Any) -> Options:

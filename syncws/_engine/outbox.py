@@ -69,12 +69,24 @@ class Outbox:
 
     Attributes:
         last: whether the output ends with the Close.
+        fragments: how many of the frames that `take` returned last are not the last of their message.
     """
 
-    __slots__ = ("_behind", "_close", "_controls", "_has_left", "_ready", "_state", "last")
+    __slots__ = (
+        "_behind",
+        "_close",
+        "_controls",
+        "_has_left",
+        "_ready",
+        "_ready_fragments",
+        "_state",
+        "fragments",
+        "last",
+    )
 
     def __init__(self) -> None:
         self.last = False
+        self.fragments = self._ready_fragments = 0
         self._state = WHOLE
         self._controls: list[Frame] = []
         self._ready: list[Frame] = []
@@ -117,6 +129,7 @@ class Outbox:
             return
         self._ready.append(frame)
         if not frame[0] & FIN:
+            self._ready_fragments += 1
             if self._state == WHOLE:
                 self._state = INSIDE
             return
@@ -159,6 +172,7 @@ class Outbox:
     def take(self) -> list[Frame]:
         """The data frames that may go out now."""
         ready, self._ready = self._ready, []
+        self.fragments, self._ready_fragments = self._ready_fragments, 0
         return ready
 
     def take_close(self) -> Frame | None:

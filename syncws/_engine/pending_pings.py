@@ -1,5 +1,4 @@
-"""The pings that the application sends itself, and the threads that wait for their pongs (RFC 6455 5.5.2,
-5.5.3).
+"""The pings that wait for their pongs, and the threads that do (RFC 6455 5.5.2, 5.5.3).
 
 Owns: what is awaited. Runs on: `start` and `wait` on any thread, `sent` on the one that has the writer's
 turn, `pong_received` and `end` on the reader thread. Must not import: sockets, the protocol.
@@ -21,21 +20,29 @@ class PendingPing:
     """A ping that waits for its pong, and the note of it for the writer.
 
     Attributes:
-        payload: eight random bytes, which tell it from all others.
+        payload: what its pong will have; eight random bytes where nothing was given, which tell it from all
+            others.
+        asked_at: when it was made, on the clock of `time.monotonic`.
         pong_at: when its pong came, on the clock of `time.monotonic`; None before.
     """
 
-    __slots__ = ("payload", "pong_at")
+    __slots__ = ("asked_at", "payload", "pong_at")
 
-    def __init__(self) -> None:
-        self.payload = os.urandom(8)
+    def __init__(self, payload: bytes | None = None) -> None:
+        self.payload = os.urandom(8) if payload is None else payload
+        self.asked_at = time.monotonic()
         self.pong_at: float | None = None
 
 
 class PendingPings:
-    """Matches pongs with pings by their payload."""
+    """Matches pongs with pings by their payload.
+
+    Attributes:
+        round_trip: the seconds from the last ping that was answered to its pong; None before.
+    """
 
     def __init__(self) -> None:
+        self.round_trip: float | None = None
         # In sending order: the writer appends, the reader takes from the left.
         self._sent: collections.deque[PendingPing] = collections.deque(maxlen=MAX_PENDING)
         self._waiters = Waiters()
@@ -66,6 +73,7 @@ class PendingPings:
             ping = sent.popleft()
             ping.pong_at = now
             if ping.payload == payload:
+                self.round_trip = now - ping.asked_at
                 break
         self._waiters.notify()
 

@@ -67,6 +67,14 @@ class _Renewable(Protocol):
         """In a forked child: forget the parent's threads."""
 
 
+class Sleeper(Protocol):
+    """What waits among `Waiters`: a lock, or something else with its method in C."""
+
+    @property
+    def release(self) -> Callable[[], object]:
+        """Wakes it. It is out of the list then."""
+
+
 # Without the interpreter's lock a processor may look at one thing before others see what it stored in
 # another: there "change first, look for names then" needs a leaf around the look as well.
 _LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -79,10 +87,14 @@ _renewables: set[weakref.ref[Any]] = set()
 _own_threads: set[int] = set()
 
 
+# What must be renewed before anything else wakes a waiter in the child.
+_renewed_first: set[weakref.ref[Any]] = set()
+
+
 def renew_after_fork() -> None:
     """In a forked child: renew each primitive in place."""
     _own_threads.clear()
-    for reference in list(_renewables):
+    for reference in [*_renewed_first, *_renewables]:
         primitive = reference()
         if primitive is not None:
             primitive.renew()
@@ -90,6 +102,11 @@ def renew_after_fork() -> None:
 
 def _remember(primitive: _Renewable) -> None:
     _renewables.add(weakref.ref(primitive, _renewables.discard))
+
+
+def remember_first(primitive: _Renewable) -> None:
+    """Renew it in a forked child, before anything there is woken."""
+    _renewed_first.add(weakref.ref(primitive, _renewed_first.discard))
 
 
 class Leaf:
@@ -127,7 +144,7 @@ class Waiters:
 
     def __init__(self) -> None:
         self._leaf = Leaf()
-        self._sleeping: dict[threading.Lock, None] = {}
+        self._sleeping: dict[Sleeper, None] = {}
         _remember(self)
 
     def __bool__(self) -> bool:
@@ -165,13 +182,24 @@ class Waiters:
             if result:
                 return result
 
+    def enter(self, sleeper: Sleeper) -> None:
+        """Wake `sleeper` by the next `notify`, once. It looks at what it waits for after this call."""
+        with self._leaf:
+            self._sleeping[sleeper] = None
+
+    def leave(self, sleeper: Sleeper) -> None:
+        """Do not wake `sleeper` any more."""
+        with self._leaf:
+            self._sleeping[sleeper] = None  # now it is there in any case
+            del self._sleeping[sleeper]
+
     def notify(self) -> None:
         """Let all waiting threads look again. Change what they look at before this call."""
         if _LOOKS_IN_ORDER and not self._sleeping:
             return
-        sleeping: dict[threading.Lock, None] = {}
+        sleeping: dict[Sleeper, None] = {}
         nobody = sleeping
-        woken: list[threading.Lock] = []
+        woken: list[Sleeper] = []
         # Made before the `try`, so that its `finally` is one step: an exception of a handler forgets nobody.
         releases = map(_release, woken)
         try:

@@ -5,17 +5,17 @@ Must not import: the writer, the consumers, what programs call.
 
 The reader publishes the outcome before it logs, frees its wake-up or ends: who waits for the end waits for
 that alone, and may hold, in a frame that a signal handler interrupted, the locks of logging or of the
-wake-up. Whatever ends this thread ends the connection, with that as the cause: nothing is left half alive.
+wake-up. What traces the steps hears of the end before that, as it asked to. Whatever ends this thread ends
+the connection, with that as the cause: nothing is left half alive.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
 from .._exceptions import WebSocketError
-from .._log import Fields, log, log_exception
+from .._log import Fields, log_exception
 from .._protocol.closing import Closing, Outcome
 from .._protocol.decoder import Decoder
 from .._protocol.encoder import Encoder
@@ -30,8 +30,15 @@ from .records import Closed, Consumer, Opened
 
 if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeRequest
+    from .._transport.stream import Stream
+    from .open_link import _Input
     from .options import Options
     from .pending_pings import PendingPings
+    from .trace_record import TraceRecord
+    from .tracer import Tracer
+
+
+_NO_OUTCOME = Outcome(CloseCode.ABNORMAL, error=WebSocketError("no outcome"))
 
 
 class Reader:
@@ -52,6 +59,7 @@ class Reader:
         notes: ReaderNotes,
         name: str,
         log_fields: Fields,
+        tracer: Tracer | None = None,
     ) -> None:
         self.closing = Closing(request.url.public, options.close_timeout)
         self.closed: Closed | None = None
@@ -63,6 +71,8 @@ class Reader:
         self._notes = notes
         self._name = name
         self._log_fields = log_fields
+        self._tracer = tracer
+        self._last_steps: list[TraceRecord] = []
         self._link: OpenLink | None = None
 
     def run(self) -> None:
@@ -78,7 +88,7 @@ class Reader:
             except BaseException as error:
                 fault = error
                 self.closing.lost(error)
-            for step in (self._end_link, self._publish, self._notes.close_poller):
+            for step in (self._end_link, self._tell_end, self._publish, self._notes.close_poller):
                 try:
                     step()
                 except ForkedError:
@@ -87,7 +97,13 @@ class Reader:
                     fault = error
             if fault is not None:
                 self._log_fault(fault)
-            self._log_end()
+            for record in self._last_steps:
+                self._tracer.log(record)  # type: ignore[union-attr]
+
+    @property
+    def counts(self) -> tuple[Decoder, Stream, _Input] | None:
+        """See `OpenLink`; None before the connection is open."""
+        return None if self._link is None else self._link.counts
 
     def after_fork(self) -> Closed:
         """In a forked child: the connection is over here, and the parent's link is left alone."""
@@ -99,12 +115,16 @@ class Reader:
     def _live(self) -> None:
         self._notes.poller = poller = Poller()
         self._check_wanted()
-        connector = Connector(self._request, self._options, poller, self._check_wanted, self._name)
+        tracer = self._tracer
+        connector = Connector(self._request, self._options, poller, self._check_wanted, self._name, tracer)
         self._notes.connector = connector
         opened = connector.run()
-        log(logging.DEBUG, self._log_fields, "%s: open: %s", self._name, self._request.url.public)
+        deflate = opened.result.deflate
         try:
-            encoder = Encoder(None if opened.result.deflate is None else Deflater(opened.result.deflate))
+            if tracer is None:
+                encoder = Encoder(None if deflate is None else Deflater(deflate))
+            else:
+                encoder = tracer.make_encoder(deflate)
             self._link = link = self._make_link(poller, opened)
         except BaseException:
             opened.stream.close()  # nobody else has it yet
@@ -117,8 +137,11 @@ class Reader:
 
     def _make_link(self, poller: Poller, opened: OpenStream) -> OpenLink:
         """Make what has the read side of the stream."""
-        deflate = opened.result.deflate
-        decoder = Decoder(self._options.max_size, None if deflate is None else Inflater(deflate))
+        deflate, max_size = opened.result.deflate, self._options.max_size
+        if self._tracer is None:
+            decoder = Decoder(max_size, None if deflate is None else Inflater(deflate))
+        else:
+            decoder = self._tracer.make_decoder(max_size, deflate)
         return OpenLink(
             self.closing,
             self._consumer,
@@ -163,11 +186,23 @@ class Reader:
         if link is not None:
             link.close()
 
+    def _tell_end(self) -> None:
+        """The last steps. Before the outcome is published, so that who waits for that has heard of them; only
+        their log records come later."""
+        if self._tracer is None:
+            return
+        outcome, url = self.closing.outcome or _NO_OUTCOME, self._request.url.public
+        tell = self._tracer.tell_callable
+        if outcome.error is not None:
+            self._last_steps.append(tell("lost", error=outcome.error, url=url))
+        ending = {"code": outcome.code, "reason": outcome.reason, "clean": outcome.was_clean}
+        self._last_steps.append(tell("closed", url=url, **ending))
+
     def _publish(self) -> None:
         """Tell the outcome."""
         link = self._link
         seconds = 0.0 if link is None else time.monotonic() - link.opened_at
-        outcome = self.closing.outcome or Outcome(CloseCode.ABNORMAL, error=WebSocketError("no outcome"))
+        outcome = self.closing.outcome or _NO_OUTCOME
         self.closed = closed = Closed(outcome, self._output.unsent, seconds)
         self._pings.end()
         try:
@@ -180,10 +215,3 @@ class Reader:
             raise fault  # again, since it was told first, and the log wants its traceback
         except BaseException:
             log_exception(self._log_fields, "%s: a fault of syncws itself: %r", self._name, fault)
-
-    def _log_end(self) -> None:
-        closed = self.closed
-        assert closed is not None
-        outcome = closed.outcome
-        fields = {"code": outcome.code, "reason": outcome.reason, "was_clean": outcome.was_clean}
-        log(logging.DEBUG, {**self._log_fields, **fields}, "%s: closed: %r", self._name, outcome)

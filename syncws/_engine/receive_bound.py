@@ -45,6 +45,15 @@ class ReceiveBound:
             self._size -= batches.popleft()[1]
         return self._size
 
+    def seen_bytes(self, waiting: int) -> int:
+        """The same as `waiting_bytes` for any thread, which may see it a moment late."""
+        try:
+            batches = self._batches.copy()
+        except RuntimeError:  # without the interpreter's lock the reader may change it meanwhile
+            return self._size
+        taken = (batches[-1][0] if batches else 0) - waiting
+        return sum(size for last, size in batches if last > taken)
+
     def room_at(self, waiting: int) -> int:
         """How many messages may be left when reading is to go on: half of the bound that `waiting` messages
         have reached. Where it is a message that is not whole that makes them too much, one batch less."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
+    from .control_events import ControlBatch
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,21 @@ class Consumer(Protocol):
     def wants_parts(self) -> bool:
         """Whether a call takes a message in parts, as it arrives."""
 
+    @property
+    def wanted_controls(self) -> tuple[int, ...]:
+        """The opcodes of Ping and Pong, as far as somebody wants to hear of those."""
+
+    def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
+        """Append `count` control frames that hold `size` bytes. Only what `wanted_controls` has is put."""
+
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
         """Append messages that hold `size` bytes; the list is the consumer's from now on."""
 
     def put_record(self, record: Record) -> None:
         """Append a record."""
+
+    def waiting(self) -> tuple[int, int]:
+        """How many messages wait to be received, and their bytes; on any thread."""
 
     def is_full(self, collected: int) -> bool:
         """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""

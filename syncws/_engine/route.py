@@ -10,10 +10,10 @@ import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
-from .._quoting import Secrets, quote_body
+from .._quoting import Secrets, masked_answer, masked_head, quote_body
 from .._transport import dialer, resolver
 from .._transport.dialer import SocketSetup
 from .._transport.poller import READ, WRITE, OpenTimeoutError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .._protocol.url import URL
     from .answer import Patience
     from .options import Options
+    from .tracer import Tracer
 
     class Opening(Patience, Protocol):
         """What a route knows of the opening that it is part of; see `opening.Connector`."""
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 
         def measure(self, step: str) -> AbstractContextManager[None]:
             """Note how long a step takes."""
+
+        @property
+        def tracer(self) -> Tracer | None:
+            """What is told the steps; None where nobody wants to hear of them."""
 
         @property
         def secrets(self) -> Secrets:
@@ -82,6 +87,11 @@ class Route:
     #: What the TLS handshake with the server agreed on; None without TLS.
     tls: TLSInfo | None = None
 
+    def _tell(self, step: str, **fields: Any) -> None:
+        tracer = self._opening.tracer
+        if tracer is not None:
+            tracer.tell(step, **fields)
+
     def _keep(self, stream: Stream) -> None:
         sock = stream.socket
         # A request with large headers may have to wait for the other side to take it.
@@ -97,8 +107,11 @@ class Route:
         if options.unix is not None:
             path = os.fspath(options.unix)
             self._opening.doing = f"connecting to the Unix socket {path!r}"
+            self._tell("connect", address=path)
             with self._opening.measure("tcp"):
-                return dialer.connect_unix(path, self._opening, SocketSetup(options=options.socket_options))
+                sock = dialer.connect_unix(path, self._opening, SocketSetup(options=options.socket_options))
+            self._tell("connected", address=path)
+            return sock
         if self._proxy is not None:
             return self._dial(self._proxy.host, self._proxy.port, "the proxy ")
         return self._dial(self._url.hostname, self._url.effective_port)
@@ -111,14 +124,23 @@ class Route:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for level, name, value in self._options.socket_options:
             sock.setsockopt(level, name, value)
+        self._tell("connected", address=_peer(sock))
         return sock
 
     def _dial(self, host: str, port: int, what: str = "") -> socket.socket:
         addresses = self._resolve(host, port, what)
         self._opening.doing = f"connecting to {what}{host!r} port {port}"
         setup = SocketSetup(self._options.source_address, self._options.socket_options)
+        if self._opening.tracer is not None:
+            setup = setup._replace(
+                tell=lambda address, error: self._tell(
+                    "connect", host=host, port=port, address=address, error=error
+                )
+            )
         with self._opening.measure("tcp"):
-            return dialer.connect(addresses, host, self._opening, setup=setup)
+            sock = dialer.connect(addresses, host, self._opening, setup=setup)
+        self._tell("connected", host=host, port=port, address=_peer(sock))
+        return sock
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:
         options = self._options
@@ -126,8 +148,11 @@ class Route:
         family = _FAMILIES[options.family]
         if options.source_address is not None and options.source_address[0]:
             family = socket.AF_INET6 if ":" in options.source_address[0] else socket.AF_INET
+        self._tell("resolve", host=host, port=port)
         with self._opening.measure("dns"):
-            return resolver.resolve(host, port, self._opening, self._opening.name, family)
+            addresses = resolver.resolve(host, port, self._opening, self._opening.name, family)
+        self._tell("resolved", host=host, port=port, address=tuple(address[3] for address in addresses))
+        return addresses
 
     # The proxy.
 
@@ -148,14 +173,21 @@ class Route:
         from .._protocol.proxy import connect_request  # imported already, when the proxy was chosen
 
         asked = f"CONNECT {self._url.authority}"
+        head = connect_request(self._url.authority, proxy)
+        if self._opening.tracer is not None:
+            self._tell("proxy", url=proxy.public, head=masked_head(head))
         with suppress(ConnectionError):  # an answer that came before the end is still to be read
-            stream.send(connect_request(self._url.authority, proxy))
+            stream.send(head)
         who = f"the proxy {proxy.public}"
         try:
             response, rest = read_head(stream, self._opening, who, lambda _: "")
         except HandshakeError as error:
             error.args = (f"{who} to {asked}: {error}",)
             raise
+        if self._opening.tracer is not None:
+            secrets = self._opening.secrets
+            answer = masked_answer(response.status_line, response.headers.multi_items(), secrets)
+            self._tell("proxy", url=proxy.public, status=response.status, head=answer)
         said = f"{who} answered"
         if 200 <= response.status < 300:
             if rest:
@@ -173,6 +205,7 @@ class Route:
     def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
         from .._transport import socks  # imported already, by the caller's thread; see `options`
 
+        self._tell("proxy", url=proxy.public)
         host = self._url.hostname.partition("%")[0]
         if not proxy.resolves:
             addresses = self._resolve(host, self._url.effective_port)
@@ -249,6 +282,7 @@ class Route:
             raise ConnectionLost(text) from error
         # At once: an error of TLS later takes it away.
         self.tls = TLSInfo(*stream.negotiated())
+        self._tell("tls", host=name, tls=self.tls)
         self._check_alpn(self.tls.alpn, tried)
         return stream
 
@@ -259,3 +293,10 @@ class Route:
             f"{tried}: HTTP/2 was agreed: the ssl_context offered {selected!r} by ALPN, and the server took "
             "it. A WebSocket is opened by HTTP/1.1 here: context.set_alpn_protocols(['http/1.1'])"
         )
+
+
+def _peer(sock: socket.socket) -> object:
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None  # one of the caller's that has none, or an end that came just now

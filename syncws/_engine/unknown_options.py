@@ -109,7 +109,10 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
         return "a socket is used up by its first connection, so there is none for those that come back"
     if folded.startswith("on") and len(folded) > 2:
         alone = "" if "onopen" in known else ", of the callback API alone (WebSocket)"
-        return f"handlers are onopen, onmessage, onerror and onclose{alone}"
+        heard = ""
+        if folded in ("onping", "onpong"):
+            heard = f"; addEventListener({folded[2:]!r}, ...) hears of those"
+        return f"handlers are onopen, onmessage, onerror and onclose{heard}{alone}"
     import difflib  # here, since it takes longer to import than all of the above
 
     nearest = difflib.get_close_matches(unknown, known, n=1)

@@ -23,6 +23,7 @@ from .._transport.poller import ForkedError
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
 from .send_queue import FINISHED, WRITING, SendQueue
+from .stats import SentMessages
 
 if TYPE_CHECKING:
     from .._transport.stream import Stream
@@ -42,6 +43,7 @@ class Writer:
         ping_sent_at: when the last Ping was handed to the network; 0 before.
         ping_position: how many bytes had been handed over then, those of the Ping included.
         close_sent_at: when the Close was; None before.
+        messages_sent: how many messages were handed to the network, whole.
         error: what ended the writer before its time; None otherwise.
     """
 
@@ -52,6 +54,7 @@ class Writer:
         self.ping_sent_at = 0.0
         self.ping_position = 0
         self.close_sent_at: float | None = None
+        self.messages_sent = 0
         self.error: BaseException | None = None
         self._queue = queue
         self._pings = pings
@@ -79,7 +82,7 @@ class Writer:
 
     def send_ping(self, payload: bytes) -> None:
         """Queue a Ping of the keepalive's ahead of the data."""
-        self._queue.leave_note((PING, payload), always=True)
+        self._queue.leave_note(PendingPing(payload), always=True)
 
     def server_closed(self) -> None:
         """The server's Close, or a fault, is here: a message in fragments goes no further. Whole messages are
@@ -220,12 +223,16 @@ class Writer:
         size = sum([len(payload) for _, payload in frames])
         if size < MAX_WRITE and not encoder.compresses:
             stream.send(encoder.frames(frames))
+            self.messages_sent += len(frames) - self._outbox.fragments
             queue.sent += size
             return
+        counting, done = SentMessages(frames), 0
         for wire, sent, is_boundary in encoder.encode(frames):
             if queue.turn != WRITING:
                 raise BrokenPipeError("the connection was shut down")
             stream.send(wire)
+            done += sent
+            self.messages_sent += counting.upto(done)  # before the bytes: whoever waits for those looks then
             queue.sent += sent
             queue.waiters.notify()
             if is_boundary:

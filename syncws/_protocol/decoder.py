@@ -7,7 +7,7 @@ with I/O or threads.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._exceptions import ProtocolError, printable
 from .assembly import LEAST_ROOM, Assembly
@@ -37,11 +37,14 @@ class Decoder:
             is complete. While False, a message is returned in one piece once it is complete. It may be set
             between any two calls of `feed`; a message of which a part was returned goes on in parts to its
             end.
-        controls: the Ping and Pong frames since the list was last cleared, as (opcode, payload).
+        controls: the Ping and Pong frames since `clear_controls`, as (opcode, payload).
+        control_places: for each of these, how many of the messages that its `feed` returned came before it.
         ended: None while the stream goes on; then the server's `CloseFrame`, or a `ProtocolError` for what
             the server did wrong. Nothing may be fed after that.
         size: how many bytes the last `feed` returned in messages and parts; small frames count with their
             headers.
+        messages_received: how many messages were returned so far; one in parts counts with its last.
+        bytes_received: the bytes of all payloads so far, those of text as UTF-8.
         has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
     """
 
@@ -51,8 +54,11 @@ class Decoder:
         """`partial_messages` is the first value of `streaming`."""
         self.streaming = partial_messages
         self.controls: list[tuple[int, bytes]] = []
+        self.control_places: list[int] = []
         self.ended: CloseFrame | ProtocolError | None = None
         self.size = 0
+        self.messages_received = 0
+        self.bytes_received = 0
         self.has_more = False
         self._to_inflate = 0  # how many bytes the present `feed` may still inflate
         self._max_size = max_size
@@ -87,6 +93,7 @@ class Decoder:
         position = 0
         if self._assembly is None and not self._rest:
             position = parse(data, 0, self._plain_limit, messages)
+            self._count(messages, position)
             if position == len(data):  # plain frames and nothing else, as nearly always
                 self.size = position
                 return messages
@@ -102,6 +109,11 @@ class Decoder:
             self.ended.__cause__ = error
         self._give_parts(messages)
         return messages
+
+    def clear_controls(self) -> None:
+        """Forget the control frames that were looked at."""
+        self.controls.clear()
+        self.control_places.clear()
 
     def get_buffer(self) -> memoryview | None:
         """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
@@ -128,6 +140,7 @@ class Decoder:
         messages: list[Message | MessagePart] = []
         self.size = 0
         self._assembly.advance(count)
+        self.bytes_received += count
         self._missing -= count
         self._go_on(messages)
         self._give_parts(messages)
@@ -158,8 +171,11 @@ class Decoder:
         end = len(data)
         while True:
             if self._assembly is None:
-                start, position = position, parse(data, position, self._plain_limit, messages)
-                self.size += position - start
+                start, count = position, len(messages)
+                position = parse(data, position, self._plain_limit, messages)
+                if position > start:
+                    self.size += position - start
+                    self._count(messages[count:], position - start)
             if end - position < 2:
                 break
             after = self._frame(data, position, end, messages)
@@ -173,6 +189,16 @@ class Decoder:
                 break
         # While there is more nothing is copied, since each of many steps would copy the rest again.
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
+
+    def _count(self, messages: list[Message | MessagePart], size: int) -> None:
+        """Count plain frames that take `size` bytes with their headers."""
+        count = len(messages)
+        self.messages_received += count
+        # A header has two bytes, or four from a payload of 126 bytes on.
+        if size - 2 * count > 125:
+            self.bytes_received += size - 4 if count == 1 else _bytes_of(messages)
+        else:
+            self.bytes_received += size - 2 * count
 
     def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
         """Go on inside the present message; return the position after the bytes that were used of `data`."""
@@ -208,7 +234,7 @@ class Decoder:
         if opcode >= Opcode.CLOSE:
             if end - start < length:
                 return -1
-            self._control(opcode, data[start : start + length])
+            self._control(opcode, data[start : start + length], len(messages))
             return start + length
         self._begin(head_byte, opcode, length)
         piece = data[start : start + length]
@@ -255,6 +281,7 @@ class Decoder:
         assert assembly is not None
         self._missing -= len(piece)
         if not assembly.compressed:
+            self.bytes_received += len(piece)
             assembly.write(piece)
         else:
             assert self._inflater is not None  # without one, `_check_start` refuses RSV1
@@ -275,6 +302,7 @@ class Decoder:
                     assembly.write(plain[: self._max_size - assembly.size])
                     self._check_size(assembly.size + 1)
                 assembly.write(plain)
+                self.bytes_received += len(plain)
                 self._to_inflate -= max(len(plain), LEAST_STEP)
                 if self._to_inflate <= 0:
                     return False
@@ -286,6 +314,7 @@ class Decoder:
     def _finish(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         held, data = assembly.held, assembly.finish()
         self._assembly = None
+        self.messages_received += 1
         self.size += held
         if assembly.in_parts or (self.streaming and held > LARGEST_PART):
             messages += _split(data, final=True)
@@ -298,11 +327,22 @@ class Decoder:
                 f"a message of at least {size} bytes is over max_size={self._max_size}", CloseCode.TOO_BIG
             )
 
-    def _control(self, opcode: int, payload: bytes) -> None:
+    def _control(self, opcode: int, payload: bytes, place: int) -> None:
         if opcode == Opcode.CLOSE:
             self.ended = _read_close(payload)
         else:
             self.controls.append((opcode, payload))
+            self.control_places.append(place)
+
+
+def _bytes_of(messages: list[Any]) -> int:
+    """The bytes of messages, those of text as UTF-8."""
+    kind = type(messages[0])
+    try:  # joined, since a step of Python for each would cost as much as parsing them
+        data = kind().join(messages)
+    except TypeError:  # some are text, and some are not
+        return sum(len(message.encode() if isinstance(message, str) else message) for message in messages)
+    return len(data if isinstance(data, bytes) or data.isascii() else data.encode())
 
 
 def _read_close(payload: bytes) -> CloseFrame:

@@ -57,7 +57,7 @@ class Encoder:
             for head, data, size in self._frames_of(head_byte, payload):
                 length = len(data)
                 if batch and on_wire + length > MAX_WRITE:
-                    yield self.frames(batch), done, True
+                    yield self.join(batch), done, True
                     batch, on_wire, done = [], 0, 0
                 if length >= MAX_WRITE:
                     yield from self._large_frame(head, data, size)
@@ -66,10 +66,10 @@ class Encoder:
                 on_wire += length + _LARGEST_HEADER
                 done += size
                 if done >= COMPRESS_STEP:  # compressed data is small, but has taken its time to make
-                    yield self.frames(batch), done, True
+                    yield self.join(batch), done, True
                     batch, on_wire, done = [], 0, 0
         if batch:
-            yield self.frames(batch), done, True
+            yield self.join(batch), done, True
 
     def _encode_plain(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
         """The same where nothing is compressed, and so with little work for each of many small frames."""
@@ -78,7 +78,7 @@ class Encoder:
         for number, (head_byte, payload) in enumerate(items):
             length = len(payload)
             if length > room and begin < number:
-                yield self.frames(items[begin:number]), done, True
+                yield self.join(items[begin:number]), done, True
                 begin, done, room = number, 0, MAX_WRITE
             if length >= MAX_WRITE:
                 yield from self._large_frame(head_byte, payload, length)
@@ -87,7 +87,7 @@ class Encoder:
             done += length
             room -= length + _LARGEST_HEADER
         if begin < len(items):
-            yield self.frames(items[begin:]), done, True
+            yield self.join(items[begin:]), done, True
 
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
         """What goes out for a frame: head bytes, payloads and the bytes of `payload` that are in each."""
@@ -135,6 +135,8 @@ class Encoder:
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
         """The wire bytes of several small frames, each given as its head byte and its payload."""
         return frames(items, os.urandom(4 * len(items)))
+
+    join = frames  # the same for `encode`, where a subclass has told of the frames already
 
     def pieces(self, head_byte: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
         """One large frame in pieces: each as its wire bytes and the number of payload bytes in them."""

@@ -63,6 +63,11 @@ class Response:
     headers: Headers
     version: str = "1.1"
 
+    @property
+    def status_line(self) -> str:
+        """The first line of the answer."""
+        return f"HTTP/{self.version} {self.status} {self.reason}".rstrip()
+
 
 def format_head(request: str, fields: Iterable[tuple[str, str]]) -> bytes:
     """The bytes of a request that is `request`, a method and a target.

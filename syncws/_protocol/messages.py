@@ -5,6 +5,7 @@ Owns: nothing. Runs on: any thread. Must not import: anything with I/O or thread
 
 from __future__ import annotations
 
+import codecs
 from typing import NamedTuple
 
 from .._exceptions import InvalidAccessErr, SyntaxErr
@@ -14,6 +15,8 @@ Message = str | bytes
 
 # Looking up a member of an enumeration takes longer than all else that `encode_message` does.
 _TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
+
+_make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 class MessagePart(NamedTuple):
@@ -44,6 +47,77 @@ def encode_message(data: str | Buffer) -> tuple[int, bytes]:
         hint = " (json.dumps makes a str of it)" if isinstance(data, (dict, list)) else ""
         kind = type(data).__name__
         raise TypeError(f"data must be a str or a bytes-like object, not {kind}{hint}") from error
+
+
+def encode_message_as(data: str | Buffer, text: bool) -> tuple[int, bytes]:
+    """As `encode_message`, but as text or as binary whatever the type of the data is.
+
+    Raises `SyntaxErr` for bytes that are to be text and are not UTF-8, `TypeError` where `text` is no bool.
+    """
+    _check_text(text)
+    opcode, payload = encode_message(data)
+    if text and opcode == _BINARY and not payload.isascii():
+        try:
+            payload.decode()
+        except UnicodeDecodeError as error:
+            raise SyntaxErr(
+                f"data: not UTF-8 at byte {error.start}, and text=True: {error.reason}"
+            ) from error
+    return (_TEXT if text else _BINARY), payload
+
+
+class ChunkEncoder:
+    """The chunks of one message, which may cut a character in two."""
+
+    def __init__(self, text: bool | None) -> None:
+        """`text` as for `encode_message_as`; None goes by the chunks' type."""
+        if text is not None:
+            _check_text(text)
+        self._text = text
+        self._utf8 = _make_utf8_decoder() if text else None
+        self._size = 0
+
+    def encode(self, chunk: str | Buffer) -> tuple[int, bytes]:
+        """The opcode and the payload of a chunk; raises as `encode_message_as`."""
+        opcode, payload = encode_message(chunk)
+        if self._text is None:
+            return opcode, payload
+        if self._utf8 is not None:
+            self._check(payload, final=False)
+        return (_TEXT if self._text else _BINARY), payload
+
+    def finish(self) -> None:
+        """Raises `SyntaxErr` where the last chunk of a text ends within a character."""
+        if self._utf8 is not None:
+            self._check(b"", final=True)
+
+    def _check(self, payload: bytes, final: bool) -> None:
+        assert self._utf8 is not None
+        pending = len(self._utf8.getstate()[0])
+        try:
+            self._utf8.decode(payload, final)
+        except UnicodeDecodeError as error:
+            at = self._size - pending + error.start
+            raise SyntaxErr(f"data: not UTF-8 at byte {at}, and text=True: {error.reason}") from error
+        self._size += len(payload)
+
+
+def encode_ping(data: Buffer) -> bytes:
+    """The payload of a Ping (RFC 6455 5.5): at most 125 bytes, copied where they may change.
+
+    Raises `TypeError` for what is no buffer, `ValueError` for more.
+    """
+    if isinstance(data, str):
+        raise TypeError("data must be a bytes-like object, not str (a ping has no text: data.encode())")
+    _, payload = encode_message(data)
+    if len(payload) > 125:
+        raise ValueError(f"data is {len(payload)} bytes, and a ping takes at most 125")
+    return payload
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, bool):
+        raise TypeError(f"text must be True, False or None, not {text!r}")
 
 
 def validate_close(code: int | None, reason: str) -> CloseFrame:

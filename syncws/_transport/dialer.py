@@ -52,10 +52,12 @@ class SocketSetup(NamedTuple):
     Attributes:
         source: the address to connect from: host and port.
         options: level, name and value of each option, set after our own.
+        tell: is told each address that is tried, and again with what it failed with.
     """
 
     source: tuple[str, int] | None = None
     options: Sequence[tuple[int, int, int | bytes]] = ()
+    tell: Callable[[object, OSError | None], None] | None = None
 
     def prepare(self, sock: socket.socket) -> None:
         """Raises `OSError` for an option that the system refuses, and for a source that is not here."""
@@ -183,6 +185,8 @@ class _Dialing:
     def _start(self, address: Address) -> socket.socket | None:
         """A socket that is connected, or one that is on its way and pending; None for one that failed."""
         family, kind, protocol, where = address
+        if self._setup.tell is not None:
+            self._setup.tell(where, None)
         try:
             sock = self._make_socket(family, kind, protocol)
         except OSError as error:
@@ -223,6 +227,8 @@ class _Dialing:
             described.__context__ = self._failures[-2]
             self._failures.pop()
         self._failures.append(described)
+        if self._setup.tell is not None:
+            self._setup.tell(address[3], described)
 
     def _error(self) -> OSError:
         if not self._failures:

@@ -18,7 +18,7 @@ import selectors
 import socket
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 READ = selectors.EVENT_READ
@@ -76,11 +76,11 @@ class OpeningDeadline(Protocol):
 # What closes the descriptors of each wake-up, and which of these have done so and can be dropped. A closer
 # must live until its callback has returned: CPython before 3.13 holds no reference to it meanwhile, and
 # crashes where another thread drops it while `os.close` runs. The callback notes its key as its last step.
-_closers: dict[object, weakref.ref[_WakeUp]] = {}
+_closers: dict[object, weakref.ref[WakeUp]] = {}
 _done: collections.deque[object] = collections.deque()
 
 
-class _WakeUp:
+class WakeUp:
     """What wakes a wait: one descriptor on Linux, two connected sockets on other systems.
 
     The last reference to it closes it, on any thread. C code alone does that: in a `__del__` a signal handler
@@ -114,6 +114,12 @@ class _WakeUp:
 
     def fileno(self) -> int:
         return self._number
+
+    def make_put(self) -> Callable[[], object]:
+        """What does as `put`, as one C function, as long as this object lives and is read now and then."""
+        if self._ends:
+            return functools.partial(self._ends[1].send, b"\0")
+        return functools.partial(os.eventfd_write, self._number, 1)
 
     def put(self) -> None:
         """Make the descriptor readable."""
@@ -167,7 +173,7 @@ class Poller:
         self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
         self._watched: tuple[socket.socket, int] | None = None
         self._several: list[socket.socket] = []
-        self._wake_up: _WakeUp | None = _WakeUp()
+        self._wake_up: WakeUp | None = WakeUp()
         self._selector.register(self._wake_up, READ)
 
     def wait(self, sock: socket.socket | None, events: int, timeout: float | None) -> bool:

@@ -13,13 +13,38 @@ import pytest
 from syncws import BufferFull, Connection, ConnectionClosed, SyntaxErr
 from syncws._protocol.frames import Opcode
 from syncws.testing import Peer
-from tests.support.clients import opened
+from tests.support.clients import closed_by, opened
 from tests.support.servers import finish, hold
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
 # More than the buffers of both ends of a loopback connection hold.
 MUCH = 8 * 2**20
+
+
+def test_bytes_go_as_text_and_a_str_as_binary_where_that_is_chosen() -> None:
+    with opened() as connection:
+        connection.send("ä".encode(), text=True)
+        connection.send("ä", text=False)
+        connection.send(("ä€".encode()[at : at + 1] for at in range(5)), text=True)
+        connection.send(["a", "ä"], text=False)
+        assert [connection.recv(SECONDS) for _ in range(4)] == ["ä", "ä".encode(), "ä€", "aä".encode()]
+        data: Any
+        for data in (b"\xff", [b"\xff"]):
+            with pytest.raises(SyntaxErr):
+                connection.send(data, text=True)
+            with pytest.raises(TypeError, match="^text must be"):
+                connection.send(data, text="yes")  # type: ignore[arg-type]
+        connection.send("all is well")
+        assert connection.recv(SECONDS) == "all is well"
+
+
+def test_a_later_chunk_that_is_no_utf8_fails_the_connection_since_the_message_cannot_end() -> None:
+    for chunks in ([b"a", b"\xff"], [b"a", b"\xe2\x82"]):
+        with opened() as connection:
+            with pytest.raises(SyntaxErr, match="not UTF-8 at byte 1"):
+                connection.send(iter(chunks), text=True)
+            assert closed_by(connection).code == 1006
 
 
 def test_send_returns_at_once_while_the_server_does_not_read() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from syncws import Headers
 from syncws._engine import dispatcher as dispatcher_module
+from syncws._engine.control_events import ControlBatch
 from syncws._engine.dispatcher import Dispatcher, FirstEvents, dispatch_and_wait
 from syncws._engine.event_queue import EventQueue
 from syncws._engine.option_types import Dispatch
@@ -62,6 +63,11 @@ class Sink:
         self.stamps.append(time_stamp)
         for message in messages:
             self._call(str(message))
+
+    def on_controls(self, batch: ControlBatch, time_stamp: float) -> None:
+        self.stamps.append(time_stamp)
+        for opcode, payload in batch.frames:
+            self._call(f"{opcode} {payload.decode()}")
 
     def on_close_received(self) -> None:
         self._call("close received")
@@ -119,6 +125,19 @@ def test_events_are_dispatched_in_order_and_over_comes_last() -> None:
     assert worker.run_all() == ALL
     assert worker.dispatcher.over
     assert worker.sink.stamps == [7.0]
+
+
+@pytest.mark.parametrize("has_listeners", [True, False])
+def test_control_frames_are_dispatched_in_their_place_and_wait_for_no_listener(has_listeners: bool) -> None:
+    worker = Worker(has_listeners=has_listeners)
+    worker.sink.listens = {"open", "message", "close"}
+    worker.queue.put_record(OPENED)
+    worker.queue.put_controls(ControlBatch([(9, b"1"), (10, b"2")]), 2, 2)
+    worker.queue.put_messages(["a"], 1)
+    worker.queue.put_record(CLOSED)
+    worker.dispatcher.run()
+    assert worker.sink.calls == ["open", "9 1", "10 2", "a", "failed", "closed", "over"]
+    assert worker.sink.stamps == [7.0, 7.0]
 
 
 def test_entries_that_come_one_by_one_are_dispatched_as_they_come() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from syncws import Headers
 from syncws._engine import event_queue
+from syncws._engine.control_events import ControlBatch
 from syncws._engine.event_queue import Entry, EventQueue
 from syncws._engine.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
@@ -33,6 +34,7 @@ def make(max_bytes: int | None = None, max_messages: int | None = None) -> tuple
 
 
 def put(queue: EventQueue, entry: Entry, size: int = 0) -> None:
+    assert not isinstance(entry, ControlBatch)
     if isinstance(entry, list):
         queue.put_messages(entry, size)
     else:
@@ -62,6 +64,25 @@ def test_take_waits_for_the_first_entry(entry: Entry) -> None:
     worker = come_back(queue)
     put(queue, entry)
     assert worker.result() == [entry]
+
+
+def test_control_frames_have_their_place_and_count_like_messages() -> None:
+    queue, _ = make(10, 3)
+    assert not queue.wanted_controls
+    queue.ask_wanted = lambda: (9,)
+    assert queue.wanted_controls == (9,)
+    batch = ControlBatch([(9, b"12345"), (9, b"")])
+    queue.put_messages(["a"], 1)
+    assert not queue.is_full(0)
+    queue.put_controls(batch, 2, 5)
+    assert queue.is_full(0)
+    assert queue.take() == [["a"], batch]
+    assert list(batch.frames) == [(9, b"12345"), (9, b"")]
+    worker = come_back(queue)
+    assert not queue.is_full(0)
+    queue.put_controls(ControlBatch([(10, bytes(10))]), 1, 10)
+    assert queue.is_full(0)
+    worker.result()
 
 
 def test_no_message_is_taken_in_parts() -> None:

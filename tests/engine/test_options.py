@@ -49,6 +49,7 @@ DEFAULTS: dict[str, Any] = {
     "max_size": 16 * 1024 * 1024,
     "max_queue": DEFAULT_QUEUE,
     "max_buffered": None,
+    "trace": None,
 }
 
 TAKEN: list[tuple[str, Any, Any]] = [

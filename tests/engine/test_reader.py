@@ -21,6 +21,7 @@ from syncws._engine.primitives import is_own_thread
 from syncws._engine.reader import Reader
 from syncws._engine.reader_notes import ReaderNotes
 from syncws._engine.records import Closed, CloseReceived, Opened, Record
+from syncws._engine.tracer import make_tracer
 from syncws._protocol.closing import State
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame
@@ -118,8 +119,9 @@ class Running:
         self.inbox.on_room = self.notes.wake
         request = HandshakeRequest(parsed, make_key(), protocols, made.origin, made.headers)
         fields = {"connection": "syncws-test"}
+        tracer = make_tracer(None, 1, fields)
         self.reader = Reader(
-            request, made, self.inbox, self.output, self.pings, self.notes, "syncws-test", fields
+            request, made, self.inbox, self.output, self.pings, self.notes, "syncws-test", fields, tracer
         )
 
     def run(self) -> Closed:
@@ -203,6 +205,7 @@ def test_what_was_not_sent_is_asked_for_when_the_writer_has_ended(silent_server:
 def test_the_outcome_is_published_before_anything_is_logged(
     server: LoopbackServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "syncws")  # looked at when the connection is made
     running = Running(server.url)
     published: list[bool] = []
 
@@ -213,7 +216,6 @@ def test_the_outcome_is_published_before_anything_is_logged(
 
     handler = Handler()
     logger = logging.getLogger("syncws")
-    caplog.set_level(logging.DEBUG, "syncws")
     logger.addHandler(handler)
     try:
         running.run()

@@ -87,8 +87,32 @@ MUTANTS = (
     ),
     Mutant(
         "a repr shows the values of all header fields",
-        "harmless = name.lower() in _HARMLESS_FIELDS and len(value) <= _LONGEST_HARMLESS",
-        "harmless = True",
+        "return repr(value) if _is_harmless(name.lower(), value) else HIDDEN",
+        "return repr(value)",
+        SECRETS,
+    ),
+    Mutant(
+        "a trace shows the values of all fields of the request",
+        "elif lowered not in _OURS and not _is_harmless(lowered, value):",
+        "elif False:",
+        SECRETS,
+    ),
+    Mutant(
+        "a trace shows the query of the request",
+        "{public_part(resource)}",
+        "{resource}",
+        SECRETS,
+    ),
+    Mutant(
+        "a trace shows what the answer repeats of the request's secrets",
+        "value = secrets.hide(value)",
+        "pass",
+        SECRETS,
+    ),
+    Mutant(
+        "a trace shows the cookies that an answer sets",
+        "hidden = is_credential_field(name)",
+        "hidden = False",
         SECRETS,
     ),
 )

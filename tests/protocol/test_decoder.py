@@ -280,3 +280,15 @@ def test_random_streams_come_to_what_was_sent() -> None:
                     stream += frame(PONG, payload)
             messages.append(letters if is_text else data)
         assert decode(stream) == Decoded(tuple(messages), tuple(controls))
+
+
+def test_each_control_frame_has_its_place_between_the_messages_of_its_feed() -> None:
+    wire = frame(PING, b"a") + text("1") + frame(PONG, b"b") + frame(PING) + text("2") + frame(PONG, b"c")
+    decoder = Decoder()
+    assert decoder.feed(wire) == ["1", "2"]
+    assert decoder.controls == [(PING, b"a"), (PONG, b"b"), (PING, b""), (PONG, b"c")]
+    assert decoder.control_places == [0, 1, 1, 2]
+    decoder.clear_controls()
+    assert (decoder.controls, decoder.control_places) == ([], [])
+    decoder.feed(text("3") + frame(PING, b"d"))
+    assert (decoder.controls, decoder.control_places) == ([(PING, b"d")], [1])

@@ -9,7 +9,7 @@ import pytest
 
 from syncws._exceptions import InvalidAccessErr, SyntaxErr
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws._protocol.messages import encode_message, validate_close
+from syncws._protocol.messages import ChunkEncoder, encode_message, encode_message_as, validate_close
 
 CLOSES: list[tuple[Any, Any, CloseFrame | type[Exception]]] = [
     (1000, "", CloseFrame(1000)),
@@ -76,3 +76,62 @@ def test_a_buffer_that_was_copied_can_be_resized_at_once() -> None:
     assert encode_message(data) == (Opcode.BINARY, b"abc")
     data += b"more"  # raises BufferError while there is a view of it
     data.clear()
+
+
+@pytest.mark.parametrize(
+    "data", ["ä€😀", "ä€😀".encode(), bytearray("ä€😀".encode()), memoryview("ä€😀".encode())]
+)
+def test_what_goes_out_as_text_or_as_binary_can_be_chosen(data: Any) -> None:
+    payload = "ä€😀".encode()
+    assert encode_message_as(data, True) == (Opcode.TEXT, payload)
+    assert encode_message_as(data, False) == (Opcode.BINARY, payload)
+
+
+@pytest.mark.parametrize(
+    ("data", "at"), [(b"ab\xff", 2), (b"\xe2\x82", 0), (b"\xed\xa0\x80", 0), (b"a\xc0\x80", 1)]
+)
+def test_bytes_that_are_no_utf8_are_refused_as_text_with_the_place(data: bytes, at: int) -> None:
+    with pytest.raises(SyntaxErr, match=f"not UTF-8 at byte {at}, and text=True"):
+        encode_message_as(data, True)
+    assert encode_message_as(data, False) == (Opcode.BINARY, data)
+
+
+def test_a_lone_surrogate_cannot_be_encoded_as_binary_either() -> None:
+    with pytest.raises(SyntaxErr, match="index 0"):
+        encode_message_as("\udc80", False)
+
+
+@pytest.mark.parametrize("text", ["yes", 1, 0, b""])
+def test_text_is_true_false_or_nothing(text: Any) -> None:
+    for call in (lambda: encode_message_as("a", text), lambda: ChunkEncoder(text)):
+        with pytest.raises(TypeError, match="^text must be True, False or None"):
+            call()
+
+
+def test_chunks_of_a_text_may_cut_characters() -> None:
+    payload = "ä€😀".encode()
+    for step in range(1, len(payload) + 1):
+        chunks = [payload[at : at + step] for at in range(0, len(payload), step)]
+        encoder = ChunkEncoder(True)
+        assert [encoder.encode(chunk) for chunk in chunks] == [(Opcode.TEXT, chunk) for chunk in chunks]
+        encoder.finish()
+
+
+def test_chunks_of_a_text_are_checked_across_their_borders() -> None:
+    encoder = ChunkEncoder(True)
+    encoder.encode(b"abc\xe2")
+    encoder.encode(b"\x82")
+    with pytest.raises(SyntaxErr, match="not UTF-8 at byte 3"):
+        encoder.encode(b"a")
+    encoder = ChunkEncoder(True)
+    encoder.encode(b"ab\xe2\x82")
+    with pytest.raises(SyntaxErr, match="not UTF-8 at byte 2"):
+        encoder.finish()
+
+
+def test_chunks_of_text_can_go_out_as_binary_and_the_type_decides_without_a_word() -> None:
+    assert ChunkEncoder(False).encode("ä") == (Opcode.BINARY, "ä".encode())
+    assert ChunkEncoder(None).encode("ä") == (Opcode.TEXT, "ä".encode())
+    encoder = ChunkEncoder(None)
+    assert encoder.encode(b"\xff") == (Opcode.BINARY, b"\xff")
+    encoder.finish()

@@ -67,8 +67,17 @@ def watched(caplog: pytest.LogCaptureFixture) -> Iterator[Seen]:
     assert not shown
 
 
+def tell(seen: Seen) -> Callable[[syncws.TraceRecord], object]:
+    """What is told of each step is seen, too."""
+
+    def trace(record: syncws.TraceRecord) -> None:
+        seen.extend([repr(record), *texts_of(record.error)])
+
+    return trace
+
+
 def by_connect(url: str, options: dict[str, Any], seen: Seen) -> None:
-    options = dict(options)
+    options = {**options, "trace": tell(seen)}
     try:
         with connect(url, options.pop("protocols", ()), **options) as connection:
             seen += [repr(connection), repr(connection.response), str(connection.response)]
@@ -84,7 +93,7 @@ def by_websocket(url: str, options: dict[str, Any], seen: Seen) -> None:
             seen.append(event.message)
             seen.extend(texts_of(event.error))
 
-    options = dict(options)
+    options = {**options, "trace": tell(seen)}
     try:
         protocols = options.pop("protocols", ())
         ws = WebSocket(url, protocols, onopen=note, onmessage=note, onerror=note, onclose=note, **options)
@@ -100,7 +109,7 @@ def by_reconnect(url: str, options: dict[str, Any], seen: Seen) -> None:
         seen.extend([repr(loss), *texts_of(loss.error)])
         return 0.01 if loss.failures < 2 else None
 
-    options = dict(options)
+    options = {**options, "trace": tell(seen)}
     try:
         with reconnect(url, options.pop("protocols", ()), policy=policy, **options) as connections:
             seen.append(repr(connections))
@@ -126,7 +135,7 @@ def by_reconnecting(url: str, options: dict[str, Any], seen: Seen) -> None:
             seen.append(event.message)
             seen.extend(texts_of(event.error))
 
-    options = dict(options)
+    options = {**options, "trace": tell(seen)}
     try:
         protocols = options.pop("protocols", ())
         ws = ReconnectingWebSocket(url, protocols, policy=twice, onerror=note, onclose=note, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import selectors
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -76,6 +77,8 @@ def handlers() -> None:
     ws.onmessage = None
     ws.addEventListener("message", on_message, once=True)
     ws.removeEventListener("message", on_message)
+    ws.send(b"{}", text=True)
+    ws.ping(b"now")
     if ws.onopen is not None:
         ws.onopen(Event("open"))
 
@@ -84,6 +87,13 @@ def handlers() -> None:
     again.onclose = on_loss
     again.onclose = on_close
     again.onclose = lambda event: print(event.retry_in)
+
+
+def metrics_and_loops(connection: Connection, ws: WebSocket) -> None:
+    selectors.DefaultSelector().register(connection, selectors.EVENT_READ)
+    print(connection.fileno() + 1, connection.stats.pauses + ws.stats.messages_sent)
+    if ws.stats.round_trip is not None:
+        print(ws.stats.round_trip * 1000)
 
 
 def handlers_as_lambdas() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncws import BufferFull, Event, InvalidStateErr, SyntaxErr, WebSocket
+from syncws import BufferFull, Event, InvalidStateErr, ReconnectingWebSocket, SyntaxErr, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing import Frame, LoopbackServer, Peer, PeerClosed, echo
 from tests.support.clients import connected, run, socket_of
@@ -266,3 +266,37 @@ def test_frames_are_masked_whole_and_in_order() -> None:
         (True, 0, Opcode.BINARY, True),
         (True, 0, Opcode.TEXT, True),
     ]
+
+
+@pytest.mark.parametrize("call", [WebSocket, ReconnectingWebSocket])
+def test_bytes_go_as_text_and_a_str_as_binary_where_that_is_chosen(call: Any) -> None:
+    server = Receiver()
+    with LoopbackServer(server) as loopback, call(loopback.url) as ws:
+        wait_until(lambda: ws.readyState == ws.OPEN)
+        ws.send('{"ä": 1}'.encode(), text=True)
+        ws.send(bytearray(b""), text=True)
+        ws.send("ä", text=True)
+        ws.send("ä", text=False)
+        ws.send(b"\xff", text=False)
+        for data, text, kind in (
+            (b"\xff", True, SyntaxErr),
+            ("\udc80", False, SyntaxErr),
+            ("a", 1, TypeError),
+        ):
+            with pytest.raises(kind):
+                ws.send(data, text=text)
+        assert ws.bufferedAmount <= len('{"ä": 1}'.encode()) + 5
+    assert server.messages == ['{"ä": 1}', "", "ä", "ä".encode(), b"\xff"]
+
+
+def test_the_state_is_looked_at_before_what_is_to_be_text() -> None:
+    with LoopbackServer(hold) as loopback:
+        ws = WebSocket(loopback.url)
+        with pytest.raises(InvalidStateErr):
+            ws.send(b"\xff", text=True)
+        ws.abort()
+        ws.join(SECONDS)
+        ws.send(b"12", text=True)
+        assert ws.bufferedAmount == 2
+        with pytest.raises(SyntaxErr):
+            ws.send(b"\xff", text=True)

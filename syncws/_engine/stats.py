@@ -1,0 +1,72 @@
+"""What a connection has counted so far, as one record.
+
+Owns: the record. Runs on: any thread. Must not import: sockets, threads, what programs call.
+
+Nothing is counted here. Each number is kept by the one thread that changes it, where it does the work: the
+decoder counts messages as it returns them, the writer as it hands them over, the stream the bytes of the
+wire. So counting takes no lock and no further step, and whoever asks reads each number as it is just then;
+of two of them one may be a moment older.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a connection has counted until now. All but the two of what waits, `buffered_bytes` and
+    `round_trip` only ever grow.
+
+    Attributes:
+        messages_sent: messages handed to the network, whole.
+        messages_received: messages that arrived, whole, also those that nobody has taken yet.
+        bytes_sent: their payloads, before compression: bytes of UTF-8 for text.
+        bytes_received: payloads that arrived, after decompression.
+        wire_bytes_sent, wire_bytes_received: bytes of the socket, with frames, TLS and the opening handshake.
+        queued_messages: messages that wait to be received, the batch included that handlers are given just
+            now.
+        queued_bytes: their bytes, as `max_queue` counts them: those of small frames with their headers.
+        buffered_bytes: bytes that wait to be sent: `bufferedAmount`.
+        pauses: how often reading paused since too much waited.
+        round_trip: seconds from the last ping that was answered, the keepalive's too, to its pong; None
+            before.
+        reconnects: how often a connection that comes back has come back.
+    """
+
+    messages_sent: int = 0
+    messages_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    wire_bytes_sent: int = 0
+    wire_bytes_received: int = 0
+    queued_messages: int = 0
+    queued_bytes: int = 0
+    buffered_bytes: int = 0
+    pauses: int = 0
+    round_trip: float | None = None
+    reconnects: int = 0
+
+
+class SentMessages:
+    """Counts the messages that end within frames of which so many bytes are sent."""
+
+    __slots__ = ("_ends", "_frames", "_index")
+
+    def __init__(self, frames: Sequence[tuple[int, bytes]]) -> None:
+        self._frames = frames
+        self._index = 0
+        self._ends = 0  # how many bytes the frames before that one have
+
+    def upto(self, done: int) -> int:
+        """How many messages end in the first `done` bytes, and did not at the last call."""
+        frames, count = self._frames, 0
+        while self._index < len(frames):
+            head_byte, payload = frames[self._index]
+            if self._ends + len(payload) > done:
+                break
+            self._ends += len(payload)
+            self._index += 1
+            count += head_byte >> 7
+        return count
