@@ -34,6 +34,12 @@ def test_import_brings_few_modules_and_none_of_the_engine() -> None:
     slow = {"dataclasses", "hashlib", "inspect", "logging", "selectors", "socket", "ssl", "zlib"}
     assert slow.isdisjoint(lines)
     assert {"syncws._engine.engine", "syncws._connection", "syncws._callback_link"}.isdisjoint(lines)
+    named_in_signatures = {
+        "syncws._engine.open_stream",
+        "syncws._engine.stats",
+        "syncws._engine.trace_record",
+    }
+    assert named_in_signatures.isdisjoint(lines)
 
 
 LATE = """
@@ -53,10 +59,25 @@ print(late)
 """
 USES = {
     "connect": "with syncws.connect(server.url) as link: link.send('hi'); link.recv(10); link.ping(10)",
+    "trace": (
+        "with syncws.connect(server.url, trace=lambda record: None) as link:\n"
+        "        link.send('hi'); link.recv(10); link.ping(10); link.stats"
+    ),
+    "fileno": (
+        "import select\n"
+        "    with syncws.connect(server.url) as link:\n"
+        "        link.send('hi'); assert select.select([link], [], [], 10)[0]; link.recv(10)"
+    ),
     "WebSocket": (
         "heard = threading.Event()\n"
         "    ws = syncws.WebSocket(server.url, onmessage=lambda event: heard.set())\n"
         "    ws.wait_open(10); ws.send('hi'); assert heard.wait(10); ws.close(); ws.join(10)"
+    ),
+    "listeners of pongs": (
+        "heard = threading.Event()\n"
+        "    ws = syncws.WebSocket(server.url)\n"
+        "    ws.addEventListener('pong', lambda event: heard.set())\n"
+        "    ws.wait_open(10); ws.ping(b'hi'); assert heard.wait(10); ws.close(); ws.join(10)"
     ),
 }
 
@@ -73,12 +94,13 @@ def test_every_public_name_is_there_and_shows_where_it_comes_from() -> None:
         "import syncws\n"
         "print(*sorted(set(syncws.__all__) - set(dir(syncws))))\n"
         "print(syncws.Connection, syncws.Loss, syncws.LossEvent, syncws.Response, syncws.Timings)\n"
+        "print(syncws.Stats, syncws.TraceRecord)\n"
         "from syncws import *\n"
         "print(Reconnector.__module__, reconnect.__name__)"
     )
     assert lines[0] == ""
-    assert "._" not in lines[1]
-    assert lines[2] == "syncws reconnect"
+    assert "._" not in lines[1] + lines[2]
+    assert lines[3] == "syncws reconnect"
     with pytest.raises(AttributeError, match="module 'syncws' has no attribute 'Conection'"):
         _ = syncws.Conection  # type: ignore[attr-defined]
 
