@@ -8,7 +8,6 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the messages o
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -23,7 +22,7 @@ from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
 from ._engine.stream_calls import InboxEnded, popleft
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._log import log
+from ._log import log_warning
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._protocol.url import URL
@@ -305,7 +304,7 @@ class Connection(ConnectionAttributes):
             return
         if error is None:
             raise self._closed_error()
-        log(logging.WARNING, self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
+        log_warning(self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
