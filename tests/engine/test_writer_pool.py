@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from syncws._engine import inline_send, primitives, writer_pool
+from syncws._engine import primitives, writer_pool
 from syncws._engine.primitives import Waiters, is_own_thread
 from syncws._engine.writer_pool import WriterPool, forget_shared_pool, shared_pool
 from syncws._exceptions import ThreadStartError
@@ -146,10 +146,7 @@ def no_more_threads() -> Iterator[None]:
         threading.stack_size(before)
 
 
-def test_without_more_threads_those_that_are_there_serve_all(
-    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(inline_send, "ALLOWED", False)  # what waits, waits for a thread
+def test_without_more_threads_those_that_are_there_serve_all(pool: WriterPool) -> None:
     with links(pool, 2) as stalled, links(pool, 5) as others:
         wait_until(lambda: len(writer_threads()) == 2)
         with no_more_threads():
