@@ -68,7 +68,7 @@ class InlineSend(Token):
         self.sending = False
         self.size = len(message[1])
         self.frame = b""
-        self.whole: list[int] = []
+        self.whole = [0]  # before it is made, no count of what was sent is this
         self.sent: list[int] = []
         self.settled = True
 
