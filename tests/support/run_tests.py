@@ -29,14 +29,20 @@ def main(arguments: list[str]) -> int:
         status = subprocess.run([*pytest, *arguments], check=False).returncode
         if status != FAILED:
             return status
-        failed = list(json.loads((Path(cache) / "v" / "cache" / "lastfailed").read_text("utf-8")))
+        failed = names_of_failed(cache)
         if not 0 < len(failed) <= FEW:
             return status
         print(f"{len(failed)} failed; these run once more, by themselves", flush=True)
         status = subprocess.run([*pytest, "--last-failed", "-n0", *arguments], check=False).returncode
+        again = names_of_failed(cache) if status else []
         for name in failed:
-            print(f"{'failed twice' if status else 'PASSED ONLY ALONE'}: {name}", flush=True)
+            print(f"{'FAILED TWICE' if name in again else 'PASSED ONLY ALONE'}: {name}", flush=True)
         return status
+
+
+def names_of_failed(cache: str) -> list[str]:
+    """The tests that failed in the last run."""
+    return list(json.loads((Path(cache) / "v" / "cache" / "lastfailed").read_text("utf-8")))
 
 
 if __name__ == "__main__":
