@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
         if not 0 < len(failed) <= FEW:
             return status
         print(f"{len(failed)} failed; these run once more, by themselves", flush=True)
-        status = subprocess.run([*pytest, "--last-failed", "-n0", *arguments], check=False).returncode
+        status = subprocess.run([*pytest, *arguments, "--last-failed", "-n0"], check=False).returncode
         again = names_of_failed(cache) if status else []
         for name in failed:
             print(f"{'FAILED TWICE' if name in again else 'PASSED ONLY ALONE'}: {name}", flush=True)
