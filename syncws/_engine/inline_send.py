@@ -136,6 +136,8 @@ def send_inline(stream: Stream, token: InlineSend) -> bool:
         stream.handed += length * done
         stream.progress_at += (now - stream.progress_at) * done
         calls_writer = (queue.turn != IDLE) | (not token.settled)
+    if done:  # an idle connection keeps nothing of it
+        token.frame, token.message = b"", (0, b"")
     inline.sent_at = now
     inline.has_received = False
     return calls_writer
