@@ -1,0 +1,402 @@
+"""`syncws._engine.read_lease`: what a consumer reads in the reader's place, and how the two change places."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from syncws import ConnectionClosed, WebSocketError
+from syncws._engine import event_queue, inbox, primitives, read_lease
+from syncws._engine.engine import Engine
+from syncws._engine.event_queue import EventQueue
+from syncws._engine.inbox import Inbox
+from syncws._engine.options import check_arguments
+from syncws._engine.primitives import give_back_tokens, tokens
+from syncws._engine.stream_calls import InboxEnded
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import CloseFrame, Opcode
+from syncws._protocol.messages import Message
+from syncws.testing import LoopbackServer, Peer
+from syncws.testing.wire import frame_bytes
+from tests.support.interleaving import needs_points, steps
+from tests.support.lent_link import LentLink
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
+
+pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
+
+TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
+
+#: Whose steps are interrupted.
+READING = (read_lease, inbox, event_queue)
+
+CONSUMERS = [partial(Inbox, (None, None)), partial(EventQueue, (None, None))]
+
+
+@pytest.fixture(params=CONSUMERS, ids=["inbox", "event queue"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """Makes a consumer: what holds for one of the two holds for the other."""
+    made: Callable[[], Any] = request.param
+    return made
+
+
+def text(payload: str) -> bytes:
+    return frame_bytes(TEXT, payload.encode())
+
+
+# What a consumer reads.
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535])
+def test_what_arrives_is_the_consumers_and_the_reader_is_left_alone(
+    make: Callable[[], Any], size: int
+) -> None:
+    wire = frame_bytes(BINARY, bytes(size)) + text("é" * (size // 2))
+    with LentLink(make(), wire) as link:
+        while len(link.messages) < 2:
+            assert link.read()
+        assert link.messages == [bytes(size), "é" * (size // 2)]
+        assert link.counted == (2, size + size // 2 * 2)
+        assert link.stream.received == len(wire)
+        assert (link.lease.needs_reader, link.lease.unfed, link.lease.recent) == (False, False, True)
+
+
+def test_one_read_may_bring_thousands_of_messages(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a") * 5000) as link:
+        assert link.read()
+        assert link.messages == ["a"] * 5000
+        assert not link.wakes
+
+
+@pytest.mark.parametrize("reader_looks", [False, True])
+def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
+    make: Callable[[], Any], reader_looks: bool
+) -> None:
+    with LentLink(make()) as link:
+        link.lease.reader_looks = reader_looks
+        assert not link.read()
+        # A reader that waits for the socket needs no word.
+        assert len(link.wakes) == reader_looks
+        assert not link.lease.is_used()
+        assert link.lease.take_if_free()
+
+
+def test_a_time_out_is_kept(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_lease, "LEASE_SECONDS", SECONDS)
+    with LentLink(make()) as link:
+        began = time.monotonic()
+        assert not link.read(0.01)
+        assert 0.005 < time.monotonic() - began < AT_ONCE
+
+
+def test_while_the_reader_has_the_turn_nobody_reads(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.take()
+        assert not link.read()
+        assert link.lease.wanted
+        assert not link.messages
+        link.take_turns()
+        assert link.messages == ["a"]
+        assert not link.lease.wanted
+
+
+def test_only_one_consumer_reads_at_a_time() -> None:
+    with LentLink(Inbox((None, None))) as link:
+        link.lease._token.held = True
+        link.serve(text("a"))
+        assert not link.read()
+        assert not link.messages
+        link.lease._token.held = False
+        assert link.read()
+
+
+FOR_THE_READER = {
+    "ping": frame_bytes(Opcode.PING, b"x"),
+    "pong": frame_bytes(Opcode.PONG, b"x"),
+    "close": frame_bytes(Opcode.CLOSE, b"\x03\xe8bye"),
+    "fragments": frame_bytes(TEXT, b"ab", fin=False) + frame_bytes(CONTINUATION, b"cd"),
+    "first fragment": frame_bytes(TEXT, b"ab", fin=False),
+    "large": frame_bytes(BINARY, bytes(65_536)),
+    "beginning of a large one": frame_bytes(BINARY, bytes(65_536))[:100],
+    "not UTF-8": frame_bytes(TEXT, b"ab\xff"),
+    "masked": frame_bytes(TEXT, b"ab", key=b"1234"),
+    "compressed": frame_bytes(TEXT, b"ab", rsv=4),
+    "length in too many bytes": b"\x81\x7e\x00\x05hello",
+    "unknown opcode": frame_bytes(3, b""),
+}
+
+
+@pytest.mark.parametrize("wire", FOR_THE_READER.values(), ids=FOR_THE_READER)
+@pytest.mark.parametrize("before", [b"", text("a") + text("b")], ids=["alone", "behind others"])
+def test_what_is_no_plain_frame_goes_to_the_reader_as_it_came(
+    make: Callable[[], Any], before: bytes, wire: bytes
+) -> None:
+    alone = Decoder(None)
+    messages = alone.feed(before + wire)
+    with LentLink(make(), before + wire) as link:
+        for _ in range(8):  # a large one comes in several reads
+            if not link.read() or link.lease.needs_reader:
+                break
+        assert link.lease.needs_reader
+        assert link.wakes
+        assert not link.read(), "what comes behind that is the reader's, too"
+        link.take_over()
+        assert link.messages == messages
+        assert link.decoder.controls == alone.controls
+        assert str(link.decoder.ended) == str(alone.ended)
+        assert link.counted == (alone.messages_received, alone.bytes_received)
+        assert link.stream.received == len(before + wire)
+
+
+def test_where_bytes_for_the_reader_came_the_next_requests_are_refused() -> None:
+    with LentLink(Inbox((None, None)), frame_bytes(Opcode.PING)) as link:
+        link.read()
+        link.take_turns()
+        link.serve(text("a"))
+        refused = 0
+        while not link.read():
+            refused += 1
+        assert refused == read_lease.REFUSED_AFTER
+        assert link.messages == ["a"]
+
+
+def test_the_end_of_tcp_is_the_readers_to_find(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.server.shutdown(socket.SHUT_WR)
+        assert link.read()
+        assert not link.read()
+        assert link.wakes
+        link.take()
+        assert link.lease.take_chunks() == b""
+        assert link.stream.recv(1) == b""
+        assert link.messages == ["a"]
+
+
+def test_an_error_of_the_socket_is_kept_for_the_reader(make: Callable[[], Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    with LentLink(make()) as link:
+        link.stream.socket.close()
+        link.stream.socket = ours
+        ours.setblocking(False)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        assert not link.read()
+        assert isinstance(link.lease.error, ConnectionResetError)
+        assert link.lease.needs_reader
+        assert link.wakes
+        assert link.lease.take()
+
+
+def test_a_closed_socket_is_no_fault_of_the_consumer(make: Callable[[], Any]) -> None:
+    with LentLink(make()) as link:
+        link.stream.socket.close()
+        assert not link.read()
+
+
+# Half a frame.
+
+HALVES = [text("hello"), frame_bytes(BINARY, bytes(range(256)) * 2)]
+
+
+@pytest.mark.parametrize("by", ["lease", "reader", "reader that lends again"])
+@pytest.mark.parametrize("wire", HALVES, ids=["short", "of 16 bits"])
+def test_the_rest_of_half_a_frame_may_be_read_by_either(
+    make: Callable[[], Any], wire: bytes, by: str
+) -> None:
+    whole = Decoder(None).feed(wire)
+    for cut in range(1, len(wire)):
+        with LentLink(make(), text("before") + wire[:cut]) as link:
+            assert link.read()
+            assert link.messages == ["before"]
+            assert link.lease.unfed
+            if by == "reader":
+                link.take_over()
+                link.serve(wire[cut:] + text("after"))
+                link.take_over()
+            elif by == "lease":
+                link.serve(wire[cut:] + text("after"))
+                assert link.read()
+            else:
+                link.decoder.keeps_beginning = True
+                link.take_turns()
+                link.serve(wire[cut:] + text("after"))
+                assert link.read()
+            assert link.messages == ["before", *whole, "after"], cut
+            assert link.counted == (3, 11 + len(wire) - (2 if len(wire) < 128 else 4)), cut
+            assert link.stream.received == link.sent, cut
+
+
+def test_random_pieces_are_read_by_either_by_chance(make: Callable[[], Any]) -> None:
+    choose = random.Random(7)
+    for _ in range(50):
+        messages: list[Message] = [
+            choose.choice([bytes, lambda size: "x" * size])(choose.choice([0, 3, 125, 126, 900]))
+            for _ in range(12)
+        ]
+        wire = b"".join(
+            text(message) if isinstance(message, str) else frame_bytes(BINARY, message) for message in messages
+        )
+        with LentLink(make()) as link:
+            link.decoder.keeps_beginning = True
+            start = 0
+            while start < len(wire):
+                stop = start + choose.randrange(1, 200)
+                link.serve(wire[start:stop])
+                start = stop
+                if choose.random() < 0.3 or not link.read():
+                    link.take_turns()
+            link.take_over()
+            assert link.messages == messages
+            assert link.stream.received == len(wire)
+
+
+# At each step of a read.
+
+WIRES = {
+    "whole": (text("one") + text("two"), b"", ["one", "two"]),
+    "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
+    "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
+    "nothing": (b"", text("one"), ["one"]),
+}
+
+
+def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
+    """The reader is served last: nothing is lost or doubled, and the counts are right."""
+    if link.lease.chunks and not link.lease._reader_has and not link.lease.unfed:
+        assert not link.lease.needs_reader or link.wakes, "nobody tells the reader"
+    if rest:
+        link.serve(rest)
+    link.take_over()
+    assert not link.lease.unfed, "the reader would spin"
+    assert link.messages == messages
+    assert link.counted == (len(messages), sum(map(len, messages)))
+    assert link.stream.received == link.sent
+    link.decoder.clear_controls()
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@needs_points
+def test_a_handler_that_raises_loses_and_doubles_nothing(
+    make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING):
+                link.read(0.001)
+            if link.lease.needs_reader:
+                assert link.wakes, step.number
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+@needs_points
+def test_while_a_handler_waits_the_reader_goes_on(
+    make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def wait() -> None:
+        give_back_tokens()
+        link.take_over()
+        if lends:
+            link.decoder.clear_controls()
+            link.decoder.keeps_beginning = True
+            link.lend()
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING, by=wait):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@needs_points
+def test_a_handler_may_read_itself(
+    make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def read_again() -> None:
+        link.read(0.001)
+        give_back_tokens()
+        link.read(0.001)
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING, by=read_again):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+def test_the_reader_takes_the_turn_back_at_each_step(
+    make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def take_over() -> None:
+        link.take_over()
+        if lends:
+            link.decoder.clear_controls()
+            link.decoder.keeps_beginning = True
+            link.lend()
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.meanwhile(take_over, *READING):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+def test_another_consumer_comes_at_each_step() -> None:
+    for step in steps():
+        with LentLink(Inbox((None, None)), text("one") + text("two")[:3]) as link:
+            with step.meanwhile(partial(link.read, 0.001), *READING):
+                link.read(0.001)
+            check_all_is_there(link, text("two")[3:], ["one", "two"])
+
+
+@needs_points
+def test_who_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
+    for step in steps():
+        with LentLink(Inbox((None, None))) as link:
+            waiting = Task(partial(link.consumer.waiters.wait_until, lambda: link.consumer.messages, SECONDS))
+            wait_until(partial(bool, link.consumer.waiters))
+            link.serve(text("one"))
+            with step.interrupted(*READING, primitives.Waiters.notify, primitives.Waiters.__bool__):
+                link.read(1)
+            # What a thread of ours does when it was woken.
+            if link.wakes:
+                link.consumer.waiters.notify()
+            if not link.messages:
+                link.take_over()
+            assert waiting.result(AT_ONCE)
+
+
+@needs_points
+def test_no_token_is_left_behind() -> None:
+    here = threading.get_ident()
+    for step in steps():
+        with LentLink(Inbox((None, None)), text("one")) as link:
+            with step.interrupted(*READING):
+                link.read(0.001)
+            assert not [token for token in tokens if token.thread == here and token.held]
+            give_back_tokens()
+            assert not [token for token in tokens if token.thread == here]
+
+
+def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.lease.after_fork()
+        assert not link.read()
+        assert not link.messages
