@@ -85,7 +85,7 @@ class Engine:
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
         self._lease = lease = ReadLease(self.queue)
-        lease.wake, lease.wake_soon = self._notes.wake, self._wake_by_writer
+        lease.wake, lease.wake_soon = self._notes.wake, self.make_job(self._wake_all)
         if is_allowed():
             consumer.lease = lease
         self._reader = Reader(
@@ -152,6 +152,11 @@ class Engine:
         """One call of a C function that has a writer thread make `call`, whatever a handler does to its
         caller."""
         return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
+
+    def _wake_all(self) -> None:
+        """Wake the reader and the threads that receive."""
+        self._notes.wake()
+        self._consumer.look_again()
 
     # The state of the connection.
 

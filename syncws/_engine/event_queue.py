@@ -88,6 +88,9 @@ class EventQueue:
 
     # Any thread.
 
+    def look_again(self) -> None:
+        self._waiters.notify()
+
     def waiting(self) -> tuple[int, int]:
         with self._leaf:
             count = self._messages + self._in_progress_messages
@@ -126,7 +129,8 @@ class EventQueue:
         for_reader: bool,
     ) -> None:
         """See `read_lease.Taker`."""
-        lease = token.lease
+        lease, stream = token.lease, token.lease.stream
+        left, has_rest = sum(map(len, rest)), bool(rest)
         payloads = payload_size(messages, size)
         count = len(messages)
         entries: tuple[list[Entry], list[Entry]] = ([], [messages] if messages else [])
@@ -138,8 +142,11 @@ class EventQueue:
             lease.messages_received += count * mine
             lease.bytes_received += payloads * mine
             self._bytes += size * mine
+            stream.received += (size + left - lease.counted) * mine  # type: ignore[union-attr]
+            lease.counted += (left - lease.counted) * mine
             chunks[0] = lease.chunks
             lease.chunks = chunks[mine]
+            lease.unfed = (lease.unfed & (not mine)) | (mine & has_rest)
             lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
 
     def after_fork(self, closed: Closed) -> None:

@@ -90,6 +90,10 @@ class Consumer(Protocol):
     def waiting(self) -> tuple[int, int]:
         """How many messages wait to be received, and their bytes; on any thread."""
 
+    def look_again(self) -> None:
+        """Let the threads that wait look again, since a signal handler may have kept one that read by lease
+        from waking them; on any thread."""
+
     def is_full(self, collected: int) -> bool:
         """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""
 

@@ -341,8 +341,15 @@ def test_a_handler_may_read_itself(
 
 @pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
 @pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+@pytest.mark.parametrize("where", ["where threads may change", "at each instruction"])
 def test_the_reader_takes_the_turn_back_at_each_step(
-    make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
+    make: Callable[[], Any],
+    where: str,
+    lends: bool,
+    wire: bytes,
+    rest: bytes,
+    messages: list[Message],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def take_over() -> None:
         link.take_over()
@@ -351,10 +358,17 @@ def test_the_reader_takes_the_turn_back_at_each_step(
             link.decoder.keeps_beginning = True
             link.lend()
 
+    at_each_instruction = where == "at each instruction"
+    if at_each_instruction:  # as without the interpreter's lock
+        monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
     for step in steps():
         with LentLink(make(), wire) as link:
-            with step.meanwhile(take_over, *READING):
-                link.read(0.001)
+            if at_each_instruction:
+                with step.meanwhile(take_over, *READING):
+                    link.read(0.001)
+            else:
+                with step.interrupted(*READING, by=take_over):
+                    link.read(0.001)
             check_all_is_there(link, rest, messages)
 
 

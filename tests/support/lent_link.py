@@ -34,7 +34,7 @@ class LentLink(Generic[Receiver]):
 
     def __init__(self, consumer: Receiver, wire: bytes = b"") -> None:
         """`wire` is there at once."""
-        self.consumer = consumer
+        self.consumer: Receiver = consumer
         ours, self.server = socket.socketpair()
         ours.setblocking(False)
         self.stream = Stream(ours)
