@@ -35,7 +35,7 @@ class EventQueue:
         self._max_bytes, self._max_messages = limit
         self.lease: ReadLease | None = None  # by which the worker may read
         self._leaf = Leaf()
-        self._waiters = Waiters()
+        self.waiters = Waiters()
         self._entries: list[Entry] = []
         self._idle = False
         self._reader_waits = False
@@ -60,13 +60,13 @@ class EventQueue:
             self._entries += entry
             self._messages += count
             self._bytes += size
-        self._waiters.notify()
+        self.waiters.notify()
 
     def put_record(self, record: Record) -> None:
         entry = [record]
         with self._leaf:
             self._entries += entry
-        self._waiters.notify()
+        self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
         # The note is set before the counts are read. The worker changes the counts before it looks for the
@@ -88,9 +88,6 @@ class EventQueue:
 
     # Any thread.
 
-    def look_again(self) -> None:
-        self._waiters.notify()
-
     def waiting(self) -> tuple[int, int]:
         with self._leaf:
             count = self._messages + self._in_progress_messages
@@ -109,7 +106,7 @@ class EventQueue:
         lease = self.lease
         while lease is not None and not self._entries and lease.read(self, LEASE_SECONDS):
             pass
-        self._waiters.wait_until(lambda: self._entries)
+        self.waiters.wait_until(lambda: self._entries)
         fresh: list[Entry] = []
         with self._leaf:
             entries = self._entries

@@ -208,9 +208,6 @@ class Inbox(StreamCalls):
         self._reader_waits = not caught_up
         return caught_up
 
-    def look_again(self) -> None:
-        self.waiters.notify()
-
     def waiting(self) -> tuple[int, int]:
         count = len(self.messages)
         return count, self._bound.seen_bytes(count)

@@ -221,7 +221,11 @@ class ReadLease:
         position = parse(data, 0, self._limit, messages)
         rest = [data[position:]] if position < len(data) else []
         for_reader = bool(rest) and not is_incomplete(rest[0], self._limit)
+        if not LOOKS_IN_ORDER:  # what follows is in another leaf than `take`
+            with self._leaf:
+                token.reading = token.held
         taker.put_by_lease(token, messages, position, rest, for_reader)
+        token.reading = False
         if came == size:
             self._poll_first = False
             self._read_size = LARGEST_READ

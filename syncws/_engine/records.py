@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
     from .control_events import ControlBatch
+    from .primitives import Waiters
     from .read_lease import ReadLease
 
 
@@ -65,8 +66,10 @@ class Consumer(Protocol):
             reader
             to wait. It must not wait.
         lease: by which its threads may read; None where they may not.
+        waiters: the threads that wait for what is put.
     """
 
+    waiters: Waiters
     on_room: Callable[[], None]
     lease: ReadLease | None
 
@@ -89,10 +92,6 @@ class Consumer(Protocol):
 
     def waiting(self) -> tuple[int, int]:
         """How many messages wait to be received, and their bytes; on any thread."""
-
-    def look_again(self) -> None:
-        """Let the threads that wait look again, since a signal handler may have kept one that read by lease
-        from waking them; on any thread."""
 
     def is_full(self, collected: int) -> bool:
         """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""

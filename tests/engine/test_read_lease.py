@@ -247,7 +247,8 @@ def test_random_pieces_are_read_by_either_by_chance(make: Callable[[], Any]) -> 
             for _ in range(12)
         ]
         wire = b"".join(
-            text(message) if isinstance(message, str) else frame_bytes(BINARY, message) for message in messages
+            text(message) if isinstance(message, str) else frame_bytes(BINARY, message)
+            for message in messages
         )
         with LentLink(make()) as link:
             link.decoder.keeps_beginning = True

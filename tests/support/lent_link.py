@@ -1,4 +1,4 @@
-"""The turn at reading by itself: a pair of sockets, a consumer that reads by lease, and the test as the reader.
+"""The turn at reading by itself: sockets, a consumer that reads by lease, and the test as the reader.
 
 So a test says what the reader does at which moment; between two such moments there is no reader.
 """
