@@ -49,6 +49,6 @@ def test_zero_switches_each_of_the_two_off(lease: str | None, inline: str | None
 def test_what_the_environment_of_the_tests_says_is_done() -> None:
     for name, module in (("SYNCWS_LEASE", read_lease), ("SYNCWS_INLINE", inline_send)):
         wanted = os.environ.get(name) != "0" and sys.implementation.name == "cpython"
-        assert module.ALLOWED == wanted  # type: ignore[attr-defined]
+        assert wanted == module.ALLOWED  # type: ignore[attr-defined]
         if primitives.is_patched():
             assert not module.is_allowed()  # type: ignore[attr-defined]
