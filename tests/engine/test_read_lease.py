@@ -26,7 +26,7 @@ from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.messages import Message
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
-from tests.support.interleaving import needs_points, steps
+from tests.support.interleaving import Step, needs_points, steps
 from tests.support.lent_link import LentLink
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
@@ -417,6 +417,30 @@ def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
 # With the reader's loop, and all that goes with it.
 
 
+_engines: list[Engine] = []
+
+# More than a call that reads by lease has. How many it has depends on what the reader does meanwhile.
+STEPS = 60
+
+
+@pytest.fixture(autouse=True)
+def no_engine_is_left() -> Iterator[None]:
+    """Where a test fails, its connections end all the same."""
+    yield
+    while _engines:
+        end(_engines.pop())
+
+
+def steps_of_engine() -> Iterator[Step]:
+    """Tellings of a story, of which at least some are interrupted."""
+    met = 0
+    for number in range(STEPS):
+        step = Step(number)
+        yield step
+        met += step.met
+    assert met > 5, f"only {met} steps"
+
+
 def make_engine(url: str, lends: bool = True, **options: Any) -> tuple[Engine, Inbox]:
     """A connection that is open."""
     parsed, protocols, made = check_arguments(
@@ -426,6 +450,7 @@ def make_engine(url: str, lends: bool = True, **options: Any) -> tuple[Engine, I
     engine = Engine(parsed, protocols, made, taken)
     if not lends:
         taken.lease = None
+    _engines.append(engine)
     engine.start()
     taken.waiters.wait_until(lambda: taken.opened is not None or taken.closed is not None, SECONDS)
     assert taken.opened is not None, engine.outcome
@@ -562,8 +587,7 @@ def test_a_handler_that_waits_on_the_same_connection_is_served(server: LoopbackS
             assert engine.ping(SECONDS) is not None
 
     engine, taken = make_engine(server.url)
-    sent = 0
-    for step in steps():
+    for step in steps_of_engine():
         receive_by_lease(engine, taken)
         got: list[Message] = []
         with step.interrupted(read_lease, inbox.Inbox.receive, inbox.Inbox.put_by_lease, by=wait):
@@ -572,8 +596,6 @@ def test_a_handler_that_waits_on_the_same_connection_is_served(server: LoopbackS
         while len(got) < 1 + (step.met and call != "ping"):
             got.append(taken.receive(SECONDS))
         assert sorted(map(str, got)) == ["inner"] * (step.met and call != "ping") + ["outer"]
-        sent += 1
-    assert sent > 5
     stats = engine.stats
     assert stats.messages_received == stats.messages_sent
     end(engine)
@@ -585,7 +607,7 @@ def test_a_handler_may_close_the_connection_and_wait_for_the_end(server: Loopbac
         engine.close(CloseFrame(1000))
         assert engine.wait_closed(SECONDS)
 
-    for step in steps():
+    for step in steps_of_engine():
         engine, taken = make_engine(server.url)
         receive_by_lease(engine, taken)
         engine.queue.send(TEXT, b"outer")
@@ -601,7 +623,7 @@ def test_a_handler_may_close_the_connection_and_wait_for_the_end(server: Loopbac
 @needs_points
 def test_a_handler_that_raises_leaves_the_connection_whole(server: LoopbackServer) -> None:
     engine, taken = make_engine(server.url)
-    for step in steps():
+    for step in steps_of_engine():
         receive_by_lease(engine, taken)
         engine.queue.send(TEXT, b"outer")
         with step.interrupted(read_lease, inbox.Inbox.put_by_lease):
