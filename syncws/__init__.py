@@ -3,15 +3,11 @@
 The public names, and nothing else. See `WebSocket` for the start.
 """
 
-import inspect
+import sys
+from typing import TYPE_CHECKING, Any
 
 from ._connect import connect
-from ._connection import Connection
-from ._engine.dispatcher import Dispatch
-from ._engine.open_stream import Timings, TLSInfo
-from ._engine.options import HeadersLike
-from ._engine.stats import Stats
-from ._engine.trace_record import TraceRecord
+from ._engine.option_types import Dispatch, HeadersLike
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -28,13 +24,20 @@ from ._exceptions import (
     WebSocketError,
 )
 from ._headers import Headers
+from ._later import Later
 from ._protocol.codec import speedups
-from ._protocol.http11 import Response
-from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
-from ._reconnector import Reconnector, reconnect
-from ._retry import Loss, RetryPolicy, default_policy
 from ._version import __version__
 from ._websocket import WebSocket
+
+if TYPE_CHECKING:
+    from ._connection import Connection
+    from ._engine.open_stream import Timings, TLSInfo
+    from ._engine.stats import Stats
+    from ._engine.trace_record import TraceRecord
+    from ._protocol.http11 import Response
+    from ._reconnecting_websocket import LossEvent, ReconnectingWebSocket
+    from ._reconnector import Reconnector, reconnect
+    from ._retry import Loss, RetryPolicy, default_policy
 
 __all__ = [
     "BufferFull",
@@ -75,11 +78,56 @@ __all__ = [
     "speedups",
 ]
 
+# The public names that come with the first connection, or when they are asked for; see `_later`.
+_LATER = {
+    "Connection": "_connection",
+    "Loss": "_retry",
+    "LossEvent": "_reconnecting_websocket",
+    "ReconnectingWebSocket": "_reconnecting_websocket",
+    "Reconnector": "_reconnector",
+    "Response": "_protocol.http11",
+    "RetryPolicy": "_retry",
+    "Stats": "_engine.stats",
+    "TLSInfo": "_engine.open_stream",
+    "Timings": "_engine.open_stream",
+    "TraceRecord": "_engine.trace_record",
+    "default_policy": "_retry",
+    "reconnect": "_reconnector",
+}
+
+
+def _publish(public: Any, module: str) -> Any:
+    """Have tracebacks and `help` show the public name of a class, and `get_type_hints` find what it names."""
+    if issubclass(type(public), type):  # on CPython 3.10 isinstance() takes an alias of a type for a class
+        names = {**vars(sys.modules[module]), public.__name__: public}
+        # These use names of the class's own module, so they are evaluated before __module__ changes.
+        annotations = vars(public).get("__annotations__", {})
+        if annotations:
+            public.__annotations__ = {
+                name: eval(annotation, names) if isinstance(annotation, str) else annotation
+                for name, annotation in annotations.items()
+            }
+        public.__module__ = __name__
+    return public
+
+
+if not TYPE_CHECKING:  # type checkers would take it for a module in which every name is right
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = f"{__name__}.{_LATER[name]}"
+        public = _publish(getattr(Later(module), name), module)
+        globals()[name] = public
+        return public
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 for _name in __all__:
-    _public = globals()[_name]
-    if issubclass(type(_public), type):  # on CPython 3.10 isinstance() takes an alias of a type for a class
-        # The annotations use names of the class's own module: they are evaluated before __module__ changes.
-        if "__annotations__" in vars(_public):
-            _public.__annotations__ = inspect.get_annotations(_public, locals=globals(), eval_str=True)
-        _public.__module__ = __name__  # so that tracebacks and help() show the public name
+    if _name not in _LATER:
+        _public = globals()[_name]
+        _publish(_public, getattr(_public, "__module__", __name__))
 del _name, _public

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._engine.control_events import ControlBatch
-from ._engine.dispatcher import Dispatch, Dispatcher
+from ._engine.dispatcher import Dispatcher
 from ._engine.engine import Engine
 from ._engine.event_queue import EventQueue
 from ._engine.pending_pings import PendingPing
@@ -32,6 +32,7 @@ from ._protocol.frames import CloseCode, CloseFrame, Opcode
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
 
 if TYPE_CHECKING:
+    from ._engine.option_types import Dispatch
     from ._engine.options import Options
     from ._engine.records import Closed, Opened
     from ._protocol.messages import Message, MessagePart

@@ -1,33 +1,36 @@
 """`connect`: opens a connection of the blocking API.
 
-Owns: nothing. Runs on: the caller's thread, which waits while the reader opens the connection. Must not
-import: sockets, frame layout, the reader.
+Owns: nothing; the signature stands here, and the work in `_connecting`. Runs on: the caller's thread. Must
+not import: what `import syncws` need not wait for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from ._connection import Connection, check_may_wait
-from ._engine.engine import Engine
-from ._engine.inbox import Inbox
-from ._engine.options import (
+from ._engine.option_types import (
     DEFAULT_QUEUE,
     FilePath,
     HeadersLike,
     QueueLimit,
     SocketOptions,
-    TraceRecord,
     UnixPath,
-    check_arguments,
-    chosen,
     cookiejar,
-    explain_unknown,
     socket,
     ssl,
+    trace_record,
 )
-from ._exceptions import WebSocketError
+from ._engine.unknown_options import explain_unknown
+from ._later import Later
+
+if TYPE_CHECKING:
+    from . import _connecting as connecting
+    from . import _connection as connection
+    from ._engine import options as engine_options
+else:
+    connecting, connection = Later("syncws._connecting"), Later("syncws._connection")
+    engine_options = Later("syncws._engine.options")
 
 
 @explain_unknown
@@ -66,8 +69,8 @@ def connect(
     max_buffered: int | None = None,
     # others
     compression: Literal["deflate"] | None = "deflate",
-    trace: Callable[[TraceRecord], object] | None = None,
-) -> Connection:
+    trace: Callable[[trace_record.TraceRecord], object] | None = None,
+) -> connection.Connection:
     """Open a connection, and wait until it is open.
 
     May be used with ``with``, which closes it at the end of the block, or without.
@@ -87,32 +90,5 @@ def connect(
         HandshakeError: the server refused, or its answer is not valid.
         ConnectionLost: the server ended TCP before it answered.
     """
-    options = chosen(locals())
-    check_may_wait("connect()")
-    connection, engine, inbox = begin(url, protocols, options)
-    wait_open(engine, inbox)
-    return connection
-
-
-def begin(
-    url: str, protocols: str | Iterable[str], options: dict[str, Any]
-) -> tuple[Connection, Engine, Inbox]:
-    """A connection that is being opened; `wait_open` waits until it is."""
-    parsed, checked, checked_options = check_arguments(url, protocols, options)
-    inbox = Inbox(checked_options.max_queue)
-    engine = Engine(parsed, checked, checked_options, inbox)
-    connection = Connection(parsed, engine, inbox)
-    engine.start()
-    return connection, engine, inbox
-
-
-def wait_open(engine: Engine, inbox: Inbox) -> None:
-    """Wait until the connection is open; raises what failed."""
-    try:
-        inbox.waiters.wait_until(lambda: inbox.opened is not None or inbox.closed is not None)
-    except BaseException:
-        engine.abort(WebSocketError("connect() was interrupted"))
-        raise
-    if inbox.opened is None:
-        assert inbox.closed is not None
-        raise inbox.closed.outcome.error or WebSocketError("the connection ended before it was open")
+    options = engine_options.chosen(locals())
+    return connecting.open_connection(url, protocols, options)

@@ -8,7 +8,6 @@ It is the same engine as `WebSocket`'s; the caller's thread takes the messages o
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -16,13 +15,14 @@ from typing import Any, TypeVar, cast
 
 from ._connection_attributes import ConnectionAttributes
 from ._engine.engine import Engine
-from ._engine.inbox import Inbox, InboxEnded, popleft
+from ._engine.inbox import Inbox
 from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
 from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
+from ._engine.stream_calls import InboxEnded, popleft
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._log import log
+from ._log import log_warning
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.messages import encode_message, encode_message_as, validate_close
 from ._protocol.url import URL
@@ -150,6 +150,7 @@ class Connection(ConnectionAttributes):
             readable = self.__dict__.setdefault(
                 "_readable", Readable(self._inbox)
             )  # another thread may be here
+        self._inbox.lease = None  # whoever selects waits for the reader
         self._inbox.source = readable
         self._messages = ()  # so that recv() leaves all to the inbox
         return readable.fileno()
@@ -303,7 +304,7 @@ class Connection(ConnectionAttributes):
             return
         if error is None:
             raise self._closed_error()
-        log(logging.WARNING, self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
+        log_warning(self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off

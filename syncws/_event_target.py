@@ -6,16 +6,20 @@ called in the thread that dispatches. Must not import: sockets, the protocol.
 
 from __future__ import annotations
 
-import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
 
 from . import _exceptions
 from ._engine.primitives import Leaf
 from ._events import Event
-from ._log import Fields, log_exception
+from ._later import Later
+
+if TYPE_CHECKING:
+    from . import _log
+else:
+    _log = Later("syncws._log")
 
 
 class EventListener(Protocol):
@@ -31,6 +35,8 @@ EventT = TypeVar("EventT", bound=Event[Any])
 
 def _refuse_coroutines(name: str, callback: Listener) -> None:
     """Raise `TypeError` for an ``async def``: calling it makes a coroutine, which nothing would run."""
+    import inspect  # here, since `import syncws` need not wait for it
+
     calls = [callback, getattr(callback, "handleEvent", None)]
     if callable(callback):
         calls.append(type(callback).__call__)
@@ -75,7 +81,7 @@ class EventTarget:
     # them computes the new ones with no lock held, since callbacks may be compared by code of the program's,
     # and swaps them in a leaf, if nobody else has meanwhile.
     _registrations: _Lists
-    _log_fields: Fields = MappingProxyType({})
+    _log_fields: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self) -> None:
         self._registrations = {}
@@ -154,7 +160,7 @@ class EventTarget:
                     self._interrupt = error
                 else:
                     fields = {**self._log_fields, "event_type": event.type}
-                    log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
+                    _log.log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
         event.currentTarget = None
 
     def _raise_interrupt(self) -> None:

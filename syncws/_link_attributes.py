@@ -5,20 +5,28 @@ Owns: `binaryType`. Runs on: any thread. Must not import: sockets, frame layout,
 
 from __future__ import annotations
 
-import logging
+from typing import TYPE_CHECKING
 
-from ._callback_link import CallbackLink
-from ._engine.records import Opened
-from ._engine.stats import Stats
 from ._event_target import EventTarget
-from ._log import log
+from ._later import Later
 from ._opened_attributes import OpenedAttributes
+
+if TYPE_CHECKING:
+    from . import _log
+    from ._callback_link import CallbackLink
+    from ._engine import records
+    from ._engine import stats as engine_stats
+else:
+    _log, records = Later("syncws._log"), Later("syncws._engine.records")
+    engine_stats = Later("syncws._engine.stats")
 
 
 class LinkAttributes(OpenedAttributes, EventTarget):
     """The attributes that follow the link: of the one connection, or of the present one."""
 
-    _link: CallbackLink
+    if TYPE_CHECKING:
+        _link: CallbackLink
+
     _binary_type = "blob"
 
     @property
@@ -36,7 +44,7 @@ class LinkAttributes(OpenedAttributes, EventTarget):
         return self._link.buffered_amount
 
     @property
-    def stats(self) -> Stats:
+    def stats(self) -> engine_stats.Stats:
         """What the connection, or the present one, has counted so far: messages, bytes, what waits.
 
         Cheap, on any thread.
@@ -44,7 +52,7 @@ class LinkAttributes(OpenedAttributes, EventTarget):
         return self._link.engine.stats
 
     @property
-    def _opened(self) -> Opened | None:
+    def _opened(self) -> records.Opened | None:
         return self._link.opened
 
     @property
@@ -61,4 +69,4 @@ class LinkAttributes(OpenedAttributes, EventTarget):
             self._binary_type = value
         else:
             message = "binaryType must be 'blob' or 'arraybuffer'; %r is ignored"
-            log(logging.WARNING, self._log_fields, message, value)
+            _log.log_warning(self._log_fields, message, value)

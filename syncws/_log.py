@@ -39,6 +39,11 @@ def log(level: int, fields: Fields, message: str, *arguments: object, exc_info: 
         threading.excepthook(hook)
 
 
+def log_warning(fields: Fields, message: str, *arguments: object) -> None:
+    """Log a warning."""
+    log(logging.WARNING, fields, message, *arguments)
+
+
 def log_exception(fields: Fields, message: str, *arguments: object) -> None:
     """Log the exception that is being handled, with its traceback."""
     log(logging.ERROR, fields, message, *arguments, exc_info=True)

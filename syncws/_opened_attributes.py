@@ -5,18 +5,23 @@ Owns: nothing. Runs on: any thread. Must not import: sockets, frame layout, the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ._engine.open_stream import Timings, TLSInfo
-from ._engine.records import Opened
-from ._protocol.http11 import Response
+from ._later import Later
+
+if TYPE_CHECKING:
+    from ._engine import open_stream, records
+    from ._protocol import http11
+else:
+    open_stream, records = Later("syncws._engine.open_stream"), Later("syncws._engine.records")
+    http11 = Later("syncws._protocol.http11")
 
 
 class OpenedAttributes:
     """The attributes that follow the record of the opening. They are kept after the end."""
 
     @property
-    def _opened(self) -> Opened | None:
+    def _opened(self) -> records.Opened | None:
         raise NotImplementedError
 
     @property
@@ -32,16 +37,16 @@ class OpenedAttributes:
         return "" if opened is None else opened.protocol
 
     @property
-    def response(self) -> Response | None:
+    def response(self) -> http11.Response | None:
         """The head of the server's answer to the opening handshake; None before the open event."""
         opened = self._opened
         return None if opened is None else opened.response
 
     @property
-    def timings(self) -> Timings:
+    def timings(self) -> open_stream.Timings:
         """How long each step of the opening took, in seconds; all None before the open event."""
         opened = self._opened
-        return Timings() if opened is None else opened.timings
+        return open_stream.Timings() if opened is None else opened.timings
 
     @property
     def local_address(self) -> Any:
@@ -56,7 +61,7 @@ class OpenedAttributes:
         return None if opened is None else opened.remote_address
 
     @property
-    def tls(self) -> TLSInfo | None:
+    def tls(self) -> open_stream.TLSInfo | None:
         """What the TLS handshake agreed on; None without TLS, and before the open event."""
         opened = self._opened
         return None if opened is None else opened.tls

@@ -11,39 +11,37 @@ from __future__ import annotations
 
 import contextvars
 import itertools
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from ._callback_link import CallbackLink
-from ._engine.dispatcher import Dispatch, dispatch_and_wait
+from ._engine.dispatcher import dispatch_and_wait
 from ._engine.engine import THREADS_SECONDS
 from ._engine.fresh_arguments import FreshArguments
-from ._engine.options import (
+from ._engine.option_types import (
     DEFAULT_QUEUE,
+    Dispatch,
     FilePath,
     HeadersLike,
     QueueLimit,
     SocketOptions,
-    TraceRecord,
     UnixPath,
-    check_arguments,
-    check_timeout,
-    chosen,
     cookiejar,
-    explain_unknown,
     ssl,
+    trace_record,
 )
+from ._engine.options import check_arguments, check_timeout, chosen
 from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
+from ._engine.unknown_options import explain_unknown
 from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
-from ._log import log, log_exception
+from ._log import log_exception, log_warning
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
@@ -141,7 +139,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         max_buffered: int | None = None,
         # others
         compression: Literal["deflate"] | None = "deflate",
-        trace: Callable[[TraceRecord], object] | None = None,
+        trace: Callable[[trace_record.TraceRecord], object] | None = None,
     ) -> None:
         options = chosen(locals())
         super().__init__()
@@ -367,7 +365,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         unheard = not (self._registrations.get("error") or self._registrations.get("close"))
         if unheard and not self._stopped.is_set() and not is_process_exiting():
             then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
-            log(logging.WARNING, self._log_fields, "%s; %s", error, then)
+            log_warning(self._log_fields, "%s; %s", error, then)
 
     def _decide(self, error: Exception, open_seconds: float) -> float | None:
         if self._stopped.is_set():

@@ -6,34 +6,33 @@ not import: sockets, the reader, the worker.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, cast
 
-from ._connect import begin, wait_open
+from ._connecting import begin, wait_open
 from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import THREADS_SECONDS, Engine
 from ._engine.fresh_arguments import FreshArguments
-from ._engine.options import (
+from ._engine.option_types import (
     DEFAULT_QUEUE,
     FilePath,
     HeadersLike,
     QueueLimit,
     SocketOptions,
-    TraceRecord,
     UnixPath,
-    chosen,
     cookiejar,
-    explain_unknown,
     ssl,
+    trace_record,
 )
+from ._engine.options import chosen
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
 from ._engine.stats import Stats
 from ._engine.tracer import Tracer
+from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
-from ._log import Fields, log
+from ._log import Fields, log_warning
 from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import History, RetryPolicy, default_policy
 
@@ -75,7 +74,7 @@ def reconnect(
     max_buffered: int | None = None,
     # others
     compression: Literal["deflate"] | None = "deflate",
-    trace: Callable[[TraceRecord], object] | None = None,
+    trace: Callable[[trace_record.TraceRecord], object] | None = None,
 ) -> Reconnector:
     """Connections to one server, one after the other: each is given when the one before is over.
 
@@ -208,7 +207,7 @@ class Reconnector:
         try:
             connection.close()
         except ConnectionClosed as closed:
-            log(logging.WARNING, self._log_fields, "%d bytes were not sent", closed.unsent)
+            log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
         engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
@@ -224,7 +223,7 @@ class Reconnector:
             if self._tracer is not None:
                 self._tracer.tell("retry", url=self._log_fields["url"], error=error, retry_in=delay)
             if not open_seconds and not is_process_exiting():
-                log(logging.WARNING, self._log_fields, "%s; next attempt in %.1f s", error, delay)
+                log_warning(self._log_fields, "%s; next attempt in %.1f s", error, delay)
             self._stopped.wait(delay)
         elif isinstance(error, ConnectionClosed) and error.code == 1000:
             self._stopped.set()

@@ -6,38 +6,41 @@ Must not import: sockets, frame layout, the reader.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ._callback_link import CallbackLink
-from ._engine.dispatcher import Dispatch
-from ._engine.options import (
+from ._engine.option_types import (
     DEFAULT_QUEUE,
+    Dispatch,
     FilePath,
     HeadersLike,
     QueueLimit,
     SocketOptions,
-    TraceRecord,
     UnixPath,
-    check_arguments,
-    check_timeout,
-    chosen,
     cookiejar,
-    explain_unknown,
     socket,
     ssl,
+    trace_record,
 )
-from ._engine.process import is_process_exiting
+from ._engine.unknown_options import explain_unknown
 from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
+from ._later import Later
 from ._link_attributes import LinkAttributes
-from ._log import log
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
+
+if TYPE_CHECKING:
+    from . import _callback_link as callback_link
+    from . import _log
+    from ._engine import options as engine_options
+    from ._engine import process
+else:
+    _log, callback_link = Later("syncws._log"), Later("syncws._callback_link")
+    engine_options, process = Later("syncws._engine.options"), Later("syncws._engine.process")
 
 Self = TypeVar("Self", bound="WebSocket")
 
@@ -159,14 +162,15 @@ class WebSocket(ReadyStates, LinkAttributes):
         max_buffered: int | None = None,
         # others
         compression: Literal["deflate"] | None = "deflate",
-        trace: Callable[[TraceRecord], object] | None = None,
+        trace: Callable[[trace_record.TraceRecord], object] | None = None,
     ) -> None:
-        options = chosen(locals())
+        options = engine_options.chosen(locals())
         super().__init__()
         if dispatch is not None and not callable(dispatch):
             raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
-        checked_url, checked_protocols, checked_options = check_arguments(url, protocols, options)
-        self._link = link = CallbackLink(self, checked_url, checked_protocols, checked_options, dispatch)
+        self._link = link = callback_link.CallbackLink(
+            self, *engine_options.check_arguments(url, protocols, options), dispatch
+        )
         self._log_fields = link.engine.log_fields
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
@@ -291,7 +295,7 @@ class WebSocket(ReadyStates, LinkAttributes):
             RuntimeError: called from a callback, which would wait for itself.
             OSError, WebSocketError: what failed, as for `syncws.connect`.
         """
-        check_timeout("timeout", timeout)
+        engine_options.check_timeout("timeout", timeout)
         self._link.check_may_wait("wait_open()")
         if not self._link.wait_open(timeout):
             raise TimeoutError(f"{self!r} was not open within {timeout:g} s")
@@ -309,7 +313,7 @@ class WebSocket(ReadyStates, LinkAttributes):
             TypeError: `timeout` is no number.
             RuntimeError: called from a callback, which would wait for itself.
         """
-        check_timeout("timeout", timeout)
+        engine_options.check_timeout("timeout", timeout)
         self._link.check_may_wait("join()")
         if not self._link.wait_over(timeout):
             raise TimeoutError(f"{self!r} did not close within {timeout:g} s")
@@ -337,7 +341,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         if self._constructed:
             self._link.hold_or_let_go()
 
-    def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
+    def _on_link_event(self, link: callback_link.CallbackLink, event: Event[Any]) -> None:
         event.target = self
         if isinstance(event, ErrorEvent) and event.error is not None:
             self._tell_console(event.error)
@@ -346,9 +350,11 @@ class WebSocket(ReadyStates, LinkAttributes):
     def _tell_console(self, error: BaseException) -> None:
         """A failure that no listener will hear of is logged, as browsers print it to their console."""
         if not (
-            self._registrations.get("error") or self._link.is_closed_by_application or is_process_exiting()
+            self._registrations.get("error")
+            or self._link.is_closed_by_application
+            or process.is_process_exiting()
         ):
-            log(logging.WARNING, self._log_fields, "%s failed: %s", self._link.url.public, error)
+            _log.log_warning(self._log_fields, "%s failed: %s", self._link.url.public, error)
 
     def _on_fork(self) -> None:
         """In a forked child there is nothing to do: the link says that it is closed."""

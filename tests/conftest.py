@@ -63,6 +63,13 @@ LoopbackServer.close_on_return = False
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look through the ten thousand tests again: some tests collect often."""
+    gc.collect()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def nothing_outlives_the_test() -> Iterator[None]:
     """Wait after each test until the threads and descriptors that began in it are gone, which must be soon.

@@ -66,7 +66,9 @@ def _run(given: list[str]) -> int:
 
 def _program() -> str:
     """How the command line was begun, for usage and errors."""
-    return "python -m syncws" if os.path.basename(sys.argv[0]) == "__main__.py" else "syncws"
+    # Other programs that were begun with -m may call `main`, too.
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return "python -m syncws" if getattr(spec, "name", None) == "syncws.__main__" else "syncws"
 
 
 def _run_command(command: str, given: list[str]) -> int:

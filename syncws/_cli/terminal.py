@@ -25,10 +25,9 @@ import unicodedata
 from types import FrameType
 from typing import Any
 
+from .signals import POKE
 from .waiting import Waiter
 
-# Ignored by default, so that one that comes late does no harm.
-_POKE = "SIGURG"
 # A signal that comes in the middle of a key is noticed at the next; until it is, it is sent again.
 _AGAIN_SECONDS = 0.05
 # And one of another kind, such as SIGTERM, is followed by ours for as long.
@@ -41,7 +40,7 @@ class TypingEnded(Exception):  # noqa: N818 - what happened
 
 def open_terminal(prompt: str) -> PlainTerminal | LineTerminal:
     """The best terminal that can be had here."""
-    usable = hasattr(signal, "pthread_kill") and hasattr(signal, _POKE) and os.environ.get("TERM") != "dumb"
+    usable = hasattr(signal, "pthread_kill") and hasattr(signal, POKE) and os.environ.get("TERM") != "dumb"
     if usable and sys.implementation.name == "cpython":
         with contextlib.suppress(ImportError):
             return LineTerminal(prompt, importlib.import_module("readline"))
@@ -101,7 +100,7 @@ class LineTerminal:
         self._ended = False
         self._end_seen = False
         self._settings = _save_settings()
-        self._poke_number = signal.Signals[_POKE]
+        self._poke_number = signal.Signals[POKE]
         self._former = signal.signal(self._poke_number, self._on_poke)
         self._arrived, self._signals = _socket_pair()
         self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
@@ -172,11 +171,14 @@ class LineTerminal:
                 self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)
 
     def _follow_signals(self) -> None:
-        """Have a signal that came in the middle of a key noticed before the next key."""
+        """Have a signal noticed that came in the middle of a key or just before a wait."""
         with self._signals:
             while numbers := self._signals.recv(64):
+                # Not at once: a handler that raises is enough, and `input` would call that of the poke with
+                # the exception set.
+                time.sleep(_AGAIN_SECONDS)
                 until = time.monotonic() + _FOLLOWED_SECONDS
-                while set(numbers) != {int(self._poke_number)} and self._in_input and not self._end_seen:
+                while set(numbers) != {int(self._poke_number)} and not self._end_seen:
                     if time.monotonic() > until:
                         break
                     self._poke()

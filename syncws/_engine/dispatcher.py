@@ -33,9 +33,7 @@ from .records import Closed, CloseReceived, Opened
 if TYPE_CHECKING:
     from .._protocol.messages import Message, MessagePart
     from .event_queue import Entry, EventQueue
-
-#: Schedules a callable of no arguments on the user's own thread.
-Dispatch = Callable[[Callable[[], None]], object]
+    from .option_types import Dispatch
 
 # In a browser no event can fire before the script returns, so a script can attach its listeners first. Here
 # an event waits for the first listener of its kind, and at most this long after the constructor has returned.

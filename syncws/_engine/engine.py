@@ -24,13 +24,15 @@ from . import process
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
 from .primitives import block_forever
+from .read_lease import ReadLease, is_allowed
 from .reader import Reader
 from .reader_notes import ReaderNotes
-from .send_queue import ACCEPTING, FINISHED, SendQueue
+from .send_queue import SendQueue
 from .stats import Stats
 from .tracer import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
+from .writer_turn import ACCEPTING, FINISHED
 
 if TYPE_CHECKING:
     from .._log import Fields
@@ -82,6 +84,10 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
+        self._lease = lease = ReadLease(self.queue, consumer.leaf)
+        lease.wake, lease.wake_soon = self._notes.wake, self._wake_by_writer
+        if is_allowed():
+            consumer.lease = lease
         self._reader = Reader(
             request,
             options,
@@ -89,6 +95,7 @@ class Engine:
             self._writer,
             self._pings,
             self._notes,
+            lease,
             self.name,
             self.log_fields,
             self.tracer,
@@ -187,14 +194,14 @@ class Engine:
         if counts is not None:
             decoder, stream, source = counts
             of_input = {
-                "messages_received": decoder.messages_received,
-                "bytes_received": decoder.bytes_received,
+                "messages_received": decoder.messages_received + self._lease.messages_received,
+                "bytes_received": decoder.bytes_received + self._lease.bytes_received,
                 "wire_bytes_sent": stream.handed,
                 "wire_bytes_received": stream.received,
                 "pauses": source.pauses,
             }
         return Stats(
-            messages_sent=self._writer.messages_sent,
+            messages_sent=self._writer.messages_sent + self.queue.inline.sent,
             bytes_sent=self.queue.sent,
             queued_messages=queued_messages,
             queued_bytes=queued_bytes,
@@ -299,6 +306,8 @@ class Engine:
         if not self.queue.leave_note(ping):
             return None
         self.queue.wake()
+        self._lease.recent = False  # the reader is to look for the pong at once
+        self._notes.wake()
         pong_at = self._pings.wait(ping, timeout)
         return None if pong_at is None else pong_at - ping.asked_at
 
@@ -331,6 +340,7 @@ class Engine:
         self.queue.after_fork(functools.partial(shared_pool().schedule, None))
         self._pings.end()
         self._running.clear()
+        self._lease.after_fork()
         self._notes.after_fork()
         self._consumer.after_fork(closed)
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from .._protocol.codec import payload_size
 from .._protocol.messages import Message, MessagePart
 from .control_events import ControlBatch
 from .primitives import Leaf, Waiters
+from .read_lease import LEASE_SECONDS, ReadLease, ReadToken
 from .records import Closed, Record
 
 Entry = list[Message | MessagePart] | ControlBatch | Record
@@ -31,7 +33,8 @@ class EventQueue:
         self.on_fork: Callable[[], None] = _do_nothing
         self.ask_wanted: Callable[[], tuple[int, ...]] = tuple
         self._max_bytes, self._max_messages = limit
-        self._leaf = Leaf()
+        self.lease: ReadLease | None = None  # by which the worker may read
+        self.leaf = Leaf()
         self._waiters = Waiters()
         self._entries: list[Entry] = []
         self._idle = False
@@ -53,7 +56,7 @@ class EventQueue:
         self._put([messages], len(messages), size)
 
     def _put(self, entry: Sequence[Entry], count: int, size: int) -> None:
-        with self._leaf:
+        with self.leaf:
             self._entries += entry
             self._messages += count
             self._bytes += size
@@ -61,7 +64,7 @@ class EventQueue:
 
     def put_record(self, record: Record) -> None:
         entry = [record]
-        with self._leaf:
+        with self.leaf:
             self._entries += entry
         self._waiters.notify()
 
@@ -69,7 +72,7 @@ class EventQueue:
         # The note is set before the counts are read. The worker changes the counts before it looks for the
         # note. So at least one of the two threads sees what the other has done.
         self._reader_waits = True
-        with self._leaf:  # else the worker could take what waits between the two looks
+        with self.leaf:  # else the worker could take what waits between the two looks
             size = self._in_progress_bytes + self._bytes
             count = self._in_progress_messages + self._messages
         full = _reaches(size, self._max_bytes) or _reaches(count, self._max_messages)
@@ -78,7 +81,7 @@ class EventQueue:
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        with self._leaf:
+        with self.leaf:
             caught_up = self._idle & (not self._entries)
         self._reader_waits = not caught_up
         return caught_up
@@ -86,7 +89,7 @@ class EventQueue:
     # Any thread.
 
     def waiting(self) -> tuple[int, int]:
-        with self._leaf:
+        with self.leaf:
             count = self._messages + self._in_progress_messages
             size = self._bytes + self._in_progress_bytes
         return count, size
@@ -95,14 +98,17 @@ class EventQueue:
 
     def take(self) -> list[Entry]:
         """All the entries that wait, waiting for the first. What was taken before is done with."""
-        with self._leaf:
+        with self.leaf:
             self._in_progress_messages = self._in_progress_bytes = 0
             self._idle = not self._entries
         if self._reader_waits:
             self.on_room()
+        lease = self.lease
+        while lease is not None and not self._entries and lease.read(self, LEASE_SECONDS):
+            pass
         self._waiters.wait_until(lambda: self._entries)
         fresh: list[Entry] = []
-        with self._leaf:
+        with self.leaf:
             entries = self._entries
             self._entries = fresh
             self._idle = False
@@ -110,6 +116,31 @@ class EventQueue:
             self._in_progress_bytes = self._bytes
             self._messages = self._bytes = 0
         return entries
+
+    def put_by_lease(
+        self,
+        token: ReadToken,
+        messages: list[Message | MessagePart],
+        size: int,
+        rest: list[bytes],
+        for_reader: bool,
+    ) -> None:
+        """See `read_lease.Taker`."""
+        lease = token.lease
+        payloads = payload_size(messages, size)
+        count = len(messages)
+        entries: tuple[list[Entry], list[Entry]] = ([], [messages] if messages else [])
+        chunks = [rest, rest]
+        with self.leaf:
+            mine = token.held
+            self._entries += entries[mine]
+            self._messages += count * mine
+            lease.messages_received += count * mine
+            lease.bytes_received += payloads * mine
+            self._bytes += size * mine
+            chunks[0] = lease.chunks
+            lease.chunks = chunks[mine]
+            lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
 
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what came is the parent's; here there is only the end."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from .._protocol.frames import FIN, Buffer, CloseCode, Opcode
 from .._protocol.messages import ChunkEncoder
-from .send_queue import ACCEPTING, CUT, FragmentsTurn, SendQueue
+from .send_queue import FragmentsTurn, SendQueue
+from .writer_turn import ACCEPTING, CUT
 
 if TYPE_CHECKING:
     from .._exceptions import ConnectionClosed

@@ -7,10 +7,13 @@ with I/O or threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._protocol.handshake import check_protocols
-from .options import HeadersLike, Options, check_arguments
+from .options import Options, check_arguments
+
+if TYPE_CHECKING:
+    from .option_types import HeadersLike
 
 Protocols = str | Iterable[str]
 

@@ -27,56 +27,32 @@ put would else seem to be dealt with already.
 from __future__ import annotations
 
 import collections
-import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from .._protocol.codec import payload_size
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
+from .read_lease import LEASE_SECONDS, ReadLease
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
+from .stream_calls import NEVER, InboxEnded, StreamCalls, popleft
 from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .control_events import ControlBatch
-
-popleft = collections.deque.popleft
-
-# A call that streams gets a message that arrived whole in parts of this size, too.
-MAX_PART = 256 * 1024
+    from .read_lease import ReadToken
 
 # How many bytes of an incomplete message are read while no call asks for it, unless max_queue is more.
 LARGEST_UNASKED = 16 * 2**20
 
-# `fast_above` while a message is streamed: no consumer may pop one.
-_NEVER = sys.maxsize
+_NOTHING = ()
 
 
-class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as StopIteration does
-    """The last message was received."""
-
-
-class _StreamCall:
-    """A call of `recv_streaming` that has begun.
-
-    Attributes:
-        thread: its thread.
-        message: the message that it has claimed, or is about to; None before.
-        whole: a message that it takes whole instead.
-    """
-
-    __slots__ = ("message", "thread", "whole")
-
-    def __init__(self) -> None:
-        self.thread = threading.get_ident()
-        self.message: StreamedMessage | None = None
-        self.whole: Message = b""
-
-
-class Inbox:
+class Inbox(StreamCalls):
     """See the head of the module, and `records.Consumer`.
 
     Attributes:
@@ -87,6 +63,7 @@ class Inbox:
         ending: how the connection ends, set after the last message was put.
         closed: the record of the end; None before it.
         waiters: the threads that wait for any of these.
+        lease: by which calls of `receive` may read; None where they may not.
     """
 
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
@@ -104,8 +81,10 @@ class Inbox:
         self._put_count = 0  # how often something was put that a consumer can take
         self._back_at = -1  # what that was when a consumer last found nothing
         self._reader_waits = False
-        self._leaf = Leaf()
-        self._stream_call: _StreamCall | None = None
+        self.lease: ReadLease | None = None
+        self._leased: list[tuple[int, int]] = []  # the batches read by lease that are not counted yet
+        self.leaf = Leaf()
+        self._stream_call: Any = None
         self._incoming: StreamedMessage | None = None
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
@@ -128,10 +107,20 @@ class Inbox:
         self.waiters.notify()
 
     def _put_whole(self, messages: list[Message], size: int) -> None:
+        self._count_leased()
         self._bound.put(len(messages), size)
-        with self._leaf:
+        with self.leaf:
             self.messages += messages
             self._put_count += 1
+
+    def _count_leased(self) -> None:
+        """Count what was read by lease."""
+        fresh: list[tuple[int, int]] = []
+        with self.leaf:
+            leased = self._leased
+            self._leased = fresh
+        for count, size in leased:
+            self._bound.put(count, size)
 
     def _put_mixed(self, messages: list[Message | MessagePart]) -> None:
         """Parts may stand anywhere, since one read can end a message, bring others, and begin the next."""
@@ -147,7 +136,7 @@ class Inbox:
             message = self._incoming = StreamedMessage()
         message.count(part)
         parts = [part]
-        with self._leaf:
+        with self.leaf:
             message.parts += parts
             self._put_count += message.claimer is not None
         if message.skipped:  # looked at last: its claimer drops what it finds after it has set this
@@ -156,7 +145,7 @@ class Inbox:
             return
         self._incoming = None
         claimers: list[object] = [self, self]
-        with self._leaf:
+        with self.leaf:
             claimers[0] = message.claimer
             message.claimer = claimers[message.claimer is None]
         if message.claimer is self:
@@ -177,6 +166,7 @@ class Inbox:
         self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
+        self._count_leased()
         self._reader_waits = True  # set before the look: see `event_queue`
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
@@ -189,9 +179,9 @@ class Inbox:
         return full
 
     def _set_wake_below(self, count: int) -> None:
-        with self._leaf:
+        with self.leaf:
             self._wake_below = count
-            self.fast_above = count if self._stream_call is None else _NEVER
+            self.fast_above = count if self._stream_call is None else NEVER
 
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
@@ -234,6 +224,36 @@ class Inbox:
 
     # The threads that receive.
 
+    def put_by_lease(
+        self,
+        token: ReadToken,
+        messages: list[Message | MessagePart],
+        size: int,
+        rest: list[bytes],
+        for_reader: bool,
+    ) -> None:
+        """See `read_lease.Taker`."""
+        lease = token.lease
+        payloads = payload_size(messages, size)
+        puts: tuple[Any, Any] = (_NOTHING, messages)
+        batches = _NOTHING, [(len(messages), size)] * bool(messages)
+        chunks = [rest, rest]
+        count, some = len(messages), bool(messages)
+        try:
+            with self.leaf:
+                mine = token.held
+                self.messages += puts[mine]
+                self._put_count += mine & some
+                lease.messages_received += count * mine
+                lease.bytes_received += payloads * mine
+                self._leased += batches[mine]
+                chunks[0] = lease.chunks
+                lease.chunks = chunks[mine]
+                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
+        finally:
+            if self.waiters:
+                self.waiters.notify()
+
     def receive(self, timeout: float | None) -> Message:
         """The next message, waiting for it.
 
@@ -251,9 +271,14 @@ class Inbox:
                     return message
                 except IndexError:
                     continue  # another thread has taken it
+            lease = self.lease
+            if lease is not None and self.ending is None:
+                left = LEASE_SECONDS if until is None else until - time.monotonic()
+                if lease.read(self, max(0.0, left)):
+                    continue
             self._come_back(self.messages)
-            left = None if until is None else until - time.monotonic()
-            self.waiters.wait_until(lambda: self.messages or self.ending is not None, left)
+            longest = None if until is None else until - time.monotonic()
+            self.waiters.wait_until(lambda: self.messages or self.ending is not None, longest)
             if self.messages:
                 continue
             if self.ending is not None:
@@ -273,7 +298,7 @@ class Inbox:
 
     def _come_back(self, source: collections.deque[Any]) -> None:
         """If nothing is in what it takes from, the application is back for more."""
-        with self._leaf:
+        with self.leaf:
             is_empty = not source
             self._back_at += (self._put_count - self._back_at) * is_empty
         if self._reader_waits:
@@ -285,109 +310,6 @@ class Inbox:
         call = self._stream_call
         if call is not None and call.thread == threading.get_ident():
             raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
-
-    def stream(self, timeout: float | None) -> Generator[Message, None, None]:
-        """The next message in parts; see `Connection.recv_streaming`."""
-        self.check_not_streaming()
-        call = _StreamCall()
-        try:
-            if not self.waiters.wait_until(lambda: self._begin(call), timeout):
-                raise TimeoutError(f"no message came within {timeout:g} s")
-            self.on_room()  # the reader is to hand out what it has of a message that is not whole
-            message = self._claim(call, timeout)
-            if message is not None:
-                yield from self._take_parts(message, timeout)
-                return
-            whole = call.whole
-            for start in range(0, len(whole) or 1, MAX_PART):
-                yield whole[start : start + MAX_PART]
-        finally:
-            try:
-                self._end(call)
-            except BaseException:  # a handler's; but others wait for this
-                self._end(call)
-                raise
-
-    def _begin(self, call: _StreamCall) -> bool:
-        calls: list[_StreamCall | None] = [call, call]
-        with self._leaf:
-            calls[0] = self._stream_call
-            self._stream_call = calls[self._stream_call is None]
-            self.fast_above += (_NEVER - self.fast_above) * (self._stream_call is call)
-        return self._stream_call is call
-
-    def _claim(self, call: _StreamCall, timeout: float | None) -> StreamedMessage | None:
-        """Claim the message that arrives in parts; None where a whole one comes first, in `call.whole`."""
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            message = self._incoming  # first: what came before it is among the whole ones then
-            if self._take_whole(call):
-                return None
-            if message is not None:
-                call.message = message
-                claimers: list[object] = [call, call]
-                with self._leaf:
-                    claimers[0] = message.claimer
-                    message.claimer = claimers[message.claimer is None]
-                    self._put_count += message.claimer is call  # what there is of it can be taken now
-                if message.claimer is call:
-                    return message
-            self._come_back(self.messages)
-            left = None if until is None else until - time.monotonic()
-            self.waiters.wait_until(self._has_something_to_stream, left)
-            if self.messages or self._has_unclaimed():
-                continue
-            if self.ending is not None:
-                raise InboxEnded
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError(f"no message came within {timeout:g} s")
-
-    def _take_whole(self, call: _StreamCall) -> bool:
-        if self.messages and len(self.messages) <= self._wake_below:
-            self.on_room()
-        try:
-            (call.whole,) = map(popleft, self.source)
-        except IndexError:
-            return False
-        return True
-
-    def _has_unclaimed(self) -> bool:
-        message = self._incoming
-        return message is not None and message.claimer is None
-
-    def _has_something_to_stream(self) -> bool:
-        return bool(self.messages) or self._has_unclaimed() or self.ending is not None
-
-    def _take_parts(self, message: StreamedMessage, timeout: float | None) -> Iterator[Message]:
-        while True:
-            while message.parts:
-                part = message.parts.popleft()
-                if self._reader_waits:
-                    self.on_room()
-                if part.data:
-                    yield part.data
-                if part.final:
-                    return
-            self._come_back(message.parts)
-            if not self.waiters.wait_until(lambda: message.parts or self.ending is not None, timeout):
-                raise TimeoutError(f"no part of the message came within {timeout:g} s")
-            if not message.parts:
-                raise InboxEnded
-
-    def _end(self, call: _StreamCall) -> None:
-        """The call is over; what it has not taken of its message is dropped."""
-        message = call.message
-        if message is not None and message.claimer is call:
-            message.skipped = True
-            message.parts.clear()
-        calls: list[_StreamCall | None] = [None, None]
-        with self._leaf:
-            mine = self._stream_call is call
-            calls[0] = self._stream_call
-            self._stream_call = calls[mine]
-            self.fast_above += (self._wake_below - self.fast_above) * mine
-        self.waiters.notify()
-        self.on_room()
 
 
 def _do_nothing() -> None:

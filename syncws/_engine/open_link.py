@@ -17,64 +17,34 @@ that it was queued. It never writes: a pong or a Close is queued for the writer.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost
 from .._protocol.closing import Closing, Do, State
+from .._protocol.decoder import Decoder
 from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
-from .._transport.progress import SendProgress
+from .._transport.stream import Stream
 from .control_events import put_in_order
+from .input_state import FIRST_PAUSE, InputState
+from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
-    from .._protocol.decoder import Decoder
-    from .._protocol.encoder import Encoder
-    from .._transport.stream import Stream
     from .options import Options
+    from .output import Output
     from .pending_pings import PendingPings
     from .reader_notes import ReaderNotes
 
-# A read begins small, so that an idle connection costs little, and doubles while the network fills it.
-SMALLEST_READ = 4 * 1024
-LARGEST_READ = 256 * 1024
-
-# Once a deadline has passed, the socket is read for at most this long before the verdict: what lies in it may
-# have come in time, as when the process was stopped for a while.
-LAST_LOOK_SECONDS = 0.25
+# How long the reader waits before it looks again at a consumer that is in the call that reads, in seconds.
+SHORTEST_LOOK = 0.0005
 
 # How often progress of the output is looked for while a deadline waits for it: four times in what is left.
 SHORTEST_SAMPLE = 0.02
 LONGEST_SAMPLE = 0.25
-
-# How long a paused reader waits before it looks at the consumer again by itself: at first, and at most.
-FIRST_PAUSE = 0.001
-LONGEST_PAUSE = 1.0
-
-
-class Output(Protocol):
-    """What the reader knows of the writer; see there."""
-
-    ping_sent_at: float
-    ping_position: int
-    close_sent_at: float | None
-    error: BaseException | None
-
-    @property
-    def close_called(self) -> bool: ...
-    @property
-    def close_queued(self) -> bool: ...
-    @property
-    def unsent(self) -> int: ...
-    def open(self, stream: Stream, encoder: Encoder, on_change: Callable[[], None]) -> None: ...
-    def send_pong(self, payload: bytes) -> None: ...
-    def send_ping(self, payload: bytes) -> None: ...
-    def server_closed(self) -> None: ...
-    def close(self, close: CloseFrame, last: bool = False) -> None: ...
-    def flush_pending(self) -> None: ...
-    def stop(self) -> None: ...
 
 
 class OpenLink:
@@ -96,6 +66,7 @@ class OpenLink:
         stream: Stream,
         decoder: Decoder,
         options: Options,
+        lease: ReadLease,
         url: str,
         clock: Callable[[], float],
     ) -> None:
@@ -111,13 +82,18 @@ class OpenLink:
         self._stream = stream
         self._decoder = decoder
         self._options = options
+        self._lease = lease
+        self._lends = is_allowed() and type(stream) is Stream and type(decoder) is Decoder
+        self._has_turn = True
+        self._was_put = False  # whether the last read has brought messages
         self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
-        self._input = _Input(stream, self.opened_at)
+        self._input = InputState(stream, self.opened_at)
         self.counts = decoder, stream, self._input
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
+        self._lease.open(self._stream, self._decoder.plain_limit)
         if data:
             self._decode(data)
         closing = self._closing
@@ -137,6 +113,8 @@ class OpenLink:
 
     def close(self) -> None:
         """Free the socket. No writer may be in a call."""
+        while not self._lease.take():
+            time.sleep(SHORTEST_LOOK)
         self._stream.close()
 
     # Notes of other threads.
@@ -238,7 +216,7 @@ class OpenLink:
 
     def _receive(self, timeout: float | None) -> None:
         """Wait until there is something to do, and read once."""
-        stream, closing, source = self._stream, self._closing, self._input
+        source = self._input
         if self._keeps_messages and self._consumer.is_full(self._decoder.collected):
             source.exhausted = True
             source.pauses += not source.paused
@@ -254,6 +232,71 @@ class OpenLink:
             return
         source.pause = FIRST_PAUSE
         source.paused = False
+        if not self._has_turn:
+            if not self._get_turn(timeout):
+                return
+            timeout = 0.0
+            self._has_turn = True
+        self._was_put = False
+        self._read(timeout)
+        self._offer_turn()
+
+    def _get_turn(self, timeout: float | None) -> bool:
+        """Wait until there is something to read for this thread, and take the turn back."""
+        lease = self._lease
+        must_read = timeout == 0 or lease.needs_reader or not self._may_lend
+        if must_read:
+            if lease.take():
+                return True
+            self._poller.wait(None, READ, SHORTEST_LOOK)
+            return False
+        lease.reader_looks = True  # set before the look
+        if lease.is_used():
+            self._poller.wait(None, READ, LEASE_SECONDS if timeout is None else min(LEASE_SECONDS, timeout))
+            if self._input.has_activity():
+                self._keepalive.activity()
+            return False
+        lease.reader_looks = False
+        if not lease.unfed and not self._poller.wait(self._stream.socket, READ, timeout):
+            return False
+        return lease.take_if_free()
+
+    @property
+    def _may_lend(self) -> bool:
+        """Whether a consumer may read: what comes is for it, and is to be told whole."""
+        return (
+            self._lends
+            and self._closing.state is State.OPEN
+            and not self._output.close_called
+            and self._output.error is None
+            and not self._input.ended
+            and not self._consumer.wants_parts
+        )
+
+    def _offer_turn(self) -> None:
+        """Let consumers read, where no message is under way but one that they can go on with."""
+        lease, decoder = self._lease, self._decoder
+        decoder.keeps_beginning = lease.wanted
+        if not self._may_lend or decoder.has_more:
+            return
+        rest = decoder.unread()
+        if rest is not None:
+            self._has_turn = False
+            lease.release(rest, lease.wanted and self._was_put)
+
+    def _read(self, timeout: float | None) -> None:
+        """Read once, waiting for that if need be."""
+        stream, closing, source, lease = self._stream, self._closing, self._input, self._lease
+        if lease.chunks:
+            is_new = lease.unfed or lease.needs_reader
+            self._decode_leased()
+            if is_new or not closing.decodes:
+                return
+        error = lease.error
+        if error is not None:
+            lease.error = None
+            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            return
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
             self._decode(b"")
             return
@@ -283,6 +326,14 @@ class OpenLink:
                 self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
         else:
             self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
+
+    def _decode_leased(self) -> None:
+        """Decode what consumers have read and left."""
+        data = self._lease.take_chunks()
+        if self._input.has_activity():
+            self._keepalive.activity()
+        if data and self._closing.decodes:
+            self._decode(data)
 
     @property
     def _keeps_messages(self) -> bool:
@@ -316,6 +367,7 @@ class OpenLink:
         decoder.streaming = self._consumer.wants_parts
         messages = decoder.feed(data)
         if (messages or decoder.controls) and self._keeps_messages:
+            self._was_put = bool(messages)
             wanted = self._consumer.wanted_controls if decoder.controls else ()
             if wanted:
                 put_in_order(self._consumer, messages, decoder, wanted)
@@ -340,57 +392,3 @@ class OpenLink:
             self._consumer.put_record(CloseReceived(closing.outcome))
         else:
             self._do(closing.failed(ended, ended.close_code, now))
-
-
-class _Input:
-    """The state of reading: sizes, pauses, the last look after a deadline, the end.
-
-    Attributes:
-        progress: of the other direction.
-        read_size: how many bytes the next read asks for.
-        pause: how long a paused reader waits before it looks again.
-        paused: whether it is paused.
-        pauses: how often it was.
-        overdue_since: when a deadline was first seen to have passed; None while none has.
-        exhausted: whether nothing is left in the socket since then.
-        ended: whether the server has ended its side of TCP.
-        reset: whether TCP is to end by a reset.
-    """
-
-    def __init__(self, stream: Stream, now: float) -> None:
-        self.progress = SendProgress(stream, now)
-        self.read_size = SMALLEST_READ
-        self.pause = FIRST_PAUSE
-        self.paused = False
-        self.pauses = 0
-        self.overdue_since: float | None = None
-        self.exhausted = False
-        self.ended = False
-        self.reset = False
-        self._stream = stream
-        self._received = stream.received
-
-    def adapt(self, received: int) -> None:
-        """Read more at once while the network fills it, and less again when it does not."""
-        if not self._stream.drained:
-            self.read_size = min(self.read_size * 2, LARGEST_READ)
-        elif received < self.read_size // 8:
-            self.read_size = max(self.read_size // 2, SMALLEST_READ)
-
-    def has_activity(self) -> bool:
-        """Whether any byte has come since the last call; half a TLS record counts."""
-        received, self._received = self._received, self._stream.received
-        return received != self._received
-
-    def next_pause(self) -> float:
-        """How long to wait for the consumer before looking again: ever longer."""
-        pause = self.pause
-        self.pause = min(pause * 2, LONGEST_PAUSE)
-        return pause
-
-    def last_look(self, now: float) -> bool:
-        """Whether the socket was looked into since a deadline has passed, and nothing is left in it."""
-        if self.overdue_since is None:
-            self.overdue_since = now
-            self.exhausted = self.ended
-        return self.exhausted or now - self.overdue_since >= LAST_LOOK_SECONDS

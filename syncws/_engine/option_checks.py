@@ -13,26 +13,12 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 from .._protocol.handshake import RESERVED_HEADERS
 from .._protocol.host import parse_address
 from .._protocol.http11 import Fields, check_field
-
-#: What `headers=` takes.
-HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-#: What `max_queue=` takes: bytes, (bytes, messages), or None for no limit.
-QueueLimit: TypeAlias = int | tuple[int | None, int | None] | None
-#: What `ca=` and each part of `cert=` take.
-FilePath: TypeAlias = str | os.PathLike[str]
-#: What `unix=` takes.
-UnixPath: TypeAlias = str | bytes | os.PathLike[str]
-#: What `socket_options=` takes: (level, name, value), as for `socket.setsockopt`.
-SocketOptions: TypeAlias = Sequence[tuple[int, int, int | bytes]]
-
-#: High enough that a burst is taken off the network in large reads, low enough that a consumer that
-#: stands still costs a few MiB.
-DEFAULT_QUEUE = (4 * 2**20, 16384)
+from .option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit
 
 # What takes the place of a header that the handshake sends itself.
 _INSTEAD_OF_HEADERS = {

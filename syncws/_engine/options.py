@@ -10,7 +10,6 @@ a parameter in each signature, a line in tests/typing.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,34 +20,12 @@ from .._protocol.host import check_hostname
 from .._protocol.http11 import Fields, has_field
 from .._protocol.url import URL, check_port, parse_url
 from . import option_checks as checks
-from .option_checks import DEFAULT_QUEUE as DEFAULT_QUEUE
-from .option_checks import FilePath as FilePath
-from .option_checks import HeadersLike as HeadersLike
-from .option_checks import QueueLimit as QueueLimit
-from .option_checks import SocketOptions as SocketOptions
-from .option_checks import UnixPath as UnixPath
 from .option_checks import check_timeout as check_timeout
-from .trace_record import TraceRecord as TraceRecord
-from .unknown_options import explain_unknown as explain_unknown
+from .option_types import DEFAULT_QUEUE, FilePath, UnixPath, cookiejar, socket, ssl
+from .trace_record import TraceRecord
 
 if TYPE_CHECKING:
-    import socket as socket
-    import ssl as ssl
-    from http import cookiejar as cookiejar
-
     from .._protocol.proxy import Proxy
-else:
-
-    class _Lazy:
-        """Stands for a module where annotations name it, so that only who evaluates these imports it."""
-
-        def __init__(self, name: str) -> None:
-            self._name = name
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(importlib.import_module(self._name), name)
-
-    ssl, socket, cookiejar = _Lazy("ssl"), _Lazy("socket"), _Lazy("http.cookiejar")
 
 # What checks an option, given its value. The others are checked by name, or changed into the one form in
 # which the record holds them.

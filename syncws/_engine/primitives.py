@@ -36,6 +36,10 @@ its lock released or held, by luck), context managers written in Python, a flag 
 with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the time, so a mailbox is
 waited for with one on threads of ours alone.
 
+5. What a thread holds while it works in the place of one of ours is a *token*, not a lock: its handler, or a
+   finalizer, may interrupt it and wait. So at every call the holder's work is complete, and a wait first
+   gives back every token that its own thread holds; the interrupted call then sees that it holds nothing.
+
 On PyPy handlers run between any two steps, so that a leaf may be held by a thread that is in one: there a
 handler should only set a flag.
 """
@@ -62,6 +66,41 @@ _release = operator.methodcaller("release")
 _LONGEST_WAIT = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) else threading.TIMEOUT_MAX
 
 
+class Token:
+    """What a thread holds while it reads or writes in the place of one of ours; one object for each call.
+
+    To give it back is one store, and what must follow one call of a C function. Whoever takes over sees that
+    nobody holds it, and finds all that was done.
+
+    Attributes: `thread`, whose it is; `held`, whether that may go on.
+    """
+
+    __slots__ = ("held", "thread")
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.held = False
+
+    def give_back(self) -> None:
+        """Let ours go on, in the name of the call that holds it."""
+        self.held = False
+
+
+# The tokens that calls hold, or are about to. No lock: each use is one operation of a dict.
+tokens: dict[Token, None] = {}
+
+
+def give_back_tokens() -> None:
+    """Before this thread waits: what it holds, in calls that this one has interrupted, is given back."""
+    if not tokens:
+        return
+    here = threading.get_ident()
+    for token in list(tokens):
+        if token.thread == here:
+            token.give_back()
+            tokens.pop(token, None)
+
+
 class _Renewable(Protocol):
     def renew(self) -> None:
         """In a forked child: forget the parent's threads."""
@@ -77,7 +116,7 @@ class Sleeper(Protocol):
 
 # Without the interpreter's lock a processor may look at one thing before others see what it stored in
 # another: there "change first, look for names then" needs a leaf around the look as well.
-_LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
 # build, and a finalizer, which discards, may interrupt a thread that held one.
@@ -94,6 +133,9 @@ _renewed_first: set[weakref.ref[Any]] = set()
 def renew_after_fork() -> None:
     """In a forked child: renew each primitive in place."""
     _own_threads.clear()
+    for token in list(tokens):
+        token.held = False
+    tokens.clear()
     for reference in [*_renewed_first, *_renewables]:
         primitive = reference()
         if primitive is not None:
@@ -159,6 +201,7 @@ class Waiters:
         result = predicate()
         if result:
             return result
+        give_back_tokens()
         until = None if timeout is None else time.monotonic() + timeout
         leaf = self._leaf
         while True:
@@ -195,7 +238,7 @@ class Waiters:
 
     def notify(self) -> None:
         """Let all waiting threads look again. Change what they look at before this call."""
-        if _LOOKS_IN_ORDER and not self._sleeping:
+        if LOOKS_IN_ORDER and not self._sleeping:
             return
         sleeping: dict[Sleeper, None] = {}
         nobody = sleeping
@@ -308,6 +351,7 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set; False when `timeout` seconds were over first."""
+        give_back_tokens()
         until = None if timeout is None else time.monotonic() + timeout
         while not self._set:
             left = _LONGEST_WAIT if until is None else until - time.monotonic()

@@ -22,7 +22,7 @@ from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
-from .open_link import OpenLink, Output
+from .open_link import OpenLink
 from .opening import Connector, OpenStream
 from .primitives import own_thread
 from .reader_notes import CLOSED_EARLY, ReaderNotes
@@ -31,9 +31,11 @@ from .records import Closed, Consumer, Opened
 if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeRequest
     from .._transport.stream import Stream
-    from .open_link import _Input
+    from .input_state import InputState
     from .options import Options
+    from .output import Output
     from .pending_pings import PendingPings
+    from .read_lease import ReadLease
     from .trace_record import TraceRecord
     from .tracer import Tracer
 
@@ -57,6 +59,7 @@ class Reader:
         output: Output,
         pings: PendingPings,
         notes: ReaderNotes,
+        lease: ReadLease,
         name: str,
         log_fields: Fields,
         tracer: Tracer | None = None,
@@ -69,6 +72,7 @@ class Reader:
         self._output = output
         self._pings = pings
         self._notes = notes
+        self._lease = lease
         self._name = name
         self._log_fields = log_fields
         self._tracer = tracer
@@ -101,7 +105,7 @@ class Reader:
                 self._tracer.log(record)  # type: ignore[union-attr]
 
     @property
-    def counts(self) -> tuple[Decoder, Stream, _Input] | None:
+    def counts(self) -> tuple[Decoder, Stream, InputState] | None:
         """See `OpenLink`; None before the connection is open."""
         return None if self._link is None else self._link.counts
 
@@ -152,6 +156,7 @@ class Reader:
             opened.stream,
             decoder,
             self._options,
+            self._lease,
             self._request.url.public,
             time.monotonic,
         )

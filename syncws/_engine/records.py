@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
     from .control_events import ControlBatch
+    from .primitives import Leaf
+    from .read_lease import ReadLease
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,13 @@ class Consumer(Protocol):
         on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the
             reader
             to wait. It must not wait.
+        lease: by which its threads may read; None where they may not.
+        leaf: guards what it holds, and the turn at reading.
     """
 
     on_room: Callable[[], None]
+    lease: ReadLease | None
+    leaf: Leaf
 
     @property
     def wants_parts(self) -> bool:

@@ -9,19 +9,6 @@ schedules the writer by one call of a C function. So a signal handler finds all 
 own call of any method does as if it came before or after. Each wait schedules the writer again, since a
 handler may wait here between the leaf and the scheduling of the call that it interrupted.
 
-The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
-
-    UNOPENED  -> SCHEDULED       `open`: there is a stream to write to
-    IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread is called
-    IDLE, SCHEDULED -> WRITING   `take_turn`
-    WRITING   -> IDLE            `rest`: nothing is left to do
-    WRITING   -> SCHEDULED       `yield_turn`: other connections wait for a thread
-    WRITING   -> STOPPING        `stop`: the thread that writes is to end
-    any other -> FINISHED        `stop`
-    WRITING, STOPPING -> FINISHED    `finish`: nothing more will be sent, and no thread is in the stream
-
-The thread that changes it to FINISHED, and only that one, wakes the threads that wait.
-
 The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
 run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
 
@@ -44,11 +31,10 @@ from collections.abc import Callable
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
+from .inline_send import LARGEST, InlineSend, InlineSends, send_inline
 from .outbox import CloseNote, CutNote, FragmentNote
-from .primitives import Leaf, Waiters
-
-UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
-ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
+from .primitives import Waiters, tokens
+from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SEALED, WriterTurn
 
 # What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
 REFUSED, COUNTED, TAKEN = range(3)
@@ -79,36 +65,29 @@ class FragmentsTurn:
         self.behind_bytes = 0
 
 
-class SendQueue:
+class SendQueue(WriterTurn):
     """The callers' side of sending.
 
     Attributes:
-        turn: whose turn it is to write; see the head of the module.
         phase: what is accepted.
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
-        sent: bytes handed to the network so far; only the writer changes it.
+        sent: bytes handed to the network so far; only who has the turn changes it.
         fragmented: which call has the turn at sending in fragments, or `nobody`.
         waiters: the threads that wait for progress of the writer, or for its end.
-        wake: has a writer thread look for work; one C function, and to call it twice does no harm.
+        inline: what callers that send by themselves share.
     """
 
     def __init__(self, max_buffered: int | None) -> None:
-        self.turn = UNOPENED
-        self.phase = ACCEPTING
+        super().__init__()
         self.taken = 0
         self.refused = 0
-        self.sent = 0
         self._close_call = 0  # 1: close() was called; 2: and its Close is queued
         self.nobody = FragmentsTurn(0)
         self.fragmented = self.nobody
         self.waiters = Waiters()
-        self.wake: Callable[[], object] = bool
+        self.inline = InlineSends(self)
         self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
-        self._leaf = Leaf()
-        self._notes: list[object] = []
-        self._mixed = False  # whether there are other notes than messages
-        self._called_again = False  # a writer thread was called while another had the turn
 
     # Any thread.
 
@@ -146,24 +125,44 @@ class SendQueue:
         Raises `BufferFull` when `max_buffered` would be passed; nothing is queued or counted then.
         """
         size = len(payload)
-        notes = _NOTHING, [(FIN | opcode, payload)]
-        accepted = fits = taken = wake = False
+        message = FIN | opcode, payload
+        notes = _NOTHING, [message]
+        inline = self.inline
+        token, stream, may_lend = inline.nobody, inline.stream, False
+        if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
+            token, may_lend = InlineSend(self, message), True
+            tokens[token] = None
+        last = [token, token]
+        accepted = fits = taken = lends = wake = False
         try:
-            with self._leaf:
+            with self.leaf:
                 accepted = accept & (self.phase == ACCEPTING)
                 fits = self.taken - self.sent + size <= self._max_buffered
                 taken = accepted & fits
-                self.taken += size * taken
-                self._notes += notes[taken]
+                wake = taken & (self.turn == IDLE)
                 fragmented = self.fragmented
                 waits = taken & fragmented.begun
+                lends = wake & may_lend & (not waits) & (inline.stream is stream)
+                lends &= inline.last.settled & (not inline.last.held)
+                last[0] = inline.last
+                inline.last = last[lends]
+                token.held = lends
+                token.settled = not lends
+                self.taken += size * taken
+                self._notes += notes[taken & (not lends)]
                 fragmented.behind += waits
                 fragmented.behind_bytes += size * waits
-                wake = taken & (self.turn == IDLE)
-                self.turn += wake  # SCHEDULED
+                self.turn += wake & (not lends)  # SCHEDULED
+            if lends:
+                wake = send_inline(stream, token)  # type: ignore[arg-type]
+                if self.waiters:
+                    self.waiters.notify()
         finally:
+            token.held = token.sending = False
             if wake:
                 self.wake()
+        if may_lend:
+            tokens.pop(token, None)
         if taken:
             return TAKEN
         if accepted:
@@ -174,14 +173,14 @@ class SendQueue:
         return self._count(size) if count_refused else REFUSED
 
     def _count(self, size: int) -> int:
-        with self._leaf:
+        with self.leaf:
             counts = self.phase != SEALED
             self.refused += size * counts
         return COUNTED if counts else REFUSED
 
     def seal(self) -> int:
         """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
-        with self._leaf:
+        with self.leaf:
             self.phase = SEALED
         return self.buffered
 
@@ -190,7 +189,7 @@ class SendQueue:
         notes = _NOTHING, [note]
         taken = wake = False
         try:
-            with self._leaf:
+            with self.leaf:
                 taken = always | (self.phase == ACCEPTING)
                 self._notes += notes[taken]
                 self._mixed |= taken
@@ -212,7 +211,7 @@ class SendQueue:
         caller = threading.get_ident()
         notes = _NOTHING, [CloseNote(close)], [CloseNote(close, finish=True)]
         try:
-            with self._leaf:
+            with self.leaf:
                 fragmented = self.fragmented
                 phase = self.phase
                 others_wait = (fragmented.behind > 0) & (fragmented.thread != caller)
@@ -229,7 +228,7 @@ class SendQueue:
 
     def stop_accepting(self) -> None:
         """The application has seen that the server closed: nothing is taken any more."""
-        with self._leaf:
+        with self.leaf:
             self.phase += (self.phase == ACCEPTING) * REFUSING
         self.waiters.notify()
 
@@ -238,7 +237,7 @@ class SendQueue:
     def begin_fragments(self, fragmented: FragmentsTurn) -> bool:
         """Give the turn at fragments to a call, if nobody has it; False otherwise."""
         turns = [fragmented, fragmented]
-        with self._leaf:
+        with self.leaf:
             turns[0] = self.fragmented
             self.fragmented = turns[(self.fragmented is self.nobody) & (self.phase == ACCEPTING)]
         return self.fragmented is fragmented
@@ -250,7 +249,7 @@ class SendQueue:
         ends = bool(head_byte & FIN)
         taken = wake = False
         try:
-            with self._leaf:
+            with self.leaf:
                 taken = (self.phase < CUT) & (self.fragmented is fragmented)
                 self._notes += notes[taken]
                 self._mixed |= taken
@@ -270,7 +269,7 @@ class SendQueue:
         """Give the turn at fragments back. Nothing may follow a message that is not whole but a Close."""
         turns = [self.nobody, self.nobody]
         try:
-            with self._leaf:
+            with self.leaf:
                 turns[0] = self.fragmented
                 mine = self.fragmented is fragmented
                 self.fragmented = turns[mine]
@@ -285,7 +284,7 @@ class SendQueue:
         """The server's Close or a fault is here: a message in fragments is not taken further, and nothing may
         follow its beginning but our Close."""
         cut = [CutNote()]
-        with self._leaf:
+        with self.leaf:
             if self.fragmented.begun and self.phase < CUT:
                 self.phase = CUT
                 self._notes += cut
@@ -296,101 +295,20 @@ class SendQueue:
     def refuse(self, note: CloseNote) -> None:
         """Take nothing more from the application, and queue a Close frame of the reader's."""
         notes = [note]
-        with self._leaf:
+        with self.leaf:
             self.phase = REFUSING if self.phase < REFUSING else self.phase
             self._notes += notes
             self._mixed = True
         self.waiters.notify()
         self.schedule()
 
-    def schedule(self) -> None:
-        """Have the writer look for what is to be done, also where that is no note."""
-        wake = False
-        with self._leaf:
-            if self.turn == IDLE:
-                self.turn = SCHEDULED
-                wake = True
-            elif self.turn == WRITING:
-                self._called_again = True
-        if wake:
-            self.wake()
-
-    def open(self) -> None:
-        """There is a stream to write to."""
-        with self._leaf:
-            if self.turn == UNOPENED:
-                self.turn = SCHEDULED
-        self.wake()
-
-    def stop(self) -> bool:
-        """Nothing more is to be sent. True when nobody writes, and the turn is FINISHED by this call; else
-        the thread that writes is about to `finish`, or it is over already."""
-        mine = False
-        with self._leaf:
-            self.phase = REFUSING if self.phase < REFUSING else self.phase
-            if self.turn == WRITING:
-                self.turn = STOPPING
-            elif self.turn != STOPPING and self.turn != FINISHED:
-                self.turn = FINISHED
-                mine = True
-        return mine
-
-    # The writer's turn.
-
-    def take_turn(self) -> bool:
-        """Begin to write; False while another thread does, before `open` and at the end."""
-        mine = False
-        with self._leaf:
-            if self.turn == IDLE or self.turn == SCHEDULED:
-                self.turn = WRITING
-                mine = True
-            elif self.turn == WRITING:
-                self._called_again = True
-        return mine
-
-    def take_notes(self) -> tuple[list[object], bool]:
-        """What was left since the last call; and whether there are other notes than messages."""
-        fresh: list[object] = []
-        with self._leaf:
-            notes = self._notes
-            mixed = self._mixed
-            self._notes = fresh
-            self._mixed = False
-        return notes, mixed
-
-    def rest(self) -> bool:
-        """Give the turn back; False when there is more to do: a note, a call that came in, or the end."""
-        rests = False
-        with self._leaf:
-            if self._called_again:
-                self._called_again = False
-            elif not self._notes and self.turn == WRITING:
-                self.turn = IDLE
-                rests = True
-        return rests
-
-    def yield_turn(self) -> bool:
-        """Give the turn back with work left, so that another connection has the thread; False at the end."""
-        yields = False
-        with self._leaf:
-            if self.turn == WRITING:
-                self.turn = SCHEDULED
-                yields = True
-        if yields:
-            self.wake()
-        return yields
-
-    def finish(self) -> None:
-        """Nothing more will be sent: the thread that has the turn has left the stream."""
-        with self._leaf:
-            self.turn = FINISHED
-            self.phase = REFUSING if self.phase < REFUSING else self.phase
-
     # A forked child.
 
     def after_fork(self, wake: Callable[[], object]) -> None:
         """An end without a word to the network."""
         self.turn = FINISHED
+        self.inline.stream = None
+        self.inline.last.held = False
         self.phase = max(REFUSING, self.phase)
         self.fragmented = self.nobody  # whose thread may not be here, and its number be another's
         self.wake = wake

@@ -20,17 +20,22 @@ from .._log import Fields, log_exception
 from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
 from .._transport.poller import ForkedError
+from .._transport.stream import Stream
+from .inline_send import is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
-from .send_queue import FINISHED, WRITING, SendQueue
 from .stats import SentMessages
+from .writer_turn import FINISHED, WRITING
 
 if TYPE_CHECKING:
-    from .._transport.stream import Stream
+    from .send_queue import SendQueue
     from .writer_pool import WriterPool
 
 # How many pongs may wait for a peer that does not read. RFC 6455 5.5.3: answering the newest pings is enough.
 MAX_PONGS = 4096
+
+# How long a caller that sends inline is waited for before it is looked at again; its call does not wait.
+STEP_SECONDS = 0.0005
 
 PING = FIN | Opcode.PING
 
@@ -73,6 +78,8 @@ class Writer:
         self._on_change = on_change
         self._encoder = encoder
         self._stream = stream
+        if is_allowed() and type(stream) is Stream and type(encoder) is Encoder and not encoder.compresses:
+            self._queue.inline.stream = stream
         self._queue.open()
 
     def send_pong(self, payload: bytes) -> None:
@@ -120,6 +127,8 @@ class Writer:
 
     def stop(self) -> None:
         """End the writer, and wait until its thread has left the stream. A send under way is cut short."""
+        while not self._queue.end_inline():
+            time.sleep(STEP_SECONDS)
         if self._queue.stop():
             self._tell_finished()
         elif not self.is_finished and self._stream is not None:
@@ -137,6 +146,7 @@ class Writer:
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
+                    queue.inline.sent_at = time.monotonic()  # what comes right after this is more of a burst
                     if queue.rest():
                         return
                 elif self.close_sent_at is not None:
@@ -187,6 +197,7 @@ class Writer:
 
     def _send_all(self, stream: Stream) -> bool:
         """Send all that may go out now, in as few calls as that takes; False when there was nothing."""
+        self._finish_inline(stream)
         self._take_notes()
         stream.flush()
         did = self._send_controls(stream)
@@ -203,6 +214,22 @@ class Writer:
             did = True
         self._queue.waiters.notify()
         return did
+
+    def _finish_inline(self, stream: Stream) -> None:
+        """What a caller that sent inline has left undone goes first."""
+        inline = self._queue.inline.last
+        if inline.settled:
+            return
+        if inline.sent:
+            (sent,) = inline.sent
+            stream.handed += sent
+            if sent < len(inline.frame):
+                stream.send(inline.frame[sent:])
+        else:
+            stream.send(self._encoder.frames([inline.message]))
+        self.messages_sent += 1
+        self._queue.sent += inline.size
+        inline.settled = True
 
     def _send_controls(self, stream: Stream) -> bool:
         controls = self._outbox.take_controls()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .frames import FIN, MASKED, Buffer, Opcode, header, mask_large
 from .frames import mask as mask_payload
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _TEXT_FRAME = FIN | Opcode.TEXT
 _BINARY_FRAME = FIN | Opcode.BINARY
+#: The first byte of each kind of plain frame.
+PLAIN_FRAMES = (int(_TEXT_FRAME), int(_BINARY_FRAME))
 
 
 def parse_in_python(data: bytes, position: int, limit: int, messages: list[Message | MessagePart]) -> int:
@@ -59,6 +61,22 @@ def parse_in_python(data: bytes, position: int, limit: int, messages: list[Messa
             break
         position = stop
     return position
+
+
+def payload_size(messages: list[Any], size: int) -> int:
+    """The payload bytes of plain frames that take `size` bytes with their headers: two bytes each, or four
+    from a payload of 126 bytes on."""
+    count = len(messages)
+    if size - 2 * count <= 125:
+        return size - 2 * count
+    if count == 1:
+        return size - 4
+    kind = type(messages[0])
+    try:  # joined, since a step of Python for each would cost as much as parsing them
+        data = kind().join(messages)
+    except TypeError:  # some are text, and some are not
+        return sum(len(message.encode() if isinstance(message, str) else message) for message in messages)
+    return len(data if isinstance(data, bytes) or data.isascii() else data.encode())
 
 
 def _short_frame_pattern(length: int) -> tuple[int, int, int]:

@@ -7,11 +7,11 @@ with I/O or threads.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
 from .assembly import LEAST_ROOM, Assembly
-from .codec import parse
+from .codec import PLAIN_FRAMES, parse, payload_size
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
 
@@ -46,6 +46,8 @@ class Decoder:
         messages_received: how many messages were returned so far; one in parts counts with its last.
         bytes_received: the bytes of all payloads so far, those of text as UTF-8.
         has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
+        plain_limit: the longest payload of a plain frame, in bytes; see `codec`.
+        keeps_beginning: whether the bytes of a plain frame that has only begun are kept for `unread`.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class Decoder:
         self._max_size = max_size
         self._inflater = inflater
         self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
-        # The longest payload of a plain frame.
-        self._plain_limit = 65535 if max_size is None else min(65535, max_size)
+        self.plain_limit = 65535 if max_size is None else min(65535, max_size)
+        self.keeps_beginning = False
+        self._beginning = b""  # all that has come of a plain frame, where `unread` may give it back
         # Bytes that were fed and not parsed yet, from _rest_at on: part of a header, or what is left over.
         self._rest = b""
         self._rest_at = 0
@@ -92,7 +95,7 @@ class Decoder:
         messages: list[Message | MessagePart] = []
         position = 0
         if self._assembly is None and not self._rest:
-            position = parse(data, 0, self._plain_limit, messages)
+            position = parse(data, 0, self.plain_limit, messages)
             self._count(messages, position)
             if position == len(data):  # plain frames and nothing else, as nearly always
                 self.size = position
@@ -109,6 +112,23 @@ class Decoder:
             self.ended.__cause__ = error
         self._give_parts(messages)
         return messages
+
+    def unread(self) -> bytes | None:
+        """Give back what was fed of a frame that is not whole, to be fed again later, ``b""`` for nothing.
+
+        None where that cannot be: the frame is not plain, or not the only one of its message.
+        """
+        if self._assembly is None:
+            rest, self._rest = self._rest[self._rest_at :], b""
+            self._rest_at = 0
+            return rest
+        beginning, self._beginning = self._beginning, b""
+        if not beginning:
+            return None
+        self._assembly = None
+        self._missing = 0
+        self.bytes_received -= len(beginning) - (2 if beginning[1] < 126 else 4)
+        return beginning
 
     def clear_controls(self) -> None:
         """Forget the control frames that were looked at."""
@@ -138,6 +158,7 @@ class Decoder:
         """Take the `count` bytes that were written to what `get_buffer` returned, as `feed` would."""
         assert self._assembly is not None
         messages: list[Message | MessagePart] = []
+        self._beginning = b""
         self.size = 0
         self._assembly.advance(count)
         self.bytes_received += count
@@ -164,6 +185,7 @@ class Decoder:
                 data, position = self._rest, self._rest_at
             self._rest = b""
         if self._assembly is not None:
+            self._beginning = b""
             position = self._resume(data, position, messages)
             if self.has_more:
                 self._rest, self._rest_at = data, position
@@ -172,7 +194,7 @@ class Decoder:
         while True:
             if self._assembly is None:
                 start, count = position, len(messages)
-                position = parse(data, position, self._plain_limit, messages)
+                position = parse(data, position, self.plain_limit, messages)
                 if position > start:
                     self.size += position - start
                     self._count(messages[count:], position - start)
@@ -191,14 +213,8 @@ class Decoder:
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
 
     def _count(self, messages: list[Message | MessagePart], size: int) -> None:
-        """Count plain frames that take `size` bytes with their headers."""
-        count = len(messages)
-        self.messages_received += count
-        # A header has two bytes, or four from a payload of 126 bytes on.
-        if size - 2 * count > 125:
-            self.bytes_received += size - 4 if count == 1 else _bytes_of(messages)
-        else:
-            self.bytes_received += size - 2 * count
+        self.messages_received += len(messages)
+        self.bytes_received += payload_size(messages, size)
 
     def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
         """Go on inside the present message; return the position after the bytes that were used of `data`."""
@@ -237,6 +253,13 @@ class Decoder:
             self._control(opcode, data[start : start + length], len(messages))
             return start + length
         self._begin(head_byte, opcode, length)
+        if (
+            self.keeps_beginning
+            and end - start < length <= self.plain_limit
+            and head_byte in PLAIN_FRAMES
+            and not self.streaming
+        ):
+            self._beginning = data[position:]
         piece = data[start : start + length]
         self._missing = length
         self._take(piece)
@@ -333,16 +356,6 @@ class Decoder:
         else:
             self.controls.append((opcode, payload))
             self.control_places.append(place)
-
-
-def _bytes_of(messages: list[Any]) -> int:
-    """The bytes of messages, those of text as UTF-8."""
-    kind = type(messages[0])
-    try:  # joined, since a step of Python for each would cost as much as parsing them
-        data = kind().join(messages)
-    except TypeError:  # some are text, and some are not
-        return sum(len(message.encode() if isinstance(message, str) else message) for message in messages)
-    return len(data if isinstance(data, bytes) or data.isascii() else data.encode())
 
 
 def _read_close(payload: bytes) -> CloseFrame:

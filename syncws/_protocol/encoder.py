@@ -36,6 +36,7 @@ class Encoder:
         self._deflater = deflater if deflater is not None and deflater.usable else None
         self.compresses = self._deflater is not None
         self._compressing = False  # whether the present message is compressed
+        self._is_binary = False  # whether the present fragmented message is
         self._pays = True  # whether the last binary message that was compressed got smaller
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
@@ -152,7 +153,8 @@ class Encoder:
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
         """A data frame's head byte and payload as they go out: compressed unless it is a small message.
 
-        A fragmented message is compressed in any case, since its final size is not known when it begins.
+        A fragmented message is compressed in any case, since its final size is not known when it begins; its
+        later fragments are stored in that where compressing them gains nothing.
         """
         if self._deflater is None:
             return head_byte, bytes(payload)
@@ -160,5 +162,9 @@ class Encoder:
         begins = head_byte & 15 != Opcode.CONTINUATION
         if begins and final and len(payload) < MIN_COMPRESSED:
             return head_byte, bytes(payload)
+        if begins:
+            self._is_binary = head_byte & 15 == Opcode.BINARY
+        elif self._is_binary and len(payload) >= SAMPLED_FROM and not is_compressible(payload):
+            return head_byte, self._deflater.store(payload, final)
         # RFC 7692 6: the bit is set on a message's first frame only.
         return head_byte | RSV1 * begins, self._deflater.compress(payload, final)

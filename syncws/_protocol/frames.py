@@ -7,7 +7,7 @@ has state. Must not import: anything with I/O or threads.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Buffer = bytes | bytearray | memoryview
 
@@ -50,8 +50,7 @@ def is_wire_close_code(code: int) -> bool:
     return code in _REGISTERED_CODES or 3000 <= code <= 4999
 
 
-@dataclass(frozen=True, slots=True)
-class CloseFrame:
+class CloseFrame(NamedTuple):
     """The content of a Close frame (RFC 6455 5.5.1); ``code`` is None when the frame had no body."""
 
     code: int | None = None

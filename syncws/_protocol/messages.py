@@ -6,7 +6,7 @@ Owns: nothing. Runs on: any thread. Must not import: anything with I/O or thread
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .._exceptions import InvalidAccessErr, SyntaxErr
 from .frames import Buffer, CloseFrame, Opcode
@@ -19,8 +19,7 @@ _TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class MessagePart:
+class MessagePart(NamedTuple):
     """A piece of a message that arrived in several. The last piece is final, and may be empty."""
 
     data: Message

@@ -6,6 +6,7 @@ thread (`Inflater`), which share nothing. Must not import: anything with I/O or 
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ SAMPLES = 4
 SAMPLE = 512
 # What is worth compressing gets smaller than this.
 WORTHWHILE = 0.95
+
+_LARGEST_STORED = 65535  # the bytes of a stored block
 
 INFLATE_STEP = 256 * 1024
 # How much compressed data zlib is given at a time: SMALLEST_SLICE after the end of a stream, then twice as
@@ -108,6 +111,20 @@ class Deflater:
         if not self._keep_context:
             self._stream = None
         return packed[: -len(_TAIL)]
+
+    def store(self, payload: Buffer, final: bool = True) -> bytes:
+        """The same, as stored blocks (RFC 1951 3.2.4), for a part of a compressed message that would not get
+        smaller: that takes no more time than to copy it."""
+        # The compressor does not know these bytes, and would point back past them to a wrong place. A new one
+        # points to nothing from before itself.
+        self._stream = None
+        blocks: list[Buffer] = []
+        with memoryview(payload) as view:
+            for start in range(0, len(view), _LARGEST_STORED):
+                part = view[start : start + _LARGEST_STORED]
+                blocks += b"\0" + struct.pack("<HH", len(part), len(part) ^ 0xFFFF), part
+            # The byte that is left of an empty block, whose tail is left off.
+            return b"".join([*blocks, b"\0"] if final else blocks)
 
 
 class Inflater:

@@ -37,7 +37,7 @@ class TracedDecoder(Decoder):
 
     def __init__(self, max_size: int | None, inflater: Inflater | None, on_frame: OnFrame) -> None:
         super().__init__(max_size, inflater)
-        self._plain_limit = -1  # each frame goes the long way
+        self.plain_limit = -1  # each frame goes the long way
         self._on_frame = on_frame
         self._head_byte = 0
         self._is_open = False  # whether a frame has begun and was not told

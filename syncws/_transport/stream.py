@@ -23,6 +23,10 @@ from .poller import ForkedError
 if TYPE_CHECKING:
     from .._protocol.frames import Buffer
 
+if sys.platform != "win32":  # not in `unacknowledged`, which runs on a thread that must import nothing
+    import fcntl
+    import termios
+
 # How long a blocked send sleeps at a time. Where a selector sees shutdown(), that wakes it at once; elsewhere
 # (Windows) the blocked send notices it after this time.
 POLL_SECONDS = 1.0
@@ -90,14 +94,13 @@ class Stream:
         While the other side takes data, `handed` minus this number grows. None where the system cannot tell.
         """
         try:
+            if sys.platform == "win32":
+                return None
             if sys.platform == "darwin":
                 return self.socket.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
-            import fcntl
-            import termios
-
             answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(struct.calcsize("i")))
-        except (ImportError, AttributeError, OSError, ValueError):
-            return None  # no such module or request, or the descriptor is closed
+        except (AttributeError, OSError, ValueError):
+            return None  # no such request, or the descriptor is closed
         held: int = struct.unpack("i", answer)[0]
         return held
 

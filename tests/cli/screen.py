@@ -170,10 +170,22 @@ class Terminal:
             assert self._read(until - time.monotonic()), f"{pattern!r} is not in {self.screen.lines}"
         return found
 
-    def wait_end(self) -> int:
-        """Wait for the end of the program; its status."""
-        until = time.monotonic() + SECONDS
+    def leave(self) -> int:
+        """Type Ctrl-D, and wait for the end; the program's status.
+
+        Between two lines the system takes Ctrl-D, which the program then never sees. So it is typed again, as
+        a person would.
+        """
+        return self.wait_end("\x04")
+
+    def wait_end(self, typing: str = "") -> int:
+        """Wait for the end of the program, `typing` this each second; its status."""
+        until = again = time.monotonic()
+        until += SECONDS
         while self.process.poll() is None:
+            if typing and time.monotonic() >= again:
+                again += 1
+                self.type(typing)
             assert time.monotonic() < until, f"it does not end: {self.screen.lines}"
             self._read(0.01)
         while self._read(0):

@@ -55,7 +55,7 @@ def test_the_demo_ends_quietly_when_its_reader_does() -> None:
     with start("demo") as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == b""
 
 

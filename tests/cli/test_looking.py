@@ -74,7 +74,7 @@ def test_a_check_of_what_does_not_work_is_one_line_and_the_status_of_the_cause(
 ) -> None:
     def mute(peer: Peer) -> None:
         peer.accept()
-        peer.wait_eof(20)
+        peer.wait_eof(60)
 
     with refusing() as url:
         assert_failed(url, 3, "Connection refused")

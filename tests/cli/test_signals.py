@@ -12,6 +12,7 @@ import pytest
 from syncws.testing import LoopbackServer, Peer
 from tests.cli.command import start, syncws
 from tests.cli.scripts import Recorder, say
+from tests.support.programs import PROGRAM_SECONDS, ROOT
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -21,6 +22,8 @@ SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 @pytest.mark.parametrize(("number", "status"), [*SIGNALS, (getattr(signal, "SIGHUP", None), 129)])
 def test_a_signal_ends_it_with_a_close_and_without_a_word(number: signal.Signals, status: int) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("ignored here, as by nohup, and so by the program")
     script = Recorder(echo=True)
     with LoopbackServer(script) as server, start(server.url) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
@@ -67,6 +70,30 @@ def test_a_signal_ends_the_connecting(number: signal.Signals, status: int) -> No
         process.send_signal(number)
         assert process.wait(AT_ONCE) == status
         assert process.stderr.read() == b""
+
+
+# A signal, and a wait that it does not interrupt: between two calls that `map` makes CPython runs no handler.
+COMES_BEFORE_THE_WAIT = """
+import ctypes, functools, sys, threading
+from syncws._cli.signals import Stopped, stopping
+lock = threading.Lock()
+lock.acquire()
+come = functools.partial(ctypes.CDLL(None)["raise"], int(sys.argv[1]))
+wait = functools.partial(lock.acquire, True, 60)
+try:
+    with stopping():
+        print(list(map(functools.partial.__call__, [come, wait])))
+except (Stopped, KeyboardInterrupt):
+    print("noticed", threading.active_count())
+"""
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="elsewhere it cannot be made to come there")
+@pytest.mark.parametrize("number", [number for number, _ in SIGNALS])
+def test_a_signal_is_noticed_that_comes_just_before_a_wait(number: signal.Signals) -> None:
+    program = [sys.executable, "-c", COMES_BEFORE_THE_WAIT, str(int(number))]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=PROGRAM_SECONDS)
+    assert (done.stdout, done.stderr, done.returncode) == ("noticed 1\n", "", 0)
 
 
 def test_ctrl_c_ends_it_though_nobody_reads_the_pipe_that_is_full() -> None:

@@ -33,7 +33,7 @@ def test_a_close_of_the_server_counts_by_its_code(code: int | None, status: int)
 
 def test_a_close_ends_it_at_once_though_stdin_stays_open() -> None:
     with LoopbackServer(say("bye", code=4001, reason="go away")) as server, start(server.url) as process:
-        assert process.wait(20) == 1
+        assert process.wait(60) == 1
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.read() == b"bye\n"
         assert process.stderr.read() == b"syncws: the server closed: 4001 go away\n"
@@ -105,7 +105,7 @@ def test_3_is_an_answer_that_does_not_come_to_the_handshake() -> None:
 def test_3_is_a_handshake_that_takes_too_long() -> None:
     def stall(peer: Peer) -> None:
         peer.read_request()
-        peer.wait_eof(20)
+        peer.wait_eof(60)
 
     with LoopbackServer(stall) as server:
         done = syncws(server.url, "--open-timeout", "0.2")
@@ -184,7 +184,7 @@ def test_a_server_that_never_answers_the_close_is_not_waited_for_long() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         peer.send(f"{peer.recv()!s}")
-        peer.wait_eof(20)
+        peer.wait_eof(60)
 
     with LoopbackServer(script) as server:
         done = syncws(server.url, "-1", "--close-timeout", "0.2", given=b"hello\n")
@@ -197,7 +197,7 @@ def test_what_the_network_does_not_take_is_not_done() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         ready.append(peer)
-        peer.closing.wait(20)  # reads nothing
+        peer.closing.wait(60)  # reads nothing
 
     with LoopbackServer(script) as server, socket.socket():
         arguments = ("--ping", "0.2", "--ping-timeout", "0.3", "--close-timeout", "0.2")

@@ -197,7 +197,7 @@ def test_connect_gives_up_at_once_when_the_answer_is_a_refusal_without_an_end() 
     with LoopbackServer(script) as server:
         began = time.monotonic()
         with pytest.raises(HandshakeError) as raised:
-            syncws.connect(server.url)
+            syncws.connect(server.url, open_timeout=SECONDS)
     assert raised.value.status == 503
     assert time.monotonic() - began < AT_ONCE
 

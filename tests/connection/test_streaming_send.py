@@ -430,7 +430,7 @@ def test_close_cuts_a_message_short_that_nothing_waits_for() -> None:
             yield "more"
 
     begun = threading.Event()
-    with opened(finish_politely, compression=None) as connection:
+    with opened(finish_politely, compression=None, close_timeout=SECONDS) as connection:
         streaming = Task(lambda: connection.send(chunks()))
         wait_for(begun)
         began = time.monotonic()

@@ -17,8 +17,9 @@ import pytest
 from syncws import Headers
 from syncws._engine import dispatcher as dispatcher_module
 from syncws._engine.control_events import ControlBatch
-from syncws._engine.dispatcher import Dispatch, Dispatcher, FirstEvents, dispatch_and_wait
+from syncws._engine.dispatcher import Dispatcher, FirstEvents, dispatch_and_wait
 from syncws._engine.event_queue import EventQueue
+from syncws._engine.option_types import Dispatch
 from syncws._engine.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response

@@ -16,8 +16,9 @@ from syncws import ConnectionClosed, WebSocketError
 from syncws._engine import engine as engine_module
 from syncws._engine import primitives, reader_notes, send_queue
 from syncws._engine.engine import Engine
-from syncws._engine.inbox import Inbox, InboxEnded
+from syncws._engine.inbox import Inbox
 from syncws._engine.options import check_arguments
+from syncws._engine.stream_calls import InboxEnded
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport import poller
@@ -224,7 +225,7 @@ def test_an_attempt_is_given_up(wish: str) -> None:
         "close_going_away": lambda engine: engine.close_going_away(),
     }
     with unanswering() as url:
-        engine, _ = make(url)
+        engine, _ = make(url, open_timeout=None)
         engine.start()
         assert not engine.is_open
         began = time.monotonic()

@@ -11,8 +11,9 @@ import pytest
 from syncws import ConnectionClosed
 from syncws._engine import fragmented_send, primitives, send_queue
 from syncws._engine.fragmented_send import STREAM_WINDOW, FragmentedSend
-from syncws._engine.send_queue import ACCEPTING, FINISHED, REFUSING, SendQueue
+from syncws._engine.send_queue import SendQueue
 from syncws._engine.writer_pool import WriterPool
+from syncws._engine.writer_turn import ACCEPTING, FINISHED, REFUSING
 from syncws._protocol.frames import CloseFrame, Opcode
 from tests.support.interrupts import Interrupted, needs_timer_signals
 from tests.support.interrupts import interrupt as interrupt_call

@@ -12,8 +12,10 @@ import pytest
 
 from syncws import Headers
 from syncws._engine import inbox as inbox_module
-from syncws._engine.inbox import LARGEST_UNASKED, MAX_PART, Inbox, InboxEnded
+from syncws._engine import stream_calls
+from syncws._engine.inbox import LARGEST_UNASKED, Inbox
 from syncws._engine.records import Closed, CloseReceived, Opened
+from syncws._engine.stream_calls import MAX_PART, InboxEnded
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart
@@ -25,6 +27,9 @@ OPENED = Opened("", "", Response(101, "", Headers()))
 ENDING = Outcome(1000, "bye", was_clean=True)
 
 BEFORE, LAST = MessagePart("a", False), MessagePart("b", True)
+
+#: Whose steps are interrupted.
+INBOX = (inbox_module, stream_calls)
 
 
 def make(max_bytes: int | None = None, max_messages: int | None = None) -> tuple[Inbox, list[None]]:
@@ -45,7 +50,7 @@ def take(inbox: Inbox) -> Message:
     """As `Connection.recv` does it."""
     if len(inbox.messages) > inbox.fast_above:
         try:
-            (message,) = map(inbox_module.popleft, inbox.source)
+            (message,) = map(stream_calls.popleft, inbox.source)
             return message
         except IndexError:
             pass
@@ -580,7 +585,7 @@ def test_a_part_that_a_stream_is_about_to_claim_is_not_dealt_with() -> None:
             caught_up.append(inbox.is_caught_up())
 
         streaming = inbox.stream(SECONDS)
-        with step.meanwhile(begin, inbox_module, waits=partial(bool, inbox.waiters)):
+        with step.meanwhile(begin, *INBOX, waits=partial(bool, inbox.waiters)):
             assert next(streaming) == "a"
         assert caught_up == [False]
         assert not inbox.is_caught_up()
@@ -599,7 +604,7 @@ def test_a_claim_at_each_step_of_the_readers_look_is_seen() -> None:
             inbox.waiters.notify()
             claiming.result()
 
-        with step.meanwhile(tell, inbox_module):
+        with step.meanwhile(tell, *INBOX):
             assert not inbox.is_caught_up()
         if not step.met:
             tell()
@@ -618,7 +623,7 @@ def test_a_message_that_is_being_put_is_never_taken_for_dealt_with() -> None:
             with contextlib.suppress(TimeoutError):
                 taken.append(inbox.receive(0))
 
-        with step.meanwhile(look, inbox_module):
+        with step.meanwhile(look, *INBOX):
             put(inbox, "x")
         if not taken:
             assert not inbox.is_caught_up()
@@ -632,7 +637,7 @@ def test_a_part_that_is_being_put_is_never_taken_for_dealt_with() -> None:
         streaming = inbox.stream(SECONDS)
         put(inbox, BEFORE)
         next(streaming)
-        with step.meanwhile(partial(next, streaming), inbox_module, waits=partial(bool, inbox.waiters)):
+        with step.meanwhile(partial(next, streaming), *INBOX, waits=partial(bool, inbox.waiters)):
             put(inbox, BEFORE)
         if not step.met:
             next(streaming)
@@ -659,7 +664,7 @@ def test_the_application_that_came_back_while_something_was_put_is_found_when_it
                 except (TimeoutError, StopIteration):
                     pass
 
-        with step.meanwhile(come, inbox_module):
+        with step.meanwhile(come, *INBOX):
             put(inbox, things[what])
         come()
         assert not is_over(inbox)
@@ -673,7 +678,7 @@ def test_a_message_that_is_left_while_a_part_of_it_is_put_counts_no_more(final: 
         streaming = inbox.stream(SECONDS)
         put(inbox, BEFORE)
         next(streaming)
-        with step.meanwhile(streaming.close, inbox_module):
+        with step.meanwhile(streaming.close, *INBOX):
             put(inbox, MessagePart("x" * 1000, final))
         streaming.close()
         assert not inbox.is_full(0)
@@ -692,7 +697,7 @@ def test_a_part_that_is_put_while_its_message_is_left_counts_no_more(final: bool
         put(inbox, BEFORE)
         next(streaming)
         part = MessagePart("x" * 1000, final)
-        with step.meanwhile(partial(put, inbox, part), inbox_module):
+        with step.meanwhile(partial(put, inbox, part), *INBOX):
             streaming.close()
         if not step.met:
             put(inbox, part)
@@ -705,7 +710,7 @@ def test_a_claim_at_each_step_of_a_batch_gets_the_whole_message_or_all_its_parts
         inbox, _ = make()
         got: list[Message] = []
         claim = partial(read_into, inbox, got)
-        with step.meanwhile(claim, inbox_module, waits=partial(bool, inbox.waiters)):
+        with step.meanwhile(claim, *INBOX, waits=partial(bool, inbox.waiters)):
             put(inbox, BEFORE, MessagePart("b", False))
             put(inbox, MessagePart("c", True), "next")
         if not step.met:
@@ -720,7 +725,7 @@ def test_a_batch_that_comes_at_each_step_of_a_call_is_met(receive: Callable[[Inb
     for step in steps(20):
         inbox, _ = make()
         batch = partial(put, inbox, BEFORE, LAST, "next")
-        with step.meanwhile(batch, inbox_module, take, waits=partial(bool, inbox.waiters)):
+        with step.meanwhile(batch, *INBOX, take, waits=partial(bool, inbox.waiters)):
             received = receive(inbox)
         assert "".join(received) == "ab" if isinstance(received, list) else received == "ab"
         assert take(inbox) == "next"
@@ -735,7 +740,7 @@ def test_the_end_that_comes_at_each_step_of_a_call_comes_after_the_messages() ->
             end(inbox)
 
         received: list[Message] = []
-        with step.meanwhile(finish, inbox_module):
+        with step.meanwhile(finish, *INBOX):
             try:
                 received.append(inbox.receive(0))
             except (TimeoutError, InboxEnded):
@@ -757,7 +762,7 @@ def test_a_pause_at_each_step_of_taking_never_stays(take_by: str) -> None:
     for step in steps(5):
         inbox, _ = make(None, 1)
         put(inbox, "a")
-        with step.meanwhile(partial(inbox.is_full, 0), inbox_module, take):
+        with step.meanwhile(partial(inbox.is_full, 0), *INBOX, take):
             assert (take(inbox) if take_by == "recv" else read(inbox)[0]) == "a"
         assert not inbox.is_full(0)
 
@@ -773,7 +778,7 @@ def test_a_handler_that_raises_at_any_point_of_recv_loses_and_doubles_nothing(pa
         put(inbox, "a", "b", "c")
         assert inbox.is_full(0) == paused
         received = []
-        with step.interrupted(inbox_module):
+        with step.interrupted(*INBOX):
             received.append(take(inbox))
             received.append(take(inbox))
             received.append(inbox.receive(None))
@@ -787,7 +792,7 @@ def test_a_handler_that_raises_at_any_point_of_recv_loses_and_doubles_nothing(pa
 def test_a_handler_that_raises_in_a_wait_leaves_the_inbox_whole() -> None:
     for step in steps(3):
         inbox, _ = make()
-        with step.interrupted(inbox_module):
+        with step.interrupted(*INBOX):
             with pytest.raises(TimeoutError):
                 inbox.receive(0.001)
         assert not inbox.waiters
@@ -805,7 +810,7 @@ def test_a_handler_that_raises_at_any_point_of_a_stream_skips_that_message_alone
         inbox, _ = make(1000, None)
         put_soon(inbox, BEFORE)
         got: list[Message] = []
-        with step.interrupted(inbox_module):
+        with step.interrupted(*INBOX):
             streaming = inbox.stream(SECONDS)
             got.append(next(streaming))
             put_soon(inbox, MessagePart("x" * 2000, False))
@@ -834,7 +839,7 @@ def test_what_a_stream_that_was_cut_off_has_claimed_holds_up_no_reading() -> Non
         inbox, _ = make(1000, None)
         put_soon(inbox, MessagePart("x" * 2000, False))
         streaming = inbox.stream(SECONDS)
-        with step.interrupted(inbox_module):
+        with step.interrupted(*INBOX):
             next(streaming)
         streaming.close()
         put_soon(inbox, MessagePart("y" * 2000, False))
@@ -852,7 +857,7 @@ def test_a_handler_at_any_point_may_receive_itself() -> None:
         put(inbox, "a", "b", "c", "d")
         inbox.is_full(0)
         inside: list[Message] = []
-        with step.interrupted(inbox_module, by=partial(take_into, inbox, inside)):
+        with step.interrupted(*INBOX, by=partial(take_into, inbox, inside)):
             received = [take(inbox), inbox.receive(SECONDS)]
         left = [take(inbox) for _ in range(4 - len(inside) - len(received))]
         assert sorted(map(str, received + inside + left)) == ["a", "b", "c", "d"]

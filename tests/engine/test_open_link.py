@@ -9,16 +9,14 @@ from functools import partial
 import pytest
 
 from syncws._engine.inbox import LARGEST_UNASKED
-from syncws._engine.open_link import (
+from syncws._engine.input_state import (
     FIRST_PAUSE,
     LARGEST_READ,
     LAST_LOOK_SECONDS,
     LONGEST_PAUSE,
-    LONGEST_SAMPLE,
-    SHORTEST_SAMPLE,
     SMALLEST_READ,
-    OpenLink,
 )
+from syncws._engine.open_link import LONGEST_SAMPLE, SHORTEST_SAMPLE, OpenLink
 from syncws._engine.pending_pings import PendingPing
 from syncws._exceptions import WebSocketError
 from syncws._protocol.frames import Opcode
@@ -454,6 +452,7 @@ def test_by_itself_the_loop_goes_by_the_clock_of_the_system() -> None:
             scripted.stream,
             scripted.decoder,
             scripted.options,
+            scripted.lease,
             "ws://test/",
             time.monotonic,
         )

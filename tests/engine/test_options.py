@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from syncws._engine.options import DEFAULT_QUEUE, Options
+from syncws._engine.option_types import DEFAULT_QUEUE
+from syncws._engine.options import Options
 
 DURATIONS = ["open_timeout", "close_timeout", "ping_interval", "ping_timeout"]
 COUNTS = ["max_size", "max_buffered"]

@@ -110,9 +110,9 @@ def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
 @pytest.fixture(params=[True, False], ids=["looks in order", "looks under the leaf"])
 def waiters(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Waiters:
     """Waiters of both kinds of build, with and without the interpreter's lock."""
-    if request.param and not primitives._LOOKS_IN_ORDER:
+    if request.param and not primitives.LOOKS_IN_ORDER:
         pytest.skip("this interpreter has no lock of its own")
-    monkeypatch.setattr(primitives, "_LOOKS_IN_ORDER", request.param)
+    monkeypatch.setattr(primitives, "LOOKS_IN_ORDER", request.param)
     return Waiters()
 
 
@@ -388,7 +388,7 @@ def test_waits_for_a_flag_that_is_set_leave_nothing_behind() -> None:
     flag = Flag()
     flag.set()
     for _ in range(100):
-        assert flag.wait(1)
+        assert flag.wait(SECONDS)
     assert not flag._gate.locked()
 
 

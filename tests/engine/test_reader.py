@@ -18,9 +18,11 @@ from syncws._engine.inbox import Inbox
 from syncws._engine.options import check_arguments
 from syncws._engine.pending_pings import PendingPing, PendingPings
 from syncws._engine.primitives import is_own_thread
+from syncws._engine.read_lease import ReadLease
 from syncws._engine.reader import Reader
 from syncws._engine.reader_notes import ReaderNotes
 from syncws._engine.records import Closed, CloseReceived, Opened, Record
+from syncws._engine.send_queue import SendQueue
 from syncws._engine.tracer import make_tracer
 from syncws._protocol.closing import State
 from syncws._protocol.encoder import Encoder
@@ -121,7 +123,16 @@ class Running:
         fields = {"connection": "syncws-test"}
         tracer = make_tracer(None, 1, fields)
         self.reader = Reader(
-            request, made, self.inbox, self.output, self.pings, self.notes, "syncws-test", fields, tracer
+            request,
+            made,
+            self.inbox,
+            self.output,
+            self.pings,
+            self.notes,
+            ReadLease(SendQueue(None), self.inbox.leaf),
+            "syncws-test",
+            fields,
+            tracer,
         )
 
     def run(self) -> Closed:
@@ -276,7 +287,7 @@ WISHES: dict[str, Callable[[Running], object]] = {
 @pytest.mark.parametrize("wish", WISHES)
 def test_an_opening_that_nobody_wants_any_more_is_given_up_at_once(wish: str) -> None:
     with unanswering() as url:
-        running = Running(url)
+        running = Running(url, open_timeout=None)
         task = Task(running.reader.run)
         wait_until(lambda: running.notes.connector is not None and running.notes.connector.stream is not None)
         began = time.monotonic()

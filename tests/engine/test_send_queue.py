@@ -13,21 +13,18 @@ from syncws import BufferFull
 from syncws._engine import primitives, send_queue
 from syncws._engine.fragmented_send import FragmentedSend
 from syncws._engine.outbox import CloseNote, Outbox
-from syncws._engine.send_queue import (
+from syncws._engine.send_queue import COUNTED, REFUSED, TAKEN, SendQueue
+from syncws._engine.writer_turn import (
     ACCEPTING,
-    COUNTED,
     CUT,
     FINISHED,
     FINISHING,
     IDLE,
-    REFUSED,
     REFUSING,
     SCHEDULED,
     SEALED,
-    TAKEN,
     UNOPENED,
     WRITING,
-    SendQueue,
 )
 from syncws._protocol.frames import FIN, CloseFrame, Opcode
 from tests.support.moments import Moments, interrupt, needs_moments
@@ -577,7 +574,7 @@ def test_a_signal_handler_that_raises_at_any_moment_finds_all_done_or_nothing(na
         with moments.within(delay):
             for _ in range(4):
                 call(queue, fragmented)
-        assert not is_locked(queue._leaf)
+        assert not is_locked(queue.leaf)
         turn, taken = queue.turn, queue.taken
         notes, _ = queue.take_notes()
         if name == "close":
@@ -597,7 +594,7 @@ def test_a_signal_handler_that_makes_every_call_at_any_moment_waits_for_nothing_
     call = CALLS[name]
 
     def handler() -> None:
-        assert not is_locked(queue._leaf)
+        assert not is_locked(queue.leaf)
         for again in CALLS.values():
             again(queue, fragmented)
 

@@ -14,14 +14,8 @@ import pytest
 
 import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
-from syncws._engine.options import (
-    DEFAULT_QUEUE,
-    HeadersLike,
-    Options,
-    QueueLimit,
-    SocketOptions,
-    check_timeout,
-)
+from syncws._engine.option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit, SocketOptions
+from syncws._engine.options import Options, check_timeout
 from syncws._event_target import EventHandler
 from syncws.testing import LoopbackServer
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from syncws._engine.pending_pings import PendingPing
-from syncws._engine.send_queue import FINISHED, IDLE, REFUSING, SCHEDULED, STOPPING, WRITING
 from syncws._engine.writer import MAX_PONGS
 from syncws._engine.writer_pool import WriterPool
+from syncws._engine.writer_turn import FINISHED, IDLE, REFUSING, SCHEDULED, STOPPING, WRITING
 from syncws._protocol.encoder import MAX_WRITE, Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater

@@ -141,8 +141,11 @@ ws_only = pytest.mark.parametrize("scheme", ["ws"])
 @pytest.mark.parametrize("data", [b"x" * 1000, b"1\r\nx\r\n"], ids=["plain", "chunked"])
 @pytest.mark.parametrize("pause", [0, 0.05], ids=["flood", "drip"])
 def test_an_endless_body_is_told_in_its_beginning(
-    data: bytes, pause: float, hostile_server: HostileServer
+    data: bytes, pause: float, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("syncws._engine.answer.BODY_SECONDS", 0.5)
+    monkeypatch.setattr("syncws._engine.answer.FRAMED_BODY_SECONDS", 0.5)
+
     def script(peer: Peer) -> None:
         peer.read_request()
         chunked = [("Transfer-Encoding", "chunked")] if data.startswith(b"1") else []

@@ -126,8 +126,8 @@ MUTANTS = (
     ),
     Mutant(
         "a server may send the code 5000",
-        "3000 <= code <= 4999\n\n\n@dataclass",
-        "3000 <= code <= 5000\n\n\n@dataclass",
+        "3000 <= code <= 4999\n\n\nclass CloseFrame",
+        "3000 <= code <= 5000\n\n\nclass CloseFrame",
         FRAMES,
     ),
     Mutant(

@@ -65,7 +65,7 @@ def run_tests(checkout: Path, tests: tuple[str, ...], seconds: float = SECONDS) 
     """The exit status of the tests, and what they print; None for the status when they do not end."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SYNCWS_SPEEDUPS": "0"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SYNCWS_SPEEDUPS": "0", "SYNCWS_STRESS": "1"}
     try:
         done = subprocess.run(
             [*command, *(f"tests/{name}" for name in tests)],

@@ -30,7 +30,7 @@ HEAD = """
         opened = threading.Event()
         ws = syncws.WebSocket(url, onopen=lambda event: opened.set(), **options)
         ws.addEventListener("close", lambda event: None)  # so that it lives on
-        assert opened.wait(20)
+        assert opened.wait(60)
         return ws
 """
 
@@ -103,7 +103,7 @@ ENDINGS = {
             threading.Event().wait()
 
         ws = syncws.WebSocket(url, onopen=block)
-        assert blocked.wait(20)
+        assert blocked.wait(60)
         over()
     """,
     "sys.exit in a thread": """
@@ -154,7 +154,7 @@ def test_a_connection_that_was_dropped_just_before_still_sends_what_it_had(
         opened = threading.Event()
         connection = syncws.connect(url)
         ws = syncws.WebSocket(url, onopen=lambda event: opened.set())
-        assert opened.wait(20)
+        assert opened.wait(60)
         {name}.send(b"x" * {size})
         del connection, ws
         over()
@@ -249,7 +249,7 @@ def test_messages_that_no_callback_takes_hold_up_nothing() -> None:
             threading.Event().wait()
 
         ws = connect(onmessage=block)
-        assert came.wait(20)
+        assert came.wait(60)
         over()
     """
     with LoopbackServer(script) as server:
@@ -278,7 +278,7 @@ def test_a_connection_that_is_made_anew_at_every_close_ends_too(server: Ends) ->
 
         opened, connections = threading.Event(), []
         again()
-        assert opened.wait(20)
+        assert opened.wait(60)
         over()
     """
     printed = run(program, server.url)

@@ -41,7 +41,7 @@ HEAD = """
         child = os.fork()
         if child == 0:
             try:
-                signal.alarm(15)
+                signal.alarm(60)
                 call()
                 gc.collect()
                 sys.stdout.flush()
@@ -65,7 +65,7 @@ HEAD = """
         assert connection.readyState == connection.CLOSED
         for _ in range(2):
             closed(connection.recv)
-            closed(lambda: connection.recv(5))
+            closed(lambda: connection.recv(60))
             closed(lambda: list(connection))
             closed(lambda: list(connection.recv_streaming()))
             closed(lambda: connection.send("from the child"))
@@ -77,8 +77,8 @@ HEAD = """
 
     def round_trip(connection):
         connection.send("ping")
-        assert connection.recv(20) == "ping"
-        assert connection.ping(20) >= 0
+        assert connection.recv(60) == "ping"
+        assert connection.ping(60) >= 0
 """
 
 
@@ -102,10 +102,10 @@ PROGRAMS = {
         connection.send("1")
         connection.send("2")
         connection.send("3")
-        assert connection.recv(20) == "1"
-        connection.ping(20)  # by now all have come, and wait in the parent, for the parent
+        assert connection.recv(60) == "1"
+        connection.ping(60)  # by now all have come, and wait in the parent, for the parent
         in_child(lambda: all_is_over(connection))
-        assert [connection.recv(20), connection.recv(20)] == ["2", "3"]
+        assert [connection.recv(60), connection.recv(60)] == ["2", "3"]
         round_trip(connection)
         connection.close()
     """,
@@ -129,17 +129,17 @@ PROGRAMS = {
                 connection.send(str(number))
                 number += 1
                 if number % 100 == 0:
-                    connection.flush(20)
+                    connection.flush(60)
             connection.send("end")
 
         sending = threading.Thread(target=send)
         sending.start()
         for number in range(5000):
-            assert connection.recv(20) == str(number)
+            assert connection.recv(60) == str(number)
             if number % 500 == 0:
                 in_child(lambda: all_is_over(connection))
         over.set()
-        while (message := connection.recv(20)) != "end":
+        while (message := connection.recv(60)) != "end":
             number += 1
             assert message == str(number)
         sending.join()
@@ -179,7 +179,7 @@ PROGRAMS = {
         connection = syncws.connect(url, **options)
         child = os.fork()
         if child == 0:
-            signal.alarm(15)
+            signal.alarm(60)
             sys.exit(0)  # with what is registered at exit
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         round_trip(connection)
@@ -192,7 +192,7 @@ PROGRAMS = {
         nonlocals = {"child": None}
         connection = syncws.connect(url, **options)
         parent = os.getpid()
-        for receive in (connection.recv, lambda: connection.recv(20)):
+        for receive in (connection.recv, lambda: connection.recv(60)):
             signal.signal(signal.SIGALRM, fork)
             signal.setitimer(signal.ITIMER_REAL, 0.1)
             if os.getpid() == parent:
@@ -210,11 +210,11 @@ PROGRAMS = {
         lost = []
         opened = threading.Event()
         ws = syncws.ReconnectingWebSocket(url, onopen=lambda e: opened.set(), onclose=lost.append, **options)
-        assert opened.wait(20)
+        assert opened.wait(60)
 
         def child():
             assert ws.readyState == ws.CLOSED
-            ws.join(5)
+            ws.join(60)
             ws.close()
             ws.send("dropped, as by a closed WebSocket")
             assert not lost
@@ -222,7 +222,7 @@ PROGRAMS = {
         in_child(child)
         assert ws.readyState == ws.OPEN
         ws.close()
-        ws.join(20)
+        ws.join(60)
         assert len(lost) == 1 and lost[0].wasClean
     """,
 }
@@ -267,10 +267,10 @@ WHILE_CONNECTING = """
     thread.start()
     # The second connection is there to tell when the first one is under way, and when to go on with it.
     with syncws.connect(url, **options) as control:
-        assert control.recv(20) == "it is under way"
+        assert control.recv(60) == "it is under way"
 
         def child():
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
             with syncws.connect(url.replace("/go", "/echo"), **options) as own:
                 round_trip(own)
@@ -278,7 +278,7 @@ WHILE_CONNECTING = """
 
         in_child(child)
         control.send("go on")
-        thread.join(20)
+        thread.join(60)
     assert len(opening) == 1
 """
 
@@ -333,7 +333,7 @@ def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA,
         for _ in range(20):
             in_child(lambda: None)
             time.sleep(0.01)
-        thread.join(20)
+        thread.join(60)
         assert failed
     """
     with LoopbackServer(lambda peer: peer.wait_eof(SECONDS)) as server:
@@ -356,7 +356,7 @@ def test_the_server_hears_nothing_of_a_forked_child(
 
     program = """
         connection = syncws.connect(url, **options)
-        assert connection.recv(20) == "begin"
+        assert connection.recv(60) == "begin"
         in_child(lambda: all_is_over(connection))
         in_child(lambda: None)
         connection.send("from the parent")

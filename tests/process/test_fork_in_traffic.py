@@ -16,13 +16,14 @@ import pytest
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import ROOT, run_silently
+from tests.support.stress import amount
 
 if TYPE_CHECKING:
     import trustme
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
-FORKS = 250  # each over ws and over wss
+FORKS = amount(250, 60)  # each over ws and over wss
 
 # Two connections echo numbers all the time while the main thread forks. Each child looks at what it has
 # inherited, uses a connection of its own now and then, and ends in the ways that children end.
@@ -42,13 +43,13 @@ TRAFFIC = """
     ws = syncws.WebSocket(
         url, onopen=lambda e: opened.set(), onmessage=lambda e: heard.append(e.data), **options
     )
-    assert opened.wait(20)
+    assert opened.wait(60)
 
     def pull():
         number = 0
         while not over.is_set():
             connection.send(str(number))
-            assert connection.recv(20) == str(number)
+            assert connection.recv(60) == str(number)
             number += 1
         counts.append(number)
 
@@ -69,14 +70,14 @@ TRAFFIC = """
     def look():
         assert (ws.readyState, connection.readyState) == (ws.CLOSED, connection.CLOSED)
         ws.send("from the child")
-        ws.join(5)
+        ws.join(60)
         try:
             connection.send("from the child")
         except syncws.ConnectionClosed as closed:
             assert (closed.code, closed.wasClean) == (1006, False)
         else:
             raise AssertionError("sent")
-        for receive in (connection.recv, lambda: connection.recv(5)):
+        for receive in (connection.recv, lambda: connection.recv(60)):
             try:
                 receive()
             except syncws.ConnectionClosed as closed:
@@ -85,12 +86,12 @@ TRAFFIC = """
                 raise AssertionError("received")
 
     def child(number):
-        signal.alarm(20)
+        signal.alarm(60)
         look()
         if number % 50 == 0:
             with syncws.connect(url, **options) as own:
                 own.send("own")
-                assert own.recv(15) == "own"
+                assert own.recv(60) == "own"
         if number % 10 == 0:
             sys.exit(0)  # with the functions of atexit
         os._exit(0)
@@ -119,7 +120,7 @@ TRAFFIC = """
     assert (ws.readyState, connection.readyState) == (ws.OPEN, connection.OPEN)
     connection.close(3000)
     ws.close(3000)
-    ws.join(20)
+    ws.join(60)
     print(len(counts), min(counts) > 0)
 """
 
@@ -178,18 +179,18 @@ POOL = """
     def work(number):
         with syncws.connect(sys.argv[1]) as connection:
             connection.send(f"{number}")
-            answer = connection.recv(15)
+            answer = connection.recv(60)
         heard = []
         opened = threading.Event()
         ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set(), onmessage=heard.append)
         with ws:
-            assert opened.wait(15)
+            assert opened.wait(60)
         return answer
 
     def talk():
         while not over.is_set():
             connection.send("parent")
-            assert connection.recv(20) == "parent"
+            assert connection.recv(60) == "parent"
 
     if __name__ == "__main__":
         connection = syncws.connect(sys.argv[1])
@@ -201,7 +202,7 @@ POOL = """
             pool.close()
             pool.join()
         over.set()
-        talker.join(20)
+        talker.join(60)
         connection.close()
 """
 
@@ -219,7 +220,7 @@ CHILD = """
         connection = syncws.connect(sys.argv[1])
         ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set())
         kept.extend([connection, ws])
-        assert opened.wait(15)
+        assert opened.wait(60)
         connection.send("last words")
 
     if __name__ == "__main__":
@@ -228,9 +229,9 @@ CHILD = """
         for child in children:
             child.start()
         for child in children:
-            child.join(20)
+            child.join(60)
         kept[0].send("all over")
-        assert kept[0].recv(20) == "all over"
+        assert kept[0].recv(60) == "all over"
         kept[0].close(3000)
         print([child.exitcode for child in children])
 """

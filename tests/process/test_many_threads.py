@@ -13,11 +13,12 @@ import pytest
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import Client
+from tests.support.stress import amount
 from tests.support.threads import switching_all_the_time
 from tests.support.waiting import SECONDS
 
 THREADS = 16
-MESSAGES = 2000
+MESSAGES = amount(2000, 500)
 
 
 @pytest.fixture(params=[0.005, 1e-6], ids=["usual switching", "switching all the time"])

@@ -10,13 +10,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from syncws._protocol.permessage_deflate import DeflateParameters
+from tests.support.stress import amount
 
-# The long profile is for an afternoon, the default one for every run.
-FACTOR = 30 if os.environ.get("SYNCWS_HYPOTHESIS") == "long" else 1
+# The long profile is for an afternoon. Every run takes a fifth of the examples, `tox -e stress` all.
+_LONG = os.environ.get("SYNCWS_HYPOTHESIS") == "long"
+
+
+def number_of_examples(count: int) -> int:
+    return count * 30 if _LONG else amount(count, max(count // 5, 10))
 
 
 def examples(count: int) -> settings:
-    return settings(max_examples=count * FACTOR)
+    return settings(max_examples=number_of_examples(count))
 
 
 def agreements(smallest: int = 9) -> st.SearchStrategy[DeflateParameters]:

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from syncws._protocol.closing import Closing, Do, Outcome, State
 from syncws._protocol.frames import CloseFrame
-from tests.property.strategies import FACTOR
+from tests.property.strategies import number_of_examples
 
 START = 1000.0
 ENDLESS = None
@@ -416,4 +416,4 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=400 * FACTOR, stateful_step_count=40)
+TestLives.settings = settings(max_examples=number_of_examples(400), stateful_step_count=40)

@@ -24,7 +24,7 @@ from syncws import (
 )
 from syncws._protocol.permessage_deflate import DeflateParameters
 from tests.property.scripted_server import ScriptedServer
-from tests.property.strategies import FACTOR, agreements, messages
+from tests.property.strategies import agreements, messages, number_of_examples
 from tests.support.model_peer import ModelDeflater, Sending, server_frame
 from tests.support.waiting import SECONDS
 
@@ -88,6 +88,7 @@ class WebSocketStates(RuleBasedStateMachine):
         handlers = {f"on{name}": self.note for name in ("open", "message", "error", "close")}
         self.ws = WebSocket(self.end.server.url, close_timeout=SECONDS, ping_interval=None, **handlers)  # type: ignore[arg-type]
 
+        assert self.end.peer  # the request has come: a close before it leaves the server without one
         if opens:
             self.server_accepts([], "", None, (b"", 0))
 
@@ -371,7 +372,7 @@ TestWebSocketStates = pytest.mark.filterwarnings("ignore:Generating overly large
 )
 # Not shrunk: a step that fails has waited for what does not come, and would do so again each time.
 TestWebSocketStates.settings = settings(
-    max_examples=60 * FACTOR,
+    max_examples=number_of_examples(60),
     stateful_step_count=20,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from syncws._protocol.decoder import Decoder
 from tests.protocol.parse_cases import binary, more, text
+from tests.support.stress import amount
 
 tracemalloc = pytest.importorskip("tracemalloc")
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("each_codec")
 @pytest.mark.parametrize("piece", [1, 100, 5000])
 @pytest.mark.parametrize("kind", ["text", "binary"])
 def test_message_that_arrives_in_small_pieces_costs_about_its_own_size(piece: int, kind: str) -> None:
-    size = 300_000
+    size = amount(300_000, 60_000)
     message = "x" * size if kind == "text" else b"x" * size
     wire = text(message) if isinstance(message, str) else binary(message)
     decoder = Decoder()

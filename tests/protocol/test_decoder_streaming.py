@@ -202,7 +202,7 @@ def test_many_final_blocks_take_work_in_proportion_and_many_steps(
         decoder = Decoder(None, Inflater(DEFLATE))
         steps = feed_in_steps(decoder, binary(block * count, compressed=True))
         (message,) = [item for step in steps for item in step]
-        assert len(message) in (0, count)  # type: ignore[arg-type]
+        assert len(message) in (0, count)
         assert len(steps) >= count * LEAST_STEP // INFLATE_PER_FEED
         costs.append(copied)
     assert costs[1] < 2.1 * costs[0]

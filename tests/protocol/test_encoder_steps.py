@@ -230,6 +230,40 @@ def test_fragments_say_nothing_of_the_messages_after_them() -> None:
     assert parse(list(encoder.encode(begun))) == begun
 
 
+@pytest.mark.parametrize("bits", [9, 15])
+@pytest.mark.parametrize("keeps_context", [True, False])
+def test_noise_inside_a_compressed_message_is_stored_and_what_follows_is_compressed(
+    bits: int, keeps_context: bool
+) -> None:
+    parameters = DeflateParameters(client_max_window_bits=bits, client_no_context_takeover=not keeps_context)
+    encoder = Encoder(Deflater(parameters))
+    source = random.Random(11)
+    noise = [source.randbytes(size) for size in (SAMPLED_FROM, 65535, 65536, 150_000)]
+    text = letters(20_000)
+    fragments = [text, noise[0], text, *noise[1:], text, noise[0], text]
+    stream = zlib.decompressobj(-bits)
+    for last in (b"", noise[0], text):
+        items = [(0, fragment) for fragment in fragments]
+        items[0] = (Opcode.BINARY, fragments[0])
+        frames = parse(list(encoder.encode([*items, (0x80, last)])))
+        assert [head for head, _ in frames] == [0x42, *[0] * (len(items) - 1), 0x80]
+        plain = stream.decompress(b"".join(payload for _, payload in frames) + b"\0\0\xff\xff")
+        assert plain == b"".join(fragments) + last
+        for (_, packed), fragment in zip(frames[:-1], fragments, strict=True):
+            if fragment in noise:
+                assert len(packed) == len(fragment) + 5 * (-(-len(fragment) // 65535))
+            else:
+                assert len(packed) < len(fragment) / 2
+
+
+def test_noise_in_a_large_message_that_begins_otherwise_is_stored() -> None:
+    message = letters(3 * COMPRESS_STEP) + random.Random(12).randbytes(2 * COMPRESS_STEP)
+    frames = parse(list(compressing().encode([(WHOLE_BINARY, message)])))
+    assert frames[0][0] == 0x42  # by its samples all of it is worth it
+    assert inflate(frames) == message
+    assert [len(packed) for _, packed in frames[3:]] == [COMPRESS_STEP + 25, COMPRESS_STEP + 26]
+
+
 def test_steps_are_the_same_where_nothing_is_compressed_and_where_nothing_can_be() -> None:
     source = random.Random(10)
     for _ in range(30):

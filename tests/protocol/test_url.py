@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from syncws._exceptions import SecurityErr, SyntaxErr
+from syncws._protocol import url as url_module
 from syncws._protocol.url import BLOCKED_PORTS, URL, check_port, parse_url
 
 WS_URLS: list[dict[str, Any]] = json.loads(
@@ -583,3 +584,28 @@ def test_certificate_is_for_a_name_without_the_dot_of_an_absolute_one() -> None:
     url = parse_url("wss://example.com./")
     assert (url.hostname, url.certificate_name) == ("example.com.", "example.com")
     assert (url.host_header, url.authority) == ("example.com.", "example.com.:443")
+
+
+def test_url_is_parsed_once_and_one_with_a_password_is_not_kept() -> None:
+    again = "wss://example.com/again?\u00e9"
+    assert parse_url(again) is parse_url("".join(again))
+    secret = "wss://user:s3cr3t@example.com/"
+    assert parse_url(secret) == parse_url(secret)
+    assert not [known for known in url_module._known if "s3cr3t" in known]
+    for number in range(1000):
+        assert parse_url(f"ws://example.com/{number}").path == f"/{number}"
+    assert len(url_module._known) <= 128
+
+
+def test_url_of_another_class_is_parsed_by_its_characters() -> None:
+    class Odd(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        __hash__ = str.__hash__
+
+    assert parse_url("ws://example.com/one").path == "/one"
+    assert parse_url(Odd("ws://example.com/two")).path == "/two"
+    assert parse_url("ws://example.com/two").path == "/two"

@@ -141,7 +141,7 @@ TALK = """
 import sys, syncws
 with syncws.connect(sys.argv[1]) as connection:
     connection.send("hello")
-    assert connection.recv(10) == "hello"
+    assert connection.recv(60) == "hello"
     assert connection._engine is not None
 """
 

@@ -16,13 +16,14 @@ from syncws import (
 from syncws.testing import LoopbackServer, Peer, in_turn
 from tests.reconnecting.losing_servers import greet_and_close, greet_and_end, refuse
 from tests.reconnecting.transcript import CLOSED, Transcript, at_once
+from tests.support.stress import amount
 from tests.support.waiting import SECONDS, wait_until
 
 DESCRIPTORS = Path("/proc/self/fd")
 
 
-def test_1000_reconnects_leave_no_thread_and_no_descriptor_behind() -> None:
-    rounds = 1000
+def test_many_reconnects_leave_no_thread_and_no_descriptor_behind() -> None:
+    rounds = amount(1000, 200)
     kinds = [greet_and_end, refuse(503), greet_and_close(1001), greet_and_close(1012)]
     seen: set[tuple[int, int]] = set()
     over = threading.Event()

@@ -13,17 +13,18 @@ import syncws
 from syncws import ConnectionClosed
 from syncws.testing import LoopbackServer, Peer, in_turn
 from tests.reconnecting.losing_servers import Recorded, greet_and_close, greet_and_end, refuse
+from tests.support.stress import amount
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_until
 
 DESCRIPTORS = Path("/proc/self/fd")
 
 
-def test_1000_reconnects_leave_no_thread_no_descriptor_and_no_deeper_stack_behind() -> None:
+def test_many_reconnects_leave_no_thread_no_descriptor_and_no_deeper_stack_behind() -> None:
     def depth() -> int:
         return len(inspect.stack(0))
 
-    rounds = 1000
+    rounds = amount(1000, 200)
     kinds = [greet_and_end, refuse(503), greet_and_close(1001), greet_and_close(1012)]
     script = in_turn(*kinds * (rounds // 4))
     policy = Recorded()

@@ -8,7 +8,7 @@ work, a thread that starts while another one does can escape it, and everything 
 tests can fail here for reasons that are not the package's. The other environments of tox decide whether the
 tests pass; this one decides about coverage alone.
 
-Each folder runs in a process of its own. A run that does not end well is made once more. The figure comes
+Each folder runs in a process of its own. What fails in it runs once more, alone. The figure comes
 from all the data that there is. If it is high enough, that is true whatever has failed. If it is too low
 while a run did not end well, nothing is judged: it may be too low by an accident.
 """
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # How long the tests of one folder may take under the tracer, in seconds.
 TIME_LIMIT = 1200
 # After how many seconds in one test its run ends: more than without a tracer.
-HANG = 300
+HANG = 400
 ATTEMPTS = 2
 
 
@@ -39,16 +39,23 @@ def folders() -> list[str]:
     return re.findall(r'"(.*?)"', chosen[1])
 
 
+def size(folder: str) -> int:
+    """About how much there is to run; less than nothing, so that the largest comes first."""
+    return -sum(path.stat().st_size for path in (ROOT / folder).rglob("test_*.py"))
+
+
 def coverage(data: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "coverage", arguments[0], f"--data-file={data}", *arguments[1:]]
 
 
 def run(folder: str, place: Path) -> bool:
     """Run the tests of a folder, with the data of each attempt in `place`; False when none ended well."""
+    # After a run that was cut off nothing is known of what failed, and all of it runs again.
+    failed_ones = ["--last-failed", "-o", f"cache_dir={place / 'cache'}"]
     for attempt in range(1, ATTEMPTS + 1):
         data = place / str(attempt) / "coverage"
         data.parent.mkdir(parents=True)
-        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={HANG}"]
+        pytest = ["-m", "pytest", "-q", *failed_ones, "-o", f"faulthandler_timeout={HANG}"]
         try:
             done = subprocess.run(
                 coverage(data, "run", *pytest, folder),
@@ -80,7 +87,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="syncws-coverage-") as name:
         places = {folder: Path(name, folder.replace("/", "-")) for folder in chosen}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            ended_well = list(pool.map(run, places, places.values()))
+            # The large ones first, so that none of them is left for one processor at the end.
+            tasks = {folder: pool.submit(run, folder, places[folder]) for folder in sorted(chosen, key=size)}
+            ended_well = [tasks[folder].result() for folder in chosen]
         measured = sorted({str(path.parent) for path in Path(name).rglob("coverage.*")})
         if not measured:
             print("nothing was measured: no run ended well under the tracer")

@@ -72,8 +72,10 @@ class Link:
         max_buffered: int | None = None,
         encoder: Encoder | None = None,
         number: int = 1,
+        inline: bool = False,
     ) -> None:
-        """Without a `pool` nothing is sent but by the test's own `writer.run()`."""
+        """Without a `pool` nothing is sent but by the test's own `writer.run()`; with `inline`, by callers of
+        `queue.send` too."""
         self.pool = WriterPool() if pool is None else pool
         self.queue = SendQueue(max_buffered)
         self.pings = PendingPings()
@@ -91,6 +93,8 @@ class Link:
         self.socket = ScriptedSocket(ours, *script)
         self.stream = Stream(self.socket)  # type: ignore[arg-type]
         self.writer.open(self.stream, encoder or Encoder(), self._changed)
+        if not inline:
+            self.queue.inline.stream = None
 
     def __enter__(self) -> Link:
         return self

@@ -75,7 +75,7 @@ class Proxy:
         with contextlib.suppress(OSError):  # wakes accept() where closing does not
             dial(self.host, self.port).close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), "the proxy does not end"
         if kind is None and self.errors:
             raise self.errors[0]

@@ -13,11 +13,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from syncws._engine.inbox import Inbox, InboxEnded
+from syncws._engine.inbox import Inbox
 from syncws._engine.open_link import OpenLink
 from syncws._engine.options import Options
 from syncws._engine.pending_pings import PendingPings
+from syncws._engine.read_lease import ReadLease
 from syncws._engine.reader_notes import ReaderNotes
+from syncws._engine.send_queue import SendQueue
+from syncws._engine.stream_calls import InboxEnded
 from syncws._protocol.closing import Closing
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode
@@ -245,6 +248,7 @@ class ScriptedLink:
         self.closing.opened()
         self.decoder = Decoder(self.options.max_size)
         self.rest = rest
+        self.lease = ReadLease(SendQueue(None), self.inbox.leaf)
         self.link = OpenLink(
             self.closing,
             self.inbox,
@@ -255,6 +259,7 @@ class ScriptedLink:
             self.stream,
             self.decoder,
             self.options,
+            self.lease,
             "ws://test/",
             self.clock,
         )

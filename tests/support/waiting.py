@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 
-# How long a test waits for what must come. It is generous, since only a failing test waits that long; three
-# of these fill the minute after which pytest ends a test that hangs.
-SECONDS = 20.0
+# How long a test waits for what must come. It is generous, since only a failing test waits that long: a
+# machine with more to do than processors may let a process stand still for many seconds. Three of these are
+# less than the time after which pytest ends a test that hangs.
+SECONDS = 90.0
 
-# What counts as "at once" on a busy machine: far below every option that could end a wait instead.
-AT_ONCE = 5.0
+# What counts as "at once" on a busy machine: far below `SECONDS`, with which a test sets every option that
+# could end a wait instead.
+AT_ONCE = 30.0
 
 
 def wait_until(condition: Callable[[], bool], what: str = "") -> None:

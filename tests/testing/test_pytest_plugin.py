@@ -41,7 +41,7 @@ def test_the_fixtures_serve_an_echo_over_ws_and_wss(tmp_path: Path) -> None:
             for server in (ws_server, wss_server):
                 with syncws.connect(server.url, ssl_context=server.ssl_context) as connection:
                     connection.send(server.url)
-                    assert connection.recv(10) == server.url
+                    assert connection.recv(60) == server.url
                 server.connections[0].assert_received(server.url)
         """,
     )
@@ -101,7 +101,7 @@ def test_the_error_of_a_script_is_shown_beside_that_of_a_test_that_failed(tmp_pa
 
             ws_server.script = script
             with syncws.connect(ws_server.url) as connection:
-                connection.recv(10)
+                connection.recv(60)
         """,
     )
     assert status == 1, out

@@ -159,7 +159,7 @@ with LoopbackServer() as server:
     server.wait_connection()
     with syncws.connect(server.url) as connection:
         connection.send("goes on")
-        print(connection.recv(10))
+        print(connection.recv(60))
     client.close()
 """
 

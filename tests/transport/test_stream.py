@@ -125,7 +125,6 @@ def test_where_the_system_cannot_be_asked_the_answer_is_none(
     stream = Stream(ends[0])
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "win32")
-        patch.setitem(sys.modules, "fcntl", None)
         assert stream.unacknowledged() is None
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "darwin")  # whose option this system does not have

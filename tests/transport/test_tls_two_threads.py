@@ -17,12 +17,13 @@ import pytest
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
+from tests.support.stress import amount
 from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
     import trustme
 
-CONNECTIONS = 300
+CONNECTIONS = amount(300, 60)
 
 # The stream alone: nothing stands between the handshake and the two threads.
 STREAM = """
@@ -128,7 +129,7 @@ def serve_websocket(peer: Peer) -> None:
     [(STREAM, serve_bytes), (WEBSOCKET, serve_websocket)],
     ids=["the stream", "the whole connection"],
 )
-def test_300_connections_with_reader_and_writer_released_together_end_in_order(
+def test_many_connections_with_reader_and_writer_released_together_end_in_order(
     program: str, script: object, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
     trusted = tmp_path / "authority.pem"

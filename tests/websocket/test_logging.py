@@ -12,7 +12,7 @@ import syncws
 from syncws import Event, WebSocket
 from syncws.testing import LoopbackServer, Peer
 from tests.support.programs import run_silently
-from tests.support.waiting import SECONDS
+from tests.support.waiting import SECONDS, wait_until
 
 
 def fail(event: Event) -> None:
@@ -25,6 +25,7 @@ def test_records_say_which_connection_they_are_about(caplog: pytest.LogCaptureFi
         ws = WebSocket(url + "?token=secret", onopen=fail)
         ws.addEventListener("open", lambda event: ws.close(3000, "done"))
         ws.join(SECONDS)
+        wait_until(lambda: "code" in vars(caplog.records[-1]))  # it is logged once the end is told
     by_level = {record.levelname: record for record in caplog.records}
     for record in caplog.records:
         assert re.fullmatch(r"syncws-\d+", vars(record)["connection"])

@@ -1,0 +1,143 @@
+"""A message that its sender writes itself, since nobody else is writing and nothing waits.
+
+Owns: one frame of one message, and how much of it the kernel has taken. Runs on: the thread that calls
+`send`. Must not import: the reading side, the writer.
+
+A round trip would else wait for a writer thread to wake up. The sender holds a token meanwhile (see
+`primitives`), and may lose it at any call, to its own signal handler that waits or to the end of the
+connection: then the writer finds here what is left to do. Between the look at the token and the system call,
+and between that and the count of its bytes, there is no step at which a handler could run: `map` and ``+=``
+do all of it in C.
+
+It is done for a message that stands apart: something was received since the last one, or some microseconds
+have passed. The next ones of a burst are the writer's, which sends them in batches. The pause alone is no
+sign: on loopback the answer is there while `send` is still in the kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from .._protocol import codec
+from .primitives import LOOKS_IN_ORDER, Token, is_patched
+from .writer_turn import IDLE
+
+if TYPE_CHECKING:
+    from .._transport.stream import Stream
+    from .send_queue import SendQueue
+
+# Seconds between two sends from which on the second is no part of a burst.
+APART_SECONDS = 8e-6
+
+# What a sender frames and masks itself, in bytes. To mask more without C takes longer than to wake a thread.
+LARGEST = 64 * 1024 if codec.speedups else 16 * 1024
+
+# Read once. PyPy runs signal handlers between any two steps, so that bytes sent could go uncounted there.
+ALLOWED = os.environ.get("SYNCWS_INLINE") != "0" and sys.implementation.name == "cpython"
+
+
+def is_allowed() -> bool:
+    """Whether senders may write. Where greenlets stand for threads, the writer is as near."""
+    return ALLOWED and not is_patched()
+
+
+class InlineSend(Token):
+    """One message that its sender writes, or what it has left of that.
+
+    Attributes:
+        queue: whose message it is.
+        message: its head byte and its payload.
+        sending: whether the system call is under way: until then the token may be taken away.
+        size: of the payload, in bytes.
+        frame: its bytes; empty before they are made.
+        whole: what `sent` is when the kernel took all of them.
+        sent: how many of these the kernel took, if it was asked; else empty.
+        settled: whether the message is with the kernel and counted.
+    """
+
+    __slots__ = ("frame", "message", "queue", "sending", "sent", "settled", "size", "whole")
+
+    def __init__(self, queue: SendQueue, message: tuple[int, bytes]) -> None:
+        super().__init__(threading.get_ident())
+        self.queue = queue
+        self.message = message
+        self.sending = False
+        self.size = len(message[1])
+        self.frame = b""
+        self.whole = [0]  # before it is made, no count of what was sent is this
+        self.sent: list[int] = []
+        self.settled = True
+
+    def give_back(self) -> None:
+        """Let the writer send it, or what is left of it."""
+        try:
+            self.sending = self.held = False
+        finally:
+            self.queue.wake()
+
+
+class InlineSends:
+    """What the senders of one connection share.
+
+    Attributes:
+        stream: where they write; None while nobody may.
+        last: the last message that was sent so.
+        nobody: a token that no call holds.
+        sent: how many messages were sent so.
+        sent_at: when the last was, or a batch of the writer's, on the clock of `time.monotonic`.
+        has_received: whether anything has come since then; the thread that reads says so.
+    """
+
+    __slots__ = ("has_received", "last", "nobody", "sent", "sent_at", "stream")
+
+    def __init__(self, queue: SendQueue) -> None:
+        self.stream: Stream | None = None
+        self.last = self.nobody = InlineSend(queue, (0, b""))
+        self.sent = 0
+        self.sent_at = 0.0
+        self.has_received = False
+
+    def stands_apart(self) -> bool:
+        """Whether a message that is sent now is no part of a burst."""
+        return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
+
+
+def send_inline(stream: Stream, token: InlineSend) -> bool:
+    """Write the message of `token` as far as that takes no waiting, and give the token back; True when a
+    writer thread has something to do."""
+    queue, inline = token.queue, token.queue.inline
+    frame = token.frame = codec.frames([token.message], os.urandom(4))
+    sent = token.sent
+    length = len(frame)
+    whole = token.whole = [length]
+    call = map(stream.socket.send, (frame,))
+    try:
+        if LOOKS_IN_ORDER:
+            token.sending = token.held
+        else:
+            with queue.leaf:
+                token.sending = token.held
+        if token.sending:
+            sent += call
+    except OSError:
+        pass  # the kernel is full, or the connection is lost: the writer tries again, and tells
+    now = time.monotonic()
+    with queue.leaf:
+        token.sending = False
+        done = token.held & (sent == whole)
+        token.settled |= done
+        token.held = False
+        inline.sent += done
+        queue.sent += token.size * done
+        stream.handed += length * done
+        stream.progress_at += (now - stream.progress_at) * done
+        calls_writer = (queue.turn != IDLE) | (not token.settled)
+    if done:  # an idle connection keeps nothing of it
+        token.frame, token.message = b"", (0, b"")
+    inline.sent_at = now
+    inline.has_received = False
+    return calls_writer

@@ -1,0 +1,299 @@
+"""The turn at reading, lent to a thread that waits for a message.
+
+Owns: whose turn it is to read while the connection is open, and the bytes that were read by lease and not
+made messages yet. Runs on: the methods under *a consumer* on the thread that receives, the others on the
+reader thread. Must not import: the consumers, the writer.
+
+A consumer that finds nothing to take waits for the network itself, and so is not woken by a reader that was
+woken first: a round trip has no change of threads then. It holds a token (see `primitives`), for
+`LEASE_SECONDS` at most, and does only what can be repeated: what it reads is in `chunks` at once, parsing
+plain frames changes nothing, and one leaf makes the messages the application's and what is left of the bytes
+the next `chunks`. All that is no plain frame stays in `chunks`, for the reader.
+
+No system call tells the reader of a lease. It finds out when the first bytes wake both, and lets the socket
+go: it looks every `LEASE_SECONDS` whether the consumer was here, and takes the turn back if not. It may do so
+at any moment but while the consumer is in the call that reads, which does not wait: the token says `reading`
+from a store before that call to one after it, and no handler runs in between. A consumer for whom nothing
+came within a lease gives the turn back with one wake-up, and waits as without it.
+
+`needs_reader` is true from before bytes are read until they are messages, so that whatever cuts a consumer
+off, the reader finds them; what wakes it then is one call of a C function in a ``finally``.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from .._protocol.codec import PLAIN_FRAMES, parse
+from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, tokens
+
+if TYPE_CHECKING:
+    from .._protocol.messages import Message, MessagePart
+    from .._transport.stream import Stream
+    from .send_queue import SendQueue
+
+# How long a consumer waits by lease, and how often the reader looks at it, in seconds.
+LEASE_SECONDS = 0.005
+
+# How much is read at once by lease, in bytes: at first, and at most.
+SMALLEST_READ = 64 * 1024
+LARGEST_READ = 256 * 1024
+
+# After bytes that were for the reader, so many requests for a lease are refused: where those come often, a
+# lease costs more than it saves.
+REFUSED_AFTER = 8
+
+# Read once. PyPy runs signal handlers between any two steps, so that bytes that were read could be lost.
+ALLOWED = os.environ.get("SYNCWS_LEASE") != "0" and sys.implementation.name == "cpython"
+
+
+def is_allowed() -> bool:
+    """Whether consumers may read. In a patched program nothing is won: greenlets change places at each
+    wait."""
+    return ALLOWED and hasattr(select, "poll") and not is_patched()
+
+
+class ReadToken(Token):
+    """A consumer's turn at reading.
+
+    Attributes:
+        lease: what it is a turn of.
+        reading: whether the system call is under way: until then the turn may be taken back.
+    """
+
+    __slots__ = ("lease", "reading")
+
+    def __init__(self, lease: ReadLease) -> None:
+        super().__init__(threading.get_ident())
+        self.lease = lease
+        self.reading = False
+
+    def give_back(self) -> None:
+        try:
+            self.reading = self.held = False
+        finally:
+            self.lease.wake_soon()
+
+
+class Taker(Protocol):
+    """A consumer, as far as it is known here."""
+
+    def put_by_lease(
+        self,
+        token: ReadToken,
+        messages: list[Message | MessagePart],
+        size: int,
+        rest: list[bytes],
+        for_reader: bool,
+    ) -> None:
+        """In one leaf, where the token is still held: append `messages`, which have `size` bytes, and leave
+        `rest` in the lease's `chunks`, `for_reader` in `needs_reader`."""
+
+
+class ReadLease:
+    """The turn at reading one connection.
+
+    Attributes:
+        chunks: the bytes that were read by lease and are not messages yet.
+        messages_received, bytes_received: what was received by lease so far.
+        needs_reader: whether the reader is to look at them at once.
+        unfed: whether the decoder has not seen them.
+        error: what reading by lease has raised; for the reader, since the next read may say something else.
+        recent: whether a consumer was here since the reader last looked.
+        wanted: whether it was refused since the reader last gave the turn away.
+        reader_looks: whether the reader, which leaves the socket to consumers, looks every `LEASE_SECONDS`.
+        wake_soon: has a thread of ours wake the reader; one C function.
+        wake: wakes the reader now; takes several steps of Python.
+    """
+
+    def __init__(self, queue: SendQueue, leaf: Leaf) -> None:
+        """`leaf` is the consumer's: what a consumer has read is to become messages in one step."""
+        self.chunks: list[bytes] = []
+        self.messages_received = 0
+        self.bytes_received = 0
+        self.needs_reader = False
+        self.error: OSError | None = None
+        self.unfed = False
+        self.recent = False
+        self.wanted = False
+        self.reader_looks = False
+        self.wake_soon: Callable[[], object] = bool
+        self.wake: Callable[[], object] = bool
+        self._queue = queue
+        self._leaf = leaf
+        self._token = ReadToken(self)
+        self._reader_has = True
+        self._stream: Stream | None = None
+        self._limit = 0
+        self._read_size = SMALLEST_READ
+        self._poll_first = True
+        self._refusals = 0
+
+    # A consumer.
+
+    def read(self, taker: Taker, seconds: float) -> bool:
+        """Wait for the network, at most `seconds`, and read in the reader's place; True when the consumer
+        should look again, False when it is to wait as usual."""
+        if self._refusals:
+            self._refusals -= 1
+            return False
+        if self._reader_has:
+            self.wanted = True
+            return False
+        token = ReadToken(self)
+        tokens[token] = None
+        lent = [token, token]
+        lends = told = False
+        try:
+            with self._leaf:
+                lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)
+                lent[0] = self._token
+                self._token = lent[lends]
+                token.held = lends
+                self.recent |= lends
+            if not lends:
+                return False
+            goes_on = self._read(token, taker, seconds)
+            if not goes_on or self.needs_reader or (self.unfed and not self.reader_looks):
+                self.recent = token.held = False
+                if self.needs_reader or self.unfed or self.reader_looks:
+                    self.wake()
+                told = True
+            return goes_on
+        finally:
+            token.reading = token.held = False
+            if self.needs_reader and not told:
+                self.wake_soon()
+            tokens.pop(token, None)
+
+    def _read(self, token: ReadToken, taker: Taker, seconds: float) -> bool:
+        stream = self._stream
+        assert stream is not None  # `release` has it before any consumer comes here
+        sock, size = stream.socket, self._read_size
+        if self._poll_first:
+            poller = select.poll()
+            try:
+                poller.register(sock, select.POLLIN)
+                if not poller.poll(min(seconds, LEASE_SECONDS) * 1000.0):
+                    return False
+            except (OSError, ValueError):
+                return False  # the turn was taken back, and the socket closed
+        call = map(sock.recv, (size,))
+        try:
+            if LOOKS_IN_ORDER:
+                token.reading = token.held
+            else:
+                with self._leaf:
+                    token.reading = token.held
+            if token.reading:
+                self.needs_reader = True
+                self.chunks += call
+            token.reading = False
+        except (BlockingIOError, InterruptedError):
+            token.reading = False
+            self.needs_reader = False
+            self._poll_first = True
+            return True
+        except OSError as error:
+            self.error = error
+            return False
+        return self._make_messages(token, taker, stream, size)
+
+    def _make_messages(self, token: ReadToken, taker: Taker, stream: Stream, size: int) -> bool:
+        chunks = self.chunks
+        if not token.held or not chunks or not chunks[-1]:
+            return False  # the reader has taken the turn back, or it is to find the end
+        came = len(chunks[-1])
+        stream.received += came
+        self._queue.inline.has_received = True
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        messages: list[Message | MessagePart] = []
+        position = parse(data, 0, self._limit, messages)
+        rest = [data[position:]] if position < len(data) else []
+        for_reader = bool(rest) and not is_incomplete(rest[0], self._limit)
+        taker.put_by_lease(token, messages, position, rest, for_reader)
+        self.unfed = bool(rest)
+        if came == size:
+            self._poll_first = False
+            self._read_size = LARGEST_READ
+        else:
+            self._poll_first = True
+            if came < SMALLEST_READ // 8:
+                self._read_size = SMALLEST_READ
+        if for_reader:
+            self._refusals = REFUSED_AFTER
+        return bool(messages) or not for_reader
+
+    # The reader.
+
+    def open(self, stream: Stream, limit: int) -> None:
+        """There is a stream to read. `limit`: of a plain frame's payload, in bytes."""
+        self._stream = stream
+        self._limit = limit
+
+    def take(self) -> bool:
+        """Take the turn back; False while a consumer is in the call that reads."""
+        takes = False
+        with self._leaf:
+            if not self._token.reading:
+                self._token.held = False
+                self._reader_has = True
+                takes = True
+        return takes
+
+    def take_if_free(self) -> bool:
+        """Take the turn where no consumer has it."""
+        takes = False
+        with self._leaf:
+            if not self._token.held:
+                self._reader_has = True
+                takes = True
+        return takes
+
+    def release(self, rest: bytes, recent: bool) -> None:
+        """Let consumers read, who find `rest` as what was read before, and has been fed. `recent`: one of
+        them has asked for the turn, and has got something meanwhile, so that it soon asks again."""
+        chunks = [rest] if rest else []
+        with self._leaf:
+            self.chunks = chunks
+            self.recent = recent
+            self.wanted = self._reader_has = False
+
+    def take_chunks(self) -> bytes:
+        """What was read by lease and is not decoded."""
+        chunks, self.chunks = self.chunks, []
+        self.needs_reader = self.unfed = False
+        return b"".join(chunks)
+
+    def is_used(self) -> bool:
+        """Whether a consumer has the turn, or had it since the last call."""
+        recent, self.recent = self.recent, False
+        return recent or self._token.held
+
+    def after_fork(self) -> None:
+        """In a forked child: nobody reads."""
+        self._reader_has = True
+        self._token.held = False
+
+
+def is_incomplete(data: bytes, limit: int) -> bool:
+    """Whether `data` is the beginning of a plain frame of which more is to come."""
+    if data[0] not in PLAIN_FRAMES:
+        return False
+    if len(data) < 2:
+        return True
+    length, start = data[1], 2
+    if length > 125:
+        if length != 126:
+            return False
+        if len(data) < 4:
+            return True
+        length, start = data[2] << 8 | data[3], 4
+        if length < 126:
+            return False
+    return length <= limit and len(data) < start + length
