@@ -151,7 +151,9 @@ class Entry:
     def _add_message(self, kind: str, when: float, opcode: int, data: bytes | None, size: int = 0) -> None:
         fields: dict[str, Any] = {"type": kind, "time": when, "opcode": int(opcode)}
         text = b""
-        if data is not None and (self._keeps_payloads or opcode == Opcode.CLOSE):
+        if data is None and size > self._budget.payloads:
+            self._budget.payloads = 0
+        elif data is not None and (self._keeps_payloads or opcode == Opcode.CLOSE):
             if opcode == Opcode.TEXT:
                 text = as_json(data.decode("utf-8", "replace"))
             else:
@@ -289,8 +291,9 @@ def _parse_head(head: bytes | None) -> tuple[str, list[dict[str, str]]]:
 
 
 def _ip_address(address: object) -> str:
+    host = address[0] if isinstance(address, tuple) else address
     try:
-        return str(ipaddress.ip_address(str(address)))
+        return str(ipaddress.ip_address(str(host)))
     except ValueError:
         return ""  # the path of a Unix socket, or nothing
 
