@@ -208,6 +208,13 @@ class TestBound:
         text = "the payloads of 5 messages (7993 bytes) are left out (max_bytes=5000)"
         assert log["comment"] == text
 
+    def test_what_counts_is_the_payload_as_json_writes_it(self, path: Path) -> None:
+        with Recorder(path, max_bytes=5000) as recorder:
+            recorder(frame(1, "sent", b"\x01" * 1000))  # six characters each
+            recorder(frame(2, "sent", b"\x01" * 500, 2))
+        (entry,) = read(path)["entries"]
+        assert said(entry) == [("send", 1, None), ("send", 2, None)]
+
     def test_a_message_in_fragments_is_not_kept_beyond_it(self, path: Path) -> None:
         with Recorder(path, max_bytes=5000) as recorder:
             for serial in range(100):
