@@ -23,7 +23,7 @@ from .._protocol.handshake import HandshakeRequest, make_key
 from . import process
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
-from .primitives import block_forever
+from .primitives import Waiters, block_forever
 from .read_lease import ReadLease, is_allowed
 from .reader import Reader
 from .reader_notes import ReaderNotes
@@ -84,8 +84,9 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = functools.partial(self._pool.schedule, self._writer)
         self._wake_by_writer = self.make_job(self._notes.wake)
+        wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
-        lease.wake, lease.wake_soon = self._notes.wake, self._wake_by_writer
+        lease.wake, lease.wake_soon = self._notes.wake, self.make_job(wake_all)
         if is_allowed():
             consumer.lease = lease
         self._reader = Reader(
@@ -343,6 +344,12 @@ class Engine:
         self._lease.after_fork()
         self._notes.after_fork()
         self._consumer.after_fork(closed)
+
+
+def _wake_all(notes: ReaderNotes, waiters: Waiters) -> None:
+    """Wake the reader and the threads that receive. It holds no consumer, which holds what calls it."""
+    notes.wake()
+    waiters.notify()
 
 
 class _Job:

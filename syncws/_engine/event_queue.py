@@ -35,7 +35,7 @@ class EventQueue:
         self._max_bytes, self._max_messages = limit
         self.lease: ReadLease | None = None  # by which the worker may read
         self.leaf = Leaf()
-        self._waiters = Waiters()
+        self.waiters = Waiters()
         self._entries: list[Entry] = []
         self._idle = False
         self._reader_waits = False
@@ -60,13 +60,13 @@ class EventQueue:
             self._entries += entry
             self._messages += count
             self._bytes += size
-        self._waiters.notify()
+        self.waiters.notify()
 
     def put_record(self, record: Record) -> None:
         entry = [record]
         with self.leaf:
             self._entries += entry
-        self._waiters.notify()
+        self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
         # The note is set before the counts are read. The worker changes the counts before it looks for the
@@ -106,7 +106,7 @@ class EventQueue:
         lease = self.lease
         while lease is not None and not self._entries and lease.read(self, LEASE_SECONDS):
             pass
-        self._waiters.wait_until(lambda: self._entries)
+        self.waiters.wait_until(lambda: self._entries)
         fresh: list[Entry] = []
         with self.leaf:
             entries = self._entries
@@ -126,7 +126,8 @@ class EventQueue:
         for_reader: bool,
     ) -> None:
         """See `read_lease.Taker`."""
-        lease = token.lease
+        lease, stream = token.lease, token.lease.stream
+        left, has_rest = sum(map(len, rest)), bool(rest)
         payloads = payload_size(messages, size)
         count = len(messages)
         entries: tuple[list[Entry], list[Entry]] = ([], [messages] if messages else [])
@@ -138,8 +139,11 @@ class EventQueue:
             lease.messages_received += count * mine
             lease.bytes_received += payloads * mine
             self._bytes += size * mine
+            stream.received += (size + left - lease.counted) * mine  # type: ignore[union-attr]
+            lease.counted += (left - lease.counted) * mine
             chunks[0] = lease.chunks
             lease.chunks = chunks[mine]
+            lease.unfed = (lease.unfed & (not mine)) | (mine & has_rest)
             lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
 
     def after_fork(self, closed: Closed) -> None:

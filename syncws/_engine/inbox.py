@@ -233,7 +233,8 @@ class Inbox(StreamCalls):
         for_reader: bool,
     ) -> None:
         """See `read_lease.Taker`."""
-        lease = token.lease
+        lease, stream = token.lease, token.lease.stream
+        left, has_rest = sum(map(len, rest)), bool(rest)
         payloads = payload_size(messages, size)
         puts: tuple[Any, Any] = (_NOTHING, messages)
         batches = _NOTHING, [(len(messages), size)] * bool(messages)
@@ -247,12 +248,14 @@ class Inbox(StreamCalls):
                 lease.messages_received += count * mine
                 lease.bytes_received += payloads * mine
                 self._leased += batches[mine]
+                stream.received += (size + left - lease.counted) * mine  # type: ignore[union-attr]
+                lease.counted += (left - lease.counted) * mine
                 chunks[0] = lease.chunks
                 lease.chunks = chunks[mine]
+                lease.unfed = (lease.unfed & (not mine)) | (mine & has_rest)
                 lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
         finally:
-            if self.waiters:
-                self.waiters.notify()
+            self.waiters.notify()
 
     def receive(self, timeout: float | None) -> Message:
         """The next message, waiting for it.

@@ -54,7 +54,7 @@ class InlineSend(Token):
         sending: whether the system call is under way: until then the token may be taken away.
         size: of the payload, in bytes.
         frame: its bytes; empty before they are made.
-        whole: what `sent` is when the kernel took all of them.
+        whole: what `sent` is when the kernel took all of them; something else before they are made.
         sent: how many of these the kernel took, if it was asked; else empty.
         settled: whether the message is with the kernel and counted.
     """
@@ -78,6 +78,10 @@ class InlineSend(Token):
             self.sending = self.held = False
         finally:
             self.queue.wake()
+
+    def let_go(self) -> None:
+        """It is settled, and stays here as the last one: keep no bytes of it."""
+        self.frame, self.message = b"", (0, b"")
 
 
 class InlineSends:
@@ -136,8 +140,8 @@ def send_inline(stream: Stream, token: InlineSend) -> bool:
         stream.handed += length * done
         stream.progress_at += (now - stream.progress_at) * done
         calls_writer = (queue.turn != IDLE) | (not token.settled)
-    if done:  # an idle connection keeps nothing of it
-        token.frame, token.message = b"", (0, b"")
+    if done:
+        token.let_go()
     inline.sent_at = now
     inline.has_received = False
     return calls_writer

@@ -17,7 +17,8 @@ from a store before that call to one after it, and no handler runs in between. A
 came within a lease gives the turn back with one wake-up, and waits as without it.
 
 `needs_reader` is true from before bytes are read until they are messages, so that whatever cuts a consumer
-off, the reader finds them; what wakes it then is one call of a C function in a ``finally``.
+off, the reader finds them; what wakes it then is one call of a C function in a ``finally``. A handler may cut
+it off between the messages and the wake-up of other consumers as well: whoever is woken then wakes those.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class Taker(Protocol):
         for_reader: bool,
     ) -> None:
         """In one leaf, where the token is still held: append `messages`, which have `size` bytes, and leave
-        `rest` in the lease's `chunks`, `for_reader` in `needs_reader`."""
+        `rest` in the lease's `chunks`, whether there is any in `unfed`, `for_reader` in `needs_reader`; and
+        count what came."""
 
 
 class ReadLease:
@@ -100,6 +102,8 @@ class ReadLease:
 
     Attributes:
         chunks: the bytes that were read by lease and are not messages yet.
+        counted: how many of these are in `received` of the stream.
+        stream: where it is read.
         messages_received, bytes_received: what was received by lease so far.
         needs_reader: whether the reader is to look at them at once.
         unfed: whether the decoder has not seen them.
@@ -107,13 +111,15 @@ class ReadLease:
         recent: whether a consumer was here since the reader last looked.
         wanted: whether it was refused since the reader last gave the turn away.
         reader_looks: whether the reader, which leaves the socket to consumers, looks every `LEASE_SECONDS`.
-        wake_soon: has a thread of ours wake the reader; one C function.
+        wake_soon: has a thread of ours wake the reader and the other consumers; one C function.
         wake: wakes the reader now; takes several steps of Python.
     """
 
     def __init__(self, queue: SendQueue, leaf: Leaf) -> None:
         """`leaf` is the consumer's: what a consumer has read is to become messages in one step."""
         self.chunks: list[bytes] = []
+        self.counted = 0
+        self.stream: Stream | None = None
         self.messages_received = 0
         self.bytes_received = 0
         self.needs_reader = False
@@ -128,7 +134,6 @@ class ReadLease:
         self._leaf = leaf
         self._token = ReadToken(self)
         self._reader_has = True
-        self._stream: Stream | None = None
         self._limit = 0
         self._read_size = SMALLEST_READ
         self._poll_first = True
@@ -148,7 +153,8 @@ class ReadLease:
         token = ReadToken(self)
         tokens[token] = None
         lent = [token, token]
-        lends = told = False
+        lends = False
+        is_cut = True
         try:
             with self._leaf:
                 lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)
@@ -157,22 +163,23 @@ class ReadLease:
                 token.held = lends
                 self.recent |= lends
             if not lends:
+                is_cut = False
                 return False
             goes_on = self._read(token, taker, seconds)
             if not goes_on or self.needs_reader or (self.unfed and not self.reader_looks):
                 self.recent = token.held = False
                 if self.needs_reader or self.unfed or self.reader_looks:
                     self.wake()
-                told = True
+            is_cut = False
             return goes_on
         finally:
             token.reading = token.held = False
-            if self.needs_reader and not told:
+            if is_cut:
                 self.wake_soon()
             tokens.pop(token, None)
 
     def _read(self, token: ReadToken, taker: Taker, seconds: float) -> bool:
-        stream = self._stream
+        stream = self.stream
         assert stream is not None  # `release` has it before any consumer comes here
         sock, size = stream.socket, self._read_size
         if self._poll_first:
@@ -202,14 +209,13 @@ class ReadLease:
         except OSError as error:
             self.error = error
             return False
-        return self._make_messages(token, taker, stream, size)
+        return self._make_messages(token, taker, size)
 
-    def _make_messages(self, token: ReadToken, taker: Taker, stream: Stream, size: int) -> bool:
+    def _make_messages(self, token: ReadToken, taker: Taker, size: int) -> bool:
         chunks = self.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # the reader has taken the turn back, or it is to find the end
         came = len(chunks[-1])
-        stream.received += came
         self._queue.inline.has_received = True
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         messages: list[Message | MessagePart] = []
@@ -217,7 +223,6 @@ class ReadLease:
         rest = [data[position:]] if position < len(data) else []
         for_reader = bool(rest) and not is_incomplete(rest[0], self._limit)
         taker.put_by_lease(token, messages, position, rest, for_reader)
-        self.unfed = bool(rest)
         if came == size:
             self._poll_first = False
             self._read_size = LARGEST_READ
@@ -233,7 +238,7 @@ class ReadLease:
 
     def open(self, stream: Stream, limit: int) -> None:
         """There is a stream to read. `limit`: of a plain frame's payload, in bytes."""
-        self._stream = stream
+        self.stream = stream
         self._limit = limit
 
     def take(self) -> bool:
@@ -259,8 +264,10 @@ class ReadLease:
         """Let consumers read, who find `rest` as what was read before, and has been fed. `recent`: one of
         them has asked for the turn, and has got something meanwhile, so that it soon asks again."""
         chunks = [rest] if rest else []
+        size = len(rest)
         with self._leaf:
             self.chunks = chunks
+            self.counted = size
             self.recent = recent
             self.wanted = self._reader_has = False
 
@@ -268,7 +275,11 @@ class ReadLease:
         """What was read by lease and is not decoded."""
         chunks, self.chunks = self.chunks, []
         self.needs_reader = self.unfed = False
-        return b"".join(chunks)
+        data = b"".join(chunks)
+        counted, self.counted = self.counted, 0
+        if self.stream is not None:
+            self.stream.received += len(data) - counted
+        return data
 
     def is_used(self) -> bool:
         """Whether a consumer has the turn, or had it since the last call."""

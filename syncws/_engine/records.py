@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .._protocol.http11 import Response
     from .._protocol.messages import Message, MessagePart
     from .control_events import ControlBatch
-    from .primitives import Leaf
+    from .primitives import Leaf, Waiters
     from .read_lease import ReadLease
 
 
@@ -67,8 +67,10 @@ class Consumer(Protocol):
             to wait. It must not wait.
         lease: by which its threads may read; None where they may not.
         leaf: guards what it holds, and the turn at reading.
+        waiters: the threads that wait for what is put.
     """
 
+    waiters: Waiters
     on_room: Callable[[], None]
     lease: ReadLease | None
     leaf: Leaf

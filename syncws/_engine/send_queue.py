@@ -155,8 +155,7 @@ class SendQueue(WriterTurn):
                 self.turn += wake & (not lends)  # SCHEDULED
             if lends:
                 wake = send_inline(stream, token)  # type: ignore[arg-type]
-                if self.waiters:
-                    self.waiters.notify()
+                self.waiters.notify()
         finally:
             token.held = token.sending = False
             if wake:

@@ -127,7 +127,7 @@ class Writer:
 
     def stop(self) -> None:
         """End the writer, and wait until its thread has left the stream. A send under way is cut short."""
-        while not self._queue.end_inline():
+        while not self._queue.end_inline(self._stream):
             time.sleep(STEP_SECONDS)
         if self._queue.stop():
             self._tell_finished()
@@ -230,6 +230,7 @@ class Writer:
         self.messages_sent += 1
         self._queue.sent += inline.size
         inline.settled = True
+        inline.let_go()
 
     def _send_controls(self, stream: Stream) -> bool:
         controls = self._outbox.take_controls()

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from .primitives import Leaf
 
 if TYPE_CHECKING:
+    from .._transport.stream import Stream
     from .inline_send import InlineSends
 
 UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
@@ -80,8 +81,9 @@ class WriterTurn:
                 self.turn = SCHEDULED
         self.wake()
 
-    def end_inline(self) -> bool:
-        """Nobody may send inline any more; False while a caller is in its system call: that is short."""
+    def end_inline(self, stream: Stream | None) -> bool:
+        """Nobody may send inline any more; False while a caller is in its system call: that is short. What
+        that has sent, and nobody will count, is counted."""
         ended = False
         with self.leaf:
             self.inline.stream = None
@@ -89,8 +91,11 @@ class WriterTurn:
             if not inline.sending:
                 ended = True
                 inline.held = False
-                if not inline.settled and inline.sent == inline.whole:
+                # A writer that has the turn counts it itself.
+                counts = not inline.settled and inline.sent == inline.whole and self.turn != WRITING
+                if counts and stream is not None:
                     inline.settled = True
+                    stream.handed += inline.whole[0]
                     self.inline.sent += 1
                     self.sent += inline.size
         return ended

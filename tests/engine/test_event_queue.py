@@ -44,7 +44,7 @@ def put(queue: EventQueue, entry: Entry, size: int = 0) -> None:
 def come_back(queue: EventQueue) -> Task[list[Entry]]:
     """The worker, which comes for more and finds nothing."""
     worker = Task(queue.take)
-    wait_until(partial(bool, queue._waiters))
+    wait_until(partial(bool, queue.waiters))
     return worker
 
 
@@ -220,12 +220,12 @@ def test_a_batch_that_is_taken_at_each_step_of_the_readers_look_is_not_dealt_wit
     for step in steps(10):
         queue, _ = make()
         worker = Task(queue.take)
-        wait_until(lambda queue=queue: bool(queue._waiters))  # type: ignore[misc]
+        wait_until(lambda queue=queue: bool(queue.waiters))  # type: ignore[misc]
         entry: list[Entry] = [["a"]]
         queue._entries += entry  # as it is put, but the worker is not told yet
 
         def tell(queue: EventQueue = queue, worker: Task[list[Entry]] = worker) -> None:
-            queue._waiters.notify()
+            queue.waiters.notify()
             worker.result()
 
         with step.meanwhile(tell, event_queue):
@@ -259,7 +259,7 @@ def test_the_worker_that_comes_back_at_each_step_of_the_readers_look_is_seen_or_
 def test_an_entry_that_comes_at_each_step_of_a_take_is_met(entry: Entry) -> None:
     for step in steps(10):
         queue, _ = make()
-        waits = partial(bool, queue._waiters)
+        waits = partial(bool, queue.waiters)
         with step.meanwhile(partial(put, queue, entry), event_queue, waits=waits):
             taken = queue.take()
         assert taken == [entry]

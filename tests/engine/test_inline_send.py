@@ -1,259 +1,455 @@
-"""`syncws._engine.inline_send`: a sender writes its message itself, once, and leaves the rest to others."""
+"""`syncws._engine.inline_send`: what a sender writes itself, and what it leaves to the writer."""
 
 from __future__ import annotations
 
 import errno
+import socket
 import threading
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
-from syncws import connect
+from syncws import BufferFull
 from syncws._engine import inline_send, send_queue
-from syncws._engine.inline_send import APART_SECONDS, LARGEST
-from syncws._engine.primitives import tokens
-from syncws._engine.send_queue import TAKEN
+from syncws._engine.inline_send import LARGEST
+from syncws._engine.pending_pings import PendingPings
+from syncws._engine.primitives import give_back_tokens, tokens
+from syncws._engine.send_queue import REFUSED, TAKEN, SendQueue
+from syncws._engine.writer import Writer
 from syncws._engine.writer_pool import WriterPool
 from syncws._engine.writer_turn import FINISHED, IDLE, SCHEDULED
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater
-from syncws.testing import LoopbackServer, Peer
+from syncws._transport.stream import Stream
 from tests.support.interleaving import needs_points, steps
-from tests.support.links import Link
-from tests.support.waiting import SECONDS, wait_until
+from tests.support.links import Frame, Link
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import wait_until
 
-TEXT = Opcode.TEXT
+pytestmark = pytest.mark.skipif(not inline_send.is_allowed(), reason="nobody sends inline here")
 
-pytestmark = pytest.mark.skipif(not inline_send.ALLOWED, reason="SYNCWS_INLINE=0, or PyPy")
+TEXT, BINARY, CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
+
+#: Whose steps are interrupted.
+SENDING = (inline_send, send_queue.SendQueue.send)
 
 
-def opened(*script: int | BaseException, inline: bool = True, encoder: Encoder | None = None) -> Link:
-    """A link whose writer rests, and has rested for long enough."""
-    link = Link(None, *script, inline=inline, encoder=encoder)
+@pytest.fixture(autouse=True)
+def each_stands_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No message is part of a burst, however fast the machine is."""
+    monkeypatch.setattr(inline_send, "APART_SECONDS", -1.0)
+
+
+def opened(*script: int | BaseException | Callable[[], None], **options: Any) -> Link:
+    """A link whose writer has nothing to do, and writes only when the test lets it."""
+    link = Link(None, inline=True, **options)
     run(link)
+    link.socket.script = list(script)
     assert link.queue.turn == IDLE
-    link.queue.inline.sent_at = 0.0
     return link
 
 
 def run(link: Link) -> None:
-    """Let the writer send until nothing is left."""
-    link.writer.run()
-    while link.queue.turn == SCHEDULED:
+    """What a thread of the pool does, until nothing is left."""
+    while link.pool.has_waiting or link.queue.turn == SCHEDULED:
+        while link.pool.has_waiting:
+            link.pool._jobs.get()
         link.writer.run()
 
 
-def payloads(link: Link) -> list[bytes]:
-    return [frame.payload for frame in link.read_all()]
+def sent(link: Link) -> int:
+    """Messages that were handed over, as `stats` counts them."""
+    return link.writer.messages_sent + link.queue.inline.sent
 
 
-def test_a_message_that_stands_apart_is_written_by_its_sender() -> None:
+def check_counts(link: Link, frames: list[Frame]) -> None:
+    data = [frame.payload for frame in frames if frame.opcode in (TEXT, BINARY)]
+    assert sent(link) == len(data)
+    assert link.queue.sent == sum(map(len, data))
+    assert link.queue.buffered == 0
+    assert link.stream.handed == sum(6 + len(frame.payload) for frame in frames)
+
+
+# Who writes.
+
+
+def test_a_lone_message_is_written_by_its_sender() -> None:
     with opened() as link:
-        assert link.queue.send(TEXT, b"alone") == TAKEN
-        assert payloads(link) == [b"alone"]
-        assert (link.queue.sent, link.queue.buffered, link.queue.inline.sent) == (5, 0, 1)
+        before = link.stream.progress_at
+        assert link.queue.send(TEXT, b"hello") == TAKEN
+        assert link.read_all() == [Frame(TEXT, True, b"hello")]
+        assert not link.pool.has_waiting
         assert link.queue.turn == IDLE
-        assert link.pool._jobs.qsize() == 1  # that of `open`: no writer was called
-        assert not tokens
+        assert link.writer.messages_sent == 0
+        assert link.stream.progress_at > before
+        check_counts(link, [Frame(TEXT, True, b"hello")])
 
 
-def test_a_burst_is_the_writers_until_something_was_received() -> None:
+def test_a_burst_is_left_to_a_thread_which_sends_it_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inline_send, "APART_SECONDS", 3600.0)
     with opened() as link:
-        link.queue.send(TEXT, b"first")
-        link.queue.inline.sent_at += SECONDS  # as right after it
-        link.queue.send(TEXT, b"second")
-        assert payloads(link) == [b"first"]
-        assert link.queue.turn == SCHEDULED
-        run(link)
-        assert payloads(link) == [b"second"]
-        link.queue.inline.sent_at += SECONDS
         link.queue.inline.has_received = True
-        link.queue.send(TEXT, b"third")
-        assert payloads(link) == [b"third"]
-        assert link.queue.inline.sent == 2
-    assert 0 < APART_SECONDS < 0.001
+        for number in range(50):
+            link.queue.send(TEXT, b"%d" % number)
+        assert link.socket.sends == 1
+        run(link)
+        assert link.socket.sends == 2
+        assert [frame.payload for frame in link.read_all()] == [b"%d" % number for number in range(50)]
+        assert sent(link) == 50
+        link.queue.send(TEXT, b"right behind")
+        assert link.queue.turn == SCHEDULED
 
 
-@pytest.mark.parametrize("why", ["large", "writing", "fragments", "compressed", "closing"])
-def test_what_is_not_for_its_sender_waits_for_the_writer(why: str) -> None:
-    deflate = DeflateParameters() if why == "compressed" else None
-    with opened(encoder=Encoder(Deflater(deflate)) if deflate else None) as link:
-        payload = bytes(LARGEST + 1) if why == "large" else b"later"
-        if why == "writing":
-            assert link.queue.take_turn()
-        elif why == "fragments":
-            begun = link.fragments()
-            assert link.queue.begin_fragments(begun)
-            assert link.queue.send_fragment(begun, TEXT, b"begun")
-        elif why == "closing":
-            link.queue.close(CloseFrame(1000))
-        link.queue.send(TEXT, payload)
-        assert link.queue.inline.sent == 0
-        assert payloads(link) == []
-        if why == "writing":
-            link.queue.finish()
+def test_who_has_received_something_sends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inline_send, "APART_SECONDS", 3600.0)
+    with opened() as link:
+        for number in range(5):
+            link.queue.inline.has_received = True
+            link.queue.send(TEXT, b"%d" % number)
+        assert link.socket.sends == 5
+        assert not link.queue.inline.has_received
 
 
-@pytest.mark.parametrize("taken", [1, 5, 10])
-def test_what_the_kernel_does_not_take_the_writer_sends_before_all_else(taken: int) -> None:
-    with opened(taken) as link:
-        link.queue.send(TEXT, b"hello")
-        assert link.queue.buffered == 5
+@pytest.mark.parametrize(("size", "by_sender"), [(LARGEST, True), (LARGEST + 1, False)])
+def test_a_large_message_is_left_to_a_thread(size: int, by_sender: bool) -> None:
+    with opened() as link:
+        link.queue.send(BINARY, bytes(size))
+        assert (link.queue.turn == IDLE) == by_sender
+        assert bool(link.queue.inline.sent) == by_sender
+        writing = Task(partial(run, link))
+        assert link.read().payload == bytes(size)
+        writing.result()
+
+
+def test_what_waits_for_the_writer_goes_first() -> None:
+    with opened() as link:
+        link.writer.send_pong(b"pong")
         link.queue.send(TEXT, b"behind")
+        assert link.socket.sends == 0
         run(link)
-        assert payloads(link) == [b"hello", b"behind"]
-        assert (link.queue.buffered, link.writer.messages_sent) == (0, 2)
-        assert link.stream.handed == 5 + 6 + 6 + 6
+        assert [frame.opcode for frame in link.read_all()] == [Opcode.PONG, TEXT]
 
 
-@pytest.mark.parametrize("error", [BlockingIOError(), InterruptedError()])
-def test_where_the_kernel_is_full_the_writer_sends_it(error: OSError) -> None:
-    with opened(error) as link:
+def test_no_message_gets_into_one_in_fragments() -> None:
+    with opened() as link:
+        fragments = send_queue.FragmentsTurn(threading.get_ident())
+        assert link.queue.begin_fragments(fragments)
+        assert link.queue.send_fragment(fragments, TEXT, b"a")
+        run(link)
+        link.queue.send(TEXT, b"other")
+        assert link.queue.send_fragment(fragments, 128, b"b")
+        link.queue.end_fragments(fragments)
+        run(link)
+        assert [frame.payload for frame in link.read_all()] == [b"a", b"b", b"other"]
+
+
+def open_writer(stream: Stream, encoder: Encoder) -> SendQueue:
+    queue, pool = SendQueue(None), WriterPool()
+    writer = Writer(queue, PendingPings(), pool, "syncws-1", {})
+    queue.wake = partial(pool.schedule, writer)
+    writer.open(stream, encoder, lambda: None)
+    return queue
+
+
+class OtherStream(Stream):
+    """As the one with TLS is."""
+
+
+class OtherEncoder(Encoder):
+    """As the one that is traced is."""
+
+
+@pytest.mark.parametrize("what", ["plain", "another stream", "another encoder", "compression"])
+def test_over_anything_but_plain_tcp_and_without_compression_nobody_sends_inline(what: str) -> None:
+    ours, peer = socket.socketpair()
+    with ours, peer:
+        stream = OtherStream(ours) if what == "another stream" else Stream(ours)
+        encoder = OtherEncoder() if what == "another encoder" else Encoder()
+        if what == "compression":
+            encoder = Encoder(Deflater(DeflateParameters()))
+        queue = open_writer(stream, encoder)
+        assert (queue.inline.stream is not None) == (what == "plain")
+
+
+def test_nothing_is_kept_of_a_message_that_was_sent() -> None:
+    with opened() as link:
+        link.queue.send(BINARY, bytes(10_000))
+        link.read_all()
+        last = link.queue.inline.last
+        assert last.settled
+        assert (last.frame, last.message[1]) == (b"", b"")
+
+
+# What is refused.
+
+
+def test_max_buffered_holds() -> None:
+    with opened(max_buffered=100) as link:
+        for _ in range(5):
+            link.queue.send(TEXT, bytes(100))  # each has left before the next comes
+        with pytest.raises(BufferFull):
+            link.queue.send(TEXT, bytes(101))
+        link.socket.script = [BlockingIOError()]
+        link.queue.send(TEXT, bytes(60))
+        assert link.queue.buffered == 60
+        with pytest.raises(BufferFull):
+            link.queue.send(TEXT, bytes(41))
+        run(link)
+        frames = link.read_all()
+        assert [len(frame.payload) for frame in frames] == [100] * 5 + [60]
+        check_counts(link, frames)
+
+
+def test_after_a_close_nothing_is_sent() -> None:
+    with opened() as link:
+        link.queue.close(CloseFrame(1000))
+        assert link.queue.send(TEXT, b"late") == REFUSED
+        run(link)
+        assert [frame.opcode for frame in link.read_all()] == [CLOSE]
+
+
+def test_in_a_forked_child_nothing_is_sent() -> None:
+    with opened() as link:
+        link.queue.after_fork(bool)
+        link.queue.send(TEXT, b"late")
+        assert link.socket.sends == 0
+
+
+# What the kernel does not take.
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5, 6, 10])
+def test_what_the_kernel_does_not_take_is_the_writers_and_the_next_ones_wait(taken: int) -> None:
+    script: list[int | BaseException | Callable[[], None]] = [taken or BlockingIOError()]
+    with opened(*script) as link:
         link.queue.send(TEXT, b"hello")
-        assert link.pool._jobs.qsize() == 2, "a writer is called"
+        link.queue.send(TEXT, b"world")
+        assert link.socket.sends == 1
+        assert link.queue.buffered == 10
+        assert link.pool.has_waiting
         run(link)
-        assert payloads(link) == [b"hello"]
+        frames = link.read_all()
+        assert [frame.payload for frame in frames] == [b"hello", b"world"]
+        check_counts(link, frames)
+
+
+def test_where_the_peer_does_not_read_all_comes_in_order() -> None:
+    with Link(WriterPool(), inline=True) as link:
+        wait_until(lambda: link.queue.turn == IDLE)
+        link.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # type: ignore[operator]
+        for number in range(200):
+            link.queue.send(BINARY, number.to_bytes(2, "big") * 5000)
+        assert link.queue.buffered > 0
+        for number in range(200):
+            assert link.read().payload == number.to_bytes(2, "big") * 5000
+        wait_until(lambda: link.queue.buffered == 0)
+        assert sent(link) == 200
+        assert link.queue.inline.sent < 200
 
 
 def test_an_error_of_the_socket_is_told_by_the_writer() -> None:
-    with opened(OSError(errno.EPIPE, "gone"), OSError(errno.EPIPE, "gone")) as link:
+    errors = [OSError(errno.ECONNRESET, "reset"), OSError(errno.EPIPE, "pipe")]
+    with opened(*errors) as link:
         assert link.queue.send(TEXT, b"hello") == TAKEN
+        assert link.writer.error is None
+        changes = link.changes
         run(link)
-        assert isinstance(link.writer.error, OSError)
-        assert link.queue.unsent == 5
-
-
-def test_max_buffered_counts_only_what_waits() -> None:
-    with opened() as link:
-        link.queue._max_buffered = 5
-        for _ in range(3):
-            link.queue.inline.sent_at = 0.0
-            link.queue.send(TEXT, b"hello")
-        assert payloads(link) == [b"hello"] * 3
-
-
-def test_after_the_end_nobody_sends_inline() -> None:
-    with opened() as link:
-        link.pool._registered = 1
-        link.writer.stop()
+        assert link.writer.error is errors[1]
+        assert link.changes > changes
         assert link.queue.turn == FINISHED
-        link.queue.send(TEXT, b"late")
-        assert payloads(link) == []
+        assert (link.queue.unsent, sent(link)) == (5, 0)
+        assert link.queue.send(TEXT, b"late") == REFUSED
 
 
-# Handlers, and other threads, at any step.
+# Several senders.
 
 
+def test_three_senders_keep_their_order_and_frames_whole() -> None:
+    count = 300
+
+    def send(name: int) -> None:
+        for number in range(count):
+            link.queue.send(BINARY, bytes([name]) + number.to_bytes(2, "big") * 20)
+
+    with Link(WriterPool(), inline=True) as link, switching_all_the_time():
+        tasks = [Task(partial(send, name)) for name in range(3)]
+        seen: list[list[bytes]] = [[], [], []]
+        for _ in range(3 * count):
+            payload = link.read().payload
+            seen[payload[0]].append(payload[1:])
+        for task in tasks:
+            task.result()
+        assert seen == [[number.to_bytes(2, "big") * 20 for number in range(count)]] * 3
+        wait_until(lambda: link.queue.buffered == 0)
+        assert sent(link) == 3 * count
+        assert link.stream.handed == 3 * count * 47
+
+
+# At each step of a send.
+
+SCRIPTS: dict[str, list[int | BaseException | Callable[[], None]]] = {
+    "all is taken": [],
+    "a part is taken": [3],
+    "nothing is taken": [BlockingIOError()],
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 @needs_points
-def test_a_message_whose_sender_is_interrupted_at_any_step_goes_out_once() -> None:
-    for step in steps(5):
-        with opened() as link:
-            with step.interrupted(inline_send, send_queue):
+def test_a_handler_that_raises_sends_the_message_once_or_not_at_all(
+    script: list[int | BaseException | Callable[[], None]],
+) -> None:
+    for step in steps():
+        with opened(*script) as link:
+            with step.interrupted(*SENDING):
                 link.queue.send(TEXT, b"hello")
             taken = link.queue.taken
-            jobs = link.pool._jobs.qsize()
-            if link.queue.buffered:
-                assert jobs > 1, "no writer is called for it"
+            assert link.queue.buffered == 0 or link.pool.has_waiting, "nobody tells the writer"
             run(link)
-            assert payloads(link) == [b"hello"] * (taken == 5)
-            assert link.queue.buffered == 0
-            assert (link.queue.inline.sent + link.writer.messages_sent) == (taken == 5)
-            tokens.clear()
+            frames = link.read_all()
+            assert [frame.payload for frame in frames] == [b"hello"] * (taken // 5)
+            check_counts(link, frames)
+            link.queue.send(TEXT, b"next")
+            run(link)
+            assert [frame.payload for frame in link.read_all()] == [b"next"]
 
 
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 @needs_points
-def test_a_handler_that_waits_at_any_step_finds_the_message_sent() -> None:
-    def wait(link: Link) -> None:
-        link.queue.waiters.wait_until(lambda: False, 0.001)
+def test_while_a_handler_waits_the_writer_goes_on(
+    script: list[int | BaseException | Callable[[], None]],
+) -> None:
+    def wait() -> None:
+        buffered = link.queue.buffered
+        give_back_tokens()
+        assert not buffered or link.pool.has_waiting, "nobody tells the writer"
         run(link)
-        seen.append(link.queue.buffered)
+        assert link.queue.buffered == 0
 
-    for step in steps(5):
-        seen: list[int] = []
-        with opened() as link:
-            with step.interrupted(inline_send, send_queue, by=partial(wait, link)):
-                assert link.queue.send(TEXT, b"hello") == TAKEN
-            assert seen == [0] * step.met
+    for step in steps():
+        with opened(*script) as link:
+            with step.interrupted(*SENDING, by=wait):
+                link.queue.send(TEXT, b"hello")
             run(link)
-            assert payloads(link) == [b"hello"]
-            assert (link.queue.sent, link.stream.handed) == (5, 11)
+            frames = link.read_all()
+            assert [frame.payload for frame in frames] == [b"hello"]
+            check_counts(link, frames)
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["does not wait", "waits"])
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@needs_points
+def test_a_handler_may_send_itself(
+    script: list[int | BaseException | Callable[[], None]], waits: bool
+) -> None:
+    def send() -> None:
+        first = link.queue.taken
+        link.queue.send(TEXT, b"inner")
+        order.append(b"outer" if first else b"inner")
+        if waits:
+            give_back_tokens()
+            run(link)
+            assert link.queue.buffered == 0
+
+    for step in steps():
+        order: list[bytes] = []
+        with opened(*script) as link:
+            with step.interrupted(*SENDING, by=send):
+                link.queue.send(TEXT, b"outer")
+            run(link)
+            frames = link.read_all()
+            check_counts(link, frames)
+            payloads = [frame.payload for frame in frames]
+            if step.met:
+                assert sorted(payloads) == [b"inner", b"outer"]
+                assert payloads[0] == order[0]
+            else:
+                assert payloads == [b"outer"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_the_writer_comes_at_each_step(
+    script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ping() -> None:
+        link.writer.send_pong(b"x")
+        run(link)
+
+    monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
+    for step in steps():
+        with opened(*script) as link:
+            with step.meanwhile(ping, *SENDING):
+                link.queue.send(TEXT, b"hello")
+            run(link)
+            frames = link.read_all()
+            assert [frame.payload for frame in frames if frame.opcode == TEXT] == [b"hello"]
+            check_counts(link, frames)
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_another_sender_comes_at_each_step(
+    script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        with opened(*script) as link:
+            with step.meanwhile(partial(link.queue.send, TEXT, b"world"), *SENDING):
+                link.queue.send(TEXT, b"hello")
+            run(link)
+            frames = link.read_all()
+            assert sorted(frame.payload for frame in frames) == [b"hello", *[b"world"] * step.met]
+            check_counts(link, frames)
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_a_close_at_each_step_goes_behind_the_message_or_refuses_it(
+    script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close() -> None:
+        link.queue.close(CloseFrame(1000))
+
+    monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        with opened(*script) as link:
+            answers: list[int] = []
+            with step.meanwhile(close, *SENDING):
+                answers.append(link.queue.send(TEXT, b"hello"))
+            run(link)
+            kinds = [frame.opcode for frame in link.read_all()]
+            assert kinds == [TEXT] * (answers == [TAKEN]) + [CLOSE] * step.met
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+def test_a_stop_at_each_step_counts_what_has_left(
+    script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        with opened(*script) as link:
+            with step.meanwhile(link.writer.stop, *SENDING):
+                link.queue.send(TEXT, b"hello")
+            link.writer.stop()
+            link.stream.shutdown()
+            wire = link.peer.recv(100)
+            whole = len(wire) == 11
+            assert len(wire) in (0, 3, 11)
+            assert (sent(link), link.queue.sent) == (whole, 5 * whole)
+            assert link.queue.unsent == link.queue.taken - 5 * whole
+            assert link.stream.handed in (11 * whole, len(wire))
+            assert link.queue.turn == FINISHED
 
 
 @needs_points
-def test_a_handler_that_sends_at_any_step_keeps_both_messages_whole() -> None:
-    for step in steps(5):
+def test_no_token_is_left_behind() -> None:
+    here = threading.get_ident()
+    for step in steps():
         with opened() as link:
-            by = partial(link.queue.send, TEXT, b"handler")
-            with step.interrupted(inline_send, send_queue, by=by):
+            with step.interrupted(*SENDING):
                 link.queue.send(TEXT, b"hello")
+            assert not [token for token in tokens if token.thread == here and token.held]
+            give_back_tokens()
+            assert not [token for token in tokens if token.thread == here]
             run(link)
-            assert sorted(payloads(link)) == [b"handler"] * step.met + [b"hello"]
-            assert link.queue.buffered == 0
-
-
-@pytest.mark.parametrize("what", ["stop", "run"])
-def test_the_writer_at_any_step_counts_the_message_once(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # With the interpreter's lock no thread changes between the look at the token and the note of the call.
-    monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
-    for step in steps(5):
-        with opened() as link:
-            with step.meanwhile(getattr(link.writer, what), inline_send, send_queue):
-                link.queue.send(TEXT, b"hello")
-            run(link)
-            sent = payloads(link)
-            assert sent in ([b"hello"], [] if what == "stop" else [b"hello"])
-            assert link.queue.buffered == 5 * (link.queue.taken == 5 and not sent)
-
-
-def test_a_child_after_a_fork_sends_nothing_of_it() -> None:
-    with opened() as link:
-        link.queue.inline.last.held = True
-        link.queue.after_fork(bool)
-        assert not link.queue.inline.last.held
-        assert link.queue.inline.stream is None
-
-
-def test_several_senders_keep_their_own_order() -> None:
-    many = 3
-    pool = WriterPool()
-    with Link(pool, inline=True) as link:
-        wait_until(lambda: link.queue.turn == IDLE)
-
-        def send(name: int) -> None:
-            for number in range(300):
-                link.queue.send(TEXT, b"%d %d" % (name, number))
-
-        threads = [threading.Thread(target=send, args=(name,)) for name in range(many)]
-        for thread in threads:
-            thread.start()
-        got = [link.read().payload.split() for _ in range(300 * many)]
-        for thread in threads:
-            thread.join(SECONDS)
-        for name in range(many):
-            assert [int(number) for who, number in got if int(who) == name] == list(range(300))
-
-
-@pytest.mark.parametrize("option", ["tls", "trace", "compression", "none"])
-def test_only_a_plain_connection_has_it(option: str) -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for message in peer:
-            peer.send(message)
-
-    options: dict[str, object] = {"compression": None}
-    if option == "trace":
-        options["trace"] = lambda record: None
-    elif option == "tls":
-        pytest.importorskip("trustme")
-    elif option == "compression":
-        options = {}
-    with LoopbackServer(script, tls=option == "tls", compression=option == "compression") as server:
-        if option == "tls":
-            options["ssl_context"] = server.ssl_context
-        with connect(server.url, **options) as connection:  # type: ignore[arg-type]
-            for number in range(20):
-                connection.send(str(number))
-                assert connection.recv(SECONDS) == str(number)
-            assert (connection._engine.queue.inline.sent > 0) == (option == "none")
-            assert connection._engine.queue.inline.sent == 0 or connection.stats.messages_sent == 20

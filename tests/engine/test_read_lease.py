@@ -1,386 +1,650 @@
-"""`syncws._engine.read_lease`: a consumer reads in the reader's place, and no byte is lost or doubled."""
+"""`syncws._engine.read_lease`: what a consumer reads in the reader's place, and how the two change places."""
 
 from __future__ import annotations
 
+import random
 import socket
-import subprocess
-import sys
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
-from syncws import ConnectionClosed, connect
-from syncws._engine import inbox as inbox_module
-from syncws._engine import read_lease
+from syncws import ConnectionClosed, WebSocketError
+from syncws._engine import event_queue, inbox, primitives, read_lease
+from syncws._engine.engine import Engine
 from syncws._engine.event_queue import EventQueue
 from syncws._engine.inbox import Inbox
-from syncws._engine.read_lease import LEASE_SECONDS, ReadLease, is_incomplete
-from syncws._engine.send_queue import SendQueue
-from syncws._protocol.frames import Opcode
-from syncws._transport.stream import Stream
+from syncws._engine.options import check_arguments
+from syncws._engine.primitives import give_back_tokens, tokens
+from syncws._engine.stream_calls import InboxEnded
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import CloseFrame, Opcode
+from syncws._protocol.messages import Message
 from syncws.testing import LoopbackServer, Peer
-from tests.support.interleaving import needs_points, steps
-from tests.support.model_peer import server_frame
-from tests.support.waiting import SECONDS, wait_until
+from syncws.testing.wire import frame_bytes
+from tests.support.interleaving import Step, needs_points, steps
+from tests.support.lent_link import LentLink
+from tests.support.threads import Task, switching_all_the_time
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
-LIMIT = 65535
-TEXT, PING = Opcode.TEXT, Opcode.PING
+pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
 
-lends = pytest.mark.skipif(not read_lease.ALLOWED, reason="SYNCWS_LEASE=0, or PyPy")
+TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
 
+#: Whose steps are interrupted.
+READING = (read_lease, inbox, event_queue)
 
-class Lent:
-    """A lease on one end of a socket pair, and who takes by it."""
-
-    def __init__(self, consumer: Inbox | EventQueue | None = None) -> None:
-        self.consumer = consumer or Inbox((None, None))
-        self.lease = ReadLease(SendQueue(None), self.consumer.leaf)
-        ours, self.server = socket.socketpair()
-        ours.setblocking(False)
-        self.stream = Stream(ours)
-        self.wakes = 0
-        self.soon = 0
-        self.lease.wake = partial(self._count, "wakes")
-        self.lease.wake_soon = partial(self._count, "soon")
-        self.consumer.lease = self.lease
-        self.lease.open(self.stream, LIMIT)
-        self.lease.release(b"", False)
-
-    def _count(self, what: str) -> None:
-        setattr(self, what, getattr(self, what) + 1)
-
-    def send(self, *frames: bytes) -> None:
-        self.server.sendall(b"".join(frames))
-
-    def read(self, seconds: float = LEASE_SECONDS) -> bool:
-        return self.lease.read(self.consumer, seconds)
-
-    @property
-    def messages(self) -> list[object]:
-        assert isinstance(self.consumer, Inbox)
-        return list(self.consumer.messages)
+CONSUMERS = [partial(Inbox, (None, None)), partial(EventQueue, (None, None))]
 
 
-@contextmanager
-def lent(consumer: Inbox | EventQueue | None = None) -> Iterator[Lent]:
-    it = Lent(consumer)
-    try:
-        yield it
-    finally:
-        it.stream.close()
-        it.server.close()
+@pytest.fixture(params=CONSUMERS, ids=["inbox", "event queue"])
+def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """Makes a consumer: what holds for one of the two holds for the other."""
+    made: Callable[[], Any] = request.param
+    return made
 
 
-def text(data: str) -> bytes:
-    return server_frame(TEXT, data.encode())
+def text(payload: str) -> bytes:
+    return frame_bytes(TEXT, payload.encode())
 
 
-def test_what_arrives_becomes_messages_of_the_consumer() -> None:
-    with lent() as it:
-        it.send(text("a"), server_frame(Opcode.BINARY, b"b"), text("c" * 200))
-        assert it.read()
-        assert it.messages == ["a", b"b", "c" * 200]
-        assert (it.lease.messages_received, it.lease.bytes_received) == (3, 202)
-        assert it.stream.received == 2 + 1 + 2 + 1 + 4 + 200
-        assert not it.lease.needs_reader
-        assert (it.wakes, it.soon) == (0, 0)
+# What a consumer reads.
 
 
-def test_the_worker_takes_a_batch_by_it() -> None:
-    queue = EventQueue((None, None))
-    with lent(queue) as it:
-        it.send(text("a"), text("b"))
-        assert queue.take() == [["a", "b"]]
-        assert it.lease.messages_received == 2
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535])
+def test_what_arrives_is_the_consumers_and_the_reader_is_left_alone(
+    make: Callable[[], Any], size: int
+) -> None:
+    wire = frame_bytes(BINARY, bytes(size)) + text("é" * (size // 2))
+    with LentLink(make(), wire) as link:
+        while len(link.messages) < 2:
+            assert link.read()
+        assert link.messages == [bytes(size), "é" * (size // 2)]
+        assert link.counted == (2, size + size // 2 * 2)
+        assert link.stream.received == len(wire)
+        assert (link.lease.needs_reader, link.lease.unfed, link.lease.recent) == (False, False, True)
 
 
-def test_a_lease_in_vain_gives_the_turn_back_and_wakes_the_reader_that_only_looks() -> None:
-    with lent() as it:
-        assert not it.read()
-        assert it.wakes == 0  # it waits for the socket itself
-        it.lease.reader_looks = True
-        assert not it.read()
-        assert it.wakes == 1
-        assert not it.lease.is_used()
-        assert it.lease.take()
+def test_one_read_may_bring_thousands_of_messages(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a") * 5000) as link:
+        assert link.read()
+        assert link.messages == ["a"] * 5000
+        assert not link.wakes
 
 
-def test_while_the_reader_has_the_turn_none_is_lent_and_it_learns_that_one_was_wanted() -> None:
-    with lent() as it:
-        assert it.lease.take()
-        it.send(text("a"))
-        assert not it.read()
-        assert it.lease.wanted
-        assert it.messages == []
+@pytest.mark.parametrize("reader_looks", [False, True])
+def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
+    make: Callable[[], Any], reader_looks: bool
+) -> None:
+    with LentLink(make()) as link:
+        link.lease.reader_looks = reader_looks
+        assert not link.read()
+        # A reader that waits for the socket needs no word.
+        assert len(link.wakes) == reader_looks
+        assert not link.lease.is_used()
+        assert link.lease.take_if_free()
+
+
+def test_a_time_out_is_kept(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_lease, "LEASE_SECONDS", SECONDS)
+    with LentLink(make()) as link:
+        began = time.monotonic()
+        assert not link.read(0.01)
+        assert 0.005 < time.monotonic() - began < AT_ONCE
+
+
+def test_while_the_reader_has_the_turn_nobody_reads(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.take()
+        assert not link.read()
+        assert link.lease.wanted
+        assert not link.messages
+        link.take_turns()
+        assert link.messages == ["a"]
+        assert not link.lease.wanted
+
+
+def test_only_one_consumer_reads_at_a_time() -> None:
+    with LentLink(Inbox((None, None))) as link:
+        link.lease._token.held = True
+        link.serve(text("a"))
+        assert not link.read()
+        assert not link.messages
+        link.lease._token.held = False
+        assert link.read()
 
 
 FOR_THE_READER = {
-    "ping": server_frame(PING, b"x"),
-    "pong": server_frame(Opcode.PONG, b""),
-    "close": server_frame(Opcode.CLOSE, b"\x03\xe8"),
-    "first fragment": bytes([TEXT, 1]) + b"x",
-    "compressed": bytes([0xC1, 1]) + b"x",
-    "64 KiB": server_frame(Opcode.BINARY, bytes(65536)),
-    "not UTF-8": server_frame(TEXT, b"\xff"),
-    "masked": bytes([0x81, 0x81]) + b"keysx",
-    "length not minimal": bytes([0x81, 126, 0, 1]) + b"x",
-    "reserved opcode": bytes([0x83, 0]),
+    "ping": frame_bytes(Opcode.PING, b"x"),
+    "pong": frame_bytes(Opcode.PONG, b"x"),
+    "close": frame_bytes(Opcode.CLOSE, b"\x03\xe8bye"),
+    "fragments": frame_bytes(TEXT, b"ab", fin=False) + frame_bytes(CONTINUATION, b"cd"),
+    "first fragment": frame_bytes(TEXT, b"ab", fin=False),
+    "large": frame_bytes(BINARY, bytes(65_536)),
+    "beginning of a large one": frame_bytes(BINARY, bytes(65_536))[:100],
+    "not UTF-8": frame_bytes(TEXT, b"ab\xff"),
+    "masked": frame_bytes(TEXT, b"ab", key=b"1234"),
+    "compressed": frame_bytes(TEXT, b"ab", rsv=4),
+    "length in too many bytes": b"\x81\x7e\x00\x05hello",
+    "unknown opcode": frame_bytes(3, b""),
 }
 
 
-@pytest.mark.parametrize("frame", FOR_THE_READER.values(), ids=FOR_THE_READER)
-@pytest.mark.parametrize("before", ["", "a"])
-def test_what_is_no_plain_frame_is_left_to_the_reader_which_is_woken(before: str, frame: bytes) -> None:
-    with lent() as it:
-        it.send(*[text(before)] * bool(before), frame)
-        assert it.read() == bool(before)
-        assert it.messages == [before] * bool(before)
-        assert it.lease.needs_reader
-        assert it.wakes == 1
-        assert not it.read()  # nobody reads behind it
-        assert it.lease.take()
-        assert frame.startswith(it.lease.take_chunks())
-        assert not it.lease.needs_reader
+@pytest.mark.parametrize("wire", FOR_THE_READER.values(), ids=FOR_THE_READER)
+@pytest.mark.parametrize("before", [b"", text("a") + text("b")], ids=["alone", "behind others"])
+def test_what_is_no_plain_frame_goes_to_the_reader_as_it_came(
+    make: Callable[[], Any], before: bytes, wire: bytes
+) -> None:
+    alone = Decoder(None)
+    messages = alone.feed(before + wire)
+    with LentLink(make(), before + wire) as link:
+        for _ in range(8):  # a large one comes in several reads
+            if not link.read() or link.lease.needs_reader:
+                break
+        assert link.lease.needs_reader
+        assert link.wakes
+        assert not link.read(), "what comes behind that is the reader's, too"
+        link.take_over()
+        assert link.messages == messages
+        assert link.decoder.controls == alone.controls
+        assert str(link.decoder.ended) == str(alone.ended)
+        assert link.counted == (alone.messages_received, alone.bytes_received)
+        assert link.stream.received == len(before + wire)
 
 
-def test_the_end_of_tcp_is_left_to_the_reader() -> None:
-    with lent() as it:
-        it.server.close()
-        assert not it.read()
-        assert it.lease.needs_reader
-        assert it.wakes == 1
-        assert it.lease.take()
-        assert it.lease.take_chunks() == b""
-        assert it.stream.recv(10) == b""
+def test_where_bytes_for_the_reader_came_the_next_requests_are_refused() -> None:
+    with LentLink(Inbox((None, None)), frame_bytes(Opcode.PING)) as link:
+        link.read()
+        link.take_turns()
+        link.serve(text("a"))
+        refused = 0
+        while not link.read():
+            refused += 1
+        assert refused == read_lease.REFUSED_AFTER
+        assert link.messages == ["a"]
 
 
-def test_an_error_of_the_socket_is_kept_for_the_reader() -> None:
-    with lent() as it:
-        it.send(text("a"))
-        it.server.close()
-        it.stream.socket.shutdown(socket.SHUT_RD)
-        it.stream.socket.close()
-        assert not it.read()
-        assert it.lease.take()
+def test_the_end_of_tcp_is_the_readers_to_find(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.server.shutdown(socket.SHUT_WR)
+        assert link.read()
+        assert not link.read()
+        assert link.wakes
+        link.take()
+        assert link.lease.take_chunks() == b""
+        assert link.stream.recv(1) == b""
+        assert link.messages == ["a"]
 
 
-def test_a_message_in_any_two_pieces_is_whole() -> None:
-    frame = text("ab" * 100)
-    for middle in range(1, len(frame)):
-        with lent() as it:
-            it.send(text("x"), frame[:middle])
-            assert it.read()
-            assert it.messages == ["x"]
-            it.send(frame[middle:])
-            assert it.read()
-            assert it.messages == ["x", "ab" * 100]
-            assert it.lease.chunks == []
-
-
-def test_the_reader_finds_the_beginning_that_a_consumer_has_left() -> None:
-    with lent() as it:
-        it.send(text("hello")[:4])
-        assert it.read()
-        assert it.lease.unfed
-        assert it.wakes == 1  # it does not wait for the rest to hear of it
-        assert it.lease.take()
-        assert it.lease.take_chunks() == text("hello")[:4]
-
-
-def test_a_consumer_goes_on_with_the_beginning_that_the_reader_has_given_back() -> None:
-    with lent() as it:
-        assert it.lease.take()
-        it.lease.release(text("hello")[:4], True)
-        it.send(text("hello")[4:])
-        assert it.read()
-        assert it.messages == ["hello"]
-
-
-@pytest.mark.parametrize("length", [0, 5, 125, 126, 65535])
-def test_the_beginning_of_a_plain_frame_is_told_from_all_else(length: int) -> None:
-    frame = server_frame(TEXT, bytes(length))
-    for size in (*range(1, min(len(frame), 10)), len(frame) - 1):
-        assert is_incomplete(frame[:size], LIMIT) == (size < len(frame))
-    assert not is_incomplete(frame, LIMIT)
-    assert not is_incomplete(server_frame(TEXT, bytes(65536)), LIMIT)
-
-
-# Handlers, and the reader, at any step.
-
-
-@needs_points
-@lends
-def test_a_handler_that_raises_at_any_step_loses_and_doubles_nothing() -> None:
-    for step in steps(5):
-        with lent() as it:
-            it.send(text("a"), text("b"), text("long")[:3])
-            with step.interrupted(inbox_module, read_lease):
-                it.read()
-            assert it.lease.take()
-            left = it.lease.take_chunks()
-            got = "".join(map(str, it.messages))
-            rest = it.stream.recv(100) or b""
-            assert (got, left + rest) in [
-                ("", text("a") + text("b") + text("long")[:3]),
-                ("ab", text("long")[:3]),
-            ]
-            if left and not got:
-                assert it.wakes or it.soon, "the reader is not woken for what it is to look at"
-
-
-@needs_points
-@lends
-def test_a_handler_that_waits_at_any_step_is_served_by_the_reader() -> None:
-    def wait(it: Lent) -> None:
-        it.consumer.waiters.wait_until(lambda: False, 0.001)  # type: ignore[union-attr]
-        served.append(it.lease.take())
-        if it.lease.chunks:
-            left.append(it.lease.take_chunks())
-        it.lease.release(b"", False)
-
-    for step in steps(5):
-        served: list[bool] = []
-        left: list[bytes] = []
-        with lent() as it:
-            it.send(text("a"))
-            with step.interrupted(inbox_module, read_lease, by=partial(wait, it)):
-                it.read()
-            assert served == [True] * step.met
-            if not it.messages and not left:
-                assert it.read()
-            assert len(it.messages) + len(left) == 1
-
-
-@lends
-def test_the_reader_takes_the_turn_at_any_step_without_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    # With the interpreter's lock no thread changes between the look at the token and the note of the call.
-    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
-
-    def take(it: Lent) -> None:
-        if it.lease.take():
-            left.append(it.lease.take_chunks())
-
-    for step in steps(5):
-        left: list[bytes] = []
-        with lent() as it:
-            it.send(text("a"))
-            with step.meanwhile(partial(take, it), inbox_module, read_lease):
-                it.read()
-            wait_until(lambda it=it: not it.lease._token.reading)  # type: ignore[misc]
-            rest = b"".join(left) + it.lease.take_chunks()
-            assert it.lease.take()
-            unread = it.stream.recv(100) or b""
-            assert [str(message) for message in it.messages] == ["a"] * (not rest + unread)
-            assert rest + unread in (b"", text("a"))
-
-
-# Whole connections.
-
-
-def both(script: Callable[[Peer], None], use: Callable[[str], None]) -> None:
-    with LoopbackServer(script) as server:
-        use(server.url)
-
-
-@lends
-def test_a_round_trip_is_read_by_the_thread_that_waits() -> None:
-    def use(url: str) -> None:
-        with connect(url, compression=None) as connection:
-            for number in range(200):
-                connection.send(str(number))
-                assert connection.recv(SECONDS) == str(number)
-            assert connection._engine._lease.messages_received > 0
-            stats = connection.stats
-            assert (stats.messages_received, stats.bytes_received) == (200, 490)
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for message in peer:
-            peer.send(message)
-
-    both(script, use)
-
-
-@lends
-def test_two_threads_in_recv_share_what_one_of_them_reads() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for number in range(2000):
-            peer.send(str(number))
+def test_an_error_of_the_socket_is_kept_for_the_reader(make: Callable[[], Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    with LentLink(make()) as link:
+        link.stream.socket.close()
+        link.stream.socket = ours
+        ours.setblocking(False)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
-
-    def use(url: str) -> None:
-        got: list[object] = []
-
-        def take() -> None:
-            with pytest.raises(ConnectionClosed):
-                while True:
-                    got.append(connection.recv(SECONDS))
-
-        with connect(url, compression=None) as connection:
-            threads = [threading.Thread(target=take) for _ in range(2)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(SECONDS)
-        assert sorted(map(int, map(str, got))) == list(range(2000))
-
-    both(script, use)
+        assert not link.read()
+        assert isinstance(link.lease.error, ConnectionResetError)
+        assert link.lease.needs_reader
+        assert link.wakes
+        assert link.lease.take()
 
 
-@lends
-@pytest.mark.parametrize("end", ["close", "abort"])
-def test_another_thread_ends_the_connection_while_one_reads(end: str) -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for message in peer:
-            peer.send(message)
-
-    def use(url: str) -> None:
-        with connect(url, compression=None) as connection:
-            connection.send("x")
-            assert connection.recv(SECONDS) == "x"
-            ending = threading.Timer(0.002, getattr(connection, end))
-            ending.start()
-            with pytest.raises(ConnectionClosed):
-                connection.recv(SECONDS)
-            ending.join(SECONDS)
-
-    for _ in range(20):
-        both(script, use)
+def test_a_closed_socket_is_no_fault_of_the_consumer(make: Callable[[], Any]) -> None:
+    with LentLink(make()) as link:
+        link.stream.socket.close()
+        assert not link.read()
 
 
-def test_a_server_that_mixes_pings_into_a_flood_gets_its_pongs_and_loses_nothing() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        for number in range(500):
-            peer.send_bytes(text(str(number)) + server_frame(PING, str(number).encode()))
-            if number % 7 == 0:
-                assert peer.recv() == "go on"
-        peer.close()
+# Half a frame.
 
-    def use(url: str) -> None:
-        with connect(url, compression=None) as connection:
-            for number in range(500):
-                assert connection.recv(SECONDS) == str(number)
-                if number % 7 == 0:
-                    connection.send("go on")
-
-    both(script, use)
+HALVES = [text("hello"), frame_bytes(BINARY, bytes(range(256)) * 2)]
 
 
-@pytest.mark.parametrize(("name", "module"), [("LEASE", "read_lease"), ("INLINE", "inline_send")])
-def test_the_environment_turns_it_off(name: str, module: str) -> None:
-    program = f"from syncws._engine import {module}; print({module}.is_allowed())"
-    for value, allowed in (("0", "False"), ("1", str(sys.implementation.name == "cpython"))):
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env={"SYNCWS_" + name: value, "PYTHONPATH": ":".join(filter(None, sys.path))},
-            capture_output=True,
-            text=True,
-            check=True,
+@pytest.mark.parametrize("by", ["lease", "reader", "reader that lends again"])
+@pytest.mark.parametrize("wire", HALVES, ids=["short", "of 16 bits"])
+def test_the_rest_of_half_a_frame_may_be_read_by_either(
+    make: Callable[[], Any], wire: bytes, by: str
+) -> None:
+    whole = Decoder(None).feed(wire)
+    for cut in range(1, len(wire)):
+        with LentLink(make(), text("before") + wire[:cut]) as link:
+            assert link.read()
+            assert link.messages == ["before"]
+            assert link.lease.unfed
+            if by == "reader":
+                link.take_over()
+                link.serve(wire[cut:] + text("after"))
+                link.take_over()
+            elif by == "lease":
+                link.serve(wire[cut:] + text("after"))
+                assert link.read()
+            else:
+                link.decoder.keeps_beginning = True
+                link.take_turns()
+                link.serve(wire[cut:] + text("after"))
+                assert link.read()
+            assert link.messages == ["before", *whole, "after"], cut
+            assert link.counted == (3, 11 + len(wire) - (2 if len(wire) < 128 else 4)), cut
+            assert link.stream.received == link.sent, cut
+
+
+def test_random_pieces_are_read_by_either_by_chance(make: Callable[[], Any]) -> None:
+    choose = random.Random(7)
+    for _ in range(50):
+        messages: list[Message] = [
+            choose.choice([bytes, lambda size: "x" * size])(choose.choice([0, 3, 125, 126, 900]))
+            for _ in range(12)
+        ]
+        wire = b"".join(
+            text(message) if isinstance(message, str) else frame_bytes(BINARY, message)
+            for message in messages
         )
-        assert done.stdout.strip() == allowed
+        with LentLink(make()) as link:
+            link.decoder.keeps_beginning = True
+            start = 0
+            while start < len(wire):
+                stop = start + choose.randrange(1, 200)
+                link.serve(wire[start:stop])
+                start = stop
+                if choose.random() < 0.3 or not link.read():
+                    link.take_turns()
+            link.take_over()
+            assert link.messages == messages
+            assert link.stream.received == len(wire)
+
+
+# At each step of a read.
+
+WIRES = {
+    "whole": (text("one") + text("two"), b"", ["one", "two"]),
+    "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
+    "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
+    "nothing": (b"", text("one"), ["one"]),
+}
+
+
+def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
+    """The reader is served last: nothing is lost or doubled, and the counts are right."""
+    if link.lease.chunks and not link.lease._reader_has and not link.lease.unfed:
+        assert not link.lease.needs_reader or link.wakes, "nobody tells the reader"
+    if rest:
+        link.serve(rest)
+    link.take_over()
+    assert not link.lease.unfed, "the reader would spin"
+    assert link.messages == messages
+    assert link.counted == (len(messages), sum(map(len, messages)))
+    assert link.stream.received == link.sent
+    link.decoder.clear_controls()
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@needs_points
+def test_a_handler_that_raises_loses_and_doubles_nothing(
+    make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING):
+                link.read(0.001)
+            if link.lease.needs_reader:
+                assert link.wakes, step.number
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+@needs_points
+def test_while_a_handler_waits_the_reader_goes_on(
+    make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def wait() -> None:
+        give_back_tokens()
+        link.take_over()
+        if lends:
+            link.decoder.clear_controls()
+            link.decoder.keeps_beginning = True
+            link.lend()
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING, by=wait):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@needs_points
+def test_a_handler_may_read_itself(
+    make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def read_again() -> None:
+        link.read(0.001)
+        give_back_tokens()
+        link.read(0.001)
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING, by=read_again):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+@pytest.mark.parametrize("where", ["where threads may change", "at each instruction"])
+def test_the_reader_takes_the_turn_back_at_each_step(
+    make: Callable[[], Any],
+    where: str,
+    lends: bool,
+    wire: bytes,
+    rest: bytes,
+    messages: list[Message],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def take_over() -> None:
+        link.take_over()
+        if lends:
+            link.decoder.clear_controls()
+            link.decoder.keeps_beginning = True
+            link.lend()
+
+    at_each_instruction = where == "at each instruction"
+    if at_each_instruction:  # as without the interpreter's lock
+        monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            if at_each_instruction:
+                with step.meanwhile(take_over, *READING):
+                    link.read(0.001)
+            else:
+                with step.interrupted(*READING, by=take_over):
+                    link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+def test_another_consumer_comes_at_each_step() -> None:
+    for step in steps():
+        with LentLink(Inbox((None, None)), text("one") + text("two")[:3]) as link:
+            with step.meanwhile(partial(link.read, 0.001), *READING):
+                link.read(0.001)
+            check_all_is_there(link, text("two")[3:], ["one", "two"])
+
+
+@needs_points
+def test_who_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
+    for step in steps():
+        with LentLink(Inbox((None, None))) as link:
+            waiting = Task(partial(link.consumer.waiters.wait_until, lambda: link.consumer.messages, SECONDS))
+            wait_until(partial(bool, link.consumer.waiters))
+            link.serve(text("one"))
+            with step.interrupted(*READING, primitives.Waiters.notify, primitives.Waiters.__bool__):
+                link.read(1)
+            # What a thread of ours does when it was woken.
+            if link.wakes:
+                link.consumer.waiters.notify()
+            if not link.messages:
+                link.take_over()
+            assert waiting.result(AT_ONCE)
+
+
+@needs_points
+def test_no_token_is_left_behind() -> None:
+    here = threading.get_ident()
+    for step in steps():
+        with LentLink(Inbox((None, None)), text("one")) as link:
+            with step.interrupted(*READING):
+                link.read(0.001)
+            assert not [token for token in tokens if token.thread == here and token.held]
+            give_back_tokens()
+            assert not [token for token in tokens if token.thread == here]
+
+
+def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.lease.after_fork()
+        assert not link.read()
+        assert not link.messages
+
+
+# With the reader's loop, and all that goes with it.
+
+
+_engines: list[Engine] = []
+
+# More than a call that reads by lease has. How many it has depends on what the reader does meanwhile.
+STEPS = 60
+
+
+@pytest.fixture(autouse=True)
+def no_engine_is_left() -> Iterator[None]:
+    """Where a test fails, its connections end all the same."""
+    yield
+    while _engines:
+        end(_engines.pop())
+
+
+def steps_of_engine() -> Iterator[Step]:
+    """Tellings of a story, of which at least some are interrupted."""
+    met = 0
+    for number in range(STEPS):
+        step = Step(number)
+        yield step
+        met += step.met
+    assert met > 5, f"only {met} steps"
+
+
+def make_engine(url: str, lends: bool = True, **options: Any) -> tuple[Engine, Inbox]:
+    """A connection that is open."""
+    parsed, protocols, made = check_arguments(
+        url, (), {"ping_interval": None, "compression": None, **options}
+    )
+    taken = Inbox((None, None))
+    engine = Engine(parsed, protocols, made, taken)
+    if not lends:
+        taken.lease = None
+    _engines.append(engine)
+    engine.start()
+    taken.waiters.wait_until(lambda: taken.opened is not None or taken.closed is not None, SECONDS)
+    assert taken.opened is not None, engine.outcome
+    return engine, taken
+
+
+def end(engine: Engine) -> ConnectionClosed:
+    engine.abort(WebSocketError("the test is over"))
+    assert engine.wait_closed(SECONDS)
+    engine.wait_over(SECONDS)
+    return engine.closed_error()
+
+
+def receive_by_lease(engine: Engine, taken: Inbox) -> None:
+    """Go on until a message was read by lease. The server echoes."""
+    lease = engine._lease
+    before = lease.messages_received
+    until = time.monotonic() + SECONDS
+    while lease.messages_received == before:
+        assert time.monotonic() < until, "nothing is read by lease"
+        engine.queue.send(TEXT, b"again")
+        assert taken.receive(SECONDS) == "again"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as made:
+        yield made
+
+
+@pytest.mark.parametrize("wire", FOR_THE_READER.values(), ids=FOR_THE_READER)
+def test_what_comes_out_and_how_it_ends_is_as_without_a_lease(wire: bytes) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send("first")
+        assert go_on.acquire(timeout=SECONDS)
+        peer.send_bytes(text("before") + wire)
+        peer.half_close()
+        peer.wait_eof(SECONDS)
+
+    def story(lends: bool) -> object:
+        engine, taken = make_engine(made.url, lends)
+        came: list[object] = [taken.receive(SECONDS)]
+        receiving = Task(partial(take_all, taken, came))
+        receiving.wait_blocked()
+        go_on.release()
+        receiving.result()
+        assert engine.wait_closed(SECONDS)
+        engine.wait_over(SECONDS)
+        error, stats = engine.closed_error(), engine.stats
+        counts = stats.messages_received, stats.bytes_received, stats.wire_bytes_received
+        return came, error.code, error.reason, error.wasClean, type(error.__cause__), counts
+
+    go_on = threading.Semaphore(0)
+    with LoopbackServer(script) as made:
+        assert story(True) == story(False)
+
+
+def take_all(taken: Inbox, came: list[object]) -> None:
+    try:
+        while True:
+            came.append(taken.receive(SECONDS))
+    except InboxEnded:
+        pass
+
+
+def test_an_idle_consumer_leaves_the_reader_asleep(server: LoopbackServer) -> None:
+    engine, taken = make_engine(server.url)
+    receive_by_lease(engine, taken)
+    waiting = Task(partial(taken.receive, None))
+    waiting.wait_blocked()
+    began = time.process_time()
+    threading.Event().wait(0.3)
+    assert time.process_time() - began < 0.15
+    engine.queue.send(TEXT, b"x")
+    assert waiting.result() == "x"
+    end(engine)
+
+
+def test_several_threads_receive_each_message_once(server: LoopbackServer) -> None:
+    count, came = 1500, []
+
+    def receive() -> None:
+        try:
+            while True:
+                came.append(taken.receive(SECONDS))
+        except InboxEnded:
+            pass
+
+    engine, taken = make_engine(server.url)
+    with switching_all_the_time():
+        tasks = [Task(receive) for _ in range(3)]
+        for number in range(count):
+            engine.queue.send(TEXT, b"%d" % number)
+            if number % 7 == 0:
+                wait_until(lambda number=number: len(came) > number)  # type: ignore[misc]
+        wait_until(lambda: len(came) == count)
+    assert sorted(came, key=int) == [str(number) for number in range(count)]
+    stats = engine.stats
+    assert (stats.messages_received, stats.messages_sent) == (count, count)
+    assert stats.bytes_received == stats.bytes_sent == sum(map(len, came))
+    end(engine)
+    for task in tasks:
+        task.wait()
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_another_thread_ends_the_connection_while_one_reads(server: LoopbackServer, how: str) -> None:
+    for _ in range(20):
+        engine, taken = make_engine(server.url)
+        receive_by_lease(engine, taken)
+        waiting = Task(partial(taken.receive, None))
+        if how == "close":
+            engine.close(CloseFrame(1000))
+        else:
+            engine.abort(WebSocketError("enough"))
+        assert isinstance(waiting.wait(AT_ONCE), InboxEnded)
+        assert engine.wait_closed(SECONDS)
+        assert engine.closed_error().wasClean == (how == "close")
+        end(engine)
+
+
+@pytest.mark.parametrize("call", ["receive", "flush", "ping"])
+@needs_points
+def test_a_handler_that_waits_on_the_same_connection_is_served(server: LoopbackServer, call: str) -> None:
+    def wait() -> None:
+        if call == "receive":
+            engine.queue.send(TEXT, b"inner")
+            got.append(taken.receive(SECONDS))
+        elif call == "flush":
+            engine.queue.send(TEXT, b"inner")
+            assert engine.wait_flushed(SECONDS)
+        else:
+            assert engine.ping(SECONDS) is not None
+
+    engine, taken = make_engine(server.url)
+    for step in steps_of_engine():
+        receive_by_lease(engine, taken)
+        got: list[Message] = []
+        with step.interrupted(read_lease, inbox.Inbox.receive, inbox.Inbox.put_by_lease, by=wait):
+            engine.queue.send(TEXT, b"outer")
+            got.append(taken.receive(SECONDS))
+        while len(got) < 1 + (step.met and call != "ping"):
+            got.append(taken.receive(SECONDS))
+        assert sorted(map(str, got)) == ["inner"] * (step.met and call != "ping") + ["outer"]
+    stats = engine.stats
+    assert stats.messages_received == stats.messages_sent
+    end(engine)
+
+
+@needs_points
+def test_a_handler_may_close_the_connection_and_wait_for_the_end(server: LoopbackServer) -> None:
+    def close() -> None:
+        engine.close(CloseFrame(1000))
+        assert engine.wait_closed(SECONDS)
+
+    for step in steps_of_engine():
+        engine, taken = make_engine(server.url)
+        receive_by_lease(engine, taken)
+        engine.queue.send(TEXT, b"outer")
+        with step.interrupted(read_lease, inbox.Inbox.receive, inbox.Inbox.put_by_lease, by=close):
+            try:
+                taken.receive(SECONDS)
+            except InboxEnded:
+                assert step.met
+        error = end(engine)
+        assert error.wasClean == step.met
+
+
+@needs_points
+def test_a_handler_that_raises_leaves_the_connection_whole(server: LoopbackServer) -> None:
+    engine, taken = make_engine(server.url)
+    for step in steps_of_engine():
+        receive_by_lease(engine, taken)
+        engine.queue.send(TEXT, b"outer")
+        with step.interrupted(read_lease, inbox.Inbox.put_by_lease):
+            taken.receive(SECONDS)
+        if step.met:
+            assert taken.receive(SECONDS) == "outer"
+    assert not taken.messages
+    stats = engine.stats
+    assert stats.messages_received == stats.messages_sent
+    end(engine)
+
+
+def test_a_stream_that_begins_while_another_thread_reads_by_lease_gets_whole_messages(
+    server: LoopbackServer,
+) -> None:
+    engine, taken = make_engine(server.url)
+    for _ in range(20):
+        receive_by_lease(engine, taken)
+        waiting = Task(partial(taken.receive, SECONDS))
+        streaming = Task(lambda: "".join(map(str, taken.stream(SECONDS))))
+        for number in (1, 2):
+            engine.queue.send(TEXT, b"%d" % number)
+        assert {waiting.result(), streaming.result()} == {"1", "2"}
+    end(engine)

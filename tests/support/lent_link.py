@@ -1,0 +1,121 @@
+"""The turn at reading by itself: sockets, a consumer that reads by lease, and the test as the reader.
+
+So a test says what the reader does at which moment; between two such moments there is no reader.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import threading
+import time
+from typing import Generic, TypeVar
+
+from syncws._engine.event_queue import EventQueue
+from syncws._engine.inbox import Inbox
+from syncws._engine.primitives import give_back_tokens, tokens
+from syncws._engine.read_lease import ReadLease
+from syncws._engine.send_queue import SendQueue
+from syncws._protocol.decoder import Decoder
+from syncws._protocol.messages import Message, MessagePart
+from syncws._transport.stream import Stream
+from tests.support.waiting import SECONDS
+
+Receiver = TypeVar("Receiver", Inbox, EventQueue)
+
+
+class LentLink(Generic[Receiver]):
+    """A lease, its consumer, and what the reader has.
+
+    Attributes:
+        server: the other end of the pair.
+        wakes: grows each time the reader is woken.
+    """
+
+    def __init__(self, consumer: Receiver, wire: bytes = b"") -> None:
+        """`wire` is there at once."""
+        self.consumer: Receiver = consumer
+        ours, self.server = socket.socketpair()
+        ours.setblocking(False)
+        self.stream = Stream(ours)
+        self.queue = SendQueue(None)
+        self.lease = lease = ReadLease(self.queue, self.consumer.leaf)
+        self.wakes: list[None] = []
+        lease.wake = lease.wake_soon = functools.partial(self.wakes.append, None)
+        consumer.lease = lease
+        self.decoder = Decoder(None)
+        lease.open(self.stream, self.decoder.plain_limit)
+        lease.release(b"", False)
+        self.sent = 0
+        if wire:
+            self.serve(wire)
+
+    def __enter__(self) -> LentLink[Receiver]:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        here = threading.get_ident()
+        assert not [token for token in tokens if token.thread == here and token.held], "a turn is kept"
+        give_back_tokens()
+        self.stream.close()
+        self.server.close()
+
+    def serve(self, wire: bytes) -> None:
+        self.server.sendall(wire)
+        self.sent += len(wire)
+
+    # A consumer.
+
+    def read(self, seconds: float = SECONDS) -> bool:
+        """Read by lease, once."""
+        return self.lease.read(self.consumer, seconds)
+
+    # The reader.
+
+    def take(self) -> None:
+        """Take the turn back, as soon as no consumer is in the system call."""
+        until = time.monotonic() + SECONDS
+        while not self.lease.take():
+            assert time.monotonic() < until, "the turn is never free"
+            threading.Event().wait(0.0005)
+
+    def take_over(self) -> None:
+        """Take the turn back, and read all that there is."""
+        self.take()
+        self.feed(self.lease.take_chunks())
+        while data := self.stream.recv(2**20):
+            self.feed(data)
+
+    def feed(self, data: bytes) -> None:
+        messages = self.decoder.feed(data) if data else []
+        if messages:
+            self.consumer.put_messages(messages, self.decoder.size)
+
+    def lend(self) -> None:
+        """Let consumers read again, where no message is under way that they cannot go on with."""
+        rest = self.decoder.unread()
+        if rest is not None:
+            self.lease.release(rest, False)
+
+    def take_turns(self) -> None:
+        """What the reader does when it is woken."""
+        self.take_over()
+        self.lend()
+
+    # What came of it.
+
+    @property
+    def messages(self) -> list[Message | MessagePart]:
+        """All that the consumer has, in order."""
+        if isinstance(self.consumer, Inbox):
+            return list(self.consumer.messages)
+        return [message for entry in self.consumer._entries if isinstance(entry, list) for message in entry]
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """Messages and bytes, as `stats` has them."""
+        lease, decoder = self.lease, self.decoder
+        return (
+            decoder.messages_received + lease.messages_received,
+            decoder.bytes_received + lease.bytes_received,
+        )
