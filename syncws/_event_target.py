@@ -87,7 +87,7 @@ class EventTarget:
         self._registrations = {}
         self._handlers: dict[str, _Registration] = {}
         self._listener_leaf = Leaf()
-        self._interrupt: KeyboardInterrupt | None = None
+        self._interrupt: KeyboardInterrupt | SystemExit | None = None
 
     def addEventListener(self, type: str, callback: Listener | None, *, once: bool = False) -> None:
         """Call `callback` with each event of this type, after the listeners that are there already.
@@ -154,9 +154,9 @@ class EventTarget:
                     entry.call(event)
                 break
             except BaseException as error:
-                # SystemExit too is logged: a callback must not end the worker thread, which others wait for.
-                if isinstance(error, KeyboardInterrupt) and _in_main_thread():
-                    # Ctrl-C is meant for the program, and is raised after the dispatch: no event may be lost.
+                # All are logged elsewhere: a callback must not end the worker thread, which others wait for.
+                if isinstance(error, (KeyboardInterrupt, SystemExit)) and _in_main_thread():
+                    # Meant for the program, and raised after the dispatch: no event may be lost.
                     self._interrupt = error
                 else:
                     fields = {**self._log_fields, "event_type": event.type}
@@ -164,7 +164,7 @@ class EventTarget:
         event.currentTarget = None
 
     def _raise_interrupt(self) -> None:
-        """Raise the KeyboardInterrupt that came while listeners ran in this thread, if it is the main one."""
+        """Raise the Ctrl-C or SystemExit that listeners raised in this thread, if it is the main one."""
         if self._interrupt is not None and _in_main_thread():
             interrupt, self._interrupt = self._interrupt, None
             raise interrupt

@@ -41,11 +41,12 @@ from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError
 from ._link_attributes import LinkAttributes
-from ._log import log_exception, log_warning
+from ._log import log_exception
+from ._open_wait import OpenWait
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
-from ._retry import History, RetryPolicy, default_policy
+from ._retry import History, RetryPolicy, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
@@ -150,6 +151,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._dispatch = dispatch
         self._stopped = Flag()
         self._ended = Flag()
+        self._opening = OpenWait()
         self._over = False
         self._retry_in: float | None = None
         self._telling: int | None = None  # the thread that dispatches events without a connection
@@ -226,6 +228,16 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._stopped.set()
         self._link.abort(reason)
 
+    def wait_open(self, timeout: float | None = None) -> None:
+        """Wait until there is a connection and its open event was dispatched, through losses and pauses.
+
+        Otherwise as `WebSocket.wait_open`; raises what ended the last attempt once it is closed for good.
+        """
+        check_timeout("timeout", timeout)
+        self._check_may_wait("wait_open()")
+        if not self._opening.wait(self._link.dispatcher.first_events, timeout):
+            raise TimeoutError(f"{self!r} was not open within {timeout:g} s")
+
     def join(self, timeout: float | None = None) -> None:
         """As `WebSocket.join`: waits until it is closed for good."""
         check_timeout("timeout", timeout)
@@ -273,6 +285,8 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             # For good, bufferedAmount goes on counting what is dropped, as that of a WebSocket does.
             event = LossEvent(event, self._retry_in, queue.buffered if self._over else queue.seal())
         self._tell(event)
+        if event.type == "open":
+            self._opening.opened()
 
     def _on_fork(self) -> None:
         """In a forked child, where the thread is not: closed, for good."""
@@ -299,6 +313,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         finally:
             self._over = True
             self._ended.set()
+            self._opening.end()
 
     def _make_attempts(self) -> None:
         while True:
@@ -362,10 +377,9 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         tracer = self._link.engine.tracer
         if retry_in is not None and tracer is not None:
             tracer.tell("retry", url=self._link.url.public, error=error, retry_in=retry_in)
-        unheard = not (self._registrations.get("error") or self._registrations.get("close"))
-        if unheard and not self._stopped.is_set() and not is_process_exiting():
-            then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
-            log_warning(self._log_fields, "%s; %s", error, then)
+        self._opening.lost(error)
+        if not self._stopped.is_set() and not is_process_exiting():
+            log_loss(self._log_fields, error, retry_in)
 
     def _decide(self, error: Exception, open_seconds: float) -> float | None:
         if self._stopped.is_set():

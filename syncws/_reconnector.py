@@ -34,7 +34,7 @@ from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import Fields, log_warning
 from ._protocol.frames import CloseCode, CloseFrame
-from ._retry import History, RetryPolicy, default_policy
+from ._retry import History, RetryPolicy, default_policy, log_loss
 
 
 @explain_unknown
@@ -100,7 +100,8 @@ def reconnect(
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call; for what a callable
             returns, by the iteration.
 
-    An attempt that fails and is followed by another is logged as a warning.
+    A loss, or an attempt that failed, that is followed by another attempt is logged as a warning, with its
+    cause and the time of that attempt; an end with 1000 as information.
     The iteration raises what went wrong when the policy says to stop, and ends quietly when the server closed
     with 1000 or `stop` was called.
     """
@@ -219,13 +220,13 @@ class Reconnector:
             return
         delay = self._history.decide(error, open_seconds)
         if delay is not None:
-            # What ended an open connection has been told to the body of the loop.
             if self._tracer is not None:
                 self._tracer.tell("retry", url=self._log_fields["url"], error=error, retry_in=delay)
-            if not open_seconds and not is_process_exiting():
-                log_warning(self._log_fields, "%s; next attempt in %.1f s", error, delay)
+            if not is_process_exiting():
+                log_loss(self._log_fields, error, delay)
             self._stopped.wait(delay)
         elif isinstance(error, ConnectionClosed) and error.code == 1000:
+            log_loss(self._log_fields, error, None)
             self._stopped.set()
         else:
             raise error

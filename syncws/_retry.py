@@ -6,6 +6,7 @@ callback API, the blocking API.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TypeAlias
 
 from ._exceptions import ConnectionClosed, HandshakeError
 from ._headers import Headers
+from ._log import Fields, log
 
 FIRST_SECONDS = 5.0
 LONGEST_SECONDS = 60.0
@@ -116,3 +118,17 @@ class History:
             self._failures = 0
         self._failures += 1
         return self._policy(Loss(error, self._failures, open_seconds))
+
+
+def log_loss(fields: Fields, error: Exception, retry_in: float | None) -> None:
+    """Log a loss or a failed attempt, and what comes next: a quiet end as information, else a warning."""
+    then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
+    if not isinstance(error, ConnectionClosed):
+        log(logging.WARNING, fields, "%s; %s", error, then)  # its text names the URL
+        return
+    is_quiet = retry_in is None and error.code == 1000
+    level, what = (logging.INFO, "closed") if is_quiet else (logging.WARNING, "lost")
+    said = str(error).partition(": ")[2]  # the code, the reason, the cause
+    url = fields["url"]
+    where = "" if str(url) in said else f"{url}: "  # most causes name it
+    log(level, fields, "%s%s (%s); %s", where, what, said, then)

@@ -6,6 +6,7 @@ import threading
 from concurrent import futures
 
 import syncws
+from examples.flask_app.recording import recorder
 
 URL = os.environ.get("FEED_URL", "ws://127.0.0.1:8768/")
 
@@ -22,6 +23,7 @@ class Feed:
 
     def __init__(self, url):
         self._url = url
+        self._trace = None
         self._lock = threading.Lock()
         self._ws = None
         self._opened = threading.Event()
@@ -50,11 +52,22 @@ class Feed:
             raise FeedError("nothing has been pushed yet")
         return self._latest
 
+    @property
+    def stats(self):
+        """What the connection of this process has counted; None before it is needed."""
+        ws = self._ws
+        return None if ws is None else ws.stats
+
     def _connected(self):
         with self._lock:
             if self._ws is None:
+                self._trace = self._trace or recorder()  # None, unless FEED_HAR is set
                 self._ws = syncws.ReconnectingWebSocket(
-                    self._url, onopen=self._on_open, onmessage=self._on_message, onclose=self._on_close
+                    self._url,
+                    onopen=self._on_open,
+                    onmessage=self._on_message,
+                    onclose=self._on_close,
+                    trace=self._trace,
                 )
             ws = self._ws
         if not self._opened.wait(PATIENCE):

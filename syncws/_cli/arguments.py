@@ -6,7 +6,6 @@ Owns: nothing. Runs on: the main thread. Must not import: the engine.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import inspect
 import shutil
 from typing import Any, NoReturn
@@ -46,12 +45,7 @@ def connect_keywords() -> frozenset[str]:
 def available_flags() -> list[Flag]:
     """The options that work with what the package has."""
     keywords = connect_keywords()
-    return [
-        flag
-        for flag in FLAGS
-        if (not flag.keyword or flag.keyword in keywords)
-        and (not flag.module or importlib.util.find_spec(flag.module))
-    ]
+    return [flag for flag in FLAGS if not flag.keyword or flag.keyword in keywords]
 
 
 def build_parser(prog: str = "syncws") -> Parser:

@@ -32,7 +32,7 @@ FOLDERS = ("DIR",)
 class Flag:
     """One option: its names, what `argparse` is told of it, and the keyword of `connect` that it needs.
 
-    A `direct` one is passed to `connect` as it is; one with a `module` needs that too.
+    A `direct` one is passed to `connect` as it is.
     """
 
     group: str
@@ -40,15 +40,12 @@ class Flag:
     settings: dict[str, Any] = field(default_factory=dict)
     keyword: str = ""
     direct: bool = False
-    module: str = ""
 
 
-def _flag(
-    group: str, *names: str, keyword: str = "", direct: bool = False, module: str = "", **settings: Any
-) -> Flag:
+def _flag(group: str, *names: str, keyword: str = "", direct: bool = False, **settings: Any) -> Flag:
     if direct:
         settings["dest"] = keyword
-    return Flag(group, names, settings, keyword, direct, module)
+    return Flag(group, names, settings, keyword, direct)
 
 
 def _switch(group: str, *names: str, keyword: str = "", **settings: Any) -> Flag:
@@ -340,7 +337,6 @@ FLAGS = (
         LOOKING,
         "--har",
         keyword="trace",
-        module="syncws.har",
         metavar="FILE",
         help="record the connection for the network view of a browser",
     ),

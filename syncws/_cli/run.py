@@ -6,7 +6,6 @@ Owns: nothing that lasts. Runs on: the main thread. Must not import: the engine.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import threading
@@ -46,6 +45,7 @@ from .waiting import Waiter
 if TYPE_CHECKING:
     import argparse
 
+    from ..har import Recorder
     from .outcome import Outcome
 
 
@@ -68,7 +68,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
         except (OSError, WebSocketError) as error:
             run.on_failed(error)
             return status_of(error)
-        except (DOMException, TypeError, ValueError) as error:
+        except (UsageError, DOMException, TypeError, ValueError) as error:
             parser.error(str(error))
 
 
@@ -172,8 +172,7 @@ class _Run:
         hearers = [self._verbose.trace] if self._verbose.is_traced else []
         with contextlib.ExitStack() as stack:
             if getattr(self._parsed, "har", None):
-                recorder = importlib.import_module("syncws.har").Recorder(self._parsed.har)
-                hearers.append(stack.enter_context(recorder))
+                hearers.append(stack.enter_context(_recorder(self._parsed.har)))
             if hearers:
                 self._target.options["trace"] = lambda record: [hear(record) for hear in hearers]
             yield
@@ -280,6 +279,16 @@ class _Run:
             session.send_file(file.chunks, progress)
         finally:
             progress.end()
+
+
+def _recorder(path: str) -> Recorder:
+    """What writes the file of --har."""
+    from ..har import Recorder  # here, since only this option needs it
+
+    try:
+        return Recorder(path)
+    except OSError as error:
+        raise UsageError(f"--har: {path} cannot be written: {error.strerror}") from None
 
 
 def _given_messages(parsed: argparse.Namespace) -> list[str | bytes]:

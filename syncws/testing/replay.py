@@ -77,10 +77,15 @@ def load_sessions(path: str | os.PathLike[str]) -> list[Session]:
         entries = json.loads(Path(path).read_text("utf-8-sig"))["log"]["entries"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{name} is no HAR file: {error!r}") from error
-    sessions = [_session(entry, name) for entry in entries if "_webSocketMessages" in entry]
+    sessions = [_session(entry, name) for entry in entries if _is_session(entry)]
     if not sessions:
         raise ValueError(f"{name} holds no WebSocket: none of its {len(entries)} entries has messages of one")
     return sessions
+
+
+def _is_session(entry: dict[str, Any]) -> bool:
+    """Whether it is a WebSocket, to which a server answered: a failed attempt has the status 0."""
+    return "_webSocketMessages" in entry and entry.get("response", {}).get("status") != 0
 
 
 def _session(entry: dict[str, Any], name: str) -> Session:

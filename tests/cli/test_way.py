@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import sys
 import threading
@@ -170,3 +171,22 @@ def test_pings_of_the_server_are_shown_when_asked_for() -> None:
     with LoopbackServer(script) as server:
         done = syncws(server.url, "--show-control")
     assert "< [ping, 13 bytes] " in done.err
+
+
+def test_har_records_the_connection(tmp_path: Path) -> None:
+    path = tmp_path / "session.har"
+    with LoopbackServer() as server:
+        done = syncws(server.url, "--har", str(path), given=b"hello\n")
+    assert (done.status, done.out, done.err) == (0, b"hello\n", "")
+    (entry,) = json.loads(path.read_text("utf-8"))["log"]["entries"]
+    said = [(one["type"], one["data"]) for one in entry["_webSocketMessages"]]
+    assert said == [("send", "hello"), ("receive", "hello")]
+
+
+def test_a_har_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    script = Recorder(echo=True)
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--har", str(tmp_path / "none" / "x.har"), given=b"hello\n")
+    assert (done.status, done.out) == (2, b"")
+    assert "--har: " in done.err and "x.har cannot be written: No such file or directory" in done.err
+    assert not server.connections

@@ -37,10 +37,12 @@ class Page:
     """One tab.
 
     Attributes:
+        browser_url: of the browser's DevTools.
         problems: what the page has written to the console as errors, and what it failed to load.
     """
 
     def __init__(self, connection: syncws.Connection) -> None:
+        self.browser_url = connection.url
         self._connection = connection
         self._ids = itertools.count(1)
         self._session: str | None = None

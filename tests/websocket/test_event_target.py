@@ -286,7 +286,7 @@ def test_subclass_is_told_of_each_listener_and_handler(log: Log) -> None:
     assert log.target.added == 2
 
 
-@pytest.mark.parametrize("kind", [ValueError, SystemExit, GeneratorExit])
+@pytest.mark.parametrize("kind", [ValueError, GeneratorExit])
 @pytest.mark.parametrize("as_handler", [True, False])
 def test_exception_is_logged_with_its_traceback_and_the_next_listener_runs(
     log: Log, caplog: pytest.LogCaptureFixture, kind: type[BaseException], as_handler: bool
@@ -313,16 +313,33 @@ def test_exception_is_logged_with_its_traceback_and_the_next_listener_runs(
     assert 'raise kind("what went wrong")' in caplog.text
 
 
-def test_ctrl_c_in_a_listener_goes_on_after_the_other_listeners_have_run(
-    log: Log, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_on_another_thread_than_the_main_one_each_exception_is_logged(
+    log: Log, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
+    def broken(event: Event) -> None:
+        raise kind
+
+    log.target.addEventListener("ping", broken)
+    log.add("b")
+    thread = threading.Thread(target=log.fire)
+    thread.start()
+    thread.join()
+    assert log.calls == ["b"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_and_exit_in_a_listener_go_on_after_the_other_listeners_have_run(
+    log: Log, caplog: pytest.LogCaptureFixture, kind: type[BaseException]
 ) -> None:
     def interrupt(event: Event) -> None:
-        raise KeyboardInterrupt
+        raise kind
 
     log.add("a")
     log.target.addEventListener("ping", interrupt)
     log.add("b")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(kind):
         log.target.dispatchEvent(Event("ping"))
     assert log.calls == ["a", "b"]
     assert not caplog.records

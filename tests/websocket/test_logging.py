@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import threading
@@ -12,6 +13,7 @@ import syncws
 from syncws import Event, WebSocket
 from syncws.testing import LoopbackServer, Peer
 from tests.support.programs import run_silently
+from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_until
 
 
@@ -87,11 +89,50 @@ def test_attempts_that_fail_say_when_the_next_one_comes(caplog: pytest.LogCaptur
         by_events = [record.getMessage() for record in caplog.records]
         caplog.clear()
         syncws.ReconnectingWebSocket(server.url, policy=policy, onerror=lambda event: None).join(SECONDS)
+        with_listeners = [record.getMessage() for record in caplog.records]
     failed = f"{server.url} answered 503 Away"
     again = [f"{failed}; next attempt in 0.0 s"] * 2
     assert by_waiting == again
-    assert by_events == [*again, f"{failed}; no further attempt"]
-    assert caplog.records == []
+    assert by_events == with_listeners == [*again, f"{failed}; no further attempt"]
+
+
+@pytest.mark.parametrize("by_events", [True, False])
+def test_losses_say_their_cause_and_the_next_attempt_and_a_quiet_end_is_information(
+    caplog: pytest.LogCaptureFixture, by_events: bool
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        match len(server.connections):
+            case 1:
+                peer.send_close(1011, "restart")
+            case 2:
+                peer.recv_frame()
+                peer.reset()
+                return
+            case _:
+                peer.send_close(1000, "bye")
+        finish(peer)
+
+    def policy(loss: syncws.Loss) -> float | None:
+        return None if syncws.default_policy(loss) is None else 0.04
+
+    with LoopbackServer(script) as server, caplog.at_level(logging.INFO, "syncws"):
+        if by_events:
+            ws = syncws.ReconnectingWebSocket(server.url, policy=policy, onclose=lambda event: None)
+            ws.onopen = lambda event: event.target.send("x")
+            ws.join(SECONDS)
+        else:
+            for connection in syncws.reconnect(server.url, policy=policy):
+                with contextlib.suppress(syncws.ConnectionClosed):
+                    connection.send("x")
+                    connection.recv(SECONDS)
+        url = server.url
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert told[0] == ("WARNING", f"{url}: lost (1011 restart); next attempt in 0.0 s")
+    level, text = told[1]
+    assert level == "WARNING" and text.endswith("); next attempt in 0.0 s")
+    assert text.startswith("lost (1006: ") and text.count(url) == 1
+    assert told[2:] == [("INFO", f"{url}: closed (1000 bye); no further attempt")]
 
 
 def test_a_filter_that_raises_costs_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
