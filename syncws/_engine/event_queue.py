@@ -4,20 +4,22 @@ Owns: the events that wait, and their bounds. Runs on: the `put_` methods on the
 worker. Must not import: frames, sockets; it never hears of either.
 
 An entry is a list of messages, all that one read from the network brought, or control frames that somebody
-listens to, or a record. The worker takes all
-the entries that wait: one leaf and one wake-up for each batch.
+listens to, or a record. The worker takes all the entries that wait: one leaf and one wake-up for each batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from .._protocol.codec import payload_size
 from .._protocol.messages import Message, MessagePart
 from .control_events import ControlBatch
 from .primitives import Leaf, Waiters
-from .read_lease import LEASE_SECONDS, ReadLease, ReadToken
+from .read_lease import LEASE_SECONDS, LeasedRead, ReadLease
 from .records import Closed, Record
+
+if TYPE_CHECKING:
+    from .._transport.stream import Stream
 
 Entry = list[Message | MessagePart] | ControlBatch | Record
 
@@ -117,34 +119,22 @@ class EventQueue:
             self._messages = self._bytes = 0
         return entries
 
-    def put_by_lease(
-        self,
-        token: ReadToken,
-        messages: list[Message | MessagePart],
-        size: int,
-        rest: list[bytes],
-        for_reader: bool,
-    ) -> None:
+    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
         """See `read_lease.Taker`."""
-        lease, stream = token.lease, token.lease.stream
-        left, has_rest = sum(map(len, rest)), bool(rest)
-        payloads = payload_size(messages, size)
-        count = len(messages)
-        entries: tuple[list[Entry], list[Entry]] = ([], [messages] if messages else [])
-        chunks = [rest, rest]
+        entries: tuple[list[Entry], list[Entry]] = ([], [read.messages] if read.messages else [])
         with self.leaf:
-            mine = token.held
+            mine = read.token.held
             self._entries += entries[mine]
-            self._messages += count * mine
-            lease.messages_received += count * mine
-            lease.bytes_received += payloads * mine
-            self._bytes += size * mine
-            stream.received += (size + left - lease.counted) * mine  # type: ignore[union-attr]
-            lease.counted += (left - lease.counted) * mine
-            chunks[0] = lease.chunks
-            lease.chunks = chunks[mine]
-            lease.unfed = (lease.unfed & (not mine)) | (mine & has_rest)
-            lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
+            self._messages += read.count * mine
+            self._bytes += read.size * mine
+            lease.messages_received += read.count * mine
+            lease.bytes_received += read.payloads * mine
+            stream.received += (read.size + read.left - lease.counted) * mine
+            lease.counted += (read.left - lease.counted) * mine
+            read.chunks[0] = lease.chunks
+            lease.chunks = read.chunks[mine]
+            lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))
+            lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)
 
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: what came is the parent's; here there is only the end."""

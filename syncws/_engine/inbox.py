@@ -32,7 +32,6 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._protocol.codec import payload_size
 from .._protocol.messages import Message, MessagePart
 from .primitives import Leaf, Waiters
 from .read_lease import LEASE_SECONDS, ReadLease
@@ -43,8 +42,10 @@ from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
+    from .._transport.stream import Stream
     from .control_events import ControlBatch
-    from .read_lease import ReadToken
+    from .read_lease import LeasedRead
+    from .stream_calls import StreamCall
 
 # How many bytes of an incomplete message are read while no call asks for it, unless max_queue is more.
 LARGEST_UNASKED = 16 * 2**20
@@ -84,7 +85,7 @@ class Inbox(StreamCalls):
         self.lease: ReadLease | None = None
         self._leased: list[tuple[int, int]] = []  # the batches read by lease that are not counted yet
         self.leaf = Leaf()
-        self._stream_call: Any = None
+        self._stream_call: StreamCall | None = None
         self._incoming: StreamedMessage | None = None
         self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
 
@@ -224,36 +225,25 @@ class Inbox(StreamCalls):
 
     # The threads that receive.
 
-    def put_by_lease(
-        self,
-        token: ReadToken,
-        messages: list[Message | MessagePart],
-        size: int,
-        rest: list[bytes],
-        for_reader: bool,
-    ) -> None:
+    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
         """See `read_lease.Taker`."""
-        lease, stream = token.lease, token.lease.stream
-        left, has_rest = sum(map(len, rest)), bool(rest)
-        payloads = payload_size(messages, size)
-        puts: tuple[Any, Any] = (_NOTHING, messages)
-        batches = _NOTHING, [(len(messages), size)] * bool(messages)
-        chunks = [rest, rest]
-        count, some = len(messages), bool(messages)
+        some = bool(read.messages)
+        puts: tuple[Any, Any] = (_NOTHING, read.messages)
+        batches = _NOTHING, [(read.count, read.size)] * some
         try:
             with self.leaf:
-                mine = token.held
+                mine = read.token.held
                 self.messages += puts[mine]
                 self._put_count += mine & some
-                lease.messages_received += count * mine
-                lease.bytes_received += payloads * mine
                 self._leased += batches[mine]
-                stream.received += (size + left - lease.counted) * mine  # type: ignore[union-attr]
-                lease.counted += (left - lease.counted) * mine
-                chunks[0] = lease.chunks
-                lease.chunks = chunks[mine]
-                lease.unfed = (lease.unfed & (not mine)) | (mine & has_rest)
-                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & for_reader)
+                lease.messages_received += read.count * mine
+                lease.bytes_received += read.payloads * mine
+                stream.received += (read.size + read.left - lease.counted) * mine
+                lease.counted += (read.left - lease.counted) * mine
+                read.chunks[0] = lease.chunks
+                lease.chunks = read.chunks[mine]
+                lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))
+                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)
         finally:
             self.waiters.notify()
 

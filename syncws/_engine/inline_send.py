@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -51,7 +50,6 @@ class InlineSend(Token):
     Attributes:
         queue: whose message it is.
         message: its head byte and its payload.
-        sending: whether the system call is under way: until then the token may be taken away.
         size: of the payload, in bytes.
         frame: its bytes; empty before they are made.
         whole: what `sent` is when the kernel took all of them; something else before they are made.
@@ -59,25 +57,17 @@ class InlineSend(Token):
         settled: whether the message is with the kernel and counted.
     """
 
-    __slots__ = ("frame", "message", "queue", "sending", "sent", "settled", "size", "whole")
+    __slots__ = ("frame", "message", "queue", "sent", "settled", "size", "whole")
 
     def __init__(self, queue: SendQueue, message: tuple[int, bytes]) -> None:
-        super().__init__(threading.get_ident())
+        super().__init__(queue.wake)
         self.queue = queue
         self.message = message
-        self.sending = False
         self.size = len(message[1])
         self.frame = b""
         self.whole = [0]  # before it is made, no count of what was sent is this
         self.sent: list[int] = []
         self.settled = True
-
-    def give_back(self) -> None:
-        """Let the writer send it, or what is left of it."""
-        try:
-            self.sending = self.held = False
-        finally:
-            self.queue.wake()
 
     def let_go(self) -> None:
         """It is settled, and stays here as the last one: keep no bytes of it."""
@@ -121,17 +111,17 @@ def send_inline(stream: Stream, token: InlineSend) -> bool:
     call = map(stream.socket.send, (frame,))
     try:
         if LOOKS_IN_ORDER:
-            token.sending = token.held
+            token.in_call = token.held
         else:
             with queue.leaf:
-                token.sending = token.held
-        if token.sending:
+                token.in_call = token.held
+        if token.in_call:
             sent += call
     except OSError:
         pass  # the kernel is full, or the connection is lost: the writer tries again, and tells
     now = time.monotonic()
     with queue.leaf:
-        token.sending = False
+        token.in_call = False
         done = token.held & (sent == whole)
         token.settled |= done
         token.held = False

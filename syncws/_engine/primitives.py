@@ -69,21 +69,27 @@ _LONGEST_WAIT = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) el
 class Token:
     """What a thread holds while it reads or writes in the place of one of ours; one object for each call.
 
-    To give it back is one store, and what must follow one call of a C function. Whoever takes over sees that
-    nobody holds it, and finds all that was done.
-
-    Attributes: `thread`, whose it is; `held`, whether that may go on.
+    Attributes:
+        thread: whose it is.
+        held: whether that may go on.
+        in_call: whether its system call is under way: until then the token may be taken away.
     """
 
-    __slots__ = ("held", "thread")
+    __slots__ = ("_wake", "held", "in_call", "thread")
 
-    def __init__(self, thread: int) -> None:
-        self.thread = thread
+    def __init__(self, wake: Callable[[], object]) -> None:
+        """For a call of this thread. `wake`: one C function, which wakes who then goes on."""
+        self.thread = threading.get_ident()
         self.held = False
+        self.in_call = False
+        self._wake = wake
 
     def give_back(self) -> None:
         """Let ours go on, in the name of the call that holds it."""
-        self.held = False
+        try:
+            self.in_call = self.held = False
+        finally:
+            self._wake()
 
 
 # The tokens that calls hold, or are about to. No lock: each use is one operation of a dict.
@@ -92,8 +98,6 @@ tokens: dict[Token, None] = {}
 
 def give_back_tokens() -> None:
     """Before this thread waits: what it holds, in calls that this one has interrupted, is given back."""
-    if not tokens:
-        return
     here = threading.get_ident()
     for token in list(tokens):
         if token.thread == here:
@@ -107,11 +111,10 @@ class _Renewable(Protocol):
 
 
 class Sleeper(Protocol):
-    """What waits among `Waiters`: a lock, or something else with its method in C."""
+    """What waits among `Waiters`: a lock, or something else with its method in C, which wakes it."""
 
     @property
-    def release(self) -> Callable[[], object]:
-        """Wakes it. It is out of the list then."""
+    def release(self) -> Callable[[], object]: ...
 
 
 # Without the interpreter's lock a processor may look at one thing before others see what it stored in
@@ -121,13 +124,11 @@ LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
 # build, and a finalizer, which discards, may interrupt a thread that held one.
 _renewables: set[weakref.ref[Any]] = set()
+# What must be renewed before anything else wakes a waiter in the child.
+_renewed_first: set[weakref.ref[Any]] = set()
 
 # The threads of ours that must never wait for a connection: readers, writers, look-ups.
 _own_threads: set[int] = set()
-
-
-# What must be renewed before anything else wakes a waiter in the child.
-_renewed_first: set[weakref.ref[Any]] = set()
 
 
 def renew_after_fork() -> None:

@@ -12,7 +12,7 @@ the next `chunks`. All that is no plain frame stays in `chunks`, for the reader.
 
 No system call tells the reader of a lease. It finds out when the first bytes wake both, and lets the socket
 go: it looks every `LEASE_SECONDS` whether the consumer was here, and takes the turn back if not. It may do so
-at any moment but while the consumer is in the call that reads, which does not wait: the token says `reading`
+at any moment but while the consumer is in the call that reads, which does not wait: the token says `in_call`
 from a store before that call to one after it, and no handler runs in between. A consumer for whom nothing
 came within a lease gives the turn back with one wake-up, and waits as without it.
 
@@ -26,11 +26,10 @@ from __future__ import annotations
 import os
 import select
 import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from .._protocol.codec import PLAIN_FRAMES, parse
+from .._protocol.codec import PLAIN_FRAMES, parse, payload_size
 from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, tokens
 
 if TYPE_CHECKING:
@@ -59,41 +58,41 @@ def is_allowed() -> bool:
     return ALLOWED and hasattr(select, "poll") and not is_patched()
 
 
-class ReadToken(Token):
-    """A consumer's turn at reading.
+class LeasedRead:
+    """What a consumer has read by lease, and what it takes to make messages of it in one leaf.
 
     Attributes:
-        lease: what it is a turn of.
-        reading: whether the system call is under way: until then the turn may be taken back.
+        token: while it is held, that may be done.
+        messages, count: those that are whole.
+        size: their bytes, with the headers of their frames.
+        payloads: the same without.
+        chunks: what is left, at the index that says whether the token is held; the lease's go to the other.
+        left: how many bytes are left.
+        for_reader: whether the reader is to look at them at once.
     """
 
-    __slots__ = ("lease", "reading")
+    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payloads", "size", "token")
 
-    def __init__(self, lease: ReadLease) -> None:
-        super().__init__(threading.get_ident())
-        self.lease = lease
-        self.reading = False
-
-    def give_back(self) -> None:
-        try:
-            self.reading = self.held = False
-        finally:
-            self.lease.wake_soon()
+    def __init__(
+        self, token: Token, messages: list[Message | MessagePart], size: int, rest: bytes, for_reader: bool
+    ) -> None:
+        self.token = token
+        self.messages = messages
+        self.count = len(messages)
+        self.size = size
+        self.payloads = payload_size(messages, size)
+        self.left = len(rest)
+        self.for_reader = for_reader
+        left = [rest] if rest else []
+        self.chunks = [left, left]
 
 
 class Taker(Protocol):
     """A consumer, as far as it is known here."""
 
-    def put_by_lease(
-        self,
-        token: ReadToken,
-        messages: list[Message | MessagePart],
-        size: int,
-        rest: list[bytes],
-        for_reader: bool,
-    ) -> None:
-        """In one leaf, where the token is still held: append `messages`, which have `size` bytes, and leave
-        `rest` in the lease's `chunks`, whether there is any in `unfed`, `for_reader` in `needs_reader`; and
+    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
+        """In one leaf, where the token is still held: append the messages, leave the rest in the lease's
+        `chunks`, whether there is any in `unfed`, and whether it is for the reader in `needs_reader`; and
         count what came."""
 
 
@@ -132,7 +131,7 @@ class ReadLease:
         self.wake: Callable[[], object] = bool
         self._queue = queue
         self._leaf = leaf
-        self._token = ReadToken(self)
+        self._token = Token(bool)
         self._reader_has = True
         self._limit = 0
         self._read_size = SMALLEST_READ
@@ -150,7 +149,7 @@ class ReadLease:
         if self._reader_has:
             self.wanted = True
             return False
-        token = ReadToken(self)
+        token = Token(self.wake_soon)
         tokens[token] = None
         lent = [token, token]
         lends = False
@@ -173,12 +172,12 @@ class ReadLease:
             is_cut = False
             return goes_on
         finally:
-            token.reading = token.held = False
+            token.in_call = token.held = False
             if is_cut:
                 self.wake_soon()
             tokens.pop(token, None)
 
-    def _read(self, token: ReadToken, taker: Taker, seconds: float) -> bool:
+    def _read(self, token: Token, taker: Taker, seconds: float) -> bool:
         stream = self.stream
         assert stream is not None  # `release` has it before any consumer comes here
         sock, size = stream.socket, self._read_size
@@ -193,25 +192,25 @@ class ReadLease:
         call = map(sock.recv, (size,))
         try:
             if LOOKS_IN_ORDER:
-                token.reading = token.held
+                token.in_call = token.held
             else:
                 with self._leaf:
-                    token.reading = token.held
-            if token.reading:
+                    token.in_call = token.held
+            if token.in_call:
                 self.needs_reader = True
                 self.chunks += call
-            token.reading = False
+            token.in_call = False
         except (BlockingIOError, InterruptedError):
-            token.reading = False
+            token.in_call = False
             self.needs_reader = False
             self._poll_first = True
             return True
         except OSError as error:
             self.error = error
             return False
-        return self._make_messages(token, taker, size)
+        return self._make_messages(token, taker, stream, size)
 
-    def _make_messages(self, token: ReadToken, taker: Taker, size: int) -> bool:
+    def _make_messages(self, token: Token, taker: Taker, stream: Stream, size: int) -> bool:
         chunks = self.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # the reader has taken the turn back, or it is to find the end
@@ -220,9 +219,9 @@ class ReadLease:
         data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         messages: list[Message | MessagePart] = []
         position = parse(data, 0, self._limit, messages)
-        rest = [data[position:]] if position < len(data) else []
-        for_reader = bool(rest) and not is_incomplete(rest[0], self._limit)
-        taker.put_by_lease(token, messages, position, rest, for_reader)
+        rest = data[position:]
+        for_reader = bool(rest) and not is_incomplete(rest, self._limit)
+        taker.put_by_lease(self, stream, LeasedRead(token, messages, position, rest, for_reader))
         if came == size:
             self._poll_first = False
             self._read_size = LARGEST_READ
@@ -245,7 +244,7 @@ class ReadLease:
         """Take the turn back; False while a consumer is in the call that reads."""
         takes = False
         with self._leaf:
-            if not self._token.reading:
+            if not self._token.in_call:
                 self._token.held = False
                 self._reader_has = True
                 takes = True

@@ -157,7 +157,7 @@ class SendQueue(WriterTurn):
                 wake = send_inline(stream, token)  # type: ignore[arg-type]
                 self.waiters.notify()
         finally:
-            token.held = token.sending = False
+            token.held = token.in_call = False
             if wake:
                 self.wake()
         if may_lend:

@@ -32,7 +32,7 @@ class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as 
     """The last message was received."""
 
 
-class _StreamCall:
+class StreamCall:
     """A call of `recv_streaming` that has begun.
 
     Attributes:
@@ -62,7 +62,7 @@ class StreamCalls:
     _put_count: int
     _reader_waits: bool
     _wake_below: int
-    _stream_call: _StreamCall | None
+    _stream_call: StreamCall | None
     _incoming: StreamedMessage | None
     _come_back: Callable[[collections.deque[Any]], None]
     check_not_streaming: Callable[[], None]
@@ -70,7 +70,7 @@ class StreamCalls:
     def stream(self, timeout: float | None) -> Generator[Message, None, None]:
         """The next message in parts; see `Connection.recv_streaming`."""
         self.check_not_streaming()
-        call = _StreamCall()
+        call = StreamCall()
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
                 raise TimeoutError(f"no message came within {timeout:g} s")
@@ -89,15 +89,15 @@ class StreamCalls:
                 self._end(call)
                 raise
 
-    def _begin(self, call: _StreamCall) -> bool:
-        calls: list[_StreamCall | None] = [call, call]
+    def _begin(self, call: StreamCall) -> bool:
+        calls: list[StreamCall | None] = [call, call]
         with self.leaf:
             calls[0] = self._stream_call
             self._stream_call = calls[self._stream_call is None]
             self.fast_above += (NEVER - self.fast_above) * (self._stream_call is call)
         return self._stream_call is call
 
-    def _claim(self, call: _StreamCall, timeout: float | None) -> StreamedMessage | None:
+    def _claim(self, call: StreamCall, timeout: float | None) -> StreamedMessage | None:
         """Claim the message that arrives in parts; None where a whole one comes first, in `call.whole`."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -123,7 +123,7 @@ class StreamCalls:
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError(f"no message came within {timeout:g} s")
 
-    def _take_whole(self, call: _StreamCall) -> bool:
+    def _take_whole(self, call: StreamCall) -> bool:
         if self.messages and len(self.messages) <= self._wake_below:
             self.on_room()
         try:
@@ -155,13 +155,13 @@ class StreamCalls:
             if not message.parts:
                 raise InboxEnded
 
-    def _end(self, call: _StreamCall) -> None:
+    def _end(self, call: StreamCall) -> None:
         """The call is over; what it has not taken of its message is dropped."""
         message = call.message
         if message is not None and message.claimer is call:
             message.skipped = True
             message.parts.clear()
-        calls: list[_StreamCall | None] = [None, None]
+        calls: list[StreamCall | None] = [None, None]
         with self.leaf:
             mine = self._stream_call is call
             calls[0] = self._stream_call

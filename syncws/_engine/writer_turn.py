@@ -88,7 +88,7 @@ class WriterTurn:
         with self.leaf:
             self.inline.stream = None
             inline = self.inline.last
-            if not inline.sending:
+            if not inline.in_call:
                 ended = True
                 inline.held = False
                 # A writer that has the turn counts it itself.
