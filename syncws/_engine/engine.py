@@ -20,6 +20,7 @@ from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
+from .._transport.poller import ForkedError
 from . import process
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
@@ -104,25 +105,78 @@ class Engine:
         consumer.on_room = self._notes.wake
         self.reconnects = 0
         self._forked = False
+        self._threads_left = True  # whether threads are yet to be started by `open`
         self._running: set[str] = set()  # the names of the threads that have not ended
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Make sure of a writer thread, start the reader, then the consumer's threads, given as (name, body).
+        """Start the reader, which opens the connection, then the consumer's threads, given as (name, body),
+        and make sure of a writer thread.
 
         Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
         """
         process.remember(self)
-        registered = False
+        self._pool.enlist()
         try:
-            self._pool.register(self._writer.thread_name)
-            registered = True
             for name, body in (("reader", self._reader.run), *bodies):
                 self._start_thread(name, body)
+            self._pool.provide(self._writer.thread_name)
         except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
             self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
-            if registered and "reader" not in self._running:
+            if "reader" not in self._running:
                 self._writer.stop()
             raise
+
+    def open(self) -> None:
+        """Open the connection on this thread, and wait until it is; raises what failed.
+
+        The threads are started when there is first something to wait for: from then on the reader ends what a
+        signal handler leaves that raises. Before that there are only this thread's own frames.
+        """
+        process.remember(self)
+        self._pool.enlist()
+        try:
+            self._reader.open_here(self._start_reader, self._make_sure_of_threads)
+        except BaseException as error:
+            self._end_opening(error)
+            raise
+
+    def _end_opening(self, error: BaseException) -> None:
+        """`open` has failed, or was interrupted."""
+        closed = self._reader.closed
+        if self._forked:  # in a signal handler, or in a trace callable
+            if isinstance(error, (ForkedError, Exception)) and closed is not None:
+                raise closed.outcome.error or error from None
+            return
+        is_failure = isinstance(error, Exception)
+        if not is_failure:
+            self.abort(WebSocketError("connect() was interrupted"))
+        if "reader" not in self._running:
+            if closed is None:
+                self._reader.end_here()
+        elif is_failure:
+            self._notes.waiters.wait_until(lambda: self._notes.is_over)
+
+    def _start_reader(self) -> None:
+        if "reader" not in self._running:
+            self._start_thread("reader", self._provide_and_read)
+
+    def _make_sure_of_threads(self) -> None:
+        self._start_reader()
+        notes = self._notes
+        notes.waiters.wait_until(lambda: not self._threads_left or notes.is_over)
+        notes.check_wanted()
+
+    def _provide_and_read(self) -> None:
+        """Start a writer thread, if one is missing, while the caller waits for the network; then read."""
+        try:
+            self._pool.provide(self._writer.thread_name)
+        except ThreadStartError as error:
+            self._notes.abort_error = error
+            self._notes.wake()
+        finally:
+            self._threads_left = False
+            self._notes.waiters.notify()
+        self._reader.run()
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # Daemon threads: a connection that is never closed must not keep the process from ending.
@@ -132,8 +186,10 @@ class Engine:
         self._running.add(name)
         try:
             thread.start()
-        except RuntimeError as error:
+        except Exception as error:
             self._running.discard(name)
+            if not isinstance(error, RuntimeError):
+                raise
             raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
 
     def _run(self, name: str, body: Callable[[], None]) -> None:

@@ -97,6 +97,7 @@ class Route:
         # A request with large headers may have to wait for the other side to take it.
         stream.wait_writable = lambda: self._opening.wait(sock, WRITE)
         self._opening.stream = stream
+        self._opening.check_time()  # a fork before this has not closed it
 
     # TCP.
 
@@ -139,7 +140,8 @@ class Route:
             )
         with self._opening.measure("tcp"):
             sock = dialer.connect(addresses, host, self._opening, setup=setup)
-        self._tell("connected", host=host, port=port, address=_peer(sock))
+        if self._opening.tracer is not None:
+            self._tell("connected", host=host, port=port, address=_peer(sock))
         return sock
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:

@@ -80,17 +80,30 @@ class WriterPool:
     def register(self, name: str) -> None:
         """Make sure of a thread for a new connection. Raises `ThreadStartError` when the system gives
         none."""
+        self.enlist()
+        try:
+            self.provide(name)
+        except BaseException:
+            self.unregister()
+            raise
+
+    def enlist(self) -> None:
+        """Count a new connection. One that ends before it was provided for has to `unregister`, too."""
         registered = False
         try:
             with self._leaf:
                 self._registered += 1
                 registered = True
             self._changes.notify()  # a thread that was surplus may be needed now
-            self._add_missing_thread(name)
         except BaseException:
             if registered:
                 self.unregister()
             raise
+
+    def provide(self, name: str) -> None:
+        """Make sure of a thread for a connection that is counted. Raises `ThreadStartError` when the system
+        gives none."""
+        self._add_missing_thread(name)
 
     def unregister(self) -> None:
         """A connection will have nothing to send any more."""
