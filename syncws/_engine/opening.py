@@ -48,7 +48,9 @@ class Connector:
 
     Attributes:
         at: when its time is over, on the clock of `time.monotonic`; None for never.
-        stream: what there is of the connection, as soon as there is any; for a forked child to close.
+        sockets: those that were made, closed ones too; for a forked child to close, and where a signal
+            handler cuts the opening off.
+        stream: what there is of the connection, as soon as there is any; for these to close, too.
         doing: what is waited for, as a time-out says it.
         name: what the names of its threads begin with.
         tracer: what is told the steps; None where nobody wants to hear of them.
@@ -81,6 +83,7 @@ class Connector:
         self.tracer = tracer
         self.doing = ""
         self.at: float | None = None
+        self.sockets: list[socket.socket] = []
         self.stream: Stream | None = None
         self.secrets = Secrets()
 
@@ -98,8 +101,7 @@ class Connector:
                 pass
             return opened
         except ForkedError:
-            if self.stream is not None:
-                self.stream.socket.close()  # and not a word to the peer, which is the parent's
+            self.close_sockets()  # and not a word to the peer, which is the parent's
             raise
         except BaseException as error:
             self.close()
@@ -110,6 +112,11 @@ class Connector:
             raise
 
     # What the steps need of the whole: `route.Opening`.
+
+    def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+        # In one step of C from the call to the list, so that no signal handler comes between.
+        self.sockets += map(socket.socket, (family,), (kind,), (protocol,))
+        return self.sockets[-1]
 
     def wake(self) -> None:
         self._poller.wake()
@@ -249,6 +256,7 @@ class Connector:
         self, stream: Stream, result: HandshakeResult, rest: bytes, tls: TLSInfo | None
     ) -> OpenStream:
         stream.wait_writable = None
+        self.sockets = [stream.socket]
         if self._options.sock is None:
             self._limit_silence(stream)
         return OpenStream(
@@ -313,9 +321,19 @@ class Connector:
 
     def close(self) -> None:
         """Close what there is of the connection."""
-        if self.stream is not None:
-            self.stream.close()
-            self.stream = None
+        try:
+            if self.stream is not None:
+                self.stream.close()
+                self.stream = None
+        finally:
+            self.close_sockets()
+
+    def close_sockets(self) -> None:
+        """Close what there is, without a word to the peer."""
+        for sock in self.sockets:
+            sock.close()
+        if self.stream is not None:  # over a socket of the caller's
+            self.stream.socket.close()
 
     # What went wrong.
 

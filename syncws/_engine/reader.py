@@ -248,8 +248,8 @@ class Reader:
         self._output.stop()
         if link is not None:
             link.close()
-        elif connector is not None:
-            connector.close()  # it has, unless a signal handler has cut it off
+        elif self._handover is not None and connector is not None:
+            connector.close()  # it has done so itself, unless a signal handler has cut it off
 
     def _tell_end(self) -> None:
         """The last steps. Before the outcome is published, so that who waits for that has heard of them; only

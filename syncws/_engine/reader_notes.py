@@ -86,8 +86,8 @@ class ReaderNotes:
         """In a forked child: only close this process's copies of the descriptors; a shutdown or a
         close_notify would reach the parent's peer."""
         self.forked = True
-        if self.connector is not None and self.connector.stream is not None:
-            self.connector.stream.socket.close()
+        if self.connector is not None:
+            self.connector.close_sockets()
         if self.poller is not None:
             self.poller.after_fork()
         self.closed()
