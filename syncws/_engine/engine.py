@@ -20,8 +20,8 @@ from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
-from .._transport.poller import ForkedError
 from . import process
+from .caller_opening import CallerOpening
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
 from .primitives import Waiters, block_forever
@@ -105,7 +105,6 @@ class Engine:
         consumer.on_room = self._notes.wake
         self.reconnects = 0
         self._forked = False
-        self._threads_left = True  # whether threads are yet to be started by `open`
         self._running: set[str] = set()  # the names of the threads that have not ended
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
@@ -127,56 +126,19 @@ class Engine:
             raise
 
     def open(self) -> None:
-        """Open the connection on this thread, and wait until it is; raises what failed.
-
-        The threads are started when there is first something to wait for: from then on the reader ends what a
-        signal handler leaves that raises. Before that there are only this thread's own frames.
-        """
+        """Open the connection on this thread, and wait until it is; raises what failed. See
+        `caller_opening`."""
         process.remember(self)
         self._pool.enlist()
+        provide = functools.partial(self._pool.provide, self._writer.thread_name)
+        opening = CallerOpening(self._reader, self._notes, self._running, self._start_thread, provide)
         try:
-            self._reader.open_here(self._start_reader, self._make_sure_of_threads)
+            opening.run()
         except BaseException as error:
-            self._end_opening(error)
+            if not isinstance(error, Exception):
+                self.abort(WebSocketError("connect() was interrupted"))
+            opening.end(error)
             raise
-
-    def _end_opening(self, error: BaseException) -> None:
-        """`open` has failed, or was interrupted."""
-        closed = self._reader.closed
-        if self._forked:  # in a signal handler, or in a trace callable
-            if isinstance(error, (ForkedError, Exception)) and closed is not None:
-                raise closed.outcome.error or error from None
-            return
-        is_failure = isinstance(error, Exception)
-        if not is_failure:
-            self.abort(WebSocketError("connect() was interrupted"))
-        if "reader" not in self._running:
-            if closed is None:
-                self._reader.end_here()
-        elif is_failure:
-            self._notes.waiters.wait_until(lambda: self._notes.is_over)
-
-    def _start_reader(self) -> None:
-        if "reader" not in self._running:
-            self._start_thread("reader", self._provide_and_read)
-
-    def _make_sure_of_threads(self) -> None:
-        self._start_reader()
-        notes = self._notes
-        notes.waiters.wait_until(lambda: not self._threads_left or notes.is_over)
-        notes.check_wanted()
-
-    def _provide_and_read(self) -> None:
-        """Start a writer thread, if one is missing, while the caller waits for the network; then read."""
-        try:
-            self._pool.provide(self._writer.thread_name)
-        except ThreadStartError as error:
-            self._notes.abort_error = error
-            self._notes.wake()
-        finally:
-            self._threads_left = False
-            self._notes.waiters.notify()
-        self._reader.run()
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # Daemon threads: a connection that is never closed must not keep the process from ending.
@@ -221,6 +183,11 @@ class Engine:
     def outcome(self) -> Outcome | None:
         """How the connection ended, or is about to end; None while that is open."""
         return self._reader.closing.outcome
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has begun, and has not ended."""
+        return self.closed is None and bool(self._running)
 
     @property
     def is_closing(self) -> bool:

@@ -276,11 +276,9 @@ class Connector:
         """
         options = self._options
         user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
-        chosen = any(
-            (level, name) == (socket.IPPROTO_TCP, user_timeout) for level, name, _ in options.socket_options
-        )
+        chosen = [(level, name) for level, name, _ in options.socket_options]
         if (
-            chosen
+            (socket.IPPROTO_TCP, user_timeout) in chosen
             or options.ping_interval is None
             or options.ping_timeout is None
             or options.close_timeout is None

@@ -143,8 +143,8 @@ class Reader:
 
     def end_here(self) -> None:
         """`open_here` has failed before there was a reader thread: do what that does at its end."""
-        assert self._handover is not None
-        self.closing.lost(self._handover.take_failure())
+        handover = self._handover or Handover()  # a signal handler may have come before its first step
+        self.closing.lost(handover.take_failure())
         with contextlib.ExitStack() as steps:  # each of them, also where a handler raises in another
             for step in (self._notes.close_poller, self._publish, self._tell_end, self._end_link):
                 steps.callback(step)
