@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import ThreadStartError
 from .._transport.poller import ForkedError
+from .handover import told_of
 
 if TYPE_CHECKING:
     from .reader import Reader
@@ -57,7 +58,7 @@ class CallerOpening:
             return
         if "reader" not in self._running:
             if closed is None:
-                self._reader.end_here()
+                self._reader.end_here(told_of(error))
         elif isinstance(error, Exception):
             self._notes.waiters.wait_until(lambda: self._notes.is_over)
 

@@ -108,21 +108,22 @@ class Engine:
         self._running: set[str] = set()  # the names of the threads that have not ended
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Start the reader, which opens the connection, then the consumer's threads, given as (name, body),
-        and make sure of a writer thread.
+        """Make sure of a writer thread, start the consumer's threads, given as (name, body), and the reader,
+        which opens the connection. It comes last: the others are soon out of its way.
 
         Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
         """
         process.remember(self)
         self._pool.enlist()
         try:
-            for name, body in (("reader", self._reader.run), *bodies):
-                self._start_thread(name, body)
             self._pool.provide(self._writer.thread_name)
+            for name, body in (*bodies, ("reader", self._reader.run)):
+                self._start_thread(name, body)
         except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
-            self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
-            if "reader" not in self._running:
-                self._writer.stop()
+            told = WebSocketError(f"the threads could not be started: {error!r}")
+            self.abort(told)
+            if "reader" not in self._running and self._reader.closed is None:
+                self._reader.end_here(told)
             raise
 
     def open(self) -> None:

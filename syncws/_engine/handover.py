@@ -42,16 +42,15 @@ class Handover:
     def wait(self, is_open: Callable[[], bool]) -> bytes:
         """Wait until the connection is open; returns `rest`. Raises what the opening has failed with."""
         while not is_open():
-            if self.failure is not None:
-                raise self.take_failure()
+            failure = self.failure
+            if failure is not None:
+                raise told_of(failure)
             with contextlib.suppress(queue.Empty):
                 self._notices.get(timeout=LOOK_SECONDS)
         rest, self.rest = self.rest, b""
         return rest
 
-    def take_failure(self) -> Exception:
-        """What to tell of a failure. An interrupt is the caller's own, and is not kept."""
-        failure, self.failure = self.failure, None
-        if isinstance(failure, Exception):
-            return failure
-        return WebSocketError("connect() was interrupted")
+
+def told_of(failure: BaseException) -> Exception:
+    """What to tell of it. An interrupt is the caller's own, and is not kept."""
+    return failure if isinstance(failure, Exception) else WebSocketError("connect() was interrupted")

@@ -24,7 +24,7 @@ from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
-from .handover import Handover
+from .handover import Handover, told_of
 from .open_link import OpenLink
 from .opening import Connector, OpenStream
 from .primitives import own_thread
@@ -137,14 +137,14 @@ class Reader:
             self.closing.opened()  # the last step: the reader goes on from here, also where a handler waits
         except BaseException as error:
             handover.failure = error
+            handover.failure = told_of(error)  # after it is set in one step: it is kept, and an interrupt not
             raise
         finally:
             handover.tell()
 
-    def end_here(self) -> None:
-        """`open_here` has failed before there was a reader thread: do what that does at its end."""
-        handover = self._handover or Handover()  # a signal handler may have come before its first step
-        self.closing.lost(handover.take_failure())
+    def end_here(self, error: Exception) -> None:
+        """There is no reader thread, and will be none: do what that does at its end."""
+        self.closing.lost(error)
         with contextlib.ExitStack() as steps:  # each of them, also where a handler raises in another
             for step in (self._notes.close_poller, self._publish, self._tell_end, self._end_link):
                 steps.callback(step)
