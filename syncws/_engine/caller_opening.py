@@ -63,6 +63,7 @@ class CallerOpening:
             self._notes.waiters.wait_until(lambda: self._notes.is_over)
 
     def _start_reader(self) -> None:
+        self._notes.check_wanted()  # a forked child starts none
         if "reader" not in self._running:
             self._start("reader", self._provide_and_read)
 
