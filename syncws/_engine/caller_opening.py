@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .._exceptions import ThreadStartError
+from .._exceptions import ThreadStartError, WebSocketError
 from .._transport.poller import ForkedError
 from .handover import told_of
 
@@ -43,10 +43,16 @@ class CallerOpening:
         self._start = start
         self._provide = provide
         self._is_provided = False
+        self._thread_error: ThreadStartError | None = None
 
     def run(self) -> None:
         """Open the connection; raises what failed."""
-        self._reader.open_here(self._start_reader, self._make_sure_of_threads)
+        try:
+            self._reader.open_here(self._start_reader, self._make_sure_of_threads)
+        except WebSocketError:
+            if self._thread_error is not None:
+                raise self._thread_error from None
+            raise
 
     def end(self, error: BaseException) -> None:
         """`run` has raised `error`: see that all is done that is done at the end of a connection. It waits
@@ -65,7 +71,15 @@ class CallerOpening:
     def _start_reader(self) -> None:
         self._notes.check_wanted()  # a forked child starts none
         if "reader" not in self._running:
-            self._start("reader", self._provide_and_read)
+            try:
+                self._start("reader", self._provide_and_read)
+            except ThreadStartError as error:
+                raise self._note(error) from error
+
+    def _note(self, error: ThreadStartError) -> WebSocketError:
+        """What the steps of the opening let through, to whom the error itself would be one of the network."""
+        self._thread_error = error
+        return WebSocketError(str(error))
 
     def _make_sure_of_threads(self) -> None:
         self._start_reader()
@@ -79,7 +93,7 @@ class CallerOpening:
         try:
             self._provide()
         except ThreadStartError as error:
-            self._notes.abort_error = error
+            self._notes.abort_error = self._note(error)
             self._notes.wake()
         finally:
             self._is_provided = True

@@ -130,9 +130,9 @@ class Engine:
         """Open the connection on this thread, and wait until it is; raises what failed. See
         `caller_opening`."""
         process.remember(self)
-        self._pool.enlist()
         provide = functools.partial(self._pool.provide, self._writer.thread_name)
         opening = CallerOpening(self._reader, self._notes, self._running, self._start_thread, provide)
+        self._pool.enlist()
         try:
             opening.run()
         except BaseException as error:
@@ -143,20 +143,25 @@ class Engine:
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # Daemon threads: a connection that is never closed must not keep the process from ending.
-        thread = threading.Thread(
-            target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
-        )
-        self._running.add(name)
+        # A signal handler may raise before the thread is started, or after: whichever thread takes the claim
+        # decides whether it runs.
+        claims = [name]
+        arguments = claims, name, body
+        thread = threading.Thread(target=self._run, args=arguments, name=f"{self.name}-{name}", daemon=True)
         try:
+            self._running.add(name)
             thread.start()
-        except Exception as error:
-            self._running.discard(name)
+        except BaseException as error:
+            if _took(claims):
+                self._running.discard(name)
             if not isinstance(error, RuntimeError):
                 raise
             raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
 
-    def _run(self, name: str, body: Callable[[], None]) -> None:
+    def _run(self, claims: list[str], name: str, body: Callable[[], None]) -> None:
         """The whole of a thread. What ends it before its time ends the connection."""
+        if not _took(claims):
+            return
         try:
             body()
         except BaseException as error:
@@ -374,6 +379,15 @@ def _wake_all(notes: ReaderNotes, waiters: Waiters) -> None:
     """Wake the reader and the threads that receive. It holds no consumer, which holds what calls it."""
     notes.wake()
     waiters.notify()
+
+
+def _took(claims: list[str]) -> bool:
+    """Take the claim, unless another thread has taken it."""
+    try:
+        claims.pop()
+    except IndexError:
+        return False
+    return True
 
 
 class _Job:

@@ -1,4 +1,4 @@
-"""fork on the thread that opens a connection, in the middle of that: the child's call ends, the parent's goes on.
+"""fork in the middle of `connect()`, on its own thread: the child's call ends, the parent's goes on.
 
 The forks happen in programs of their own, since a test run is no place to fork.
 """
@@ -38,7 +38,8 @@ AT_EACH_STEP = """
         assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0, step
         return connection
 
-    for step in ("resolve", "resolved", "connect", "connected", *["tls"] * len(options), "request", "response"):
+    steps = ["resolve", "resolved", "connect", "connected", *["tls"] * len(options), "request", "response"]
+    for step in steps:
         with connect(step) as connection:
             round_trip(connection)
 """
