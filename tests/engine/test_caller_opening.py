@@ -23,7 +23,7 @@ from syncws._transport import dialer
 from syncws.testing import LoopbackServer, Peer
 from tests.support.leftovers import connection_threads, open_descriptors, wait_for_no_threads
 from tests.support.moments import Moments, interrupt, needs_moments
-from tests.support.servers import drain, refusing, unanswering
+from tests.support.servers import refusing, unanswering
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_until
 
@@ -217,18 +217,13 @@ def fail(made: Handover) -> None:
 # The other way, for greenlets and PyPy.
 
 
-def test_where_the_reader_opens_the_caller_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        drain(peer)
-
+def test_where_the_reader_opens_the_caller_waits_for_it(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = set()
     monkeypatch.setattr("syncws._connecting.opens_here", lambda: False)
-    with LoopbackServer(script) as server:
-        connection = syncws.connect(
-            server.url, trace=lambda record: names.add(threading.current_thread().name)
-        )
-        connection.close()
+    connection = syncws.connect(server.url, trace=lambda record: names.add(threading.current_thread().name))
+    connection.close()
     assert threading.current_thread().name not in names
     with refusing() as url, pytest.raises(ConnectionRefusedError):
         syncws.connect(url)
