@@ -114,31 +114,31 @@ class Engine:
         Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
         """
         process.remember(self)
-        self._pool.enlist()
         try:
+            self._pool.enlist(self._notes)
             self._pool.provide(self._writer.thread_name)
             for name, body in (*bodies, ("reader", self._reader.run)):
                 self._start_thread(name, body)
         except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
             told = WebSocketError(f"the threads could not be started: {error!r}")
             self.abort(told)
-            if "reader" not in self._running and self._reader.closed is None:
+            if self._notes.is_enlisted and "reader" not in self._running and self._reader.closed is None:
                 self._reader.end_here(told)
             raise
 
     def open(self) -> None:
-        """Open the connection on this thread, and wait until it is; raises what failed. See
-        `caller_opening`."""
+        """Open the connection on this thread; raises what failed. See `caller_opening`."""
         process.remember(self)
         provide = functools.partial(self._pool.provide, self._writer.thread_name)
         opening = CallerOpening(self._reader, self._notes, self._running, self._start_thread, provide)
-        self._pool.enlist()
         try:
+            self._pool.enlist(self._notes)
             opening.run()
         except BaseException as error:
             if not isinstance(error, Exception):
                 self.abort(WebSocketError("connect() was interrupted"))
-            opening.end(error)
+            if self._notes.is_enlisted:
+                opening.end(error)
             raise
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:

@@ -34,6 +34,7 @@ class ReaderNotes:
         failure: what the connection is to be failed for, and the code that the server is told.
         forked: this process is a forked child, and the connection its parent's.
         released: the program has no reference to the connection left.
+        is_enlisted: whether the writer pool counts the connection.
         is_over: whether the outcome is published.
         waiters: the threads that wait for that.
         poller, connector: the reader's, once there are some; for the wake-up and for a fork.
@@ -45,6 +46,7 @@ class ReaderNotes:
         self.failure: tuple[BaseException, int] | None = None
         self.forked = False
         self.released = False
+        self.is_enlisted = False
         self.is_over = False
         self.waiters = Waiters()
         self.poller: Poller | None = None

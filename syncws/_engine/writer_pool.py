@@ -66,6 +66,16 @@ class PooledWriter(Protocol):
         """Send all that there is to send, unless another thread is at it."""
 
 
+class Enlisted(Protocol):
+    """What is counted here.
+
+    Attributes:
+        is_enlisted: whether it is.
+    """
+
+    is_enlisted: bool
+
+
 class WriterPool:
     """Threads for those connections that have something to send."""
 
@@ -87,25 +97,24 @@ class WriterPool:
     def register(self, name: str) -> None:
         """Make sure of a thread for a new connection. Raises `ThreadStartError` when the system gives
         none."""
-        self.enlist()
-        try:
-            self.provide(name)
-        except BaseException:
-            self.unregister()
-            raise
-
-    def enlist(self) -> None:
-        """Count a new connection. One that ends before it was provided for has to `unregister`, too."""
         registered = False
         try:
             with self._leaf:
                 self._registered += 1
                 registered = True
-            self._changes.notify()  # a thread that was surplus may be needed now
+            self._changes.notify()
+            self.provide(name)
         except BaseException:
             if registered:
                 self.unregister()
             raise
+
+    def enlist(self, connection: Enlisted) -> None:
+        """Count a new connection, which notes that in the same step, and is to `unregister` from then on."""
+        with self._leaf:
+            self._registered += 1
+            connection.is_enlisted = True
+        self._changes.notify()  # a thread that was surplus may be needed now
 
     def provide(self, name: str) -> None:
         """Make sure of a thread for a connection that is counted. Raises `ThreadStartError` when the system

@@ -131,6 +131,9 @@ def test_a_failure_is_told_once_all_is_over() -> None:
 
 
 @needs_moments
+# In the middle of making a socket it is the count of references that closes it.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_at_any_moment_leaves_no_thread_and_no_descriptor(server: LoopbackServer) -> None:
     before = open_descriptors().keys()
     moments = Moments(interrupt, caller_opening, dialer, engine, handover, opening, reader, route)
