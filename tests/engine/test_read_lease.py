@@ -56,7 +56,7 @@ def text(payload: str) -> bytes:
 # What a consumer reads.
 
 
-WIRES = {
+CUT_WIRES = {
     "plain frames": text("") + text("a" * 125) + frame_bytes(BINARY, b"b" * 126) + text("ä" * 70) + text("c"),
     "text that is wrong": text("a" * 130) + frame_bytes(TEXT, b"b" * 130 + b"\xff") + text("c"),
     "a ping": text("a" * 130) + frame_bytes(Opcode.PING, b"b") + text("c" * 9),
@@ -65,7 +65,7 @@ WIRES = {
 }
 
 
-@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("wire", CUT_WIRES.values(), ids=CUT_WIRES)
 def test_frames_are_the_same_wherever_a_chunk_ends(wire: bytes) -> None:
     whole: list[Message | MessagePart] = []
     end, payload = parse(wire, 0, 65_535, whole)
