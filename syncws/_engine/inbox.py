@@ -238,7 +238,7 @@ class Inbox(StreamCalls):
                 self._leased += batches[mine]
                 lease.messages_received += read.count * mine
                 lease.bytes_received += read.payload * mine
-                stream.received += (read.size + read.left - lease.counted) * mine
+                stream.received += (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
                 lease.counted += (read.left - lease.counted) * mine
                 read.chunks[0] = lease.chunks
                 lease.chunks = read.chunks[mine]

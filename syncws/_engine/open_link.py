@@ -27,7 +27,6 @@ from .._protocol.decoder import Decoder
 from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
-from .._transport.stream import Stream
 from .control_events import put_in_order
 from .input_state import FIRST_PAUSE, InputState
 from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
@@ -35,6 +34,7 @@ from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
     from .._protocol.messages import Message, MessagePart
+    from .._transport.stream import Stream
     from .options import Options
     from .output import Output
     from .pending_pings import PendingPings
@@ -84,7 +84,7 @@ class OpenLink:
         self._decoder = decoder
         self._options = options
         self._lease = lease
-        self._lends = is_allowed() and type(stream) is Stream and type(decoder) is Decoder
+        self._lends = is_allowed() and stream.is_lendable and type(decoder) is Decoder
         self._has_turn = True
         self._was_put = False  # whether the last read has brought messages
         self._url = url
@@ -278,7 +278,7 @@ class OpenLink:
         """Let consumers read, where no message is under way but one that they can go on with."""
         lease, decoder = self._lease, self._decoder
         decoder.keeps_beginning = lease.wanted
-        if not self._may_lend or decoder.has_more:
+        if not self._may_lend or decoder.has_more or (self._stream.is_tls and not lease.wanted):
             return
         rest = decoder.unread()
         if rest is not None:

@@ -19,6 +19,9 @@ came within a lease gives the turn back with one wake-up, and waits as without i
 `needs_reader` is true from before bytes are read until they are messages, so that whatever cuts a consumer
 off, the reader finds them; what wakes it then is one call of a C function in a ``finally``. A handler may cut
 it off between the messages and the wake-up of other consumers as well: whoever is woken then wakes those.
+
+With TLS nobody reads where signal handlers run: OpenSSL's calls run them themselves, so that bytes would be
+lost. A finalizer may run in these calls; it is kept from waiting, since nobody could read before it returns.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from .._protocol.codec import PLAIN_FRAMES, parse
-from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, tokens
+from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, runs_handlers, tokens
 
 if TYPE_CHECKING:
     from .._protocol.messages import Message, MessagePart
@@ -98,7 +101,7 @@ class ReadLease:
 
     Attributes:
         chunks: the bytes that were read by lease and are not messages yet.
-        counted: how many of these are in `received` of the stream.
+        counted: how many of these are in `received` of the stream, where that does not count itself.
         stream: where it is read.
         messages_received, bytes_received: what was received by lease so far.
         needs_reader: whether the reader is to look at them at once.
@@ -119,7 +122,7 @@ class ReadLease:
         self.messages_received = 0
         self.bytes_received = 0
         self.needs_reader = False
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
         self.unfed = False
         self.recent = False
         self.wanted = False
@@ -141,6 +144,8 @@ class ReadLease:
         should look again, False when it is to wait as usual."""
         if self._refusals:
             self._refusals -= 1
+            return False
+        if self.stream is not None and self.stream.is_tls and runs_handlers():
             return False
         if self._reader_has:
             self.wanted = True
@@ -185,6 +190,8 @@ class ReadLease:
                     return False
             except (OSError, ValueError):
                 return False  # the turn was taken back, and the socket closed
+        if stream.is_tls:
+            return self._read_encrypted(token, taker, stream)
         call = map(sock.recv, (READ_SIZE,))
         try:
             if LOOKS_IN_ORDER:
@@ -206,13 +213,41 @@ class ReadLease:
             return False
         return self._make_messages(token, taker, stream)
 
+    def _read_encrypted(self, token: Token, taker: Taker, stream: Stream) -> bool:
+        with self._leaf:
+            token.in_call = token.held
+        if not token.in_call:
+            return False
+        self.needs_reader = True
+        try:
+            with own_thread():
+                data = stream.recv(READ_SIZE)
+        except OSError as error:
+            self.error = error
+            return False
+        except BaseException as error:  # what was decrypted is lost, and the connection with it
+            self.error = error
+            raise
+        if data is None:
+            self.needs_reader = False
+        else:
+            self.chunks.append(data)
+        token.in_call = False
+        if stream.output_pending:
+            self._queue.schedule()
+        if data is None:
+            self._poll_first = True
+            return True
+        return self._make_messages(token, taker, stream)
+
     def _make_messages(self, token: Token, taker: Taker, stream: Stream) -> bool:
         chunks = self.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # the reader has taken the turn back, or it is to find the end
-        self._poll_first = len(chunks[-1]) < READ_SIZE
+        self._poll_first = stream.drained if stream.is_tls else len(chunks[-1]) < READ_SIZE
         self._queue.inline.has_received = True
         read = LeasedRead(token, chunks, self._limit)
+        read.for_reader |= stream.is_over
         taker.put_by_lease(self, stream, read)
         if read.for_reader:
             self._refusals = REFUSED_AFTER
@@ -261,7 +296,7 @@ class ReadLease:
         self.needs_reader = self.unfed = False
         data = b"".join(chunks)
         counted, self.counted = self.counted, 0
-        if self.stream is not None:
+        if self.stream is not None and not self.stream.is_tls:
             self.stream.received += len(data) - counted
         return data
 

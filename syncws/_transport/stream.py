@@ -50,8 +50,14 @@ class Stream:
             None once the connection is open: `send` then waits by itself.
     """
 
+    #: Whether callers may read and write in the place of our threads: by `recv`, the socket and `encrypt`.
+    is_lendable = True
+    #: Whether what is sent and received is encrypted.
+    is_tls = False
     #: Whether the layer below has bytes to send that only the writer may send (TLS).
     output_pending = False
+    #: Whether the next `recv` tells the end or an error without another look at the network (TLS).
+    is_over = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -95,6 +101,15 @@ class Stream:
 
         Raises `OSError` when the connection was lost or shut down.
         """
+        self._send_raw(data)
+
+    def encrypt(self, data: bytes) -> bytes | None:
+        """What the network is to get for `data`, of one record of TLS at most: the caller sends it before
+        anything else. None where that takes a wait, or fails; `send` tells why."""
+        return data
+
+    def send_raw(self, data: Buffer) -> None:
+        """The same for bytes that are those of the network already; see `TLSStream.encrypt`."""
         self._send_raw(data)
 
     def flush(self) -> None:

@@ -76,10 +76,16 @@ class TLSStream(Stream):
         self._undecrypted = False  # whether OpenSSL may have more for `recv` though nothing more has come
         self._error: ssl.SSLError | None = None
 
+    is_tls = True
+
     @property
     def output_pending(self) -> bool:  # type: ignore[override]
         with self._lock:
             return self._outgoing.pending > 0
+
+    @property
+    def is_over(self) -> bool:  # type: ignore[override]
+        return self._ended or self._error is not None
 
     def handshake_step(self) -> bool:
         """Go on with the handshake; True when it is done, False when more bytes must be received first.
@@ -214,6 +220,17 @@ class TLSStream(Stream):
                         raise BrokenPipeError("the connection was shut down")
                     self._lock.wait(1.0)
 
+    def encrypt(self, data: bytes) -> bytes | None:
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            self._tls.write(data)
+            return self._outgoing.read()
+        except ssl.SSLError:
+            return None
+        finally:
+            self._lock.release()
+
     def flush(self) -> None:
         with self._lock:
             ciphertext = self._outgoing.read()
@@ -242,6 +259,8 @@ class NestedTLSStream(TLSStream):
 
     What the outer stream counts and does to the socket it counts and does for both; each has its own lock.
     """
+
+    is_lendable = False
 
     def __init__(self, outer: TLSStream, context: ssl.SSLContext, server_hostname: str | None) -> None:
         self._outer = outer

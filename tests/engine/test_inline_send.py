@@ -155,7 +155,9 @@ def open_writer(stream: Stream, encoder: Encoder) -> SendQueue:
 
 
 class OtherStream(Stream):
-    """As the one with TLS is."""
+    """As TLS within TLS is."""
+
+    is_lendable = False
 
 
 class OtherEncoder(Encoder):
@@ -163,7 +165,7 @@ class OtherEncoder(Encoder):
 
 
 @pytest.mark.parametrize("what", ["plain", "another stream", "another encoder", "compression"])
-def test_over_anything_but_plain_tcp_and_without_compression_nobody_sends_inline(what: str) -> None:
+def test_where_the_stream_the_encoder_or_compression_forbids_it_nobody_sends_inline(what: str) -> None:
     ours, peer = socket.socketpair()
     with ours, peer:
         stream = OtherStream(ours) if what == "another stream" else Stream(ours)

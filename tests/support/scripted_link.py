@@ -56,6 +56,8 @@ class ScriptedStream(Stream):
         was_reset, was_closed: how it ended.
     """
 
+    is_lendable = False
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.held: int | None = 0
