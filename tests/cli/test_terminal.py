@@ -17,9 +17,10 @@ import termios
 from syncws.testing import LoopbackServer, Peer
 from tests.cli.screen import Screen, Terminal, terminal
 from tests.cli.scripts import Recorder, read_to_the_close, say
+from tests.support.stress import turns
 from tests.support.waiting import wait_for, wait_until
 
-WIDTHS = pytest.mark.parametrize("columns", [80, 110])
+COLUMNS = [80, 110]
 
 
 class Prompter:
@@ -41,7 +42,7 @@ class Prompter:
         self.peer.send(text)
 
 
-@WIDTHS
+@pytest.mark.parametrize("columns", COLUMNS)
 def test_what_is_typed_is_sent_and_what_comes_has_a_mark(columns: int) -> None:
     with LoopbackServer() as server, terminal(server.url, columns=columns) as person:
         person.wait_for(r"connected to ws:.*\n>")
@@ -51,8 +52,7 @@ def test_what_is_typed_is_sent_and_what_comes_has_a_mark(columns: int) -> None:
     assert person.screen.lines[1:3] == ["> Grüße 漢字", "< Grüße 漢字"]
 
 
-@WIDTHS
-@pytest.mark.parametrize("rows", [24, 4], ids=["in the middle", "at the bottom"])
+@pytest.mark.parametrize(("rows", "columns"), turns([24, 4], COLUMNS))
 def test_messages_do_not_tear_the_line_that_is_being_typed(columns: int, rows: int) -> None:
     script = Prompter()
     with LoopbackServer(script) as server, terminal(server.url, columns=columns, rows=rows) as person:
@@ -169,8 +169,10 @@ HOSTILE = (
 )
 
 
-@WIDTHS
-@pytest.mark.parametrize("arguments", [(), ("--listen",), ("--listen", "--jsonl"), ("--listen", "--pretty")])
+@pytest.mark.parametrize(
+    ("arguments", "columns"),
+    turns([(), ("--listen",), ("--listen", "--jsonl"), ("--listen", "--pretty")], COLUMNS),
+)
 def test_control_characters_of_a_server_are_written_out(arguments: tuple[str, ...], columns: int) -> None:
     script = say(HOSTILE, '{"a": "\x9b"}', code=4001, reason="bye\r\n\x1b[31mforged\x9b")
     with LoopbackServer(script) as server, terminal(server.url, *arguments, columns=columns) as person:
