@@ -17,6 +17,8 @@ def on_message(event):
     print("got", event.data, flush=True)
     if event.data == "1":
         raise {kind}
+    went_on.append(True)
+    tasks.put(bool)
 
 def script(peer):
     peer.accept()
@@ -25,13 +27,11 @@ def script(peer):
     peer.recv()
 
 tasks = queue.SimpleQueue()
+went_on = []
 with LoopbackServer(script) as server:
     ws = syncws.{name}(server.url, onmessage=on_message, dispatch={dispatch})
-    while ws.readyState != ws.CLOSED:
-        try:
-            tasks.get(timeout=0.5)()
-        except queue.Empty:
-            break
+    while not went_on:
+        tasks.get()()
     print("went on", flush=True)
     ws.close()
 """

@@ -349,9 +349,9 @@ class _Ignored(list[BaseException]):
     def append(self, _: BaseException) -> None: ...
 
 
-@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize(("argument", "way"), turns(ARGUMENTS, CALLS))
 def test_argument_and_a_way_that_fails(
-    argument: str, call: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    argument: str, way: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def getaddrinfo(*_: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
@@ -362,9 +362,9 @@ def test_argument_and_a_way_that_fails(
     with watched(caplog) as seen, unanswering() as url:
         for scheme in ("ws", "wss"):
             there = f"{scheme}://{userinfo}{url.partition('//')[2]}path{query}"
-            call(there, {"open_timeout": 0.1, **options}, seen)
+            CALLS[way](there, {"open_timeout": 0.1, **options}, seen)
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        call(f"ws://{userinfo}h.test/{query}", options, seen)
+        CALLS[way](f"ws://{userinfo}h.test/{query}", options, seen)
     assert any("open_timeout" in text for text in seen) and any("cannot resolve" in text for text in seen)
 
 
