@@ -128,7 +128,7 @@ class EventQueue:
             self._messages += read.count * mine
             self._bytes += read.size * mine
             lease.messages_received += read.count * mine
-            lease.bytes_received += read.payloads * mine
+            lease.bytes_received += read.payload * mine
             stream.received += (read.size + read.left - lease.counted) * mine
             lease.counted += (read.left - lease.counted) * mine
             read.chunks[0] = lease.chunks

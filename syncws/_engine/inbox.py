@@ -237,7 +237,7 @@ class Inbox(StreamCalls):
                 self._put_count += mine & some
                 self._leased += batches[mine]
                 lease.messages_received += read.count * mine
-                lease.bytes_received += read.payloads * mine
+                lease.bytes_received += read.payload * mine
                 stream.received += (read.size + read.left - lease.counted) * mine
                 lease.counted += (read.left - lease.counted) * mine
                 read.chunks[0] = lease.chunks

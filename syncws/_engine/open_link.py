@@ -34,6 +34,7 @@ from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
+    from .._protocol.messages import Message, MessagePart
     from .options import Options
     from .output import Output
     from .pending_pings import PendingPings
@@ -307,7 +308,7 @@ class OpenLink:
         if stream.drained and timeout != 0 and write_error is None:
             self._poller.wait(stream.socket, READ, timeout)
         try:
-            data = stream.recv(source.read_size)
+            count, data, messages = source.read(self._decoder if closing.decodes else None)
         except OSError as error:
             self._input_ended(f"the connection with {self._url} was lost: {error}", error)
             return
@@ -315,11 +316,13 @@ class OpenLink:
             self._output.flush_pending()
         if source.has_activity():
             self._keepalive.activity()
-        if data:
-            source.adapt(len(data))
-            if closing.decodes:
+        if messages:
+            self._take_messages(messages)
+        if count:
+            source.adapt(count)
+            if data and closing.decodes:
                 self._decode(data)
-        elif data is None:
+        elif count is None:
             source.exhausted = stream.drained
             if stream.drained and write_error is not None:
                 # Everything that the server had sent before the loss is read by now.
@@ -363,9 +366,12 @@ class OpenLink:
         self._do(self._closing.lost(error))
 
     def _decode(self, data: bytes) -> None:
+        self._decoder.streaming = self._consumer.wants_parts
+        self._take_messages(self._decoder.feed(data))
+
+    def _take_messages(self, messages: list[Message | MessagePart]) -> None:
+        """Deal with what the decoder has found."""
         decoder, closing = self._decoder, self._closing
-        decoder.streaming = self._consumer.wants_parts
-        messages = decoder.feed(data)
         if (messages or decoder.controls) and self._keeps_messages:
             self._was_put = bool(messages)
             wanted = self._consumer.wanted_controls if decoder.controls else ()

@@ -29,7 +29,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from .._protocol.codec import PLAIN_FRAMES, parse, payload_size
+from .._protocol.codec import PLAIN_FRAMES, parse
 from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, tokens
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 # How long a consumer waits by lease, and how often the reader looks at it, in seconds.
 LEASE_SECONDS = 0.005
 
-# How much is read at once by lease, in bytes: at first, and at most.
-SMALLEST_READ = 64 * 1024
-LARGEST_READ = 256 * 1024
+# How much is read at once by lease, in bytes. What is read is a new object each time: of larger ones the C
+# library gives the memory back to the system at once, and to get it again takes longer than to fill it.
+READ_SIZE = 64 * 1024
 
 # After bytes that were for the reader, so many requests for a lease are refused: where those come often, a
 # lease costs more than it saves.
@@ -64,25 +64,22 @@ class LeasedRead:
     Attributes:
         token: while it is held, that may be done.
         messages, count: those that are whole.
-        size: their bytes, with the headers of their frames.
-        payloads: the same without.
+        size, payload: their bytes, with the headers of their frames and without.
         chunks: what is left, at the index that says whether the token is held; the lease's go to the other.
         left: how many bytes are left.
         for_reader: whether the reader is to look at them at once.
     """
 
-    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payloads", "size", "token")
+    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payload", "size", "token")
 
-    def __init__(
-        self, token: Token, messages: list[Message | MessagePart], size: int, rest: bytes, for_reader: bool
-    ) -> None:
+    def __init__(self, token: Token, chunks: list[bytes], limit: int) -> None:
+        """`limit`: of a plain frame's payload, in bytes."""
         self.token = token
-        self.messages = messages
-        self.count = len(messages)
-        self.size = size
-        self.payloads = payload_size(messages, size)
+        self.messages: list[Message | MessagePart] = []
+        self.size, self.payload, rest = parse_chunks(chunks, limit, self.messages)
+        self.count = len(self.messages)
         self.left = len(rest)
-        self.for_reader = for_reader
+        self.for_reader = bool(rest) and not missing_of(rest, limit)
         left = [rest] if rest else []
         self.chunks = [left, left]
 
@@ -134,7 +131,6 @@ class ReadLease:
         self._token = Token(bool)
         self._reader_has = True
         self._limit = 0
-        self._read_size = SMALLEST_READ
         self._poll_first = True
         self._refusals = 0
 
@@ -180,7 +176,7 @@ class ReadLease:
     def _read(self, token: Token, taker: Taker, seconds: float) -> bool:
         stream = self.stream
         assert stream is not None  # `release` has it before any consumer comes here
-        sock, size = stream.socket, self._read_size
+        sock = stream.socket
         if self._poll_first:
             poller = select.poll()
             try:
@@ -189,7 +185,7 @@ class ReadLease:
                     return False
             except (OSError, ValueError):
                 return False  # the turn was taken back, and the socket closed
-        call = map(sock.recv, (size,))
+        call = map(sock.recv, (READ_SIZE,))
         try:
             if LOOKS_IN_ORDER:
                 token.in_call = token.held
@@ -208,30 +204,19 @@ class ReadLease:
         except OSError as error:
             self.error = error
             return False
-        return self._make_messages(token, taker, stream, size)
+        return self._make_messages(token, taker, stream)
 
-    def _make_messages(self, token: Token, taker: Taker, stream: Stream, size: int) -> bool:
+    def _make_messages(self, token: Token, taker: Taker, stream: Stream) -> bool:
         chunks = self.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # the reader has taken the turn back, or it is to find the end
-        came = len(chunks[-1])
+        self._poll_first = len(chunks[-1]) < READ_SIZE
         self._queue.inline.has_received = True
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        messages: list[Message | MessagePart] = []
-        position = parse(data, 0, self._limit, messages)
-        rest = data[position:]
-        for_reader = bool(rest) and not is_incomplete(rest, self._limit)
-        taker.put_by_lease(self, stream, LeasedRead(token, messages, position, rest, for_reader))
-        if came == size:
-            self._poll_first = False
-            self._read_size = LARGEST_READ
-        else:
-            self._poll_first = True
-            if came < SMALLEST_READ // 8:
-                self._read_size = SMALLEST_READ
-        if for_reader:
+        read = LeasedRead(token, chunks, self._limit)
+        taker.put_by_lease(self, stream, read)
+        if read.for_reader:
             self._refusals = REFUSED_AFTER
-        return bool(messages) or not for_reader
+        return bool(read.count) or not read.for_reader
 
     # The reader.
 
@@ -291,19 +276,41 @@ class ReadLease:
         self._token.held = False
 
 
-def is_incomplete(data: bytes, limit: int) -> bool:
-    """Whether `data` is the beginning of a plain frame of which more is to come."""
+def parse_chunks(
+    chunks: list[bytes], limit: int, messages: list[Message | MessagePart]
+) -> tuple[int, int, bytes]:
+    """Append the messages of the plain frames that `chunks` begin with; return their bytes, with headers and
+    without, and what stands behind them.
+
+    Of the last chunk only those bytes are copied that end a frame of the one before.
+    """
+    *earlier, data = chunks
+    size = payload = position = 0
+    if earlier:
+        beginning = b"".join(earlier)
+        position = missing_of(beginning, limit)
+        if 0 < position <= len(data):
+            size, payload = parse(beginning + data[:position], 0, limit, messages)
+        if not size:
+            data, position = beginning + data, 0
+    end, more = parse(data, position, limit, messages)
+    return size + end - position, payload + more, data[end:]
+
+
+def missing_of(data: bytes, limit: int) -> int:
+    """How many bytes must come until the plain frame that `data` begin with is whole, or until its length is
+    known; 0 where it is whole, or is not plain."""
     if data[0] not in PLAIN_FRAMES:
-        return False
+        return 0
     if len(data) < 2:
-        return True
+        return 1
     length, start = data[1], 2
     if length > 125:
         if length != 126:
-            return False
+            return 0
         if len(data) < 4:
-            return True
+            return 4 - len(data)
         length, start = data[2] << 8 | data[3], 4
         if length < 126:
-            return False
-    return length <= limit and len(data) < start + length
+            return 0
+    return max(0, start + length - len(data)) if length <= limit else 0

@@ -78,6 +78,18 @@ class Stream:
         self.drained = len(data) < size
         return data
 
+    def recv_into(self, room: memoryview) -> int | None:
+        """The same, but the bytes go to `room`, which has a place for one at least; their number is returned,
+        and 0 at the end."""
+        try:
+            count = self.socket.recv_into(room)
+        except (BlockingIOError, InterruptedError):
+            self.drained = True
+            return None
+        self.received += count
+        self.drained = count < len(room)
+        return count
+
     def send(self, data: Buffer) -> None:
         """Hand all of `data` to the network, waiting as long as that takes or until `shutdown`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from functools import partial
 
@@ -86,7 +87,7 @@ def test_reads_grow_while_the_network_fills_them_and_shrink_again() -> None:
         assert not sent
         assert link.stream.reads[0] == SMALLEST_READ
         largest = max(link.stream.reads)
-        assert 16 * SMALLEST_READ <= largest <= LARGEST_READ
+        assert 2 * SMALLEST_READ <= largest <= LARGEST_READ
         grown = link.stream.reads[: link.stream.reads.index(largest) + 1]
         assert grown == sorted(grown)
         assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(grown))
@@ -94,6 +95,37 @@ def test_reads_grow_while_the_network_fills_them_and_shrink_again() -> None:
             link.at(link.seconds + 1 + number, link.serve_text, "small")
         link.run_until(link.seconds + 20)
         assert link.stream.reads[-1] == SMALLEST_READ
+
+
+def test_a_large_message_is_read_into_its_place_while_nobody_streams() -> None:
+    with ScriptedLink(max_queue=None, max_size=None) as link:
+        link.server.setblocking(False)
+        payload = random.Random(1).randbytes(5 * 2**20)
+        sent = bytearray(frame_bytes(Opcode.BINARY, payload) + frame_bytes(Opcode.TEXT, b"behind it"))
+
+        def pour() -> None:
+            while sent:
+                try:
+                    del sent[: link.server.send(sent)]
+                except BlockingIOError:
+                    link.at(link.seconds + 0.001, pour)
+                    return
+
+        link.at(1, pour)
+        link.run_until(10)
+        assert link.take() == payload
+        assert link.take() == "behind it"
+        assert sum(link.stream.rooms) > len(payload) * 0.8
+
+
+def test_an_error_while_a_large_message_is_read_into_its_place_is_the_loss() -> None:
+    with ScriptedLink(max_queue=None, max_size=None) as link:
+        link.at(1, link.server.sendall, frame_bytes(Opcode.BINARY, bytes(2**20))[:1000])
+        link.at(2, setattr, link.stream, "error", ConnectionResetError("reset by the test"))
+        link.at(2, link.server.sendall, b"more")
+        link.run()
+        assert link.ended == (1006, "", False, "ConnectionLost")
+        assert link.stream.rooms
 
 
 def test_several_reads_without_a_wait_take_what_one_does_not_hold() -> None:

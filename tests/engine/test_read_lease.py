@@ -21,9 +21,10 @@ from syncws._engine.inbox import Inbox
 from syncws._engine.options import check_arguments
 from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.stream_calls import InboxEnded
+from syncws._protocol.codec import parse
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws._protocol.messages import Message
+from syncws._protocol.messages import Message, MessagePart
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
 from tests.support.interleaving import Step, needs_points, steps
@@ -53,6 +54,27 @@ def text(payload: str) -> bytes:
 
 
 # What a consumer reads.
+
+
+CUT_WIRES = {
+    "plain frames": text("") + text("a" * 125) + frame_bytes(BINARY, b"b" * 126) + text("ä" * 70) + text("c"),
+    "text that is wrong": text("a" * 130) + frame_bytes(TEXT, b"b" * 130 + b"\xff") + text("c"),
+    "a ping": text("a" * 130) + frame_bytes(Opcode.PING, b"b") + text("c" * 9),
+    "a length that is not plain": text("a") + frame_bytes(BINARY, bytes(65_536))[:20],
+    "a length that is wrong": text("a") + b"\x82\x7e\x00\x03abc" + text("c"),
+}
+
+
+@pytest.mark.parametrize("wire", CUT_WIRES.values(), ids=CUT_WIRES)
+def test_frames_are_the_same_wherever_a_chunk_ends(wire: bytes) -> None:
+    whole: list[Message | MessagePart] = []
+    end, payload = parse(wire, 0, 65_535, whole)
+    for cut in range(1, len(wire)):
+        for other in {1, len(wire) - cut, cut // 2} & set(range(1, len(wire) - cut + 1)):
+            chunks = [wire[:cut], wire[cut : cut + other], wire[cut + other :]]
+            found: list[Message | MessagePart] = []
+            counts = read_lease.parse_chunks([chunk for chunk in chunks if chunk], 65_535, found)
+            assert (found, counts) == (whole, (end, payload, wire[end:])), (cut, other)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535])

@@ -50,6 +50,7 @@ class ScriptedStream(Stream):
     Attributes:
         held: what the kernel still holds; None where it cannot be asked.
         reads: what each read asked for.
+        rooms: how large the places were that bytes were read into.
         raw: how many bytes the next reads take that are not whole yet, as half a TLS record is.
         error: what the next read raises.
         was_reset, was_closed: how it ended.
@@ -59,6 +60,7 @@ class ScriptedStream(Stream):
         super().__init__(sock)
         self.held: int | None = 0
         self.reads: list[int] = []
+        self.rooms: list[int] = []
         self.raw: list[int] = []
         self.error: OSError | None = None
         self.was_reset = self.was_closed = False
@@ -74,6 +76,12 @@ class ScriptedStream(Stream):
         if data is None and self.raw:
             self.received += self.raw.pop(0)
         return data
+
+    def recv_into(self, room: memoryview) -> int | None:
+        self.rooms.append(len(room))
+        if self.error is not None:
+            raise self.error
+        return super().recv_into(room)
 
     def reset(self) -> None:
         self.was_reset = True
