@@ -84,7 +84,7 @@ class Step:
             thread.start()
             until = time.monotonic() + _MEANWHILE
             looks = 0
-            while thread.is_alive() and not waits() and looks < 3 and time.monotonic() < until:
+            while thread.is_alive() and not waits() and looks < 2 and time.monotonic() < until:
                 thread.join(0.0005)
                 looks = looks + 1 if _waits(thread) else 0
 
