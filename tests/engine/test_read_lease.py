@@ -41,14 +41,16 @@ TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
 #: Whose steps are interrupted.
 READING = (read_lease, inbox, event_queue)
 
-CONSUMERS = [partial(Inbox, (None, None)), partial(EventQueue, (None, None))]
+CONSUMERS: dict[str, Callable[[], Any]] = {
+    "inbox": partial(Inbox, (None, None)),
+    "event queue": partial(EventQueue, (None, None)),
+}
 
 
-@pytest.fixture(params=CONSUMERS, ids=["inbox", "event queue"])
+@pytest.fixture(params=CONSUMERS)
 def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
     """Makes a consumer: what holds for one of the two holds for the other."""
-    made: Callable[[], Any] = request.param
-    return made
+    return CONSUMERS[request.param]
 
 
 def text(payload: str) -> bytes:
@@ -384,7 +386,7 @@ def test_the_reader_takes_the_turn_back_wherever_threads_may_change(
 
 
 @pytest.mark.parametrize(
-    ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"]
+    ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"], ids=str
 )
 def test_the_reader_takes_the_turn_back_at_each_instruction(
     make: Callable[[], Any], story: tuple[str, str], monkeypatch: pytest.MonkeyPatch

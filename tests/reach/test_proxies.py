@@ -111,7 +111,9 @@ def test_refusal_tells_proxy_target_and_reason(
     assert len(server.connections) == 0
 
 
-@pytest.mark.parametrize(("case", "api"), turns(itertools.product(STEPS, SCHEMES), ["callback", "blocking"]))
+@pytest.mark.parametrize(
+    ("case", "api"), turns(itertools.product(STEPS, SCHEMES), ["callback", "blocking"]), ids=str
+)
 def test_silence_ends_with_the_time_and_the_error_names_the_step(
     case: tuple[str, str], dialer: Dialer, server_ssl_context: ssl.SSLContext
 ) -> None:
