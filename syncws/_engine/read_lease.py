@@ -257,10 +257,15 @@ class ReadLease:
 
     def take_chunks(self) -> bytes:
         """What was read by lease and is not decoded."""
-        chunks, self.chunks = self.chunks, []
-        self.needs_reader = self.unfed = False
+        fresh: list[bytes] = []
+        # In the leaf: a consumer that comes too late stores in it what it has found, all of it unchanged.
+        with self._leaf:
+            chunks = self.chunks
+            counted = self.counted
+            self.chunks = fresh
+            self.counted = 0
+            self.needs_reader = self.unfed = False
         data = b"".join(chunks)
-        counted, self.counted = self.counted, 0
         if self.stream is not None:
             self.stream.received += len(data) - counted
         return data

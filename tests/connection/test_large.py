@@ -14,7 +14,7 @@ from tests.support.programs import run_silently
 from tests.support.servers import finish
 
 MEBIBYTES = 256
-# PyPy lets more garbage gather before it looks for it, and a free-threaded build frees late what another thread
+# PyPy lets more garbage gather before it looks for it; a free-threaded build frees late what another thread
 # may still look at.
 FREES_LATE = sys.implementation.name == "pypy" or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 LIMIT_KB = (96 if FREES_LATE else 24) * 1024
