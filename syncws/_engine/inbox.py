@@ -230,6 +230,7 @@ class Inbox(StreamCalls):
         some = bool(read.messages)
         puts: tuple[Any, Any] = (_NOTHING, read.messages)
         batches = _NOTHING, [(read.count, read.size)] * some
+        counters: tuple[LeasedRead | Stream, ...] = (read, stream)
         try:
             with self.leaf:
                 mine = read.token.held
@@ -238,7 +239,8 @@ class Inbox(StreamCalls):
                 self._leased += batches[mine]
                 lease.messages_received += read.count * mine
                 lease.bytes_received += read.payload * mine
-                stream.received += (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+                came = (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+                counters[mine].received += came
                 lease.counted += (read.left - lease.counted) * mine
                 read.chunks[0] = lease.chunks
                 lease.chunks = read.chunks[mine]

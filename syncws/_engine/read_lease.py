@@ -71,9 +71,10 @@ class LeasedRead:
         chunks: what is left, at the index that says whether the token is held; the lease's go to the other.
         left: how many bytes are left.
         for_reader: whether the reader is to look at them at once.
+        received: where a consumer that comes too late counts: the reader counts in the stream meanwhile.
     """
 
-    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payload", "size", "token")
+    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payload", "received", "size", "token")
 
     def __init__(self, token: Token, chunks: list[bytes], limit: int) -> None:
         """`limit`: of a plain frame's payload, in bytes."""
@@ -82,6 +83,7 @@ class LeasedRead:
         self.size, self.payload, rest = parse_chunks(chunks, limit, self.messages)
         self.count = len(self.messages)
         self.left = len(rest)
+        self.received = 0
         self.for_reader = bool(rest) and not missing_of(rest, limit)
         left = [rest] if rest else []
         self.chunks = [left, left]
@@ -292,10 +294,15 @@ class ReadLease:
 
     def take_chunks(self) -> bytes:
         """What was read by lease and is not decoded."""
-        chunks, self.chunks = self.chunks, []
-        self.needs_reader = self.unfed = False
+        fresh: list[bytes] = []
+        # In the leaf: a consumer that comes too late stores in it what it has found, all of it unchanged.
+        with self._leaf:
+            chunks = self.chunks
+            counted = self.counted
+            self.chunks = fresh
+            self.counted = 0
+            self.needs_reader = self.unfed = False
         data = b"".join(chunks)
-        counted, self.counted = self.counted, 0
         if self.stream is not None and not self.stream.is_tls:
             self.stream.received += len(data) - counted
         return data

@@ -342,7 +342,7 @@ def test_an_iterable_that_raises_fails_the_connection(server: LoopbackServer) ->
 INSIDE = engine_module, reader_notes, send_queue, primitives, poller
 
 WISHES: dict[str, Callable[[Engine], object]] = {
-    "close": lambda engine: engine.close(CLOSE, 0.1),
+    "close": lambda engine: engine.close(CLOSE, 0.03),
     "abort": lambda engine: engine.abort(WebSocketError("enough")),
     "fail": lambda engine: engine.fail(WebSocketError("a fault"), 1011),
     "release": lambda engine: engine.release("owner", lambda *args, **keywords: None),
@@ -355,7 +355,7 @@ def test_a_wish_that_was_noted_is_followed_wherever_a_handler_ends_the_call(
     wish: str, silent_server: LoopbackServer
 ) -> None:
     for step in steps(3):
-        engine, _ = opened(silent_server.url, close_timeout=0.1)
+        engine, _ = opened(silent_server.url, close_timeout=0.03)
         with step.interrupted(*INSIDE):
             WISHES[wish](engine)
         notes = engine._notes
@@ -379,10 +379,10 @@ def test_a_wait_for_the_end_that_a_handler_ends_can_be_made_again(silent_server:
 def test_a_handler_may_close_from_any_point_of_any_wish(silent_server: LoopbackServer) -> None:
     for wish in WISHES.values():
         for step in steps(3):
-            engine, _ = opened(silent_server.url, close_timeout=0.1)
+            engine, _ = opened(silent_server.url, close_timeout=0.03)
 
             def handle(engine: Engine = engine) -> None:
-                engine.close(CLOSE, 0.1)
+                engine.close(CLOSE, 0.03)
                 assert engine.wait_closed(SECONDS)
 
             with step.interrupted(*INSIDE, by=handle):

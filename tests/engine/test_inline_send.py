@@ -55,6 +55,8 @@ def opened(*script: int | BaseException | Callable[[], None], **options: Any) ->
 def run(link: Link) -> None:
     """What a thread of the pool does, until nothing is left."""
     while link.pool.has_waiting or link.queue.turn == SCHEDULED:
+        if not link.pool.has_waiting:
+            threading.Event().wait(0.0005)  # the thread that made it a job has yet to hand it over
         while link.pool.has_waiting:
             link.pool._jobs.get()
         link.writer.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import struct
@@ -29,6 +30,7 @@ from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
 from tests.support.interleaving import Step, needs_points, steps
 from tests.support.lent_link import LentLink
+from tests.support.stress import turns
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
@@ -39,14 +41,16 @@ TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
 #: Whose steps are interrupted.
 READING = (read_lease, inbox, event_queue)
 
-CONSUMERS = [partial(Inbox, (None, None)), partial(EventQueue, (None, None))]
+CONSUMERS: dict[str, Callable[[], Any]] = {
+    "inbox": partial(Inbox, (None, None)),
+    "event queue": partial(EventQueue, (None, None)),
+}
 
 
-@pytest.fixture(params=CONSUMERS, ids=["inbox", "event queue"])
+@pytest.fixture(params=CONSUMERS)
 def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
     """Makes a consumer: what holds for one of the two holds for the other."""
-    made: Callable[[], Any] = request.param
-    return made
+    return CONSUMERS[request.param]
 
 
 def text(payload: str) -> bytes:
@@ -285,12 +289,24 @@ def test_random_pieces_are_read_by_either_by_chance(make: Callable[[], Any]) -> 
 
 # At each step of a read.
 
-WIRES = {
+WIRES: dict[str, tuple[bytes, bytes, list[Message]]] = {
     "whole": (text("one") + text("two"), b"", ["one", "two"]),
     "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
     "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
     "nothing": (b"", text("one"), ["one"]),
 }
+
+
+LENDS = {"keeps the turn": False, "lends again": True}
+
+
+def take_back(link: LentLink[Any], lends: bool) -> None:
+    """What the reader does: it takes the turn back, and may lend it again."""
+    link.take_over()
+    if lends:
+        link.decoder.clear_controls()
+        link.decoder.keeps_beginning = True
+        link.lend()
 
 
 def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
@@ -322,18 +338,14 @@ def test_a_handler_that_raises_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
-@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+@pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
 @needs_points
 def test_while_a_handler_waits_the_reader_goes_on(
     make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
 ) -> None:
     def wait() -> None:
         give_back_tokens()
-        link.take_over()
-        if lends:
-            link.decoder.clear_controls()
-            link.decoder.keeps_beginning = True
-            link.lend()
+        take_back(link, lends)
 
     for step in steps():
         with LentLink(make(), wire) as link:
@@ -359,36 +371,34 @@ def test_a_handler_may_read_itself(
             check_all_is_there(link, rest, messages)
 
 
-@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
-@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
-@pytest.mark.parametrize("where", ["where threads may change", "at each instruction"])
-def test_the_reader_takes_the_turn_back_at_each_step(
-    make: Callable[[], Any],
-    where: str,
-    lends: bool,
-    wire: bytes,
-    rest: bytes,
-    messages: list[Message],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.skipif(not primitives.LOOKS_IN_ORDER, reason="threads may change at each instruction there")
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
+def test_the_reader_takes_the_turn_back_wherever_threads_may_change(
+    make: Callable[[], Any], lends: bool, wire: str
 ) -> None:
-    def take_over() -> None:
-        link.take_over()
-        if lends:
-            link.decoder.clear_controls()
-            link.decoder.keeps_beginning = True
-            link.lend()
-
-    at_each_instruction = where == "at each instruction"
-    if at_each_instruction:  # as without the interpreter's lock
-        monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
+    sent, rest, messages = WIRES[wire]
     for step in steps():
-        with LentLink(make(), wire) as link:
-            if at_each_instruction:
-                with step.meanwhile(take_over, *READING):
-                    link.read(0.001)
-            else:
-                with step.interrupted(*READING, by=take_over):
-                    link.read(0.001)
+        with LentLink(make(), sent) as link:
+            with step.interrupted(*READING, by=partial(take_back, link, lends)):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(
+    ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"], ids=str
+)
+def test_the_reader_takes_the_turn_back_at_each_instruction(
+    make: Callable[[], Any], story: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without the interpreter's lock."""
+    lends, wire = story
+    sent, rest, messages = WIRES[wire]
+    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        with LentLink(make(), sent) as link:
+            with step.meanwhile(partial(take_back, link, LENDS[lends]), *READING):
+                link.read(0.001)
             check_all_is_there(link, rest, messages)
 
 
