@@ -109,8 +109,8 @@ MUTANTS = (
     ),
     Mutant(
         "a message follows the beginning of one that was left",
-        "                self.phase += (mine & fragmented.begun & (self.phase < REFUSING)) * (REFUSING - self.phase)\n",
-        "",
+        "(mine & fragmented.begun & (self.phase < REFUSING)) * (REFUSING - self.phase)",
+        "0",
         QUEUE,
     ),
     Mutant(
