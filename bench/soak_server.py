@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import signal
@@ -199,6 +200,7 @@ def listening_socket(port: int) -> socket.socket:
 async def main() -> None:
     from websockets.asyncio.server import serve as listen
 
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # a client that is killed is no news
     journal, generation, *ports = sys.argv[1:]
     descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND)
     connections: set[ServerConnection] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import logging
 import os
 import random
 import ssl
@@ -378,6 +379,7 @@ def make_streams(run: Run, prefix: str, urls: list[str], ca: str | None) -> list
 
 def reload(log: int, name: str, urls: list[str], ca: str | None) -> None:
     """What a reloaded process does: it connects anew, talks, and ends in order if it is let."""
+    logging.getLogger("syncws").setLevel(logging.ERROR)  # each loss is logged as a warning
     run = Run(log)
     streams = make_streams(run, name, urls, ca)
     threads = [threading.Thread(target=stream.body) for stream in random.sample(streams, 3)]

@@ -162,18 +162,6 @@ MUTANTS = (
         LEASE,
     ),
     Mutant(
-        "a consumer reads what another one streams",
-        "            and not self._consumer.wants_parts\n",
-        "",
-        LEASE,
-    ),
-    Mutant(
-        "a message after close() is read by lease",
-        "            and not self._output.close_called\n            and self._output.error is None",
-        "            and self._output.error is None",
-        LEASE,
-    ),
-    Mutant(
         "the socket is freed while a consumer reads it",
         "        while not self._lease.take():\n            time.sleep(SHORTEST_LOOK)\n"
         "        self._stream.close()",
