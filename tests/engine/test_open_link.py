@@ -33,6 +33,60 @@ def end_soon(link: ScriptedLink) -> None:
     link.leave(abort_error=WebSocketError("the test is over"))
 
 
+# What consumers have read.
+
+
+def lending(link: ScriptedLink) -> ScriptedLink:
+    """Consumers may read by lease, over the script's stream too."""
+    link.link._lends = True
+    return link
+
+
+def read_and_be_cut_off(link: ScriptedLink, *chunks: bytes) -> None:
+    """What a consumer leaves that a signal handler meets right behind its read."""
+    assert link.lease._reader_has is False
+    link.lease.needs_reader = True
+    link.lease.chunks += chunks
+    link.notes.wake()
+
+
+def test_what_a_consumer_has_read_and_left_is_decoded_at_once() -> None:
+    with ScriptedLink() as link:
+        lending(link).at(1, link.serve_text, "first")
+        link.at(2, read_and_be_cut_off, link, frame_bytes(Opcode.PING, b"?") + frame_bytes(Opcode.TEXT, b"x"))
+        link.run_until(3)
+        assert link.told("pong") == [(2, "pong", b"?")]
+        assert [link.take(), link.take()] == ["first", "x"]
+
+
+def test_an_error_that_a_consumer_has_met_is_told_as_the_loss() -> None:
+    def meet() -> None:
+        link.lease.error = ConnectionResetError("met by a consumer")
+        read_and_be_cut_off(link)
+
+    with ScriptedLink() as link:
+        lending(link).at(1, link.serve_text, "first")
+        link.at(2, meet)
+        assert link.run() == 2
+        assert link.ended == (1006, "", False, "ConnectionLost")
+        assert "met by a consumer" in str(link.closing.outcome)
+
+
+def test_the_socket_is_freed_only_when_no_consumer_is_in_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [False, False, True]
+    seen: list[bool] = []
+
+    def take() -> bool:
+        seen.append(link.stream.was_closed)
+        return answers.pop(0)
+
+    with ScriptedLink() as link:
+        monkeypatch.setattr(link.lease, "take", take)
+        link.link.close()
+        assert seen == [False] * 3
+        assert link.stream.was_closed
+
+
 # Reading.
 
 
