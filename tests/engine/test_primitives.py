@@ -471,6 +471,16 @@ def test_what_a_fork_must_renew_is_remembered_for_as_long_as_it_lives() -> None:
     assert len(primitives._renewables) <= before
 
 
+def test_waiters_whose_leaf_was_held_at_a_fork_wake_those_that_are_there() -> None:
+    waiters = Waiters()
+    sleeper = threading.Lock()
+    sleeper.acquire()
+    waiters.enter(sleeper)
+    assert waiters._leaf._acquire(False)
+    Task(waiters.renew).result(AT_ONCE)
+    assert sleeper.acquire(False)
+
+
 def test_all_is_whole_after_it_was_renewed() -> None:
     leaf, waiters, flag = Leaf(), Waiters(), Flag()
     with leaf, waiters._leaf:

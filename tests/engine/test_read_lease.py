@@ -89,6 +89,15 @@ def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
         assert link.lease.take_if_free()
 
 
+@pytest.mark.parametrize("taker", [Inbox((100, None)), EventQueue((100, None))], ids=["inbox", "event queue"])
+def test_what_is_read_by_lease_counts_for_the_bound(taker: Any) -> None:
+    with LentLink(taker) as link:
+        for full in (False, True):
+            link.serve(text("x" * 50))
+            assert link.read()
+            assert taker.is_full(0) == full
+
+
 def test_a_time_out_is_kept(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_lease, "LEASE_SECONDS", SECONDS)
     with LentLink(make()) as link:

@@ -61,12 +61,6 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "a stream that takes whole messages does not wake a paused reader",
-        "        if self.messages and len(self.messages) <= self._wake_below:",
-        "        if False:",
-        INBOX,
-    ),
-    Mutant(
         "a stream that takes parts does not wake a paused reader",
         "                if self._reader_waits:\n                    self.on_room()\n"
         "                if part.data:",
@@ -78,12 +72,6 @@ MUTANTS = (
         "            self._back_at += (self._put_count - self._back_at) * is_empty\n"
         "        if self._reader_waits:\n            self.on_room()",
         "            self._back_at += (self._put_count - self._back_at) * is_empty",
-        INBOX,
-    ),
-    Mutant(
-        "room that is made while the reader looks is missed",
-        "full = self._passes_bound(len(self.messages), collected)  # some",
-        "full = True  # some",
         INBOX,
     ),
     Mutant(

@@ -50,13 +50,6 @@ MUTANTS = (
         PRIMITIVES,
     ),
     Mutant(
-        "a wait does not look again after its time",
-        "                    del self._sleeping[sleeper]\n            result = predicate()\n"
-        "            if result:\n                return result",
-        "                    del self._sleeping[sleeper]",
-        PRIMITIVES,
-    ),
-    Mutant(
         "a wait that a handler forked out of sleeps on in the child",
         "        self._leaf.renew()\n        self.notify()",
         "        self._leaf.renew()",
