@@ -92,12 +92,6 @@ MUTANTS = (
         INLINE,
     ),
     Mutant(
-        "two senders write at a time",
-        "                lends &= inline.last.settled & (not inline.last.held)",
-        "                lends &= inline.last.settled",
-        INLINE,
-    ),
-    Mutant(
         "a sender writes before what another one left undone",
         "                lends &= inline.last.settled & (not inline.last.held)",
         "                lends &= not inline.last.held",
