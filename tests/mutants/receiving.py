@@ -196,6 +196,12 @@ MUTANTS = (
         EVENTS,
     ),
     Mutant(
+        "the bytes that wait for the worker are not bounded",
+        "        full = _reaches(size, self._max_bytes) or _reaches(count",
+        "        full = _reaches(count",
+        EVENTS,
+    ),
+    Mutant(
         "what the worker has dealt with goes on counting",
         "            self._in_progress_messages = self._in_progress_bytes = 0\n            self._idle",
         "            self._idle",
