@@ -421,6 +421,14 @@ def test_in_a_pause_a_standstill_of_what_is_sent_shows_a_dead_link() -> None:
         assert link.ended == PING_TIMEOUT
 
 
+def test_in_a_pause_a_ping_that_the_network_does_not_take_shows_a_dead_link() -> None:
+    with ScriptedLink(ping_interval=20, ping_timeout=5, max_queue=(None, 1)) as link:
+        link.serve_text("x")
+        link.stream.handed = link.stream.held = 1000
+        assert 25 <= link.run() < 26.3
+        assert link.ended == PING_TIMEOUT
+
+
 def test_a_process_that_stood_still_looks_into_the_socket_before_the_verdict() -> None:
     with ScriptedLink(ping_interval=20, ping_timeout=5) as link:
 

@@ -9,8 +9,8 @@ FOLDER = "."
 AMOUNT = ("websocket/test_buffered_amount.py",)
 STATES = ("websocket/test_ready_state.py", "websocket/test_close.py")
 CLOSE = ("connection/test_close.py",)
+UNSENT = ("connection/test_unsent.py",)
 RECV = ("connection/test_recv.py",)
-INTERRUPTS = ("connection/test_interrupts.py", "connection/test_recv.py")
 
 MUTANTS = (
     Mutant(
@@ -50,31 +50,31 @@ MUTANTS = (
         "what was not sent is not raised at the end of a with-block",
         "        if not unsent or threading.get_ident() in self._told:\n            return",
         "        return",
-        CLOSE,
+        UNSENT,
     ),
     Mutant(
         "what was not sent is raised once more at the end of a with-block",
         "        if not unsent or threading.get_ident() in self._told:\n            return",
         "        if not unsent:\n            return",
-        CLOSE,
+        UNSENT,
     ),
     Mutant(
         "the end of a with-block takes the place of an exception under way",
         "        if error is None:\n            raise self._closed_error()\n        log_warning",
         "        raise self._closed_error()\n        log_warning",
-        CLOSE,
+        UNSENT,
     ),
     Mutant(
         "close() is quiet where something was not sent",
         "        if self._close_and_wait(frame, timeout) and threading.get_ident() not in self._told:",
         "        if self._close_and_wait(frame, timeout) and False:",
-        CLOSE,
+        UNSENT,
     ),
     Mutant(
         "close() waits inside one's own iterable",
         "        if is_own_thread() or engine.is_sending_fragments_here():\n            return 0",
         "        if is_own_thread():\n            return 0",
-        ("connection/test_streaming_send.py",),
+        UNSENT,
     ),
     Mutant(
         "a with-block that Ctrl-C leaves waits as any other",
@@ -87,7 +87,7 @@ MUTANTS = (
         "an iteration ends quietly though something was not sent",
         "                if self._all_was_sent():\n                    return\n                raise",
         "                return",
-        CLOSE + RECV,
+        UNSENT,
     ),
     Mutant(
         "an iteration raises on a quiet end",
@@ -99,13 +99,13 @@ MUTANTS = (
         "send() is taken after the last message was received",
         "        self._send_queue.stop_accepting()\n        return self._closed_error()",
         "        return self._closed_error()",
-        CLOSE + RECV,
+        UNSENT,
     ),
     Mutant(
         "a handler that raises loses the message that recv() takes at once",
         "                (message,) = map(popleft, inbox.source)\n                return message",
         "                message = inbox.messages.popleft()\n                return message",
-        INTERRUPTS,
+        UNSENT,
     ),
     Mutant(
         "a flush is quiet where something can never be sent",

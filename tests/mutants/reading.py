@@ -30,8 +30,15 @@ MUTANTS = (
     ),
     Mutant(
         "a pause counts against nothing while the output stands still",
-        "            if not source.progress.is_pending:\n                # While",
-        "            if True:\n                # While",
+        "                if not source.progress.is_pending:\n                    # While",
+        "                if True:\n                    # While",
+        LINK,
+    ),
+    Mutant(
+        "what the network takes is not looked at in a pause",
+        "                source.progress.look(self._clock())\n"
+        "                if not source.progress.is_pending:",
+        "                if not source.progress.is_pending:",
         LINK,
     ),
     Mutant(
@@ -65,19 +72,6 @@ MUTANTS = (
         LINK,
     ),
     Mutant(
-        "the Close that the server has answered was never sent",
-        "        self._input.ended = True\n        self._follow_close(now)\n",
-        "        self._input.ended = True\n",
-        LINK,
-    ),
-    Mutant(
-        "the answer to our Close comes before that has left",
-        "        now = self._clock()\n        self._follow_close(now)\n"
-        "        if isinstance(ended, CloseFrame):",
-        "        now = self._clock()\n        if isinstance(ended, CloseFrame):",
-        LINK,
-    ),
-    Mutant(
         "a ping is not answered",
         "                    self._output.send_pong(payload)",
         "                    pass",
@@ -87,12 +81,6 @@ MUTANTS = (
         "a message in fragments goes on after the server's Close is here",
         "            self._output.server_closed()\n",
         "",
-        LINK,
-    ),
-    Mutant(
-        "what the server had sent before a loss is not read",
-        "            if stream.drained and write_error is not None:",
-        "            if write_error is not None:",
         LINK,
     ),
     Mutant(
