@@ -225,10 +225,9 @@ MUTANTS = (
         ENGINE,
     ),
     Mutant(
-        "a close that a handler cut off is not carried out",
-        "TimeoutError(text))\n            self._notes.wake()\n        finally:\n"
-        "            if self._reader.closed is None:\n                self._wake_by_writer()",
-        "TimeoutError(text))\n            self._notes.wake()\n        finally:\n            pass",
+        "a wish that a handler cut off is not carried out while the only writer waits",
+        "            self._notes.wake()  # the only writer",
+        "            # the only writer",
         ENGINE,
     ),
     Mutant(
