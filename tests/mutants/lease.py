@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 FOLDER = "_engine"
 
 LEASE = ("engine/test_read_lease.py",)
+LINK = ("engine/test_open_link.py",)
 PRIMITIVES = ("engine/test_primitives.py",)
 
 MUTANTS = (
@@ -159,20 +160,20 @@ MUTANTS = (
         "the reader does not look at once at bytes that are for it",
         "must_read = timeout == 0 or lease.needs_reader or not self._may_lend",
         "must_read = timeout == 0 or not self._may_lend",
-        LEASE,
+        LINK,
     ),
     Mutant(
         "the socket is freed while a consumer reads it",
         "        while not self._lease.take():\n            time.sleep(SHORTEST_LOOK)\n"
         "        self._stream.close()",
         "        self._lease.take()\n        self._stream.close()",
-        LEASE,
+        LINK,
     ),
     Mutant(
         "an error that a consumer has met is not the reader's",
         "        error = lease.error\n        if error is not None:",
         "        error = lease.error\n        if False:",
-        LEASE,
+        LINK,
     ),
     # Tokens.
     Mutant(
