@@ -222,9 +222,12 @@ class OpenLink:
             source.exhausted = True
             source.pauses += not source.paused
             source.paused = True
-            if not source.progress.is_pending:
-                # While we pause, the pong may lie unread in the socket: the pause must not count against it.
-                self._keepalive.pause(self._output.ping_sent_at)
+            if self._keepalive.awaits_pong:
+                source.progress.look(self._clock())
+                if not source.progress.is_pending:
+                    # While we pause, the pong may lie unread in the socket: the pause must not count against
+                    # it. But a ping that the network does not take shows a dead link.
+                    self._keepalive.pause(self._output.ping_sent_at)
             pause = source.next_pause()
             until = self._clock() + pause
             self._poller.wait(None, READ, pause if timeout is None else min(pause, timeout))

@@ -34,6 +34,60 @@ def end_soon(link: ScriptedLink) -> None:
     link.leave(abort_error=WebSocketError("the test is over"))
 
 
+# What consumers have read.
+
+
+def lending(link: ScriptedLink) -> ScriptedLink:
+    """Consumers may read by lease, over the script's stream too."""
+    link.link._lends = True
+    return link
+
+
+def read_and_be_cut_off(link: ScriptedLink, *chunks: bytes) -> None:
+    """What a consumer leaves that a signal handler meets right behind its read."""
+    assert link.lease._reader_has is False
+    link.lease.needs_reader = True
+    link.lease.chunks += chunks
+    link.notes.wake()
+
+
+def test_what_a_consumer_has_read_and_left_is_decoded_at_once() -> None:
+    with ScriptedLink() as link:
+        lending(link).at(1, link.serve_text, "first")
+        link.at(2, read_and_be_cut_off, link, frame_bytes(Opcode.PING, b"?") + frame_bytes(Opcode.TEXT, b"x"))
+        link.run_until(3)
+        assert link.told("pong") == [(2, "pong", b"?")]
+        assert [link.take(), link.take()] == ["first", "x"]
+
+
+def test_an_error_that_a_consumer_has_met_is_told_as_the_loss() -> None:
+    def meet() -> None:
+        link.lease.error = ConnectionResetError("met by a consumer")
+        read_and_be_cut_off(link)
+
+    with ScriptedLink() as link:
+        lending(link).at(1, link.serve_text, "first")
+        link.at(2, meet)
+        assert link.run() == 2
+        assert link.ended == (1006, "", False, "ConnectionLost")
+        assert "met by a consumer" in str(link.closing.outcome)
+
+
+def test_the_socket_is_freed_only_when_no_consumer_is_in_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [False, False, True]
+    seen: list[bool] = []
+
+    def take() -> bool:
+        seen.append(link.stream.was_closed)
+        return answers.pop(0)
+
+    with ScriptedLink() as link:
+        monkeypatch.setattr(link.lease, "take", take)
+        link.link.close()
+        assert seen == [False] * 3
+        assert link.stream.was_closed
+
+
 # Reading.
 
 
@@ -399,6 +453,14 @@ def test_in_a_pause_a_standstill_of_what_is_sent_shows_a_dead_link() -> None:
         assert link.ended == PING_TIMEOUT
 
 
+def test_in_a_pause_a_ping_that_the_network_does_not_take_shows_a_dead_link() -> None:
+    with ScriptedLink(ping_interval=20, ping_timeout=5, max_queue=(None, 1)) as link:
+        link.serve_text("x")
+        link.stream.handed = link.stream.held = 1000
+        assert 25 <= link.run() < 26.3
+        assert link.ended == PING_TIMEOUT
+
+
 def test_a_process_that_stood_still_looks_into_the_socket_before_the_verdict() -> None:
     with ScriptedLink(ping_interval=20, ping_timeout=5) as link:
 
@@ -443,6 +505,7 @@ def test_a_last_look_has_an_end_where_bytes_never_stop() -> None:
 
         def pour(size: int) -> bytes:
             link.sleep(0.01)  # each read takes its time, and there is always more
+            assert link.seconds < 20, "it has no end"
             link.stream.drained = False
             return frame
 

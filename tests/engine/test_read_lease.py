@@ -115,6 +115,15 @@ def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
         assert link.lease.take_if_free()
 
 
+@pytest.mark.parametrize("taker", [Inbox((100, None)), EventQueue((100, None))], ids=["inbox", "event queue"])
+def test_what_is_read_by_lease_counts_for_the_bound(taker: Any) -> None:
+    with LentLink(taker) as link:
+        for full in (False, True):
+            link.serve(text("x" * 50))
+            assert link.read()
+            assert taker.is_full(0) == full
+
+
 def test_a_time_out_is_kept(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_lease, "LEASE_SECONDS", SECONDS)
     with LentLink(make()) as link:
@@ -142,6 +151,34 @@ def test_only_one_consumer_reads_at_a_time() -> None:
         assert not link.messages
         link.lease._token.held = False
         assert link.read()
+
+
+def test_the_reader_leaves_a_consumer_the_turn_that_it_has(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.lease._token.held = True
+        assert not link.lease.take_if_free()
+        link.lease._token.held = False
+        assert link.read(), "the reader has taken the turn all the same"
+        assert link.lease.take_if_free()
+
+
+def test_a_call_that_is_over_leaves_no_token(make: Callable[[], Any]) -> None:
+    here = threading.get_ident()
+    with LentLink(make(), text("a")) as link:
+        for _ in range(3):  # there is something, there is nothing, and the reader has the turn
+            link.read(0.001)
+            assert not [token for token in tokens if token.thread == here]
+            if link.messages:
+                link.take()
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(200, True), (199, False)])
+def test_only_a_frame_of_at_most_the_limit_is_waited_for(limit: int, waits: bool) -> None:
+    assert read_lease.is_incomplete(frame_bytes(BINARY, bytes(200))[:100], limit) == waits
+
+
+def test_the_rest_of_a_frame_whose_length_is_wrong_is_not_waited_for() -> None:
+    assert not read_lease.is_incomplete(b"\x81\x7e\x00\x05hel", 65_535)
 
 
 FOR_THE_READER = {
@@ -180,6 +217,15 @@ def test_what_is_no_plain_frame_goes_to_the_reader_as_it_came(
         assert str(link.decoder.ended) == str(alone.ended)
         assert link.counted == (alone.messages_received, alone.bytes_received)
         assert link.stream.received == len(before + wire)
+
+
+def test_nobody_reads_on_while_the_reader_has_not_looked(make: Callable[[], Any]) -> None:
+    with LentLink(make(), frame_bytes(Opcode.PING, b"x")) as link:
+        link.read()
+        link.serve(text("a"))
+        for _ in range(read_lease.REFUSED_AFTER + 2):
+            assert not link.read(0.001)
+        assert link.stream.recv(100) == text("a")
 
 
 def test_where_bytes_for_the_reader_came_the_next_requests_are_refused() -> None:
@@ -400,6 +446,23 @@ def test_the_reader_takes_the_turn_back_at_each_instruction(
             with step.meanwhile(partial(take_back, link, LENDS[lends]), *READING):
                 link.read(0.001)
             check_all_is_there(link, rest, messages)
+
+
+def test_once_the_reader_has_the_turn_no_consumer_reads(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take() -> None:
+        link.take()
+        link.serve(text("one"))
+
+    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
+    for step in steps():
+        with LentLink(make()) as link:
+            with step.meanwhile(take, *READING):
+                link.read(0.001)
+            assert not link.messages
+            if step.met:
+                assert link.stream.recv(100) == text("one")
 
 
 def test_another_consumer_comes_at_each_step() -> None:

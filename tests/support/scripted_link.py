@@ -72,6 +72,8 @@ class ScriptedStream(Stream):
 
     def recv(self, size: int) -> bytes | None:
         self.reads.append(size)
+        if len(self.reads) > _MANY:
+            raise StuckError("the loop spins")
         if self.error is not None:
             raise self.error
         data = super().recv(size)
