@@ -26,7 +26,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._protocol import codec
-from .primitives import LOOKS_IN_ORDER, Token, is_patched, own_thread, runs_handlers
+from .primitives import LOOKS_IN_ORDER, Token, is_patched, own_thread
 from .writer_turn import IDLE
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ class InlineSends:
         return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
 
 
-def may_encrypt(size: int) -> bool:
+def may_encrypt(stream: Stream, size: int) -> bool:
     """Whether the caller may encrypt a message of so many bytes itself: as one record, frame and all."""
-    return size <= LARGEST_OF_TLS and not runs_handlers()
+    return size <= LARGEST_OF_TLS and stream.is_usable_here()
 
 
 def send_inline(stream: Stream, token: InlineSend) -> bool:

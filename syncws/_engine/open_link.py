@@ -97,13 +97,12 @@ class OpenLink:
         self._lease.open(self._stream, self._decoder.plain_limit)
         if data:
             self._decode(data)
-        closing = self._closing
         # Nothing here holds what was read while it waits for more: idle connections cost little.
         while True:
             now = self._clock()
             self._follow_notes(now)
             timeout = self._check_clock(now)
-            if closing.state is State.CLOSED:
+            if self._closing.state is State.CLOSED:
                 return
             self._receive(timeout)
 
@@ -225,8 +224,7 @@ class OpenLink:
             if self._keepalive.awaits_pong:
                 source.progress.look(self._clock())
                 if not source.progress.is_pending:
-                    # While we pause, the pong may lie unread in the socket: the pause must not count against
-                    # it. But a ping that the network does not take shows a dead link.
+                    # The pong may lie unread in the socket; a ping that the network did not take has none.
                     self._keepalive.pause(self._output.ping_sent_at)
             pause = source.next_pause()
             until = self._clock() + pause
@@ -248,8 +246,7 @@ class OpenLink:
     def _get_turn(self, timeout: float | None) -> bool:
         """Wait until there is something to read for this thread, and take the turn back."""
         lease = self._lease
-        must_read = timeout == 0 or lease.needs_reader or not self._may_lend
-        if must_read:
+        if timeout == 0 or lease.needs_reader or not self._may_lend:
             if lease.take():
                 return True
             self._poller.wait(None, READ, SHORTEST_LOOK)

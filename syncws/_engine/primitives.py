@@ -394,11 +394,6 @@ def is_own_thread() -> bool:
     return threading.get_ident() in _own_threads
 
 
-def runs_handlers() -> bool:
-    """Whether the caller is the thread in which Python runs signal handlers."""
-    return threading.get_ident() == threading.main_thread().ident
-
-
 def block_forever() -> None:
     """Block for ever. gevent copies running greenlets into a forked child, and prints a traceback when one
     that was started before the fork ends there."""

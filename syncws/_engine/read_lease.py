@@ -33,7 +33,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from .._protocol.codec import PLAIN_FRAMES, parse
-from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, runs_handlers, tokens
+from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, tokens
 
 if TYPE_CHECKING:
     from .._protocol.messages import Message, MessagePart
@@ -147,7 +147,7 @@ class ReadLease:
         if self._refusals:
             self._refusals -= 1
             return False
-        if self.stream is not None and self.stream.is_tls and runs_handlers():
+        if self.stream is not None and not self.stream.is_usable_here():
             return False
         if self._reader_has:
             self.wanted = True

@@ -130,7 +130,7 @@ class SendQueue(WriterTurn):
         inline = self.inline
         token, stream, may_lend = inline.nobody, inline.stream, False
         if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
-            may_lend = not stream.is_tls or may_encrypt(size)
+            may_lend = not stream.is_tls or may_encrypt(stream, size)
         if may_lend:
             token = InlineSend(self, message)
             tokens[token] = None

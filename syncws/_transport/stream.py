@@ -14,6 +14,7 @@ import selectors
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -102,6 +103,11 @@ class Stream:
         Raises `OSError` when the connection was lost or shut down.
         """
         self._send_raw(data)
+
+    def is_usable_here(self) -> bool:
+        """Whether the caller may read and write in the place of our threads: with TLS not in the thread in
+        which Python runs signal handlers."""
+        return not self.is_tls or threading.get_ident() != threading.main_thread().ident
 
     def encrypt(self, data: bytes) -> bytes | None:
         """What the network is to get for `data`, of one record of TLS at most: the caller sends it before

@@ -174,11 +174,11 @@ def test_a_call_that_is_over_leaves_no_token(make: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize(("limit", "waits"), [(200, True), (199, False)])
 def test_only_a_frame_of_at_most_the_limit_is_waited_for(limit: int, waits: bool) -> None:
-    assert read_lease.is_incomplete(frame_bytes(BINARY, bytes(200))[:100], limit) == waits
+    assert bool(read_lease.missing_of(frame_bytes(BINARY, bytes(200))[:100], limit)) == waits
 
 
 def test_the_rest_of_a_frame_whose_length_is_wrong_is_not_waited_for() -> None:
-    assert not read_lease.is_incomplete(b"\x81\x7e\x00\x05hel", 65_535)
+    assert not read_lease.missing_of(b"\x81\x7e\x00\x05hel", 65_535)
 
 
 FOR_THE_READER = {

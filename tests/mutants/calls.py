@@ -29,15 +29,14 @@ MUTANTS = (
     ),
     Mutant(
         "a callback sees what was left in the one before",
-        "                self._sent_as_seen = queue.sent\n                fire(event)",
-        "                fire(event)",
+        "            link.sent_as_seen = queue.sent\n",
+        "",
         AMOUNT,
     ),
     Mutant(
         "message events come after close()",
-        "            if self.ready_state != OPEN:\n                return\n            try:\n"
-        "                if target._binary",
-        "            try:\n                if target._binary",
+        "            if link.ready_state != OPEN:\n                return False\n",
+        "",
         STATES,
     ),
     Mutant(

@@ -109,8 +109,8 @@ MUTANTS = (
     ),
     Mutant(
         "an error of a consumer's read is forgotten",
-        "            self.error = error\n            return False",
-        "            return False",
+        "            self.error = error\n            return False\n        return self._make",
+        "            return False\n        return self._make",
         LEASE,
     ),
     Mutant(
@@ -134,13 +134,13 @@ MUTANTS = (
     ),
     Mutant(
         "a frame over the limit is waited for by lease",
-        "    return length <= limit and len(data) < start + length",
-        "    return len(data) < start + length",
+        "    return max(0, start + length - len(data)) if length <= limit else 0",
+        "    return max(0, start + length - len(data))",
         LEASE,
     ),
     Mutant(
         "a length in too many bytes is waited for by lease",
-        "        if length < 126:\n            return False\n",
+        "        if length < 126:\n            return 0\n",
         "",
         LEASE,
     ),
@@ -158,8 +158,8 @@ MUTANTS = (
     ),
     Mutant(
         "the reader does not look at once at bytes that are for it",
-        "must_read = timeout == 0 or lease.needs_reader or not self._may_lend",
-        "must_read = timeout == 0 or not self._may_lend",
+        "if timeout == 0 or lease.needs_reader or not self._may_lend:",
+        "if timeout == 0 or not self._may_lend:",
         LINK,
     ),
     Mutant(

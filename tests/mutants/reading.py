@@ -30,8 +30,8 @@ MUTANTS = (
     ),
     Mutant(
         "a pause counts against nothing while the output stands still",
-        "                if not source.progress.is_pending:\n                    # While",
-        "                if True:\n                    # While",
+        "                if not source.progress.is_pending:\n                    # The pong",
+        "                if True:\n                    # The pong",
         LINK,
     ),
     Mutant(
@@ -43,8 +43,8 @@ MUTANTS = (
     ),
     Mutant(
         "bytes that arrive are no sign of life",
-        "        if source.has_activity():\n            self._keepalive.activity()\n        if data:",
-        "        if data:",
+        "        if source.has_activity():\n            self._keepalive.activity()\n        if messages:",
+        "        if messages:",
         LINK,
     ),
     Mutant(
