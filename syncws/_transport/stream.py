@@ -102,7 +102,7 @@ class Stream:
 
         Raises `OSError` when the connection was lost or shut down.
         """
-        self._send_raw(data)
+        self.send_raw(data)
 
     def is_usable_here(self) -> bool:
         """Whether the caller may read and write in the place of our threads: with TLS not in the thread in
@@ -113,10 +113,6 @@ class Stream:
         """What the network is to get for `data`, of one record of TLS at most: the caller sends it before
         anything else. None where that takes a wait, or fails; `send` tells why."""
         return data
-
-    def send_raw(self, data: Buffer) -> None:
-        """The same for bytes that are those of the network already; see `TLSStream.encrypt`."""
-        self._send_raw(data)
 
     def flush(self) -> None:
         """Send what the layer below has pending (TLS)."""
@@ -183,7 +179,8 @@ class Stream:
             self.end_output()
         self.socket.close()
 
-    def _send_raw(self, data: Buffer) -> None:
+    def send_raw(self, data: Buffer) -> None:
+        """What `send` does, for bytes that are those of the network already; see `encrypt`."""
         sock = self.socket
         total = len(data)
         try:

@@ -213,7 +213,7 @@ class TLSStream(Stream):
                     # A renegotiation: send its bytes now. The reading thread gets the answer.
                     stalled = True
                 ciphertext = self._outgoing.read()
-            self._send_raw(ciphertext)
+            self.send_raw(ciphertext)
             if stalled:
                 with self._lock:
                     if self._down or self._ended:
@@ -235,7 +235,7 @@ class TLSStream(Stream):
         with self._lock:
             ciphertext = self._outgoing.read()
         if ciphertext:
-            self._send_raw(ciphertext)
+            self.send_raw(ciphertext)
 
     def end_output(self) -> None:
         self._end_tls()
@@ -322,5 +322,5 @@ class NestedTLSStream(TLSStream):
         self.drained = self._outer.drained
         return data
 
-    def _send_raw(self, data: Buffer) -> None:
+    def send_raw(self, data: Buffer) -> None:
         self._outer.send(data)

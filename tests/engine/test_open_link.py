@@ -124,19 +124,9 @@ def test_messages_are_received_as_they_come() -> None:
 
 def test_reads_grow_while_the_network_fills_them_and_shrink_again() -> None:
     with ScriptedLink(max_queue=None, max_size=None) as link:
-        link.server.setblocking(False)
         frame = frame_bytes(Opcode.BINARY, bytes(2**16))
         sent = bytearray(frame * 64)
-
-        def pour() -> None:
-            while sent:
-                try:
-                    del sent[: link.server.send(sent)]
-                except BlockingIOError:
-                    link.at(link.seconds + 0.001, pour)
-                    return
-
-        link.at(1, pour)
+        link.at(1, link.pour, sent)
         link.run_until(10)
         assert not sent
         assert link.stream.reads[0] == SMALLEST_READ
@@ -153,19 +143,9 @@ def test_reads_grow_while_the_network_fills_them_and_shrink_again() -> None:
 
 def test_a_large_message_is_read_into_its_place_while_nobody_streams() -> None:
     with ScriptedLink(max_queue=None, max_size=None) as link:
-        link.server.setblocking(False)
         payload = random.Random(1).randbytes(5 * 2**20)
         sent = bytearray(frame_bytes(Opcode.BINARY, payload) + frame_bytes(Opcode.TEXT, b"behind it"))
-
-        def pour() -> None:
-            while sent:
-                try:
-                    del sent[: link.server.send(sent)]
-                except BlockingIOError:
-                    link.at(link.seconds + 0.001, pour)
-                    return
-
-        link.at(1, pour)
+        link.at(1, link.pour, sent)
         link.run_until(10)
         assert link.take() == payload
         assert link.take() == "behind it"

@@ -348,6 +348,16 @@ class ScriptedLink:
     def serve_text(self, text: str) -> None:
         self.serve(Opcode.TEXT, text.encode())
 
+    def pour(self, wire: bytearray) -> None:
+        """Serve all of it, as fast as it is read, and empty it."""
+        self.server.setblocking(False)
+        while wire:
+            try:
+                del wire[: self.server.send(wire)]
+            except BlockingIOError:
+                self.at(self.seconds + 0.001, self.pour, wire)
+                return
+
     def serve_close(self, code: int = 1000, reason: str = "") -> None:
         self.serve(Opcode.CLOSE, code.to_bytes(2, "big") + reason.encode())
 
