@@ -14,13 +14,13 @@ from syncws import WebSocketError
 from syncws._engine import read_lease
 from syncws._engine.engine import Engine
 from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
 from syncws._engine.primitives import is_own_thread
 from syncws._engine.stream_calls import InboxEnded
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport.stream import Stream
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
+from tests.support.engines import end, make_engine
 from tests.support.lent_link import LentLink
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS
@@ -146,22 +146,6 @@ def test_an_end_behind_messages_is_the_readers_to_find(link: LentLink[Inbox]) ->
 # Over real TLS.
 
 
-def make_engine(server: LoopbackServer) -> tuple[Engine, Inbox]:
-    options = {"ping_interval": None, "compression": None, "ssl_context": server.ssl_context}
-    taken = Inbox((None, None))
-    engine = Engine(*check_arguments(server.url, (), options), taken)
-    engine.start()
-    taken.waiters.wait_until(lambda: taken.opened is not None or taken.closed is not None, SECONDS)
-    assert taken.opened is not None, engine.outcome
-    return engine, taken
-
-
-def end(engine: Engine) -> None:
-    engine.abort(WebSocketError("the test is over"))
-    assert engine.wait_closed(SECONDS)
-    engine.wait_over(SECONDS)
-
-
 @pytest.fixture
 def server() -> Iterator[LoopbackServer]:
     with LoopbackServer(tls=True) as made:
@@ -176,7 +160,7 @@ def echo(engine: Engine, taken: Inbox, sizes: list[int]) -> None:
 
 
 def test_elsewhere_callers_read_and_send_themselves(server: LoopbackServer) -> None:
-    engine, taken = make_engine(server)
+    engine, taken = make_engine(server.url, ssl_context=server.ssl_context)
     sizes = [1, 125, 126, 16_370, 16_371, 70_000, 5] * 30
     elsewhere(partial(echo, engine, taken, sizes))
     assert engine._lease.messages_received > 20
@@ -188,7 +172,7 @@ def test_elsewhere_callers_read_and_send_themselves(server: LoopbackServer) -> N
 
 
 def test_where_signal_handlers_run_the_threads_do_it(server: LoopbackServer) -> None:
-    engine, taken = make_engine(server)
+    engine, taken = make_engine(server.url, ssl_context=server.ssl_context)
     echo(engine, taken, [1, 1000] * 20)
     assert engine._lease.messages_received == engine.queue.inline.sent == 0
     end(engine)
@@ -204,7 +188,7 @@ def test_what_the_kernel_does_not_take_at_once_follows_in_order() -> None:
     came: list[str | bytes] = []
     sent: list[bytes] = []
     with LoopbackServer(script, tls=True) as server:
-        engine, _ = make_engine(server)
+        engine, _ = make_engine(server.url, ssl_context=server.ssl_context)
 
         def fill() -> None:
             while engine.queue.buffered < 200_000:
@@ -222,7 +206,7 @@ def test_what_the_kernel_does_not_take_at_once_follows_in_order() -> None:
 
 
 def test_many_threads_send_and_receive_at_once(server: LoopbackServer) -> None:
-    engine, taken = make_engine(server)
+    engine, taken = make_engine(server.url, ssl_context=server.ssl_context)
     came: list[object] = []
 
     def receive() -> None:
@@ -256,7 +240,7 @@ def test_many_threads_send_and_receive_at_once(server: LoopbackServer) -> None:
 @pytest.mark.parametrize("how", ["close", "abort"])
 def test_another_thread_ends_the_connection_while_one_reads(server: LoopbackServer, how: str) -> None:
     for _ in range(10):
-        engine, taken = make_engine(server)
+        engine, taken = make_engine(server.url, ssl_context=server.ssl_context)
         elsewhere(partial(echo, engine, taken, [1] * 5))
         waiting = Task(partial(taken.receive, None))
         if how == "close":

@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from syncws import ConnectionClosed, WebSocketError
+from syncws import WebSocketError
 from syncws._engine import event_queue, inbox, primitives, read_lease
 from syncws._engine.engine import Engine
 from syncws._engine.event_queue import EventQueue
 from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
 from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.stream_calls import InboxEnded
 from syncws._protocol.codec import parse
@@ -28,6 +27,7 @@ from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.messages import Message, MessagePart
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
+from tests.support.engines import end, made_engines, make_engine
 from tests.support.interleaving import Step, needs_points, steps
 from tests.support.lent_link import LentLink
 from tests.support.stress import turns
@@ -512,8 +512,6 @@ def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
 # With the reader's loop, and all that goes with it.
 
 
-_engines: list[Engine] = []
-
 # More than a call that reads by lease has. How many it has depends on what the reader does meanwhile.
 STEPS = 60
 
@@ -522,8 +520,8 @@ STEPS = 60
 def no_engine_is_left() -> Iterator[None]:
     """Where a test fails, its connections end all the same."""
     yield
-    while _engines:
-        end(_engines.pop())
+    while made_engines:
+        end(made_engines.pop())
 
 
 def steps_of_engine() -> Iterator[Step]:
@@ -534,29 +532,6 @@ def steps_of_engine() -> Iterator[Step]:
         yield step
         met += step.met
     assert met > 5, f"only {met} steps"
-
-
-def make_engine(url: str, lends: bool = True, **options: Any) -> tuple[Engine, Inbox]:
-    """A connection that is open."""
-    parsed, protocols, made = check_arguments(
-        url, (), {"ping_interval": None, "compression": None, **options}
-    )
-    taken = Inbox((None, None))
-    engine = Engine(parsed, protocols, made, taken)
-    if not lends:
-        taken.lease = None
-    _engines.append(engine)
-    engine.start()
-    taken.waiters.wait_until(lambda: taken.opened is not None or taken.closed is not None, SECONDS)
-    assert taken.opened is not None, engine.outcome
-    return engine, taken
-
-
-def end(engine: Engine) -> ConnectionClosed:
-    engine.abort(WebSocketError("the test is over"))
-    assert engine.wait_closed(SECONDS)
-    engine.wait_over(SECONDS)
-    return engine.closed_error()
 
 
 def receive_by_lease(engine: Engine, taken: Inbox) -> None:
