@@ -3,10 +3,12 @@
     python bench/soak.py [--minutes 10] [--record FILE]
 
 Both APIs, with and without reconnecting, ws and wss, with and without compression, talk to the server of
-bench/soak_server.py, which is killed, or ends in order, and comes again, at random. Callbacks are slow at
-random; connections are closed at random; and processes that were forked from this one, or started, have
-connections of their own and are stopped amid traffic. The clients are in bench/soak_streams.py. Needs
-`websockets`, and for wss `trustme` or the openssl command. Linux only.
+bench/soak_server.py, which is killed, or ends in order, and comes again, at random. Consumers are slow at
+random, some so much that reading pauses; so are iterables that are sent, and the server. Both sides send in
+bursts. Connections are closed or cut at random; and processes that were forked from this one, or started,
+have connections of their own and are stopped amid traffic. The clients are in bench/soak_streams.py. The main
+thread has connections too, amid alarms whose handlers use them (bench/soak_signals.py). Needs `websockets`,
+and for wss `trustme` or the openssl command. Linux only.
 
 Each message has an id, which its sender sends again, as another attempt, on each new connection until it is
 acknowledged. What is asserted:
@@ -14,8 +16,11 @@ acknowledged. What is asserted:
 - lost: none. An id was acknowledged but is not in the server's journal; or of what one connection carried, in
   either direction, a number is missing before one that arrived; or a message arrived damaged.
 - doubled: none. The same number was carried twice by one connection, in either direction.
-- unexplained: none. An open connection ended though nobody had ended it, neither we nor the server; or a
-  reloaded process failed.
+- late: none. A call took 5 s longer than its time-out, a close 5 s longer than close_timeout, or an
+  acknowledgement 30 s on an open connection; or the main thread stood still for 60 s, which shows all stacks
+  and ends the run.
+- unexplained: none. An open connection ended though nobody had ended it, neither we nor the server; a
+  reloaded process failed; or the package logged an error, or left an exception to a thread's end.
 - At the end, with the server up again, all ids are acknowledged within 30 s.
 - Then, everything closed, there are as many threads and descriptors as in the beginning; and the median of
   resident memory in the last quarter was at most that of the second, plus a tenth, plus 8 MiB: the heap of a
@@ -29,10 +34,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import logging
 import os
 import random
 import resource
 import signal
+import ssl
 import statistics
 import subprocess
 import sys
@@ -42,14 +49,43 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soak_server import ServerProcess
+from soak_signals import Interrupted, Signalled
 from soak_streams import Run, Stream, make_streams, reload
 
 SAMPLE_SECONDS = 2.0
 DRAIN_SECONDS = 30.0
+
+FAULTS = "lost", "doubled", "late", "unexplained"
+
+
+class Errors(logging.Handler):
+    """Counts what the package logs as an error, and what it raises where nobody catches it."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(logging.ERROR)
+        self._run = run
+        logger = logging.getLogger("syncws")
+        logger.addHandler(self)
+        logger.propagate = False  # each loss is logged as a warning
+        threading.excepthook = lambda arguments: self.found(repr(arguments.exc_value))
+        sys.unraisablehook = self.unraisable
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found(record.getMessage())
+
+    def unraisable(self, arguments: Any) -> None:
+        if not isinstance(
+            arguments.exc_value, Interrupted
+        ):  # a handler's, where Python stops every exception
+            self.found(f"{arguments.err_msg} {arguments.exc_value!r} in {arguments.object!r}")
+
+    def found(self, text: str) -> None:
+        self._run.fault("unexplained", text)
 
 
 class Chaos:
@@ -183,10 +219,12 @@ class Report:
         "losses",
         "restarts",
         "reloads",
+        "signals",
         "sent",
         "received",
         "lost",
         "doubled",
+        "late",
         "unexplained",
     )
 
@@ -224,13 +262,13 @@ def threads_and_descriptors() -> tuple[int, int]:
     return len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))
 
 
-def watch(run: Run, report: Report, seconds: float) -> list[float]:
-    """Wait for the end, with a row a minute; the samples of resident memory."""
+def watch(run: Run, player: Signalled, report: Report, seconds: float) -> list[float]:
+    """Play until the end, with a row a minute; the samples of resident memory."""
     samples = []
     began = row_at = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt):
         while time.monotonic() < began + seconds:
-            time.sleep(min(SAMPLE_SECONDS, seconds))
+            player.play(min(SAMPLE_SECONDS, seconds))
             samples.append(resident())
             if time.monotonic() >= row_at + 60:
                 row_at += 60
@@ -238,11 +276,14 @@ def watch(run: Run, report: Report, seconds: float) -> list[float]:
     return samples
 
 
-def drain(streams: list[Stream]) -> int:
-    """Wait until all is acknowledged; how many ids are not."""
+def drain(streams: list[Stream], player: Signalled) -> int:
+    """Play until all is acknowledged; how many ids are not."""
     until = time.monotonic() + DRAIN_SECONDS
-    while (left := sum(stream.outgoing.open for stream in streams)) and time.monotonic() < until:
-        time.sleep(0.1)
+    while time.monotonic() < until:
+        left = player.open + sum(stream.outgoing.open for stream in streams)
+        if not left:
+            break
+        player.play(0.1)
     return left
 
 
@@ -252,6 +293,7 @@ def soak(folder: Path, seconds: float, report: Report) -> bool:
     journal.touch()
     certificate, ca = make_certificate(folder)
     run = Run(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+    Errors(run)
     before = threads_and_descriptors()  # the log's is among them, and is closed after the comparison
     server = ServerProcess(journal, certificate)
     run.generation = server.start()
@@ -262,10 +304,12 @@ def soak(folder: Path, seconds: float, report: Report) -> bool:
     for thread in threads:
         thread.start()
     chaos = Chaos(run, server, log, ca)
-    samples = watch(run, report, seconds)
+    player = Signalled(run, server.urls, ca and ssl.create_default_context(cafile=ca))
+    samples = watch(run, player, report, seconds)
     chaos.stop()
     run.draining.set()
-    open_ids = drain(streams)
+    open_ids = drain(streams, player)
+    player.stop()
     run.generation = None
     run.stop.set()
     for thread in threads:
@@ -277,7 +321,7 @@ def soak(folder: Path, seconds: float, report: Report) -> bool:
     os.close(run.log)
     report.header()
     faults = check(journal, log)
-    run.counts.update({kind: faults[kind] - run.counts[kind] for kind in ("lost", "doubled", "unexplained")})
+    run.counts.update({kind: faults[kind] - run.counts[kind] for kind in FAULTS})
     report.row(run.counts)
     return judge(report, run.counts, open_ids, before, after, samples)
 
@@ -298,6 +342,7 @@ def judge(
     )
     verdicts = {
         f"lost {counts['lost']}, doubled {counts['doubled']}": not (counts["lost"] or counts["doubled"]),
+        f"late {counts['late']}": not counts["late"],
         f"unexplained ends {counts['unexplained']}": not counts["unexplained"],
         f"never acknowledged {open_ids}": not open_ids,
         f"threads and descriptors {before} before, {after} after": before == after,

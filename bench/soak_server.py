@@ -10,18 +10,23 @@ Client to server, as text or binary, in one piece or in fragments:
 
     H stream link               first on each connection
     M seq id attempt crc data   seq counts the M's of this connection from 0; crc is of the data
+    N stream link seq id attempt crc data    the same for several senders on one connection
 
 Server to client, n counting from 0 on each connection:
 
     n G generation              the answer to H
     n A id                      id is in the journal
-    n P data                    anything, unasked
+    n B stream id               the same, of an N
+    n P data                    anything, unasked; now and then a burst of it
+
+The server is slow at random: it reads nothing for a while, from a receive buffer that is small.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import random
 import signal
@@ -39,6 +44,14 @@ if TYPE_CHECKING:
 
 # How long an orderly end waits for the clients' Close frames.
 GOODBYE_SECONDS = 2.0
+
+# How long it reads nothing from one connection.
+LONGEST_PAUSE = 1.5
+
+# How much the kernel takes while the server reads nothing.
+RECEIVE_BUFFER = 64 * 1024
+
+BURST = 300  # messages
 
 NOISE = random.Random(1).randbytes(150_000).hex()
 
@@ -75,11 +88,18 @@ class Session:
                     await self._send(f"G {self._generation}")
                     pushing = asyncio.create_task(self._push())
                     continue
+                answer = "A"
+                if kind == b"N":
+                    name, number, rest = rest.split(b" ", 2)
+                    stream, link = name.decode(), number.decode()
+                    answer = f"B {stream}"
                 seq, id, attempt, crc, payload = rest.split(b" ", 4)
                 if zlib.crc32(payload) != int(crc):
                     self._note(f"F damaged {stream} {link} {int(seq)}")
                 self._note(f"{stream} {link} {int(seq)} {int(id)} {int(attempt)}")
-                await self._send(f"A {int(id)}")
+                await self._send(f"{answer} {int(id)}")
+                if random.random() < 0.003:
+                    await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))
         except ConnectionClosed:
             pass  # what was not acknowledged comes again
         finally:
@@ -91,7 +111,8 @@ class Session:
     async def _push(self) -> None:
         while True:
             await asyncio.sleep(random.expovariate(8))
-            await self._send("P " + some_text(often_long=0.1), fragmented=random.random() < 0.2)
+            for _ in range(BURST if random.random() < 0.005 else 1):
+                await self._send("P " + some_text(often_long=0.1), fragmented=random.random() < 0.2)
 
     async def _send(self, text: str, fragmented: bool = False) -> None:
         async with self._turn:
@@ -167,9 +188,19 @@ class ServerProcess:
             sock.close()
 
 
+def listening_socket(port: int) -> socket.socket:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    sock.bind(("127.0.0.1", port))
+    return sock
+
+
 async def main() -> None:
     from websockets.asyncio.server import serve as listen
 
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # a client that is killed is no news
     journal, generation, *ports = sys.argv[1:]
     descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND)
     connections: set[ServerConnection] = set()
@@ -200,7 +231,7 @@ async def main() -> None:
             contexts.append(context)
         for tls, port in zip(contexts, ports, strict=False):
             # The port is kept from others by the parent, whose socket is bound to it as well.
-            server = await listen(serve, "127.0.0.1", int(port), ssl=tls, reuse_port=True, backlog=256)
+            server = await listen(serve, sock=listening_socket(int(port)), ssl=tls, backlog=256)
             stack.callback(server.close, False)
         print("ready", flush=True)
         code = await ended

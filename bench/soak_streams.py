@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import logging
 import os
 import random
 import ssl
@@ -23,6 +24,11 @@ import syncws
 from syncws import CloseEvent, ConnectionClosed, Event, MessageEvent
 
 WINDOW = 32  # ids of one stream that wait for their acknowledgement
+
+# What is late: a call that takes so much longer than its time-out, an end that takes so much longer than
+# close_timeout, an acknowledgement that takes as long, on a connection that is open.
+LATE_SECONDS = 5.0
+LATE_ANSWER_SECONDS = 30.0
 
 # What a send may raise when the connection is lost just then: the id is sent again on the next one.
 LOST = (ConnectionClosed, syncws.InvalidStateErr)
@@ -50,7 +56,7 @@ class Run:
             self.counts[name] += 1
 
     def fault(self, kind: str, text: str) -> None:
-        """`kind` is lost, doubled or unexplained."""
+        """`kind` is lost, doubled, late or unexplained."""
         self.count(kind)
         os.write(self.log, f"F {kind} {text}\n".encode())
 
@@ -68,6 +74,7 @@ class Outgoing:
         self._lock = threading.Lock()
         self._next = 0
         self._attempts: dict[int, int] = {}
+        self._sent_at: dict[int, float] = {}
         self._again: collections.deque[int] = collections.deque()
 
     def new_connection(self) -> None:
@@ -82,18 +89,23 @@ class Outgoing:
                 id = self._again.popleft()
                 if id in self._attempts:
                     self._attempts[id] += 1
+                    self._sent_at[id] = time.monotonic()
                     return id, self._attempts[id]
             if len(self._attempts) >= WINDOW or self._run.draining.is_set():
                 return None
             id = self._next
             self._next += 1
             self._attempts[id] = 1
+            self._sent_at[id] = time.monotonic()
             return id, 1
 
     def acknowledged(self, id: int) -> None:
         os.write(self._run.log, f"{self._name} {id}\n".encode())
         with self._lock:
             self._attempts.pop(id, None)
+            sent_at = self._sent_at.pop(id, None)
+        if sent_at is not None and (took := time.monotonic() - sent_at) > LATE_ANSWER_SECONDS:
+            self._run.fault("late", f"{self._name}: {id} was acknowledged after {took:.1f} s")
 
     @property
     def open(self) -> int:
@@ -150,6 +162,8 @@ class Stream:
         self.url = url
         self.options = options
         self.outgoing = Outgoing(run, name)
+        self.bursts = random.choice((0.0, 0.9))  # how often the next message goes out at once
+        self.slow = random.choice((0.02, 0.3))  # how often it is slow to handle one
         # Held while sending: what is numbered for one connection must not go out on the next.
         self._sending = threading.Lock()
         self._link: Link | None = None
@@ -195,7 +209,10 @@ class Stream:
                     with contextlib.suppress(*LOST):
                         self._link.send(*item)
                         sent = True
-            self.run.pause(0.03 if sent else 0.1)
+            if random.random() > self.bursts:
+                self.run.pause(0.03 if sent else 0.1)
+            elif not sent:
+                self.run.pause(0.5)
 
     def lifetime(self) -> Callable[[], bool]:
         """When to close: at random, but never while the run drains."""
@@ -221,10 +238,19 @@ class Stream:
             for pump in pumps:
                 pump.join()
 
+    @contextlib.contextmanager
+    def in_time(self, call: str, limit: float = 10.0) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            if (took := time.monotonic() - began) > limit + LATE_SECONDS:
+                self.run.fault("late", f"{self.name}: {call}() took {took:.1f} s")
+
     def dawdle(self) -> None:
         """Be slow now and then, as consumers are."""
-        if random.random() < 0.02:
-            time.sleep(random.uniform(0, 0.2))
+        if random.random() < self.slow:
+            time.sleep(random.uniform(0, 0.1))
 
 
 class Called(Stream):
@@ -256,8 +282,9 @@ class Called(Stream):
             while not over() and not ended.wait(0.1):
                 pass
             closing.set()
-            ws.close()
-            ws.join()
+            with self.in_time("close"):
+                ws.abort() if random.random() < 0.1 else ws.close()
+                ws.join()
 
 
 class CalledAgain(Called):
@@ -276,7 +303,8 @@ class Waiting(Stream):
         except (OSError, syncws.WebSocketError):
             return  # the server is down
         self.converse(connection, self.lifetime())
-        connection.close()
+        with self.in_time("close"), contextlib.suppress(ConnectionClosed):  # what was not sent is sent again
+            connection.abort() if random.random() < 0.1 else connection.close()
 
     def converse(self, connection: syncws.Connection, over: Callable[[], bool]) -> None:
         link = self.begin(connection.send)
@@ -284,7 +312,9 @@ class Waiting(Stream):
             with self.pumping(over, threads=1):
                 while not over():
                     with contextlib.suppress(TimeoutError):
-                        link.receive(self.receive(connection))
+                        with self.in_time("recv", 0.2):
+                            text = self.receive(connection)
+                        link.receive(text)
                         self.dawdle()
         except ConnectionClosed as closed:
             self.end(link, False, repr(closed.__cause__ or closed))
@@ -313,7 +343,13 @@ class Streaming(Waiting):
 
     def wrap(self, text: str) -> Any:
         step = len(text) // 50 + random.randrange(1, 2000)  # the server takes a limited number of fragments
-        return (text[at : at + step] for at in range(0, len(text), step))
+        return self.slowly([text[at : at + step] for at in range(0, len(text), step)])
+
+    def slowly(self, pieces: list[str]) -> Iterator[str]:
+        for piece in pieces:
+            if random.random() < 0.02:
+                time.sleep(random.uniform(0, 0.2))
+            yield piece
 
     def receive(self, connection: syncws.Connection) -> str:
         # Without a time-out, which would skip what is left of a message: one comes every moment anyway.
@@ -333,6 +369,8 @@ def make_streams(run: Run, prefix: str, urls: list[str], ca: str | None) -> list
     context = ssl.create_default_context(cafile=ca) if ca else None
     for kind, url, compression in itertools.product(KINDS, urls, ("deflate", None)):
         options: dict[str, Any] = {"compression": compression, "ping_interval": random.choice((0.5, 20))}
+        if random.random() < 0.5:
+            options["max_queue"] = 256 * 1024, 32  # so that a slow consumer holds up the server
         if url.startswith("wss"):
             options["ssl_context"] = context
         streams.append(kind(run, f"{prefix}{len(streams)}", url, options))
@@ -341,6 +379,7 @@ def make_streams(run: Run, prefix: str, urls: list[str], ca: str | None) -> list
 
 def reload(log: int, name: str, urls: list[str], ca: str | None) -> None:
     """What a reloaded process does: it connects anew, talks, and ends in order if it is let."""
+    logging.getLogger("syncws").setLevel(logging.ERROR)  # each loss is logged as a warning
     run = Run(log)
     streams = make_streams(run, name, urls, ca)
     threads = [threading.Thread(target=stream.body) for stream in random.sample(streams, 3)]

@@ -28,6 +28,7 @@ from ._engine.pending_pings import PendingPing
 from ._engine.primitives import Leaf, is_own_thread
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
 from ._exceptions import WebSocketError
+from ._message_events import dispatch_messages
 from ._protocol.frames import CloseCode, CloseFrame, Opcode
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ._engine.option_types import Dispatch
     from ._engine.options import Options
     from ._engine.records import Closed, Opened
+    from ._event_target import _Registration
     from ._protocol.messages import Message, MessagePart
     from ._protocol.url import URL
 
@@ -77,6 +79,12 @@ class Target(Protocol):
     def _fire(self, event: Event[Any]) -> None:
         """Call the listeners of an event."""
 
+    def _only_listener(self, type: str) -> _Registration | None:
+        """The one listener of these events, if there is one, and it is to be called each time."""
+
+    def _listener_raised(self, type: str, entry: _Registration, error: BaseException) -> None:
+        """Deal with what a listener raised, where that was caught."""
+
     def _raise_interrupt(self) -> None:
         """Raise the KeyboardInterrupt that came while listeners ran, if any."""
 
@@ -97,6 +105,7 @@ class CallbackLink:
         ready_state: as callbacks see it.
         opened: the record of the opening, once the open event is dispatched; None before.
         failure: what the error event has told; None without one.
+        sent_as_seen: how many bytes of messages were sent when the present callback began.
     """
 
     def __init__(
@@ -120,7 +129,7 @@ class CallbackLink:
         self._kept_alive: Target | None = None
         self._leaf = Leaf()
         self._wish: _Wish = None
-        self._sent_as_seen = 0
+        self.sent_as_seen = 0
         self._told = ""  # the type of the last open, error or close event that was dispatched
         # Weakly, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
@@ -144,7 +153,7 @@ class CallbackLink:
     def buffered_amount(self) -> int:
         """Bytes given to `send` and not handed to the network; inside a callback it does not fall."""
         if self.dispatcher.callback_thread == threading.get_ident():
-            return self._send_queue.queued - self._sent_as_seen
+            return self._send_queue.queued - self.sent_as_seen
         return self._send_queue.buffered
 
     @property
@@ -282,24 +291,8 @@ class CallbackLink:
 
     def on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None:
         target = self._target()
-        if target is None:
-            return
-        origin, queue, fire = self.url.origin, self._send_queue, target._fire
-        for data in messages:
-            # WHATWG, *when a message has been received*, step 1: a callback may have closed.
-            if self.ready_state != OPEN:
-                return
-            try:
-                if target._binary_type == "arraybuffer" and isinstance(data, bytes):
-                    event: MessageEvent[Any] = MessageEvent("message", bytearray(data), origin, time_stamp)
-                else:
-                    event = MessageEvent("message", data, origin, time_stamp)
-                event.target = target
-                self._sent_as_seen = queue.sent
-                fire(event)
-            except KeyboardInterrupt:  # Ctrl-C, before any listener was called
-                self.on_messages(iter([data]), time_stamp)
-                raise
+        if target is not None:
+            dispatch_messages(self, target, self._send_queue, self.url.origin, messages, time_stamp)
 
     def _wanted_controls(self) -> tuple[int, ...]:
         """The opcodes of the control frames that somebody listens to."""
@@ -316,7 +309,7 @@ class CallbackLink:
                 type = _CONTROL_TYPES[opcode]
                 event: MessageEvent[Any] = MessageEvent(type, payload, self.url.origin, time_stamp)
                 event.target = target
-                self._sent_as_seen = self._send_queue.sent
+                self.sent_as_seen = self._send_queue.sent
                 target._fire(event)
             except KeyboardInterrupt:  # as for messages
                 self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
@@ -354,7 +347,7 @@ class CallbackLink:
     def _tell(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
         """Dispatch an event once, also where Ctrl-C has this called again."""
         if self._told != type:
-            self._sent_as_seen = self._send_queue.sent
+            self.sent_as_seen = self._send_queue.sent
             target._on_link_event(self, make())
             self._told = type
 

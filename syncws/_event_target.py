@@ -154,14 +154,23 @@ class EventTarget:
                     entry.call(event)
                 break
             except BaseException as error:
-                # All are logged elsewhere: a callback must not end the worker thread, which others wait for.
-                if isinstance(error, (KeyboardInterrupt, SystemExit)) and _in_main_thread():
-                    # Meant for the program, and raised after the dispatch: no event may be lost.
-                    self._interrupt = error
-                else:
-                    fields = {**self._log_fields, "event_type": event.type}
-                    _log.log_exception(fields, "a listener of %r raised: %r", event.type, entry.callback)
+                self._listener_raised(event.type, entry, error)
         event.currentTarget = None
+
+    def _listener_raised(self, type: str, entry: _Registration, error: BaseException) -> None:
+        """Deal with what a listener raised; called where it was caught, so that the log has its traceback."""
+        # All are logged elsewhere: a callback must not end the worker thread, which others wait for.
+        if isinstance(error, (KeyboardInterrupt, SystemExit)) and _in_main_thread():
+            # Meant for the program, and raised after the dispatch: no event may be lost.
+            self._interrupt = error
+        else:
+            fields = {**self._log_fields, "event_type": type}
+            _log.log_exception(fields, "a listener of %r raised: %r", type, entry.callback)
+
+    def _only_listener(self, type: str) -> _Registration | None:
+        """The one listener of these events, if there is one, and it is to be called each time."""
+        registrations = self._registrations.get(type, ())
+        return registrations[0] if len(registrations) == 1 and not registrations[0].once else None
 
     def _raise_interrupt(self) -> None:
         """Raise the Ctrl-C or SystemExit that listeners raised in this thread, if it is the main one."""

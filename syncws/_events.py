@@ -58,13 +58,14 @@ class MessageEvent(Event[TargetT]):
         origin: ``ws://host[:port]`` or ``wss://host[:port]`` of the connection's URL.
     """
 
+    # What comes from the network is made without __init__ (see `_message_events`): its type is this one.
+    type: str = "message"
     data: str | bytes | bytearray
 
     def __init__(
         self, type: str, data: Any = None, origin: str = "", time_stamp: float | None = None
     ) -> None:
-        # Without super().__init__(): this runs for every message, and is a good part of a message's cost.
-        self.type: str = type
+        self.type = type
         self.data = data
         self.origin: str = origin
         self.timeStamp: float = now() if time_stamp is None else time_stamp

@@ -345,6 +345,7 @@ class Engine:
         """Wait for the record of the end; False when `timeout` seconds were over first."""
         if self._reader.closed is None:
             self._wake_by_writer()
+            self._notes.wake()  # the only writer thread may be the one that waits for this network
         return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
 
     # Calls of `process`.

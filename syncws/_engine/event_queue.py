@@ -122,14 +122,16 @@ class EventQueue:
     def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
         """See `read_lease.Taker`."""
         entries: tuple[list[Entry], list[Entry]] = ([], [read.messages] if read.messages else [])
+        counters: tuple[LeasedRead | Stream, ...] = (read, stream)
         with self.leaf:
             mine = read.token.held
             self._entries += entries[mine]
             self._messages += read.count * mine
             self._bytes += read.size * mine
             lease.messages_received += read.count * mine
-            lease.bytes_received += read.payloads * mine
-            stream.received += (read.size + read.left - lease.counted) * mine
+            lease.bytes_received += read.payload * mine
+            came = (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+            counters[mine].received += came
             lease.counted += (read.left - lease.counted) * mine
             read.chunks[0] = lease.chunks
             lease.chunks = read.chunks[mine]

@@ -230,6 +230,7 @@ class Inbox(StreamCalls):
         some = bool(read.messages)
         puts: tuple[Any, Any] = (_NOTHING, read.messages)
         batches = _NOTHING, [(read.count, read.size)] * some
+        counters: tuple[LeasedRead | Stream, ...] = (read, stream)
         try:
             with self.leaf:
                 mine = read.token.held
@@ -237,8 +238,9 @@ class Inbox(StreamCalls):
                 self._put_count += mine & some
                 self._leased += batches[mine]
                 lease.messages_received += read.count * mine
-                lease.bytes_received += read.payloads * mine
-                stream.received += (read.size + read.left - lease.counted) * mine
+                lease.bytes_received += read.payload * mine
+                came = (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+                counters[mine].received += came
                 lease.counted += (read.left - lease.counted) * mine
                 read.chunks[0] = lease.chunks
                 lease.chunks = read.chunks[mine]

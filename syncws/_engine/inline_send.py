@@ -12,6 +12,10 @@ do all of it in C.
 It is done for a message that stands apart: something was received since the last one, or some microseconds
 have passed. The next ones of a burst are the writer's, which sends them in batches. The pause alone is no
 sign: on loopback the answer is there while `send` is still in the kernel.
+
+With TLS the frame is encrypted first, and what is left of that is the writer's: nothing can be encrypted
+twice. OpenSSL's calls run signal handlers themselves, so that is not done where these run. A finalizer may
+run in them; it is kept from waiting, since nobody could read or write before it returns.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import time
 from typing import TYPE_CHECKING
 
 from .._protocol import codec
-from .primitives import LOOKS_IN_ORDER, Token, is_patched
+from .primitives import LOOKS_IN_ORDER, Token, is_patched, own_thread
 from .writer_turn import IDLE
 
 if TYPE_CHECKING:
@@ -34,6 +38,9 @@ APART_SECONDS = 8e-6
 
 # What a sender frames and masks itself, in bytes. To mask more without C takes longer than to wake a thread.
 LARGEST = 64 * 1024 if codec.speedups else 16 * 1024
+
+# The largest payload of which the frame is one record of TLS, in bytes.
+LARGEST_OF_TLS = 16 * 1024 - 14
 
 # Read once. PyPy runs signal handlers between any two steps, so that bytes sent could go uncounted there.
 ALLOWED = os.environ.get("SYNCWS_INLINE") != "0" and sys.implementation.name == "cpython"
@@ -51,7 +58,7 @@ class InlineSend(Token):
         queue: whose message it is.
         message: its head byte and its payload.
         size: of the payload, in bytes.
-        frame: its bytes; empty before they are made.
+        frame: its bytes as the network gets them; empty before they are made.
         whole: what `sent` is when the kernel took all of them; something else before they are made.
         sent: how many of these the kernel took, if it was asked; else empty.
         settled: whether the message is with the kernel and counted.
@@ -100,29 +107,28 @@ class InlineSends:
         return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
 
 
+def may_encrypt(stream: Stream, size: int) -> bool:
+    """Whether the caller may encrypt a message of so many bytes itself: as one record, frame and all."""
+    return size <= LARGEST_OF_TLS and stream.is_usable_here()
+
+
 def send_inline(stream: Stream, token: InlineSend) -> bool:
     """Write the message of `token` as far as that takes no waiting, and give the token back; True when a
     writer thread has something to do."""
     queue, inline = token.queue, token.queue.inline
-    frame = token.frame = codec.frames([token.message], os.urandom(4))
-    sent = token.sent
-    length = len(frame)
-    whole = token.whole = [length]
-    call = map(stream.socket.send, (frame,))
     try:
-        if LOOKS_IN_ORDER:
-            token.in_call = token.held
+        if stream.is_tls:
+            _send_encrypted(stream, token)
         else:
-            with queue.leaf:
-                token.in_call = token.held
-        if token.in_call:
-            sent += call
+            _send_plain(stream, token)
     except OSError:
         pass  # the kernel is full, or the connection is lost: the writer tries again, and tells
     now = time.monotonic()
+    whole = token.whole
+    length = whole[0]
     with queue.leaf:
         token.in_call = False
-        done = token.held & (sent == whole)
+        done = token.held & (token.sent == whole)
         token.settled |= done
         token.held = False
         inline.sent += done
@@ -135,3 +141,31 @@ def send_inline(stream: Stream, token: InlineSend) -> bool:
     inline.sent_at = now
     inline.has_received = False
     return calls_writer
+
+
+def _send_plain(stream: Stream, token: InlineSend) -> None:
+    frame = token.frame = codec.frames([token.message], os.urandom(4))
+    sent = token.sent
+    token.whole = [len(frame)]
+    call = map(stream.socket.send, (frame,))
+    if LOOKS_IN_ORDER:
+        token.in_call = token.held
+    else:
+        with token.queue.leaf:
+            token.in_call = token.held
+    if token.in_call:
+        sent += call
+
+
+def _send_encrypted(stream: Stream, token: InlineSend) -> None:
+    frame = codec.frames([token.message], os.urandom(4))
+    with token.queue.leaf:
+        token.in_call = token.held  # from here on: what is encrypted must be sent
+    if not token.in_call:
+        return
+    with own_thread():
+        wire = stream.encrypt(frame)
+        if wire is not None:
+            token.whole = [len(wire)]
+            token.frame = wire
+            token.sent.append(stream.socket.send(wire))

@@ -1,6 +1,6 @@
 """How much is read at once, how long a paused reader waits, and what a passed deadline has still to look at.
 
-Owns: these, for one open link. Runs on: the reader thread. Must not import: the protocol, the consumers.
+Owns: these, for one open link. Runs on: the reader thread. Must not import: the consumers.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 from .._transport.progress import SendProgress
 
 if TYPE_CHECKING:
+    from .._protocol.decoder import Decoder
+    from .._protocol.messages import Message, MessagePart
     from .._transport.stream import Stream
 
-# A read begins small, so that an idle connection costs little, and doubles while the network fills it.
-SMALLEST_READ = 4 * 1024
+# How much is read at once, in bytes. It doubles while the network fills it; nothing is held between reads.
+SMALLEST_READ = 64 * 1024
 LARGEST_READ = 256 * 1024
 
 # Once a deadline has passed, the socket is read for at most this long before the verdict: what lies in it may
@@ -52,6 +54,23 @@ class InputState:
         self.reset = False
         self._stream = stream
         self._received = stream.received
+
+    def read(self, decoder: Decoder | None) -> tuple[int | None, bytes, list[Message | MessagePart]]:
+        """Read once; return how many bytes came, as `recv` of the stream does, those that are still to be
+        decoded, and the messages that are whole by it: `decoder` has a large one read into its place.
+
+        Raises `OSError` when the connection was lost.
+        """
+        room = None if decoder is None else decoder.get_buffer()
+        if decoder is None or room is None:
+            data = self._stream.recv(self.read_size)
+            return None if data is None else len(data), data or b"", []
+        count: int | None = None
+        try:
+            count = self._stream.recv_into(room)
+        finally:
+            messages = decoder.buffer_updated(count or 0)
+        return count, b"", messages
 
     def adapt(self, received: int) -> None:
         """Read more at once while the network fills it, and less again when it does not."""

@@ -27,13 +27,14 @@ from .._protocol.decoder import Decoder
 from .._protocol.frames import CloseCode, CloseFrame, Opcode
 from .._protocol.keepalive import Keepalive
 from .._transport.poller import READ, Poller
-from .._transport.stream import Stream
 from .control_events import put_in_order
 from .input_state import FIRST_PAUSE, InputState
 from .read_lease import LEASE_SECONDS, ReadLease, is_allowed
 from .records import CloseReceived, Consumer
 
 if TYPE_CHECKING:
+    from .._protocol.messages import Message, MessagePart
+    from .._transport.stream import Stream
     from .options import Options
     from .output import Output
     from .pending_pings import PendingPings
@@ -83,7 +84,7 @@ class OpenLink:
         self._decoder = decoder
         self._options = options
         self._lease = lease
-        self._lends = is_allowed() and type(stream) is Stream and type(decoder) is Decoder
+        self._lends = is_allowed() and stream.is_lendable and type(decoder) is Decoder
         self._has_turn = True
         self._was_put = False  # whether the last read has brought messages
         self._url = url
@@ -96,13 +97,12 @@ class OpenLink:
         self._lease.open(self._stream, self._decoder.plain_limit)
         if data:
             self._decode(data)
-        closing = self._closing
         # Nothing here holds what was read while it waits for more: idle connections cost little.
         while True:
             now = self._clock()
             self._follow_notes(now)
             timeout = self._check_clock(now)
-            if closing.state is State.CLOSED:
+            if self._closing.state is State.CLOSED:
                 return
             self._receive(timeout)
 
@@ -221,9 +221,11 @@ class OpenLink:
             source.exhausted = True
             source.pauses += not source.paused
             source.paused = True
-            if not source.progress.is_pending:
-                # While we pause, the pong may lie unread in the socket: the pause must not count against it.
-                self._keepalive.pause(self._output.ping_sent_at)
+            if self._keepalive.awaits_pong:
+                source.progress.look(self._clock())
+                if not source.progress.is_pending:
+                    # The pong may lie unread in the socket; a ping that the network did not take has none.
+                    self._keepalive.pause(self._output.ping_sent_at)
             pause = source.next_pause()
             until = self._clock() + pause
             self._poller.wait(None, READ, pause if timeout is None else min(pause, timeout))
@@ -244,8 +246,7 @@ class OpenLink:
     def _get_turn(self, timeout: float | None) -> bool:
         """Wait until there is something to read for this thread, and take the turn back."""
         lease = self._lease
-        must_read = timeout == 0 or lease.needs_reader or not self._may_lend
-        if must_read:
+        if timeout == 0 or lease.needs_reader or not self._may_lend:
             if lease.take():
                 return True
             self._poller.wait(None, READ, SHORTEST_LOOK)
@@ -277,7 +278,7 @@ class OpenLink:
         """Let consumers read, where no message is under way but one that they can go on with."""
         lease, decoder = self._lease, self._decoder
         decoder.keeps_beginning = lease.wanted
-        if not self._may_lend or decoder.has_more:
+        if not self._may_lend or decoder.has_more or (self._stream.is_tls and not lease.wanted):
             return
         rest = decoder.unread()
         if rest is not None:
@@ -307,7 +308,7 @@ class OpenLink:
         if stream.drained and timeout != 0 and write_error is None:
             self._poller.wait(stream.socket, READ, timeout)
         try:
-            data = stream.recv(source.read_size)
+            count, data, messages = source.read(self._decoder if closing.decodes else None)
         except OSError as error:
             self._input_ended(f"the connection with {self._url} was lost: {error}", error)
             return
@@ -315,11 +316,13 @@ class OpenLink:
             self._output.flush_pending()
         if source.has_activity():
             self._keepalive.activity()
-        if data:
-            source.adapt(len(data))
-            if closing.decodes:
+        if messages:
+            self._take_messages(messages)
+        if count:
+            source.adapt(count)
+            if data and closing.decodes:
                 self._decode(data)
-        elif data is None:
+        elif count is None:
             source.exhausted = stream.drained
             if stream.drained and write_error is not None:
                 # Everything that the server had sent before the loss is read by now.
@@ -363,9 +366,12 @@ class OpenLink:
         self._do(self._closing.lost(error))
 
     def _decode(self, data: bytes) -> None:
+        self._decoder.streaming = self._consumer.wants_parts
+        self._take_messages(self._decoder.feed(data))
+
+    def _take_messages(self, messages: list[Message | MessagePart]) -> None:
+        """Deal with what the decoder has found."""
         decoder, closing = self._decoder, self._closing
-        decoder.streaming = self._consumer.wants_parts
-        messages = decoder.feed(data)
         if (messages or decoder.controls) and self._keeps_messages:
             self._was_put = bool(messages)
             wanted = self._consumer.wanted_controls if decoder.controls else ()

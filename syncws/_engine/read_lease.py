@@ -19,6 +19,9 @@ came within a lease gives the turn back with one wake-up, and waits as without i
 `needs_reader` is true from before bytes are read until they are messages, so that whatever cuts a consumer
 off, the reader finds them; what wakes it then is one call of a C function in a ``finally``. A handler may cut
 it off between the messages and the wake-up of other consumers as well: whoever is woken then wakes those.
+
+With TLS nobody reads where signal handlers run: OpenSSL's calls run them themselves, so that bytes would be
+lost. A finalizer may run in these calls; it is kept from waiting, since nobody could read before it returns.
 """
 
 from __future__ import annotations
@@ -29,8 +32,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from .._protocol.codec import PLAIN_FRAMES, parse, payload_size
-from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, tokens
+from .._protocol.codec import PLAIN_FRAMES, parse
+from .primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, tokens
 
 if TYPE_CHECKING:
     from .._protocol.messages import Message, MessagePart
@@ -40,9 +43,9 @@ if TYPE_CHECKING:
 # How long a consumer waits by lease, and how often the reader looks at it, in seconds.
 LEASE_SECONDS = 0.005
 
-# How much is read at once by lease, in bytes: at first, and at most.
-SMALLEST_READ = 64 * 1024
-LARGEST_READ = 256 * 1024
+# How much is read at once by lease, in bytes. What is read is a new object each time: of larger ones the C
+# library gives the memory back to the system at once, and to get it again takes longer than to fill it.
+READ_SIZE = 64 * 1024
 
 # After bytes that were for the reader, so many requests for a lease are refused: where those come often, a
 # lease costs more than it saves.
@@ -64,25 +67,24 @@ class LeasedRead:
     Attributes:
         token: while it is held, that may be done.
         messages, count: those that are whole.
-        size: their bytes, with the headers of their frames.
-        payloads: the same without.
+        size, payload: their bytes, with the headers of their frames and without.
         chunks: what is left, at the index that says whether the token is held; the lease's go to the other.
         left: how many bytes are left.
         for_reader: whether the reader is to look at them at once.
+        received: where a consumer that comes too late counts: the reader counts in the stream meanwhile.
     """
 
-    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payloads", "size", "token")
+    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payload", "received", "size", "token")
 
-    def __init__(
-        self, token: Token, messages: list[Message | MessagePart], size: int, rest: bytes, for_reader: bool
-    ) -> None:
+    def __init__(self, token: Token, chunks: list[bytes], limit: int) -> None:
+        """`limit`: of a plain frame's payload, in bytes."""
         self.token = token
-        self.messages = messages
-        self.count = len(messages)
-        self.size = size
-        self.payloads = payload_size(messages, size)
+        self.messages: list[Message | MessagePart] = []
+        self.size, self.payload, rest = parse_chunks(chunks, limit, self.messages)
+        self.count = len(self.messages)
         self.left = len(rest)
-        self.for_reader = for_reader
+        self.received = 0
+        self.for_reader = bool(rest) and not missing_of(rest, limit)
         left = [rest] if rest else []
         self.chunks = [left, left]
 
@@ -101,7 +103,7 @@ class ReadLease:
 
     Attributes:
         chunks: the bytes that were read by lease and are not messages yet.
-        counted: how many of these are in `received` of the stream.
+        counted: how many of these are in `received` of the stream, where that does not count itself.
         stream: where it is read.
         messages_received, bytes_received: what was received by lease so far.
         needs_reader: whether the reader is to look at them at once.
@@ -122,7 +124,7 @@ class ReadLease:
         self.messages_received = 0
         self.bytes_received = 0
         self.needs_reader = False
-        self.error: OSError | None = None
+        self.error: BaseException | None = None
         self.unfed = False
         self.recent = False
         self.wanted = False
@@ -134,7 +136,6 @@ class ReadLease:
         self._token = Token(bool)
         self._reader_has = True
         self._limit = 0
-        self._read_size = SMALLEST_READ
         self._poll_first = True
         self._refusals = 0
 
@@ -145,6 +146,8 @@ class ReadLease:
         should look again, False when it is to wait as usual."""
         if self._refusals:
             self._refusals -= 1
+            return False
+        if self.stream is not None and not self.stream.is_usable_here():
             return False
         if self._reader_has:
             self.wanted = True
@@ -180,7 +183,7 @@ class ReadLease:
     def _read(self, token: Token, taker: Taker, seconds: float) -> bool:
         stream = self.stream
         assert stream is not None  # `release` has it before any consumer comes here
-        sock, size = stream.socket, self._read_size
+        sock = stream.socket
         if self._poll_first:
             poller = select.poll()
             try:
@@ -189,7 +192,9 @@ class ReadLease:
                     return False
             except (OSError, ValueError):
                 return False  # the turn was taken back, and the socket closed
-        call = map(sock.recv, (size,))
+        if stream.is_tls:
+            return self._read_encrypted(token, taker, stream)
+        call = map(sock.recv, (READ_SIZE,))
         try:
             if LOOKS_IN_ORDER:
                 token.in_call = token.held
@@ -208,30 +213,47 @@ class ReadLease:
         except OSError as error:
             self.error = error
             return False
-        return self._make_messages(token, taker, stream, size)
+        return self._make_messages(token, taker, stream)
 
-    def _make_messages(self, token: Token, taker: Taker, stream: Stream, size: int) -> bool:
+    def _read_encrypted(self, token: Token, taker: Taker, stream: Stream) -> bool:
+        with self._leaf:
+            token.in_call = token.held
+        if not token.in_call:
+            return False
+        self.needs_reader = True
+        try:
+            with own_thread():
+                data = stream.recv(READ_SIZE)
+        except OSError as error:
+            self.error = error
+            return False
+        except BaseException as error:  # what was decrypted is lost, and the connection with it
+            self.error = error
+            raise
+        if data is None:
+            self.needs_reader = False
+        else:
+            self.chunks.append(data)
+        token.in_call = False
+        if stream.output_pending:
+            self._queue.schedule()
+        if data is None:
+            self._poll_first = True
+            return True
+        return self._make_messages(token, taker, stream)
+
+    def _make_messages(self, token: Token, taker: Taker, stream: Stream) -> bool:
         chunks = self.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # the reader has taken the turn back, or it is to find the end
-        came = len(chunks[-1])
+        self._poll_first = stream.drained if stream.is_tls else len(chunks[-1]) < READ_SIZE
         self._queue.inline.has_received = True
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        messages: list[Message | MessagePart] = []
-        position = parse(data, 0, self._limit, messages)
-        rest = data[position:]
-        for_reader = bool(rest) and not is_incomplete(rest, self._limit)
-        taker.put_by_lease(self, stream, LeasedRead(token, messages, position, rest, for_reader))
-        if came == size:
-            self._poll_first = False
-            self._read_size = LARGEST_READ
-        else:
-            self._poll_first = True
-            if came < SMALLEST_READ // 8:
-                self._read_size = SMALLEST_READ
-        if for_reader:
+        read = LeasedRead(token, chunks, self._limit)
+        read.for_reader |= stream.is_over
+        taker.put_by_lease(self, stream, read)
+        if read.for_reader:
             self._refusals = REFUSED_AFTER
-        return bool(messages) or not for_reader
+        return bool(read.count) or not read.for_reader
 
     # The reader.
 
@@ -272,11 +294,16 @@ class ReadLease:
 
     def take_chunks(self) -> bytes:
         """What was read by lease and is not decoded."""
-        chunks, self.chunks = self.chunks, []
-        self.needs_reader = self.unfed = False
+        fresh: list[bytes] = []
+        # In the leaf: a consumer that comes too late stores in it what it has found, all of it unchanged.
+        with self._leaf:
+            chunks = self.chunks
+            counted = self.counted
+            self.chunks = fresh
+            self.counted = 0
+            self.needs_reader = self.unfed = False
         data = b"".join(chunks)
-        counted, self.counted = self.counted, 0
-        if self.stream is not None:
+        if self.stream is not None and not self.stream.is_tls:
             self.stream.received += len(data) - counted
         return data
 
@@ -291,19 +318,41 @@ class ReadLease:
         self._token.held = False
 
 
-def is_incomplete(data: bytes, limit: int) -> bool:
-    """Whether `data` is the beginning of a plain frame of which more is to come."""
+def parse_chunks(
+    chunks: list[bytes], limit: int, messages: list[Message | MessagePart]
+) -> tuple[int, int, bytes]:
+    """Append the messages of the plain frames that `chunks` begin with; return their bytes, with headers and
+    without, and what stands behind them.
+
+    Of the last chunk only those bytes are copied that end a frame of the one before.
+    """
+    *earlier, data = chunks
+    size = payload = position = 0
+    if earlier:
+        beginning = b"".join(earlier)
+        position = missing_of(beginning, limit)
+        if 0 < position <= len(data):
+            size, payload = parse(beginning + data[:position], 0, limit, messages)
+        if not size:
+            data, position = beginning + data, 0
+    end, more = parse(data, position, limit, messages)
+    return size + end - position, payload + more, data[end:]
+
+
+def missing_of(data: bytes, limit: int) -> int:
+    """How many bytes must come until the plain frame that `data` begin with is whole, or until its length is
+    known; 0 where it is whole, or is not plain."""
     if data[0] not in PLAIN_FRAMES:
-        return False
+        return 0
     if len(data) < 2:
-        return True
+        return 1
     length, start = data[1], 2
     if length > 125:
         if length != 126:
-            return False
+            return 0
         if len(data) < 4:
-            return True
+            return 4 - len(data)
         length, start = data[2] << 8 | data[3], 4
         if length < 126:
-            return False
-    return length <= limit and len(data) < start + length
+            return 0
+    return max(0, start + length - len(data)) if length <= limit else 0

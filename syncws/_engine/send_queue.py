@@ -31,7 +31,7 @@ from collections.abc import Callable
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
-from .inline_send import LARGEST, InlineSend, InlineSends, send_inline
+from .inline_send import LARGEST, InlineSend, InlineSends, may_encrypt, send_inline
 from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Waiters, tokens
 from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SEALED, WriterTurn
@@ -130,7 +130,9 @@ class SendQueue(WriterTurn):
         inline = self.inline
         token, stream, may_lend = inline.nobody, inline.stream, False
         if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
-            token, may_lend = InlineSend(self, message), True
+            may_lend = not stream.is_tls or may_encrypt(stream, size)
+        if may_lend:
+            token = InlineSend(self, message)
             tokens[token] = None
         last = [token, token]
         accepted = fits = taken = lends = wake = False

@@ -20,7 +20,6 @@ from .._log import Fields, log_exception
 from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
 from .._transport.poller import ForkedError
-from .._transport.stream import Stream
 from .inline_send import is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
@@ -28,6 +27,7 @@ from .stats import SentMessages
 from .writer_turn import FINISHED, WRITING
 
 if TYPE_CHECKING:
+    from .._transport.stream import Stream
     from .send_queue import SendQueue
     from .writer_pool import WriterPool
 
@@ -78,7 +78,8 @@ class Writer:
         self._on_change = on_change
         self._encoder = encoder
         self._stream = stream
-        if is_allowed() and type(stream) is Stream and type(encoder) is Encoder and not encoder.compresses:
+        is_plain = type(encoder) is Encoder and not encoder.compresses
+        if is_allowed() and stream.is_lendable and is_plain:
             self._queue.inline.stream = stream
         self._queue.open()
 
@@ -220,11 +221,11 @@ class Writer:
         inline = self._queue.inline.last
         if inline.settled:
             return
-        if inline.sent:
-            (sent,) = inline.sent
+        if inline.frame:
+            sent = sum(inline.sent)  # one number, or none
             stream.handed += sent
             if sent < len(inline.frame):
-                stream.send(inline.frame[sent:])
+                stream.send_raw(inline.frame[sent:])
         else:
             stream.send(self._encoder.frames([inline.message]))
         self.messages_sent += 1

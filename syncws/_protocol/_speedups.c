@@ -88,7 +88,8 @@ mask_into(unsigned char *out, const unsigned char *in, Py_ssize_t length, const 
 PyDoc_STRVAR(parse_doc,
 "parse(data, position, limit, messages, /)\n"
 "--\n\n"
-"Append the messages of the plain frames at `position`; return where the first other byte stands.");
+"Append the messages of the plain frames at `position`; return where the first other byte stands, and how\n"
+"many bytes of payload stand before it.");
 
 static PyObject *
 parse(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
@@ -115,6 +116,7 @@ parse(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         PyErr_SetString(PyExc_ValueError, "position is outside of the data");
         return NULL;
     }
+    Py_ssize_t size = 0;
     while (end - position >= 2) {
         unsigned char head_byte = data[position];
         Py_ssize_t length = data[position + 1];
@@ -160,9 +162,10 @@ parse(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         if (failed) {
             return NULL;
         }
+        size += length;
         position = start + length;
     }
-    return PyLong_FromSsize_t(position);
+    return Py_BuildValue("(nn)", position, size);
 }
 
 /* The size of the frames of `items` on the wire; -1 with an exception where an item is not as it must be. None

@@ -20,7 +20,9 @@ LEAST_PIECE = 4096
 LARGEST_BUFFER = 8192
 
 # Room for what is still to come of a large message is made for as much again as has come, within these
-# bounds: what a server only announces costs nothing.
+# bounds: what a server only announces costs next to nothing. The first room is of memory that the system need
+# not have given yet; to let it grow from little would mean to copy it several times.
+FIRST_ROOM = 1024 * 1024
 LEAST_ROOM = 64 * 1024
 LARGEST_ROOM = 4 * 1024 * 1024
 
@@ -106,7 +108,7 @@ class Assembly:
         room = self._room
         if room is None:
             self._close_buffer()
-            room = self._room = io.BytesIO()
+            room = self._room = io.BytesIO(bytes(min(self.held + missing, FIRST_ROOM)))
             room.writelines(self._pieces)  # type: ignore[arg-type]
             self._pieces = []
         filled = room.tell()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .frames import FIN, MASKED, Buffer, Opcode, header, mask_large
 from .frames import mask as mask_payload
@@ -26,8 +26,11 @@ _BINARY_FRAME = FIN | Opcode.BINARY
 PLAIN_FRAMES = (int(_TEXT_FRAME), int(_BINARY_FRAME))
 
 
-def parse_in_python(data: bytes, position: int, limit: int, messages: list[Message | MessagePart]) -> int:
-    """Append the messages of the plain frames at `position`; return where the first other byte stands.
+def parse_in_python(
+    data: bytes, position: int, limit: int, messages: list[Message | MessagePart]
+) -> tuple[int, int]:
+    """Append the messages of the plain frames at `position`; return where the first other byte stands, and
+    how many bytes of payload stand before it.
 
     A plain frame is a whole message, not compressed, of at most `limit` (at most 65535) bytes, and all of it
     is in `data`. Nearly all traffic is of this kind. All else is left, and so is all that is wrong: reserved
@@ -35,6 +38,7 @@ def parse_in_python(data: bytes, position: int, limit: int, messages: list[Messa
     """
     end = len(data)
     append = messages.append
+    size = 0
     while end - position >= 2:
         head_byte = data[position]
         length = data[position + 1]
@@ -59,24 +63,9 @@ def parse_in_python(data: bytes, position: int, limit: int, messages: list[Messa
             append(data[start:stop])
         else:
             break
+        size += length
         position = stop
-    return position
-
-
-def payload_size(messages: list[Any], size: int) -> int:
-    """The payload bytes of plain frames that take `size` bytes with their headers: two bytes each, or four
-    from a payload of 126 bytes on."""
-    count = len(messages)
-    if size - 2 * count <= 125:
-        return size - 2 * count
-    if count == 1:
-        return size - 4
-    kind = type(messages[0])
-    try:  # joined, since a step of Python for each would cost as much as parsing them
-        data = kind().join(messages)
-    except TypeError:  # some are text, and some are not
-        return sum(len(message.encode() if isinstance(message, str) else message) for message in messages)
-    return len(data if isinstance(data, bytes) or data.isascii() else data.encode())
+    return position, size
 
 
 def _short_frame_pattern(length: int) -> tuple[int, int, int]:
@@ -118,7 +107,7 @@ def mask_in_python(payload: bytes, key: bytes, start: int, stop: int, head: byte
 
 # Which ones the package uses: "c", or None for those above.
 speedups: str | None = None
-parse: Callable[[bytes, int, int, list[Message | MessagePart]], int] = parse_in_python
+parse: Callable[[bytes, int, int, list[Message | MessagePart]], tuple[int, int]] = parse_in_python
 frames: Callable[[list[tuple[int, bytes]], bytes], bytes] = frames_in_python
 mask: Callable[[bytes, bytes, int, int, bytes], Buffer] = mask_in_python
 

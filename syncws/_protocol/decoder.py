@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
 from .assembly import LEAST_ROOM, Assembly
-from .codec import PLAIN_FRAMES, parse, payload_size
+from .codec import PLAIN_FRAMES, parse
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
 from .messages import Message, MessagePart
 
@@ -95,8 +95,9 @@ class Decoder:
         messages: list[Message | MessagePart] = []
         position = 0
         if self._assembly is None and not self._rest:
-            position = parse(data, 0, self.plain_limit, messages)
-            self._count(messages, position)
+            position, payload = parse(data, 0, self.plain_limit, messages)
+            self.messages_received += len(messages)
+            self.bytes_received += payload
             if position == len(data):  # plain frames and nothing else, as nearly always
                 self.size = position
                 return messages
@@ -194,10 +195,10 @@ class Decoder:
         while True:
             if self._assembly is None:
                 start, count = position, len(messages)
-                position = parse(data, position, self.plain_limit, messages)
-                if position > start:
-                    self.size += position - start
-                    self._count(messages[count:], position - start)
+                position, payload = parse(data, position, self.plain_limit, messages)
+                self.size += position - start
+                self.messages_received += len(messages) - count
+                self.bytes_received += payload
             if end - position < 2:
                 break
             after = self._frame(data, position, end, messages)
@@ -211,10 +212,6 @@ class Decoder:
                 break
         # While there is more nothing is copied, since each of many steps would copy the rest again.
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
-
-    def _count(self, messages: list[Message | MessagePart], size: int) -> None:
-        self.messages_received += len(messages)
-        self.bytes_received += payload_size(messages, size)
 
     def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
         """Go on inside the present message; return the position after the bytes that were used of `data`."""

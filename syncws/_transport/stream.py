@@ -14,6 +14,7 @@ import selectors
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -50,8 +51,14 @@ class Stream:
             None once the connection is open: `send` then waits by itself.
     """
 
+    #: Whether callers may read and write in the place of our threads: by `recv`, the socket and `encrypt`.
+    is_lendable = True
+    #: Whether what is sent and received is encrypted.
+    is_tls = False
     #: Whether the layer below has bytes to send that only the writer may send (TLS).
     output_pending = False
+    #: Whether the next `recv` tells the end or an error without another look at the network (TLS).
+    is_over = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -78,12 +85,34 @@ class Stream:
         self.drained = len(data) < size
         return data
 
+    def recv_into(self, room: memoryview) -> int | None:
+        """The same, but the bytes go to `room`, which has a place for one at least; their number is returned,
+        and 0 at the end."""
+        try:
+            count = self.socket.recv_into(room)
+        except (BlockingIOError, InterruptedError):
+            self.drained = True
+            return None
+        self.received += count
+        self.drained = count < len(room)
+        return count
+
     def send(self, data: Buffer) -> None:
         """Hand all of `data` to the network, waiting as long as that takes or until `shutdown`.
 
         Raises `OSError` when the connection was lost or shut down.
         """
-        self._send_raw(data)
+        self.send_raw(data)
+
+    def is_usable_here(self) -> bool:
+        """Whether the caller may read and write in the place of our threads: with TLS not in the thread in
+        which Python runs signal handlers."""
+        return not self.is_tls or threading.get_ident() != threading.main_thread().ident
+
+    def encrypt(self, data: bytes) -> bytes | None:
+        """What the network is to get for `data`, of one record of TLS at most: the caller sends it before
+        anything else. None where that takes a wait, or fails; `send` tells why."""
+        return data
 
     def flush(self) -> None:
         """Send what the layer below has pending (TLS)."""
@@ -150,7 +179,8 @@ class Stream:
             self.end_output()
         self.socket.close()
 
-    def _send_raw(self, data: Buffer) -> None:
+    def send_raw(self, data: Buffer) -> None:
+        """What `send` does, for bytes that are those of the network already; see `encrypt`."""
         sock = self.socket
         total = len(data)
         try:

@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 
     from .._protocol.frames import Buffer
 
+# The most that a record holds, in bytes. OpenSSL returns one record at a time, whatever it is asked for.
+RECORD_SIZE = 16 * 1024
+
+# How much is taken from the network at once for a place that is smaller or much larger, in bytes.
+LEAST_RAW = 64 * 1024
+LARGEST_RAW = 256 * 1024
+
 # What OpenSSL says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
 
@@ -66,12 +73,19 @@ class TLSStream(Stream):
         # Also a condition, for the rare write that needs the other side's next bytes (renegotiation).
         self._lock = threading.Condition(threading.Lock())
         self._ended = False
+        self._undecrypted = False  # whether OpenSSL may have more for `recv` though nothing more has come
         self._error: ssl.SSLError | None = None
+
+    is_tls = True
 
     @property
     def output_pending(self) -> bool:  # type: ignore[override]
         with self._lock:
             return self._outgoing.pending > 0
+
+    @property
+    def is_over(self) -> bool:  # type: ignore[override]
+        return self._ended or self._error is not None
 
     def handshake_step(self) -> bool:
         """Go on with the handshake; True when it is done, False when more bytes must be received first.
@@ -110,33 +124,71 @@ class TLSStream(Stream):
         return super().recv(size)
 
     def recv(self, size: int) -> bytes | None:
+        parts: list[bytes] = []
+
+        def read() -> int:
+            part = self._tls.read(RECORD_SIZE)
+            parts.append(part)
+            return len(part)
+
+        is_over = self._receive(size, read)
+        # Records may hold no application data (tickets, half a record): that is not the end.
+        return b"".join(parts) or (b"" if is_over else None)
+
+    def recv_into(self, room: memoryview) -> int | None:
+        filled = 0
+
+        def read() -> int | None:
+            nonlocal filled
+            if filled == len(room):
+                return None
+            with room[filled:] as left:
+                count: int = self._tls.read(len(left), left)  # type: ignore[assignment]  # with a buffer
+            filled += count
+            return count
+
+        is_over = self._receive(max(LEAST_RAW, min(len(room), LARGEST_RAW)), read)
+        return filled or (0 if is_over else None)
+
+    def _receive(self, size: int, read: Callable[[], int | None]) -> bool:
+        """Take bytes from the network, and have `read` take what they hold from OpenSSL: it returns how many
+        bytes that was, and None when it has no room for more. True at the end, where nothing is left."""
         if self._ended:
-            return b""
+            return True
         if self._error is not None:
             raise self._error
         raw = self._receive_raw(size)
-        if raw is None:
-            return None
+        if raw is None and not self._undecrypted:
+            return False
         with self._lock:
-            if raw:
-                self._incoming.write(raw)
-                plain = self._decrypt(size)
-            else:
+            if raw == b"" and not self._undecrypted:
                 # An end without close_notify counts the same: the Close frames show whether the end was
                 # orderly. OpenSSL is not told of it, or it would send an alert in place of our close_notify.
-                self._ended, plain = True, b""
+                self._ended = True
+            else:
+                if raw:
+                    self._incoming.write(raw)
+                self._decrypt(read)
             self._lock.notify_all()
-        if self._ended or self._error is not None:
-            self.drained = False  # the next call returns the end or raises: do not wait for the socket first
-        # Records may hold no application data (tickets, half a record): that is not the end.
-        return plain or (b"" if self._ended else None)
+        if self._ended or self._error is not None or self._undecrypted:
+            self.drained = False  # the next call returns something: do not wait for the socket first
+        return self._ended
 
-    def _decrypt(self, size: int) -> bytes:
-        parts = []
+    def _decrypt(self, read: Callable[[], int | None]) -> None:
+        incoming, pending = self._incoming, self._tls.pending
+        self._undecrypted = False
+        total = 0
         try:
-            while part := self._tls.read(size):
-                parts.append(part)
-            self._ended = True
+            # To ask OpenSSL once more where it has nothing would cost more than a small message.
+            while incoming.pending or pending():
+                count = read()
+                if count is None:
+                    self._undecrypted = True
+                    return
+                if not count:
+                    self._ended = True
+                    return
+                total += count
         except ssl.SSLWantReadError:
             pass  # all that was there is read
         except ssl.SSLZeroReturnError:
@@ -146,10 +198,9 @@ class TLSStream(Stream):
             reason = error.reason or str(error).partition("] ")[2].replace(" ", "_").upper()
             if reason in _BROKEN_RECORD:
                 error = with_text(error, f"a TLS record arrived broken ({reason})")
-            if not parts:
+            if not total:
                 raise error
             self._error = error  # for the next call: first the data that came before it is returned
-        return b"".join(parts)
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)
@@ -162,18 +213,29 @@ class TLSStream(Stream):
                     # A renegotiation: send its bytes now. The reading thread gets the answer.
                     stalled = True
                 ciphertext = self._outgoing.read()
-            self._send_raw(ciphertext)
+            self.send_raw(ciphertext)
             if stalled:
                 with self._lock:
                     if self._down or self._ended:
                         raise BrokenPipeError("the connection was shut down")
                     self._lock.wait(1.0)
 
+    def encrypt(self, data: bytes) -> bytes | None:
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            self._tls.write(data)
+            return self._outgoing.read()
+        except ssl.SSLError:
+            return None
+        finally:
+            self._lock.release()
+
     def flush(self) -> None:
         with self._lock:
             ciphertext = self._outgoing.read()
         if ciphertext:
-            self._send_raw(ciphertext)
+            self.send_raw(ciphertext)
 
     def end_output(self) -> None:
         self._end_tls()
@@ -197,6 +259,8 @@ class NestedTLSStream(TLSStream):
 
     What the outer stream counts and does to the socket it counts and does for both; each has its own lock.
     """
+
+    is_lendable = False
 
     def __init__(self, outer: TLSStream, context: ssl.SSLContext, server_hostname: str | None) -> None:
         self._outer = outer
@@ -258,5 +322,5 @@ class NestedTLSStream(TLSStream):
         self.drained = self._outer.drained
         return data
 
-    def _send_raw(self, data: Buffer) -> None:
+    def send_raw(self, data: Buffer) -> None:
         self._outer.send(data)

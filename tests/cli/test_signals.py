@@ -148,6 +148,9 @@ def test_a_second_ctrl_c_ends_the_goodbye() -> None:
         assert process.stderr is not None and process.stderr.read() == b""
 
 
+@pytest.mark.xfail(
+    sys.implementation.name == "pypy", reason="it does not know what was ignored before it began"
+)
 def test_what_nohup_ignores_stays_ignored() -> None:
     script = Recorder(echo=True)
     with LoopbackServer(script) as server:

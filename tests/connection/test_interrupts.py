@@ -21,6 +21,7 @@ from tests.support.interrupts import Interrupted, alarms, interrupt, needs_timer
 from tests.support.leftovers import connection_threads
 from tests.support.moments import needs_moments
 from tests.support.servers import finish, hold, unanswering
+from tests.support.stress import amount
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
@@ -343,7 +344,7 @@ def test_interrupts_at_any_moment_of_sending_chunks_leave_nobody_waiting() -> No
     storm = Storm()
     until = time.monotonic() + SECONDS
     with LoopbackServer(script) as server:
-        while storm.count < 30 and time.monotonic() < until:
+        while storm.count < amount(30, 10) and time.monotonic() < until:
             connection = syncws.connect(server.url, compression=None)
             with storm.over():
                 with storm.survived():

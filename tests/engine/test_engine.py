@@ -25,7 +25,7 @@ from syncws._transport import poller
 from syncws.testing import LoopbackServer, Peer
 from tests.support.interleaving import needs_points, steps
 from tests.support.leftovers import connection_threads
-from tests.support.servers import drain, unanswering
+from tests.support.servers import drain, hold, unanswering
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
@@ -46,6 +46,18 @@ def silent_server() -> Iterator[LoopbackServer]:
     def script(peer: Peer) -> None:
         peer.accept()
         drain(peer)
+
+    with LoopbackServer(script) as made:
+        yield made
+
+
+@pytest.fixture
+def deaf_server() -> Iterator[LoopbackServer]:
+    """Accepts, and reads nothing."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        hold(peer)
 
     with LoopbackServer(script) as made:
         yield made
@@ -342,7 +354,7 @@ def test_an_iterable_that_raises_fails_the_connection(server: LoopbackServer) ->
 INSIDE = engine_module, reader_notes, send_queue, primitives, poller
 
 WISHES: dict[str, Callable[[Engine], object]] = {
-    "close": lambda engine: engine.close(CLOSE, 0.1),
+    "close": lambda engine: engine.close(CLOSE, 0.03),
     "abort": lambda engine: engine.abort(WebSocketError("enough")),
     "fail": lambda engine: engine.fail(WebSocketError("a fault"), 1011),
     "release": lambda engine: engine.release("owner", lambda *args, **keywords: None),
@@ -355,15 +367,49 @@ def test_a_wish_that_was_noted_is_followed_wherever_a_handler_ends_the_call(
     wish: str, silent_server: LoopbackServer
 ) -> None:
     for step in steps(3):
-        engine, _ = opened(silent_server.url, close_timeout=0.1)
+        # The time-out of close() alone is to end that one.
+        engine, _ = opened(silent_server.url, close_timeout=SECONDS if wish == "close" else 0.1)
         with step.interrupted(*INSIDE):
             WISHES[wish](engine)
         notes = engine._notes
-        if not (engine.is_closing or notes.released):  # the handler came before anything was noted
-            WISHES[wish](engine)
+        if not (notes.cuts if wish == "close" else engine.is_closing or notes.released):
+            WISHES[wish](engine)  # the handler came before anything was noted
         began = time.monotonic()
+        wait_until(lambda engine=engine: engine.closed is not None)  # type: ignore[misc]
+        assert time.monotonic() - began < AT_ONCE, step.number
         assert ended(engine).code == 1006
-        assert time.monotonic() - began < AT_ONCE
+
+
+@needs_points
+def test_a_wait_for_the_end_wakes_the_reader_though_the_only_writer_waits(
+    deaf_server: LoopbackServer,
+) -> None:
+    for step in steps(3):
+        engine, _ = opened(deaf_server.url, close_timeout=SECONDS)
+        engine.queue.send(Opcode.BINARY, bytes(2**24))
+        with step.interrupted(*INSIDE):
+            WISHES["close"](engine)
+        if not engine._notes.cuts:  # the handler came before that was noted
+            WISHES["close"](engine)
+        assert engine.wait_closed(AT_ONCE), step.number
+        ended(engine)
+
+
+@needs_points
+def test_a_handler_may_flush_from_any_point_of_a_send(silent_server: LoopbackServer) -> None:
+    engine, _ = opened(silent_server.url)
+    engine.queue.inline.stream = None  # the writer is to be called
+    flushed: list[bool] = []
+
+    def flush() -> None:
+        flushed.append(engine.wait_flushed(AT_ONCE))
+
+    for step in steps(3):
+        with step.interrupted(send_queue.SendQueue.send, by=flush):
+            engine.queue.send(Opcode.TEXT, b"x")
+        assert engine.wait_flushed(SECONDS)
+    assert flushed == [True] * step.number
+    end(engine)
 
 
 @needs_points
@@ -379,10 +425,10 @@ def test_a_wait_for_the_end_that_a_handler_ends_can_be_made_again(silent_server:
 def test_a_handler_may_close_from_any_point_of_any_wish(silent_server: LoopbackServer) -> None:
     for wish in WISHES.values():
         for step in steps(3):
-            engine, _ = opened(silent_server.url, close_timeout=0.1)
+            engine, _ = opened(silent_server.url, close_timeout=0.03)
 
             def handle(engine: Engine = engine) -> None:
-                engine.close(CLOSE, 0.1)
+                engine.close(CLOSE, 0.03)
                 assert engine.wait_closed(SECONDS)
 
             with step.interrupted(*INSIDE, by=handle):

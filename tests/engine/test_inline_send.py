@@ -55,6 +55,8 @@ def opened(*script: int | BaseException | Callable[[], None], **options: Any) ->
 def run(link: Link) -> None:
     """What a thread of the pool does, until nothing is left."""
     while link.pool.has_waiting or link.queue.turn == SCHEDULED:
+        if not link.pool.has_waiting:
+            threading.Event().wait(0.0005)  # the thread that made it a job has yet to hand it over
         while link.pool.has_waiting:
             link.pool._jobs.get()
         link.writer.run()
@@ -155,7 +157,9 @@ def open_writer(stream: Stream, encoder: Encoder) -> SendQueue:
 
 
 class OtherStream(Stream):
-    """As the one with TLS is."""
+    """As TLS within TLS is."""
+
+    is_lendable = False
 
 
 class OtherEncoder(Encoder):
@@ -163,7 +167,7 @@ class OtherEncoder(Encoder):
 
 
 @pytest.mark.parametrize("what", ["plain", "another stream", "another encoder", "compression"])
-def test_over_anything_but_plain_tcp_and_without_compression_nobody_sends_inline(what: str) -> None:
+def test_where_the_stream_the_encoder_or_compression_forbids_it_nobody_sends_inline(what: str) -> None:
     ours, peer = socket.socketpair()
     with ours, peer:
         stream = OtherStream(ours) if what == "another stream" else Stream(ours)
@@ -181,6 +185,25 @@ def test_nothing_is_kept_of_a_message_that_was_sent() -> None:
         last = link.queue.inline.last
         assert last.settled
         assert (last.frame, last.message[1]) == (b"", b"")
+
+
+@pytest.mark.parametrize("taken", [0, 3])
+def test_nothing_is_kept_of_a_message_that_the_writer_has_finished(taken: int) -> None:
+    with opened(taken or BlockingIOError()) as link:
+        link.queue.send(BINARY, b"hello")
+        run(link)
+        last = link.queue.inline.last
+        assert last.settled
+        assert (last.frame, last.message[1]) == (b"", b"")
+
+
+def test_a_call_that_is_over_leaves_no_token() -> None:
+    here = threading.get_ident()
+    with opened(3) as link:
+        for _ in range(3):
+            link.queue.send(TEXT, b"hello")
+            assert not [token for token in tokens if token.thread == here]
+        run(link)
 
 
 # What is refused.
@@ -440,6 +463,48 @@ def test_a_stop_at_each_step_counts_what_has_left(
             assert link.queue.unsent == link.queue.taken - 5 * whole
             assert link.stream.handed in (11 * whole, len(wire))
             assert link.queue.turn == FINISHED
+
+
+def test_once_the_end_has_begun_no_sender_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end() -> None:
+        wait_until(lambda: link.queue.end_inline(link.stream))
+        sends.append(link.socket.sends)
+
+    monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        sends: list[int] = []
+        with opened() as link:
+            with step.meanwhile(end, *SENDING):
+                link.queue.send(TEXT, b"hello")
+            assert not step.met or sends == [link.socket.sends]
+            run(link)
+            assert [frame.payload for frame in link.read_all()] == [b"hello"]
+            assert sent(link) == 1
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@needs_points
+def test_a_stop_that_a_handler_waits_for_counts_what_has_left(
+    script: list[int | BaseException | Callable[[], None]],
+) -> None:
+    def stop() -> None:
+        give_back_tokens()
+        link.writer.stop()
+        check()
+
+    def check() -> None:
+        link.stream.shutdown()
+        whole = len(link.peer.recv(100)) == 11
+        counted.append((sent(link), link.queue.sent) == (whole, 5 * whole))
+
+    for step in steps():
+        counted: list[bool] = []
+        with opened(*script) as link:
+            with step.interrupted(*SENDING, by=stop):
+                link.queue.send(TEXT, b"hello")
+            if step.met:
+                assert counted == [True], step.number
+                assert link.queue.sent in (0, 5)
 
 
 @needs_points

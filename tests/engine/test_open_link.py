@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import time
 from functools import partial
 
@@ -31,6 +32,60 @@ PING_TIMEOUT = (1006, "", False, "TimeoutError")
 def end_soon(link: ScriptedLink) -> None:
     """Let the run end, without a trace in what a test looks at."""
     link.leave(abort_error=WebSocketError("the test is over"))
+
+
+# What consumers have read.
+
+
+def lending(link: ScriptedLink) -> ScriptedLink:
+    """Consumers may read by lease, over the script's stream too."""
+    link.link._lends = True
+    return link
+
+
+def read_and_be_cut_off(link: ScriptedLink, *chunks: bytes) -> None:
+    """What a consumer leaves that a signal handler meets right behind its read."""
+    assert link.lease._reader_has is False
+    link.lease.needs_reader = True
+    link.lease.chunks += chunks
+    link.notes.wake()
+
+
+def test_what_a_consumer_has_read_and_left_is_decoded_at_once() -> None:
+    with ScriptedLink() as link:
+        lending(link).at(1, link.serve_text, "first")
+        link.at(2, read_and_be_cut_off, link, frame_bytes(Opcode.PING, b"?") + frame_bytes(Opcode.TEXT, b"x"))
+        link.run_until(3)
+        assert link.told("pong") == [(2, "pong", b"?")]
+        assert [link.take(), link.take()] == ["first", "x"]
+
+
+def test_an_error_that_a_consumer_has_met_is_told_as_the_loss() -> None:
+    def meet() -> None:
+        link.lease.error = ConnectionResetError("met by a consumer")
+        read_and_be_cut_off(link)
+
+    with ScriptedLink() as link:
+        lending(link).at(1, link.serve_text, "first")
+        link.at(2, meet)
+        assert link.run() == 2
+        assert link.ended == (1006, "", False, "ConnectionLost")
+        assert "met by a consumer" in str(link.closing.outcome)
+
+
+def test_the_socket_is_freed_only_when_no_consumer_is_in_its_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [False, False, True]
+    seen: list[bool] = []
+
+    def take() -> bool:
+        seen.append(link.stream.was_closed)
+        return answers.pop(0)
+
+    with ScriptedLink() as link:
+        monkeypatch.setattr(link.lease, "take", take)
+        link.link.close()
+        assert seen == [False] * 3
+        assert link.stream.was_closed
 
 
 # Reading.
@@ -69,24 +124,14 @@ def test_messages_are_received_as_they_come() -> None:
 
 def test_reads_grow_while_the_network_fills_them_and_shrink_again() -> None:
     with ScriptedLink(max_queue=None, max_size=None) as link:
-        link.server.setblocking(False)
         frame = frame_bytes(Opcode.BINARY, bytes(2**16))
         sent = bytearray(frame * 64)
-
-        def pour() -> None:
-            while sent:
-                try:
-                    del sent[: link.server.send(sent)]
-                except BlockingIOError:
-                    link.at(link.seconds + 0.001, pour)
-                    return
-
-        link.at(1, pour)
+        link.at(1, link.pour, sent)
         link.run_until(10)
         assert not sent
         assert link.stream.reads[0] == SMALLEST_READ
         largest = max(link.stream.reads)
-        assert 16 * SMALLEST_READ <= largest <= LARGEST_READ
+        assert 2 * SMALLEST_READ <= largest <= LARGEST_READ
         grown = link.stream.reads[: link.stream.reads.index(largest) + 1]
         assert grown == sorted(grown)
         assert all(later <= 2 * earlier for earlier, later in itertools.pairwise(grown))
@@ -94,6 +139,27 @@ def test_reads_grow_while_the_network_fills_them_and_shrink_again() -> None:
             link.at(link.seconds + 1 + number, link.serve_text, "small")
         link.run_until(link.seconds + 20)
         assert link.stream.reads[-1] == SMALLEST_READ
+
+
+def test_a_large_message_is_read_into_its_place_while_nobody_streams() -> None:
+    with ScriptedLink(max_queue=None, max_size=None) as link:
+        payload = random.Random(1).randbytes(5 * 2**20)
+        sent = bytearray(frame_bytes(Opcode.BINARY, payload) + frame_bytes(Opcode.TEXT, b"behind it"))
+        link.at(1, link.pour, sent)
+        link.run_until(10)
+        assert link.take() == payload
+        assert link.take() == "behind it"
+        assert sum(link.stream.rooms) > len(payload) * 0.8
+
+
+def test_an_error_while_a_large_message_is_read_into_its_place_is_the_loss() -> None:
+    with ScriptedLink(max_queue=None, max_size=None) as link:
+        link.at(1, link.server.sendall, frame_bytes(Opcode.BINARY, bytes(2**20))[:1000])
+        link.at(2, setattr, link.stream, "error", ConnectionResetError("reset by the test"))
+        link.at(2, link.server.sendall, b"more")
+        link.run()
+        assert link.ended == (1006, "", False, "ConnectionLost")
+        assert link.stream.rooms
 
 
 def test_several_reads_without_a_wait_take_what_one_does_not_hold() -> None:
@@ -367,6 +433,14 @@ def test_in_a_pause_a_standstill_of_what_is_sent_shows_a_dead_link() -> None:
         assert link.ended == PING_TIMEOUT
 
 
+def test_in_a_pause_a_ping_that_the_network_does_not_take_shows_a_dead_link() -> None:
+    with ScriptedLink(ping_interval=20, ping_timeout=5, max_queue=(None, 1)) as link:
+        link.serve_text("x")
+        link.stream.handed = link.stream.held = 1000
+        assert 25 <= link.run() < 26.3
+        assert link.ended == PING_TIMEOUT
+
+
 def test_a_process_that_stood_still_looks_into_the_socket_before_the_verdict() -> None:
     with ScriptedLink(ping_interval=20, ping_timeout=5) as link:
 
@@ -411,6 +485,7 @@ def test_a_last_look_has_an_end_where_bytes_never_stop() -> None:
 
         def pour(size: int) -> bytes:
             link.sleep(0.01)  # each read takes its time, and there is always more
+            assert link.seconds < 20, "it has no end"
             link.stream.drained = False
             return frame
 

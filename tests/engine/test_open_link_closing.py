@@ -532,6 +532,18 @@ def test_a_close_that_has_left_before_the_note_of_it_is_seen_and_its_answer_are_
         assert link.told("close", "last close") == []
 
 
+def test_after_a_close_between_any_two_looks_no_message_that_comes_later_is_kept() -> None:
+    def act(link: ScriptedLink) -> None:
+        link.output.call_close()
+        link.serve_text("late")
+        link.serve_close()
+        link.end()
+
+    for link in at_each_look(act):
+        assert link.ended == CLEAN
+        assert "late" not in link.inbox.messages
+
+
 def test_a_close_that_is_left_between_two_looks_is_met_when_it_leaves_later() -> None:
     def act(link: ScriptedLink) -> None:
         link.output.stands = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncws._engine.outbox import Outbox
+from syncws._engine.outbox import FragmentNote, Outbox
 from syncws._protocol.frames import FIN, Opcode
 from tests.support.outbox_stories import note_of, take_all
 
@@ -109,3 +109,13 @@ def test_whole_messages_are_taken_over_as_one_list() -> None:
     outbox.put_messages([(FIN | Opcode.TEXT, b"a"), (FIN | Opcode.TEXT, b"b")])
     outbox.put_messages([(FIN | Opcode.TEXT, b"c")])
     assert list(take_all(outbox)) == ["a", "b", "c"]
+
+
+def test_how_many_frames_end_no_message_is_told_of_what_was_taken_last() -> None:
+    outbox = Outbox()
+    for opcode in (Opcode.TEXT, Opcode.CONTINUATION, FIN | Opcode.CONTINUATION):
+        outbox.put([FragmentNote((opcode, b""))])
+    assert len(outbox.take()) == 3
+    assert outbox.fragments == 2
+    assert not outbox.take()
+    assert outbox.fragments == 0

@@ -10,14 +10,26 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import pytest
 
 from syncws._engine import primitives
-from syncws._engine.primitives import Flag, Leaf, Mailbox, Waiters, is_own_thread, make_mailbox, own_thread
+from syncws._engine.primitives import (
+    Flag,
+    Leaf,
+    Mailbox,
+    Token,
+    Waiters,
+    give_back_tokens,
+    is_own_thread,
+    make_mailbox,
+    own_thread,
+    tokens,
+)
 from tests.support.interrupts import Interrupted, alarms, needs_timer_signals
 from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task, switching_all_the_time
@@ -102,6 +114,21 @@ def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
         with moments.within(delay):
             for _ in range(20):
                 account.add()
+
+
+@pytest.mark.skipif(
+    sys.implementation.name != "pypy" or not hasattr(signal, "setitimer"), reason="this is PyPy's alone"
+)
+def test_on_pypy_a_handler_runs_where_a_leaf_is_held_and_leaves_it_locked_if_it_raises() -> None:
+    moments = Moments(interrupt, primitives)
+    for delay in moments.each(sys.maxsize):
+        leaf = Leaf()
+        with moments.within(delay):
+            for _ in range(20):
+                with leaf:
+                    pass
+        if is_locked(leaf):
+            return
 
 
 # Waiters.
@@ -459,6 +486,16 @@ def test_what_a_fork_must_renew_is_remembered_for_as_long_as_it_lives() -> None:
     assert len(primitives._renewables) <= before
 
 
+def test_waiters_whose_leaf_was_held_at_a_fork_wake_those_that_are_there() -> None:
+    waiters = Waiters()
+    sleeper = threading.Lock()
+    sleeper.acquire()
+    waiters.enter(sleeper)
+    assert waiters._leaf._acquire(False)
+    Task(waiters.renew).result(AT_ONCE)
+    assert sleeper.acquire(False)
+
+
 def test_all_is_whole_after_it_was_renewed() -> None:
     leaf, waiters, flag = Leaf(), Waiters(), Flag()
     with leaf, waiters._leaf:
@@ -545,3 +582,65 @@ def test_a_leaf_that_another_thread_held_at_a_fork_is_free_in_the_child() -> Non
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     leave.set()
     task.result()
+
+
+# Tokens.
+
+
+def hold(wake: Callable[[], object]) -> Token:
+    """A token that a call of this thread holds, in its system call."""
+    token = Token(wake)
+    token.held = token.in_call = True
+    tokens[token] = None
+    return token
+
+
+@pytest.fixture
+def woken() -> Iterator[list[int]]:
+    """What was woken; in the end no token is left."""
+    before = set(tokens)
+    yield []
+    for token in set(tokens) - before:
+        tokens.pop(token)
+
+
+def wait_for_waiters() -> None:
+    Waiters().wait_until(bool, 0)
+
+
+def wait_for_flag() -> None:
+    Flag().wait(0)
+
+
+@pytest.mark.parametrize("wait", [give_back_tokens, wait_for_waiters, wait_for_flag])
+def test_a_thread_that_is_about_to_wait_gives_back_what_it_holds_and_wakes_who_goes_on(
+    wait: Callable[[], None], woken: list[int]
+) -> None:
+    held = [hold(partial(woken.append, number)) for number in range(3)]
+    wait()
+    assert woken == [0, 1, 2]
+    assert not any(token.held or token.in_call for token in held)
+    assert not set(held) & set(tokens)
+
+
+def test_a_thread_that_does_not_wait_keeps_its_token(woken: list[int]) -> None:
+    token = hold(partial(woken.append, 1))
+    assert Waiters().wait_until(lambda: True)
+    assert token.held
+    assert not woken
+
+
+def test_what_another_thread_holds_stays_its_own(woken: list[int]) -> None:
+    token = Task(partial(hold, partial(woken.append, 1))).result()
+    token.thread += 1  # its thread has ended, and this one may have its number
+    give_back_tokens()
+    assert token.held
+    assert token in tokens
+    assert not woken
+
+
+def test_in_a_forked_child_no_token_is_held() -> None:
+    token = hold(bool)
+    primitives.renew_after_fork()
+    assert not token.held
+    assert token not in tokens

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import struct
@@ -13,21 +14,23 @@ from typing import Any
 
 import pytest
 
-from syncws import ConnectionClosed, WebSocketError
+from syncws import WebSocketError
 from syncws._engine import event_queue, inbox, primitives, read_lease
 from syncws._engine.engine import Engine
 from syncws._engine.event_queue import EventQueue
 from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
 from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.stream_calls import InboxEnded
+from syncws._protocol.codec import parse
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws._protocol.messages import Message
+from syncws._protocol.messages import Message, MessagePart
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
+from tests.support.engines import end, made_engines, make_engine
 from tests.support.interleaving import Step, needs_points, steps
 from tests.support.lent_link import LentLink
+from tests.support.stress import turns
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
@@ -38,14 +41,16 @@ TEXT, BINARY, CONTINUATION = Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION
 #: Whose steps are interrupted.
 READING = (read_lease, inbox, event_queue)
 
-CONSUMERS = [partial(Inbox, (None, None)), partial(EventQueue, (None, None))]
+CONSUMERS: dict[str, Callable[[], Any]] = {
+    "inbox": partial(Inbox, (None, None)),
+    "event queue": partial(EventQueue, (None, None)),
+}
 
 
-@pytest.fixture(params=CONSUMERS, ids=["inbox", "event queue"])
+@pytest.fixture(params=CONSUMERS)
 def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
     """Makes a consumer: what holds for one of the two holds for the other."""
-    made: Callable[[], Any] = request.param
-    return made
+    return CONSUMERS[request.param]
 
 
 def text(payload: str) -> bytes:
@@ -53,6 +58,27 @@ def text(payload: str) -> bytes:
 
 
 # What a consumer reads.
+
+
+CUT_WIRES = {
+    "plain frames": text("") + text("a" * 125) + frame_bytes(BINARY, b"b" * 126) + text("ä" * 70) + text("c"),
+    "text that is wrong": text("a" * 130) + frame_bytes(TEXT, b"b" * 130 + b"\xff") + text("c"),
+    "a ping": text("a" * 130) + frame_bytes(Opcode.PING, b"b") + text("c" * 9),
+    "a length that is not plain": text("a") + frame_bytes(BINARY, bytes(65_536))[:20],
+    "a length that is wrong": text("a") + b"\x82\x7e\x00\x03abc" + text("c"),
+}
+
+
+@pytest.mark.parametrize("wire", CUT_WIRES.values(), ids=CUT_WIRES)
+def test_frames_are_the_same_wherever_a_chunk_ends(wire: bytes) -> None:
+    whole: list[Message | MessagePart] = []
+    end, payload = parse(wire, 0, 65_535, whole)
+    for cut in range(1, len(wire)):
+        for other in {1, len(wire) - cut, cut // 2} & set(range(1, len(wire) - cut + 1)):
+            chunks = [wire[:cut], wire[cut : cut + other], wire[cut + other :]]
+            found: list[Message | MessagePart] = []
+            counts = read_lease.parse_chunks([chunk for chunk in chunks if chunk], 65_535, found)
+            assert (found, counts) == (whole, (end, payload, wire[end:])), (cut, other)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535])
@@ -89,6 +115,15 @@ def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
         assert link.lease.take_if_free()
 
 
+@pytest.mark.parametrize("taker", [Inbox((100, None)), EventQueue((100, None))], ids=["inbox", "event queue"])
+def test_what_is_read_by_lease_counts_for_the_bound(taker: Any) -> None:
+    with LentLink(taker) as link:
+        for full in (False, True):
+            link.serve(text("x" * 50))
+            assert link.read()
+            assert taker.is_full(0) == full
+
+
 def test_a_time_out_is_kept(make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_lease, "LEASE_SECONDS", SECONDS)
     with LentLink(make()) as link:
@@ -116,6 +151,34 @@ def test_only_one_consumer_reads_at_a_time() -> None:
         assert not link.messages
         link.lease._token.held = False
         assert link.read()
+
+
+def test_the_reader_leaves_a_consumer_the_turn_that_it_has(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.lease._token.held = True
+        assert not link.lease.take_if_free()
+        link.lease._token.held = False
+        assert link.read(), "the reader has taken the turn all the same"
+        assert link.lease.take_if_free()
+
+
+def test_a_call_that_is_over_leaves_no_token(make: Callable[[], Any]) -> None:
+    here = threading.get_ident()
+    with LentLink(make(), text("a")) as link:
+        for _ in range(3):  # there is something, there is nothing, and the reader has the turn
+            link.read(0.001)
+            assert not [token for token in tokens if token.thread == here]
+            if link.messages:
+                link.take()
+
+
+@pytest.mark.parametrize(("limit", "waits"), [(200, True), (199, False)])
+def test_only_a_frame_of_at_most_the_limit_is_waited_for(limit: int, waits: bool) -> None:
+    assert bool(read_lease.missing_of(frame_bytes(BINARY, bytes(200))[:100], limit)) == waits
+
+
+def test_the_rest_of_a_frame_whose_length_is_wrong_is_not_waited_for() -> None:
+    assert not read_lease.missing_of(b"\x81\x7e\x00\x05hel", 65_535)
 
 
 FOR_THE_READER = {
@@ -154,6 +217,15 @@ def test_what_is_no_plain_frame_goes_to_the_reader_as_it_came(
         assert str(link.decoder.ended) == str(alone.ended)
         assert link.counted == (alone.messages_received, alone.bytes_received)
         assert link.stream.received == len(before + wire)
+
+
+def test_nobody_reads_on_while_the_reader_has_not_looked(make: Callable[[], Any]) -> None:
+    with LentLink(make(), frame_bytes(Opcode.PING, b"x")) as link:
+        link.read()
+        link.serve(text("a"))
+        for _ in range(read_lease.REFUSED_AFTER + 2):
+            assert not link.read(0.001)
+        assert link.stream.recv(100) == text("a")
 
 
 def test_where_bytes_for_the_reader_came_the_next_requests_are_refused() -> None:
@@ -263,12 +335,24 @@ def test_random_pieces_are_read_by_either_by_chance(make: Callable[[], Any]) -> 
 
 # At each step of a read.
 
-WIRES = {
+WIRES: dict[str, tuple[bytes, bytes, list[Message]]] = {
     "whole": (text("one") + text("two"), b"", ["one", "two"]),
     "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
     "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
     "nothing": (b"", text("one"), ["one"]),
 }
+
+
+LENDS = {"keeps the turn": False, "lends again": True}
+
+
+def take_back(link: LentLink[Any], lends: bool) -> None:
+    """What the reader does: it takes the turn back, and may lend it again."""
+    link.take_over()
+    if lends:
+        link.decoder.clear_controls()
+        link.decoder.keeps_beginning = True
+        link.lend()
 
 
 def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
@@ -300,18 +384,14 @@ def test_a_handler_that_raises_loses_and_doubles_nothing(
 
 
 @pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
-@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
+@pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
 @needs_points
 def test_while_a_handler_waits_the_reader_goes_on(
     make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
 ) -> None:
     def wait() -> None:
         give_back_tokens()
-        link.take_over()
-        if lends:
-            link.decoder.clear_controls()
-            link.decoder.keeps_beginning = True
-            link.lend()
+        take_back(link, lends)
 
     for step in steps():
         with LentLink(make(), wire) as link:
@@ -337,37 +417,52 @@ def test_a_handler_may_read_itself(
             check_all_is_there(link, rest, messages)
 
 
-@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
-@pytest.mark.parametrize("lends", [False, True], ids=["keeps the turn", "lends again"])
-@pytest.mark.parametrize("where", ["where threads may change", "at each instruction"])
-def test_the_reader_takes_the_turn_back_at_each_step(
-    make: Callable[[], Any],
-    where: str,
-    lends: bool,
-    wire: bytes,
-    rest: bytes,
-    messages: list[Message],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.skipif(not primitives.LOOKS_IN_ORDER, reason="threads may change at each instruction there")
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
+def test_the_reader_takes_the_turn_back_wherever_threads_may_change(
+    make: Callable[[], Any], lends: bool, wire: str
 ) -> None:
-    def take_over() -> None:
-        link.take_over()
-        if lends:
-            link.decoder.clear_controls()
-            link.decoder.keeps_beginning = True
-            link.lend()
-
-    at_each_instruction = where == "at each instruction"
-    if at_each_instruction:  # as without the interpreter's lock
-        monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
+    sent, rest, messages = WIRES[wire]
     for step in steps():
-        with LentLink(make(), wire) as link:
-            if at_each_instruction:
-                with step.meanwhile(take_over, *READING):
-                    link.read(0.001)
-            else:
-                with step.interrupted(*READING, by=take_over):
-                    link.read(0.001)
+        with LentLink(make(), sent) as link:
+            with step.interrupted(*READING, by=partial(take_back, link, lends)):
+                link.read(0.001)
             check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(
+    ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"], ids=str
+)
+def test_the_reader_takes_the_turn_back_at_each_instruction(
+    make: Callable[[], Any], story: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without the interpreter's lock."""
+    lends, wire = story
+    sent, rest, messages = WIRES[wire]
+    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
+    for step in steps():
+        with LentLink(make(), sent) as link:
+            with step.meanwhile(partial(take_back, link, LENDS[lends]), *READING):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+def test_once_the_reader_has_the_turn_no_consumer_reads(
+    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take() -> None:
+        link.take()
+        link.serve(text("one"))
+
+    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
+    for step in steps():
+        with LentLink(make()) as link:
+            with step.meanwhile(take, *READING):
+                link.read(0.001)
+            assert not link.messages
+            if step.met:
+                assert link.stream.recv(100) == text("one")
 
 
 def test_another_consumer_comes_at_each_step() -> None:
@@ -417,8 +512,6 @@ def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
 # With the reader's loop, and all that goes with it.
 
 
-_engines: list[Engine] = []
-
 # More than a call that reads by lease has. How many it has depends on what the reader does meanwhile.
 STEPS = 60
 
@@ -427,8 +520,8 @@ STEPS = 60
 def no_engine_is_left() -> Iterator[None]:
     """Where a test fails, its connections end all the same."""
     yield
-    while _engines:
-        end(_engines.pop())
+    while made_engines:
+        end(made_engines.pop())
 
 
 def steps_of_engine() -> Iterator[Step]:
@@ -439,29 +532,6 @@ def steps_of_engine() -> Iterator[Step]:
         yield step
         met += step.met
     assert met > 5, f"only {met} steps"
-
-
-def make_engine(url: str, lends: bool = True, **options: Any) -> tuple[Engine, Inbox]:
-    """A connection that is open."""
-    parsed, protocols, made = check_arguments(
-        url, (), {"ping_interval": None, "compression": None, **options}
-    )
-    taken = Inbox((None, None))
-    engine = Engine(parsed, protocols, made, taken)
-    if not lends:
-        taken.lease = None
-    _engines.append(engine)
-    engine.start()
-    taken.waiters.wait_until(lambda: taken.opened is not None or taken.closed is not None, SECONDS)
-    assert taken.opened is not None, engine.outcome
-    return engine, taken
-
-
-def end(engine: Engine) -> ConnectionClosed:
-    engine.abort(WebSocketError("the test is over"))
-    assert engine.wait_closed(SECONDS)
-    engine.wait_over(SECONDS)
-    return engine.closed_error()
 
 
 def receive_by_lease(engine: Engine, taken: Inbox) -> None:

@@ -424,7 +424,11 @@ def test_the_end_lets_go_of_what_could_not_be_sent(error: BaseException) -> None
     class Data(bytes):
         """Bytes that the garbage collector can find."""
 
-    with Link(None, error) as link:
+    def fail() -> None:
+        link.queue.send(TEXT, Data(b"meanwhile"))
+        raise error
+
+    with Link(None, fail) as link:
         link.queue.send(TEXT, Data(b"data"))
         link.queue.send(TEXT, Data(b"more"))
         run(link)

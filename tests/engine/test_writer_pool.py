@@ -152,6 +152,26 @@ def test_no_greenlet_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_until(lambda: pool._threads == 0)
 
 
+def test_no_thread_is_started_for_a_connection_while_two_are_idle(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def count(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    with links(pool, 2):
+        wait_until(lambda: pool._threads == 2)
+        monkeypatch.setattr(threading.Thread, "start", count)
+        for number in range(3, 6):
+            pool.register(f"syncws-{number}-writer")
+        for _ in range(3):
+            pool.unregister()
+        assert not started
+
+
 def test_a_connection_that_waits_for_its_network_holds_up_no_other(
     pool: WriterPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

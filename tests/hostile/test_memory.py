@@ -15,9 +15,10 @@ import pytest
 
 from syncws._protocol.frames import Opcode
 from syncws.testing import LoopbackServer, Peer, frame_bytes
-from tests.hostile.hostile_server import ENDS_WITHIN, UNSEEN, read_to_end
+from tests.hostile.hostile_server import APIS, ENDS_WITHIN, UNSEEN, read_to_end
 from tests.support.memory import STATUS
 from tests.support.programs import spawn
+from tests.support.stress import turns
 
 GIB = 2**30
 
@@ -124,7 +125,7 @@ def greet(peer: Peer) -> None:
     assert peer.recv() == "begin"
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize(("name", "api"), turns(ATTACKS, sorted(APIS)))
 def test_no_message_makes_memory_swell(name: str, api: str) -> None:
     attack = ATTACKS[name]
     codes: list[int | None] = []

@@ -143,8 +143,8 @@ ws_only = pytest.mark.parametrize("scheme", ["ws"])
 def test_an_endless_body_is_told_in_its_beginning(
     data: bytes, pause: float, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncws._engine.answer.BODY_SECONDS", 0.5)
-    monkeypatch.setattr("syncws._engine.answer.FRAMED_BODY_SECONDS", 0.5)
+    monkeypatch.setattr("syncws._engine.answer.BODY_SECONDS", 0.25)
+    monkeypatch.setattr("syncws._engine.answer.FRAMED_BODY_SECONDS", 0.25)
 
     def script(peer: Peer) -> None:
         peer.read_request()

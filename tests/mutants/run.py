@@ -37,6 +37,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120
 SECONDS_FOR_ALL = 1800
 
+# How long a test of a mutant waits for what must come: most faults of threads show in that it does not.
+SECONDS_TO_WAIT = 15
+
 # What a run of the tests needs of the checkout. A compiled module would take the place of the mutated source.
 COPIED = ("syncws", "tests", "examples", "docs", "pyproject.toml", "setup.cfg", "tox.ini", "README.md")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", ".hypothesis", "node_modules")
@@ -61,11 +64,13 @@ def place(mutant: Mutant, folder: Path) -> Path:
     return places[0]
 
 
-def run_tests(checkout: Path, tests: tuple[str, ...], seconds: float = SECONDS) -> tuple[int | None, str]:
+def run_tests(
+    checkout: Path, tests: tuple[str, ...], seconds: float = SECONDS, **variables: str
+) -> tuple[int | None, str]:
     """The exit status of the tests, and what they print; None for the status when they do not end."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SYNCWS_SPEEDUPS": "0", "SYNCWS_STRESS": "1"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", "SYNCWS_SPEEDUPS": "0", "SYNCWS_STRESS": "1"} | variables
     try:
         done = subprocess.run(
             [*command, *(f"tests/{name}" for name in tests)],
@@ -89,7 +94,7 @@ def judge(mutant: Mutant, path: Path, checkout: Path) -> str:
     source = target.read_text("utf-8")
     target.write_text(source.replace(mutant.old, mutant.new), "utf-8")
     try:
-        status, output = run_tests(checkout, mutant.tests)
+        status, output = run_tests(checkout, mutant.tests, SYNCWS_TEST_SECONDS=str(SECONDS_TO_WAIT))
     finally:
         target.write_text(source, "utf-8")
     if status == 0:

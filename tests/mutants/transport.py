@@ -131,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         "an error of TLS loses the data before it",
-        "            if not parts:\n                raise error",
+        "            if not total:\n                raise error",
         "            raise error",
         STREAM,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import sys
+import sysconfig
 import threading
 import warnings
 import weakref
@@ -17,7 +18,8 @@ import syncws
 from syncws import Connection, WebSocket
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.leftovers import wait_for_no_threads
-from tests.support.waiting import SECONDS, wait_until
+from tests.support.threads import Task
+from tests.support.waiting import SECONDS, wait_for, wait_until
 
 Receive = Callable[[Connection], Iterator["str | bytes"]]
 
@@ -93,6 +95,44 @@ def test_a_pull_connection_is_closed_and_collected(server: Ends) -> None:
     wait_until(lambda: server.codes == [1001])
     assert server.received == ["sent before"]
     wait_for_no_threads()
+
+
+def test_without_reference_counts_it_is_closed_by_the_next_collection(server: Ends) -> None:
+    connection = syncws.connect(server.url)
+    there = weakref.ref(connection)
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("ignore")  # a record of the warning would hold the connection
+        del connection
+        assert (there() is None) == (sys.implementation.name == "cpython")
+        gc.collect()
+        assert there() is None
+
+
+def test_one_that_another_thread_drops_is_closed_once_its_maker_goes_on_or_by_a_collection(
+    server: Ends,
+) -> None:
+    """A free-threaded build leaves the last look at a count to the thread that made the object."""
+
+    def make() -> None:
+        held.append(syncws.connect(server.url))
+        made.set()
+        wait_for(go_on)
+
+    held: list[Connection] = []
+    made, go_on = threading.Event(), threading.Event()
+    maker = Task(make)
+    wait_for(made)
+    maker.wait_blocked()
+    there = weakref.ref(held[0])
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("ignore")
+        held.clear()
+        is_free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+        assert (there() is None) == (sys.implementation.name == "cpython" and not is_free_threaded)
+        gc.collect()
+        assert there() is None
+    go_on.set()
+    maker.result()
 
 
 def test_messages_that_nobody_takes_do_not_keep_it() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import EXIT_SECONDS, spawn
+from tests.support.stress import turns
 from tests.support.waiting import SECONDS
 
 # From the end of the main program to the end of the process. Goodbyes take at most a second; the rest is
@@ -342,8 +343,7 @@ WAITS = {
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no signals as Unix has them")
-@pytest.mark.parametrize("wait", WAITS)
-@pytest.mark.parametrize("handler", HANDLERS)
+@pytest.mark.parametrize(("wait", "handler"), turns(WAITS, HANDLERS))
 def test_a_handler_of_term_may_end_the_process_from_any_wait(handler: str, wait: str, server: Ends) -> None:
     program = f"""
         import signal

@@ -18,6 +18,7 @@ import pytest
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.servers import finish
+from tests.support.stress import turns
 from tests.support.waiting import SECONDS, wait_for
 
 if TYPE_CHECKING:
@@ -228,13 +229,12 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS.keys())
-@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize(("name", "scheme"), turns(PROGRAMS, ["ws", "wss"]))
 def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
-    program: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+    name: str, scheme: str, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    with LoopbackServer(tls=server_ssl_context if secure else False) as server:
-        run_program(program, server.url, authority, tmp_path)
+    with LoopbackServer(tls=server_ssl_context if scheme == "wss" else False) as server:
+        run_program(PROGRAMS[name], server.url, authority, tmp_path)
 
 
 # Where the connection is when the fork comes: what the server does then.

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from tests.support.stress import turns
+
 PROGRAM = """
 import queue, sys
 import syncws
@@ -17,6 +19,8 @@ def on_message(event):
     print("got", event.data, flush=True)
     if event.data == "1":
         raise {kind}
+    went_on.append(True)
+    tasks.put(bool)
 
 def script(peer):
     peer.accept()
@@ -25,13 +29,11 @@ def script(peer):
     peer.recv()
 
 tasks = queue.SimpleQueue()
+went_on = []
 with LoopbackServer(script) as server:
     ws = syncws.{name}(server.url, onmessage=on_message, dispatch={dispatch})
-    while ws.readyState != ws.CLOSED:
-        try:
-            tasks.get(timeout=0.5)()
-        except queue.Empty:
-            break
+    while not went_on:
+        tasks.get()()
     print("went on", flush=True)
     ws.close()
 """
@@ -45,8 +47,10 @@ def run(kind: str, name: str, dispatch: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("name", ["WebSocket", "ReconnectingWebSocket"])
-@pytest.mark.parametrize("kind", ["SystemExit(7)", "KeyboardInterrupt", "ValueError"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    turns(["SystemExit(7)", "KeyboardInterrupt", "ValueError"], ["WebSocket", "ReconnectingWebSocket"]),
+)
 def test_on_the_worker_it_is_logged_and_the_connection_goes_on(kind: str, name: str) -> None:
     status, out, err = run(kind, name, "None")
     assert (status, out) == (0, "got 1\ngot 2\nwent on\n")

@@ -20,6 +20,7 @@ from syncws._protocol.frames import Opcode
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Client
 from tests.support.leftovers import connection_threads, wait_for_no_threads
+from tests.support.stress import turns
 from tests.support.waiting import SECONDS
 
 # Scripts of servers, each for one kind of end.
@@ -131,14 +132,14 @@ ENDS: dict[str, tuple[Callable[[Peer], object], Act, dict[str, Any], bool]] = {
 }
 
 
-@pytest.fixture(params=["ws", "wss"])
+@pytest.fixture
 def contexts(
     request: pytest.FixtureRequest, server_ssl_context: ssl.SSLContext, client_ssl_context: ssl.SSLContext
 ) -> tuple[ssl.SSLContext | None, ssl.SSLContext | None]:
     return (server_ssl_context, client_ssl_context) if request.param == "wss" else (None, None)
 
 
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(("end", "contexts"), turns(ENDS, ["ws", "wss"]), indirect=["contexts"])
 def test_no_thread_and_no_descriptor_is_left_after(
     end: str, contexts: tuple[ssl.SSLContext | None, ssl.SSLContext | None]
 ) -> None:

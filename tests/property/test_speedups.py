@@ -20,7 +20,7 @@ from tests.support.model_peer import server_frame, unmask
 
 speedups = pytest.importorskip("syncws._protocol._speedups", reason="the extension is not built here")
 
-Parsed = tuple[int, list[Message | MessagePart]]
+Parsed = tuple[tuple[int, int], list[Message | MessagePart]]
 
 borders = st.sampled_from([0, 1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 124, 125, 126, 127, 128, 255, 256])
 
@@ -61,7 +61,7 @@ def streams(draw: st.DrawFn) -> bytes:
     return wire[: draw(st.integers(0, len(wire)))] if draw(st.booleans()) else wire
 
 
-def parse_with(parse: Callable[..., int], wire: bytes, position: int, limit: int) -> Parsed:
+def parse_with(parse: Callable[..., tuple[int, int]], wire: bytes, position: int, limit: int) -> Parsed:
     messages: list[Message | MessagePart] = ["before"]
     return parse(wire, position, limit, messages), messages
 
@@ -81,10 +81,12 @@ def check_parsing(wire: bytes, position: int, limit: int) -> Parsed:
 )
 def test_any_bytes_are_parsed_alike(wire: bytes, position: int, limit: int) -> None:
     position = min(position, len(wire)) if position > 20 else 0
-    after, messages = check_parsing(wire, position, limit)
+    (after, payload), messages = check_parsing(wire, position, limit)
     event(f"messages: {min(len(messages) - 1, 4)}")
     assert position <= after <= len(wire)
     assert (after > position) == (len(messages) > 1)
+    texts = [message.encode() if isinstance(message, str) else message for message in messages[1:]]
+    assert payload == sum(map(len, texts))
 
 
 def test_many_random_streams_are_parsed_alike() -> None:
@@ -100,7 +102,7 @@ def test_many_random_streams_are_parsed_alike() -> None:
                 frame[source.randrange(min(4, len(frame)))] ^= 1 << source.randrange(8)
             wire += frame
         cut = source.choice((len(wire), source.randint(0, len(wire))))
-        position, _ = check_parsing(wire[:cut], 0, source.choice((125, 300, 65535)))
+        (position, _), _ = check_parsing(wire[:cut], 0, source.choice((125, 300, 65535)))
         whole += position == len(wire)
     assert 1000 < whole < 5000
 
@@ -245,7 +247,7 @@ def test_no_code_of_an_argument_is_run() -> None:
     found: list[Message | MessagePart] = []
     assert speedups.frames([(Odd(1), b"a")], bytes(4)) == b"\x01\x81\0\0\0\0a"
     assert speedups.mask(b"abc", bytes(4), Odd(1), Odd(2), b"") == b"b"
-    assert speedups.parse(b"__\x82\x01a", Odd(2), Odd(5), found) == 5
+    assert speedups.parse(b"__\x82\x01a", Odd(2), Odd(5), found) == (5, 1)
     assert found == [b"a"]
 
 
@@ -293,7 +295,7 @@ def test_another_thread_may_change_the_lists_meanwhile() -> None:
             with contextlib.suppress(ValueError):  # as many keys as items
                 made = speedups.frames(items, bytes(4 * count))
                 assert len(made) % count == 0 if count else made == b""
-            assert speedups.parse(wire, 0, 65535, messages) == len(wire)
+            assert speedups.parse(wire, 0, 65535, messages) == (len(wire), 200)
     finally:
         over.set()
         for thread in changing:

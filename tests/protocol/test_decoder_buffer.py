@@ -8,7 +8,7 @@ import pytest
 
 from syncws._exceptions import ProtocolError
 from syncws._protocol import assembly, decoder
-from syncws._protocol.assembly import LARGEST_ROOM, LEAST_ROOM
+from syncws._protocol.assembly import FIRST_ROOM, LARGEST_ROOM, LEAST_ROOM
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import Opcode
 from syncws._protocol.messages import Message, MessagePart
@@ -154,7 +154,7 @@ def test_there_is_room_for_as_much_as_has_come_and_not_for_all_that_is_announced
     for _ in range(9):
         view = decoder.get_buffer()
         assert view is not None
-        assert LEAST_ROOM <= len(view) <= max(LEAST_ROOM, min(come, LARGEST_ROOM))
+        assert LEAST_ROOM <= len(view) <= max(FIRST_ROOM, min(come, LARGEST_ROOM))
         come += len(view)
         decoder.buffer_updated(len(view))
     assert decoder.collected == come

@@ -113,3 +113,12 @@ def test_next_time_is_the_earlier_of_ping_and_deadline() -> None:
     assert keepalive.ping_due(1002)
     assert keepalive.next_at(left_at=1002, progress_at=1002) == 1004
     assert make(interval=20, timeout=5).next_at(0, 0) == 1020
+
+
+def test_a_pause_of_our_own_forgives_a_ping_that_has_left_and_no_other() -> None:
+    keepalive = make()
+    assert keepalive.ping_due(1020)
+    keepalive.pause(0)
+    assert keepalive.deadline(0, 0) == 1025
+    keepalive.pause(1021)
+    assert keepalive.deadline(1021, 1021) is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import gc
+import itertools
 import logging
 import socket
 import ssl
@@ -24,6 +25,7 @@ from syncws import ReconnectingWebSocket, WebSocket, connect, reconnect
 from syncws.testing import LoopbackServer, Peer
 from tests.support.proxies import Proxy
 from tests.support.servers import drain, unanswering
+from tests.support.stress import turns
 from tests.support.waiting import SECONDS
 
 SECRET = "s3cr3t"
@@ -32,6 +34,7 @@ TOKEN = f"base64url.bearer.authorization.{WORD}"
 BASIC = base64.b64encode(f"{WORD}:{WORD}".encode()).decode()
 
 Seen = list[str]
+Call = Callable[[str, dict[str, Any], Seen], None]
 
 
 def texts_of(error: BaseException | None, known: set[int] | None = None) -> Iterator[str]:
@@ -146,7 +149,7 @@ def by_reconnecting(url: str, options: dict[str, Any], seen: Seen) -> None:
         ws.join(SECONDS)
 
 
-CALLS = {
+CALLS: dict[str, Call] = {
     "connect": by_connect,
     "WebSocket": by_websocket,
     "reconnect": by_reconnect,
@@ -155,7 +158,7 @@ CALLS = {
 
 
 @pytest.fixture(params=CALLS)
-def call(request: pytest.FixtureRequest) -> Callable[[str, dict[str, Any], Seen], None]:
+def call(request: pytest.FixtureRequest) -> Call:
     return CALLS[request.param]
 
 
@@ -203,11 +206,11 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_argument(name: str, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("name", "way"), turns(REFUSED, CALLS))
+def test_refused_argument(name: str, way: str, caplog: pytest.LogCaptureFixture) -> None:
     url, options = REFUSED[name]
     with watched(caplog) as seen:
-        call(url, options, seen)
+        CALLS[way](url, options, seen)
         assert any("Err" in text for text in seen), seen
 
 
@@ -324,15 +327,15 @@ SCRIPTS: dict[str, Callable[[Peer], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.parametrize("argument", ARGUMENTS)
-def test_argument_and_answer(name: str, argument: str, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("case", "way"), turns(itertools.product(SCRIPTS, ARGUMENTS), CALLS), ids=str)
+def test_argument_and_answer(case: tuple[str, str], way: str, caplog: pytest.LogCaptureFixture) -> None:
+    name, argument = case
     userinfo, options = ARGUMENTS[argument]
     options = {key: value() if callable(value) else value for key, value in options.items()}
     query = options.pop("query", "")
     with watched(caplog) as seen, LoopbackServer(SCRIPTS[name]) as server:
         server.errors = _Ignored()
-        call(
+        CALLS[way](
             server.url_for(f"/path{query}").replace("//", f"//{userinfo}", 1),
             {"open_timeout": 5, **options},
             seen,
@@ -346,9 +349,9 @@ class _Ignored(list[BaseException]):
     def append(self, _: BaseException) -> None: ...
 
 
-@pytest.mark.parametrize("argument", ARGUMENTS)
+@pytest.mark.parametrize(("argument", "way"), turns(ARGUMENTS, CALLS))
 def test_argument_and_a_way_that_fails(
-    argument: str, call: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    argument: str, way: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def getaddrinfo(*_: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
@@ -359,9 +362,9 @@ def test_argument_and_a_way_that_fails(
     with watched(caplog) as seen, unanswering() as url:
         for scheme in ("ws", "wss"):
             there = f"{scheme}://{userinfo}{url.partition('//')[2]}path{query}"
-            call(there, {"open_timeout": 0.1, **options}, seen)
+            CALLS[way](there, {"open_timeout": 0.1, **options}, seen)
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-        call(f"ws://{userinfo}h.test/{query}", options, seen)
+        CALLS[way](f"ws://{userinfo}h.test/{query}", options, seen)
     assert any("open_timeout" in text for text in seen) and any("cannot resolve" in text for text in seen)
 
 

@@ -27,8 +27,11 @@ from tests.support.waiting import SECONDS
 Code = ModuleType | Callable[..., Any]
 
 # How long the other call is waited for at a step. It is short, since at some steps that call waits for the
-# interrupted one, as for a lock that it holds, and must be let wait.
+# interrupted one, as for a lock that it holds, and must be let wait. Where that is seen, it is shorter still.
 _MEANWHILE = 0.02
+
+# Where a call waits: for a leaf; or for an event, as a test's own loop does between two looks.
+_WAITS = frozenset({Leaf.__enter__.__code__, threading.Condition.wait.__code__})
 
 # Of `sys.monitoring`: one that neither debuggers, nor coverage, nor the signals' sweep take.
 _TOOL = 3
@@ -81,9 +84,9 @@ class Step:
             thread.start()
             until = time.monotonic() + _MEANWHILE
             looks = 0
-            while thread.is_alive() and not waits() and looks < 3 and time.monotonic() < until:
+            while thread.is_alive() and not waits() and looks < 2 and time.monotonic() < until:
                 thread.join(0.0005)
-                looks = looks + 1 if _waits_for_leaf(thread) else 0
+                looks = looks + 1 if _waits(thread) else 0
 
         self._act = act
         if waits is not bool:
@@ -237,9 +240,9 @@ def _codes(where: tuple[Code, ...]) -> frozenset[CodeType]:
     return frozenset(found)
 
 
-def _waits_for_leaf(thread: threading.Thread) -> bool:
+def _waits(thread: threading.Thread) -> bool:
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code is Leaf.__enter__.__code__
+    return frame is not None and frame.f_code in _WAITS
 
 
 def _raise() -> None:

@@ -53,7 +53,7 @@ class ScriptedSocket:
             step()
             step = len(data)
         if isinstance(step, BaseException):
-            raise step
+            raise step.with_traceback(None)  # one is raised many times, and would keep the frames of all
         return self._sock.send(bytes(data)[:step])
 
 

@@ -13,7 +13,11 @@ from types import FrameType, ModuleType
 import pytest
 
 from tests.support.interrupts import Interrupted, alarms
+from tests.support.stress import amount
 from tests.support.waiting import SECONDS
+
+# How long the moments of one loop are looked for.
+_MILLISECONDS = amount(1000, 300)
 
 # On PyPy a handler runs between any two steps, so that one that raises may leave a leaf locked.
 needs_moments = pytest.mark.skipif(
@@ -36,13 +40,13 @@ class Moments:
         self._inside = False
 
     def each(self, least: int = 100) -> Iterator[float]:
-        """For a second, and until the handler has run so often: times to the next signal, from almost none to
+        """For a while, and until the handler has run so often: times to the next signal, from almost none to
         longer than a short call takes."""
         began = time.monotonic()
         with alarms(10, 0, self._meet):
             for number in itertools.count():
                 seconds = time.monotonic() - began
-                if seconds > 1 and self.runs >= least:
+                if seconds > _MILLISECONDS / 1000 and self.runs >= least:
                     return
                 assert seconds < SECONDS, f"the handler ran {self.runs} times"
                 yield 0.000002 + number % 60 * 0.000001

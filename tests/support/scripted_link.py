@@ -50,15 +50,19 @@ class ScriptedStream(Stream):
     Attributes:
         held: what the kernel still holds; None where it cannot be asked.
         reads: what each read asked for.
+        rooms: how large the places were that bytes were read into.
         raw: how many bytes the next reads take that are not whole yet, as half a TLS record is.
         error: what the next read raises.
         was_reset, was_closed: how it ended.
     """
 
+    is_lendable = False
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self.held: int | None = 0
         self.reads: list[int] = []
+        self.rooms: list[int] = []
         self.raw: list[int] = []
         self.error: OSError | None = None
         self.was_reset = self.was_closed = False
@@ -68,12 +72,20 @@ class ScriptedStream(Stream):
 
     def recv(self, size: int) -> bytes | None:
         self.reads.append(size)
+        if len(self.reads) > _MANY:
+            raise StuckError("the loop spins")
         if self.error is not None:
             raise self.error
         data = super().recv(size)
         if data is None and self.raw:
             self.received += self.raw.pop(0)
         return data
+
+    def recv_into(self, room: memoryview) -> int | None:
+        self.rooms.append(len(room))
+        if self.error is not None:
+            raise self.error
+        return super().recv_into(room)
 
     def reset(self) -> None:
         self.was_reset = True
@@ -335,6 +347,16 @@ class ScriptedLink:
 
     def serve_text(self, text: str) -> None:
         self.serve(Opcode.TEXT, text.encode())
+
+    def pour(self, wire: bytearray) -> None:
+        """Serve all of it, as fast as it is read, and empty it."""
+        self.server.setblocking(False)
+        while wire:
+            try:
+                del wire[: self.server.send(wire)]
+            except BlockingIOError:
+                self.at(self.seconds + 0.001, self.pour, wire)
+                return
 
     def serve_close(self, code: int = 1000, reason: str = "") -> None:
         self.serve(Opcode.CLOSE, code.to_bytes(2, "big") + reason.encode())

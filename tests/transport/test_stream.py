@@ -81,6 +81,20 @@ def test_raw_bytes_are_counted_both_ways(ends: tuple[socket.socket, socket.socke
     assert (stream.received, stream.handed) == (3, 5)
 
 
+def test_bytes_may_be_read_into_a_place_of_theirs(ends: tuple[socket.socket, socket.socket]) -> None:
+    stream = Stream(ends[0])
+    room = memoryview(bytearray(8))
+    assert stream.recv_into(room) is None
+    ends[1].sendall(b"0123456789")
+    select_readable(ends[0])
+    assert (stream.recv_into(room), stream.drained, stream.received) == (8, False, 8)
+    assert (stream.recv_into(room), stream.drained, stream.received) == (2, True, 10)
+    assert bytes(room) == b"89234567"
+    ends[1].shutdown(socket.SHUT_WR)
+    select_readable(ends[0])
+    assert stream.recv_into(room) == 0
+
+
 def test_bytes_that_a_blocked_send_hands_over_later_are_counted_too(
     ends: tuple[socket.socket, socket.socket],
 ) -> None:
@@ -250,6 +264,45 @@ class TestTLS:
         assert not ours.drained
         with pytest.raises(ssl.SSLError, match="a TLS record arrived broken"):
             ours.recv(65536)
+
+    def test_what_finds_no_room_comes_with_the_next_read_without_a_wait(
+        self, stream: tuple[TLSStream, ssl.SSLSocket]
+    ) -> None:
+        ours, theirs = stream
+        theirs.send(b"0123456789")
+        theirs.send(b"abcdefghij")
+        room = bytearray(25)
+        deliver(ours, gather(ours.socket, 2))
+        with memoryview(room) as view:
+            assert ours.recv_into(view[:4]) == 4
+            assert not ours.drained
+            assert ours.recv_into(view[4:10]) == 6
+            assert not ours.drained
+            theirs.send(b"klm")
+            select_readable(ours.socket)
+            assert ours.recv_into(view[10:]) == 13
+            assert ours.drained
+            assert ours.recv_into(view) is None
+        assert room == b"0123456789abcdefghijklm\0\0"
+
+    @pytest.mark.parametrize("into", [True, False])
+    def test_what_found_no_room_comes_before_the_end_of_tcp(
+        self, stream: tuple[TLSStream, ssl.SSLSocket], into: bool
+    ) -> None:
+        ours, theirs = stream
+        theirs.send(b"0123456789")
+        deliver(ours, gather(ours.socket, 1))
+        room = memoryview(bytearray(20))
+        assert ours.recv_into(room[:4]) == 4
+        theirs.shutdown(socket.SHUT_WR)
+        select_readable(ours.socket)
+        if into:
+            assert ours.recv_into(room) == 6
+            assert bytes(room[:6]) == b"456789"
+            assert ours.recv_into(room) == 0
+        else:
+            assert ours.recv(20) == b"456789"
+            assert ours.recv(20) == b""
 
     def test_half_a_record_counts_as_received(self, stream: tuple[TLSStream, ssl.SSLSocket]) -> None:
         ours, theirs = stream

@@ -106,6 +106,7 @@ def test_once_closing_a_ping_is_dropped() -> None:
         opcodes.append(peer.recv_frame().opcode)
         wait_for(pinged)
         peer.send_close()
+        peer.half_close()
         opcodes.extend(frame for frame in iter(lambda: peer.recv_frame().opcode, None))
 
     opcodes: list[int] = []

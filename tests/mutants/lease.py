@@ -1,0 +1,214 @@
+"""Faults of reading by lease, in the reader's place, and of tokens."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+FOLDER = "_engine"
+
+LEASE = ("engine/test_read_lease.py",)
+LINK = ("engine/test_open_link.py",)
+PRIMITIVES = ("engine/test_primitives.py",)
+
+MUTANTS = (
+    Mutant(
+        "the turn at reading is taken back while a consumer is in the call",
+        "            if not self._token.in_call:\n                self._token.held = False",
+        "            if True:\n                self._token.held = False",
+        LEASE,
+    ),
+    Mutant(
+        "a consumer goes on though the turn was taken back",
+        "            if not self._token.in_call:\n                self._token.held = False\n",
+        "            if not self._token.in_call:\n",
+        LEASE,
+    ),
+    Mutant(
+        "the reader takes the turn of a consumer that waits",
+        "            if not self._token.held:\n                self._reader_has = True",
+        "            if True:\n                self._reader_has = True",
+        LEASE,
+    ),
+    Mutant(
+        "what is read is announced to the reader after the read",
+        "                self.needs_reader = True\n                self.chunks += call",
+        "                self.chunks += call\n                self.needs_reader = True",
+        LEASE,
+    ),
+    Mutant(
+        "bytes that no consumer has made a message of are not the decoder's",
+        "                lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))\n"
+        "                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)\n"
+        "        finally:",
+        "                lease.unfed = False\n"
+        "                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)\n"
+        "        finally:",
+        LEASE,
+    ),
+    Mutant(
+        "the reader is not told of bytes that are for it",
+        "                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)\n"
+        "        finally:",
+        "                lease.needs_reader = False\n        finally:",
+        LEASE,
+    ),
+    Mutant(
+        "the rest of what was read by lease is not put back",
+        "                lease.chunks = read.chunks[mine]\n                lease.unfed",
+        "                lease.chunks = []\n                lease.unfed",
+        LEASE,
+    ),
+    Mutant(
+        "the rest is put back though the reader has taken it",
+        "                read.chunks[0] = lease.chunks\n                lease.chunks = read.chunks[mine]\n"
+        "                lease.unfed",
+        "                lease.chunks = read.chunks[1]\n                lease.unfed",
+        LEASE,
+    ),
+    Mutant(
+        "what was read by lease becomes messages though the reader has taken it",
+        "                mine = read.token.held\n                self.messages += puts[mine]",
+        "                mine = True\n                self.messages += puts[mine]",
+        LEASE,
+    ),
+    Mutant(
+        "what the worker has read becomes events though the reader has taken it",
+        "            mine = read.token.held\n            self._entries += entries[mine]",
+        "            mine = True\n            self._entries += entries[mine]",
+        LEASE,
+    ),
+    Mutant(
+        "two consumers read at a time",
+        "lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)",
+        "lends = (not self._reader_has) & (not self.needs_reader)",
+        LEASE,
+    ),
+    Mutant(
+        "a consumer reads while the reader is to look at what is there",
+        "lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)",
+        "lends = (not self._reader_has) & (not self._token.held)",
+        LEASE,
+    ),
+    Mutant(
+        "a consumer reads while the reader does",
+        "lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)",
+        "lends = (not self._token.held) & (not self.needs_reader)",
+        LEASE,
+    ),
+    Mutant(
+        "a consumer that a handler has cut off wakes nobody",
+        "            if is_cut:\n                self.wake_soon()",
+        "            if False:\n                self.wake_soon()",
+        LEASE,
+    ),
+    Mutant(
+        "the token of a consumer is left behind",
+        "            if is_cut:\n                self.wake_soon()\n            tokens.pop(token, None)",
+        "            if is_cut:\n                self.wake_soon()",
+        LEASE,
+    ),
+    Mutant(
+        "an error of a consumer's read is forgotten",
+        "            self.error = error\n            return False\n        return self._make",
+        "            return False\n        return self._make",
+        LEASE,
+    ),
+    Mutant(
+        "a consumer for whom nothing came keeps the turn from the reader",
+        "                if self.needs_reader or self.unfed or self.reader_looks:\n"
+        "                    self.wake()",
+        "                if self.needs_reader:\n                    self.wake()",
+        LEASE,
+    ),
+    Mutant(
+        "bytes that were fed before are counted again",
+        "            self.counted = size\n            self.recent = recent",
+        "            self.counted = 0\n            self.recent = recent",
+        LEASE,
+    ),
+    Mutant(
+        "messages are counted that were not read by lease",
+        "                lease.messages_received += read.count * mine\n",
+        "                lease.messages_received += read.count\n",
+        LEASE,
+    ),
+    Mutant(
+        "a frame over the limit is waited for by lease",
+        "    return max(0, start + length - len(data)) if length <= limit else 0",
+        "    return max(0, start + length - len(data))",
+        LEASE,
+    ),
+    Mutant(
+        "a length in too many bytes is waited for by lease",
+        "        if length < 126:\n            return 0\n",
+        "",
+        LEASE,
+    ),
+    Mutant(
+        "what the reader must look at costs each request",
+        "            self._refusals = REFUSED_AFTER",
+        "            pass",
+        LEASE,
+    ),
+    Mutant(
+        "in a forked child a consumer reads the parent's link",
+        '        """In a forked child: nobody reads."""\n        self._reader_has = True\n',
+        '        """In a forked child: nobody reads."""\n',
+        LEASE,
+    ),
+    Mutant(
+        "the reader does not look at once at bytes that are for it",
+        "if timeout == 0 or lease.needs_reader or not self._may_lend:",
+        "if timeout == 0 or not self._may_lend:",
+        LINK,
+    ),
+    Mutant(
+        "the socket is freed while a consumer reads it",
+        "        while not self._lease.take():\n            time.sleep(SHORTEST_LOOK)\n"
+        "        self._stream.close()",
+        "        self._lease.take()\n        self._stream.close()",
+        LINK,
+    ),
+    Mutant(
+        "an error that a consumer has met is not the reader's",
+        "        error = lease.error\n        if error is not None:",
+        "        error = lease.error\n        if False:",
+        LINK,
+    ),
+    # Tokens.
+    Mutant(
+        "a token that is given back wakes nobody",
+        "            self.in_call = self.held = False\n        finally:\n            self._wake()",
+        "            self.in_call = self.held = False\n        finally:\n            pass",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a thread that waits gives back the tokens of others",
+        "        if token.thread == here:",
+        "        if True:",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a thread that waits keeps its tokens",
+        "        give_back_tokens()\n"
+        "        until = None if timeout is None else time.monotonic() + timeout\n"
+        "        leaf = self._leaf",
+        "        until = None if timeout is None else time.monotonic() + timeout\n        leaf = self._leaf",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a thread that waits for a flag keeps its tokens",
+        "        give_back_tokens()\n"
+        "        until = None if timeout is None else time.monotonic() + timeout\n"
+        "        while not self._set:",
+        "        until = None if timeout is None else time.monotonic() + timeout\n"
+        "        while not self._set:",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "in a forked child a token is still held",
+        "    for token in list(tokens):\n        token.held = False\n    tokens.clear()",
+        "    tokens.clear()",
+        PRIMITIVES,
+    ),
+)

@@ -1,0 +1,299 @@
+"""Faults of locks, waits and threads: the primitives, the pool, the worker, the engine, forks and the end."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+FOLDER = "_engine"
+
+PRIMITIVES = ("engine/test_primitives.py",)
+POOL = ("engine/test_writer_pool.py",)
+DISPATCHER = ("engine/test_dispatcher.py",)
+ENGINE = ("engine/test_engine.py",)
+PROCESS = ("engine/test_process.py",)
+
+MUTANTS = (
+    Mutant(
+        "a handler that raises leaves a lock held",
+        "        for _ in map(self._acquire, _ONCE):\n            return",
+        "        self._acquire()",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a change between the first look and the wait is missed",
+        "                result = predicate()\n                left = None if until is None",
+        "                left = None if until is None",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a notify wakes nobody",
+        "            woken += sleeping\n            collections.deque(releases, 0)",
+        "            woken += sleeping",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a handler that raises in notify lets others sleep",
+        "                sleeping = self._sleeping\n                self._sleeping = nobody\n"
+        "        finally:\n"
+        "            woken += sleeping\n            collections.deque(releases, 0)",
+        "                sleeping = self._sleeping\n                self._sleeping = nobody\n"
+        "        finally:\n"
+        "            pass\n        woken += sleeping\n        collections.deque(releases, 0)",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "each wait that times out leaves an entry",
+        "                with leaf:\n"
+        "                    self._sleeping[sleeper] = None  # now it is there in any case\n"
+        "                    del self._sleeping[sleeper]",
+        "                pass",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a wait that a handler forked out of sleeps on in the child",
+        "        self._leaf.renew()\n        self.notify()",
+        "        self._leaf.renew()",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a lock that is held at a fork stays so in the child",
+        "        self._leaf.renew()\n        self.notify()",
+        "        self.notify()",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a flag wakes one thread alone",
+        "                    if self._set:\n"
+        "                        self._open()  # for the next thread that waits",
+        "                    pass",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a handler that raises sets a flag that opens nothing",
+        "        try:\n            self._set = True\n        finally:\n            try:\n"
+        "                self._open()",
+        "        try:\n            self._set = True\n            bool()\n            self._open()\n"
+        "        finally:\n            try:\n                pass",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "of two items in a Python mailbox one is not offered",
+        "                if self._items:  # two items",
+        "                if False:  # two items",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a thread of ours may wait for itself",
+        "    return threading.get_ident() in _own_threads",
+        "    return False",
+        PRIMITIVES,
+    ),
+    # The pool.
+    Mutant(
+        "an idle thread is not told that a connection has gone",
+        "        self.schedule(None)  # an idle thread may be one too many now",
+        "        pass",
+        POOL,
+    ),
+    Mutant(
+        "the last idle thread starts no other",
+        "            self._spare(job.thread_name)\n",
+        "",
+        POOL,
+    ),
+    Mutant(
+        "nobody knows that a connection waits for a thread",
+        "        return self._jobs.qsize() > 0 and self._busy >= self._threads",
+        "        return False",
+        POOL,
+    ),
+    Mutant(
+        "a job that an idle thread is about to take waits for one",
+        "        return self._jobs.qsize() > 0 and self._busy >= self._threads",
+        "        return self._jobs.qsize() > 0",
+        POOL,
+    ),
+    Mutant(
+        "a thread ends that is needed",
+        "            if self._threads > enough:",
+        "            if self._threads >= enough:",
+        POOL,
+    ),
+    Mutant(
+        "idle threads never end",
+        "            if self._threads > enough:",
+        "            if False:",
+        POOL,
+    ),
+    Mutant(
+        "two connections that wait for their networks hold up a third",
+        "        return min(self._registered, max(MIN_THREADS, self._busy + 1))",
+        "        return min(self._registered, MIN_THREADS)",
+        POOL,
+    ),
+    Mutant(
+        "each connection has a thread",
+        "        return min(self._registered, max(MIN_THREADS, self._busy + 1))",
+        "        return self._registered",
+        POOL,
+    ),
+    Mutant(
+        "a thread that has done its job counts as busy",
+        "        finally:\n            with self._leaf:\n                self._busy -= 1",
+        "        finally:\n            pass",
+        POOL,
+    ),
+    Mutant(
+        "a thread that ends is counted on",
+        "                self._threads -= 1\n                exits = True",
+        "                exits = True",
+        POOL,
+    ),
+    Mutant(
+        "a job that raises ends its thread",
+        '            log_exception({}, "%s: a fault of syncws itself", job.thread_name)\n',
+        "            raise\n",
+        POOL,
+    ),
+    Mutant(
+        "a registration that was cut off stays",
+        "            if registered:\n                self.unregister()",
+        "            pass",
+        POOL,
+    ),
+    Mutant(
+        "who waits for surplus threads is not told of their end",
+        "            self._changes.notify()\n            if self._forked:",
+        "            if self._forked:",
+        POOL,
+    ),
+    Mutant(
+        "a forked child uses the parent's pool",
+        '    pool = _shared.pop("pool", None)\n',
+        '    pool = _shared.get("pool", None)\n',
+        POOL,
+    ),
+    # The worker.
+    Mutant(
+        "what Ctrl-C interrupts is not dispatched",
+        "            entry = entries[0]\n",
+        "            entry = entries.pop(0); entries.insert(0, None)\n".replace("; ", "\n            "),
+        DISPATCHER,
+    ),
+    Mutant(
+        "a fault in a call ends the worker",
+        "                sink.on_fault(error)\n"
+        '                log_exception(self._log_fields, "a fault of syncws itself: %r", error)',
+        "                raise",
+        DISPATCHER,
+    ),
+    Mutant(
+        "the end of the worker frees nobody",
+        "            self._sink.on_over()\n            self.waiters.notify()",
+        "            self._sink.on_over()",
+        DISPATCHER,
+    ),
+    Mutant(
+        "an event does not wait for its listener",
+        '        return self.passed or (self._awaited_open and kind != "message") or listens(kind)',
+        "        return True",
+        DISPATCHER,
+    ),
+    Mutant(
+        "an event waits for its listener for good",
+        "            until = self._until\n            self._waiters.wait_until(",
+        "            until = None\n            self._waiters.wait_until(",
+        DISPATCHER,
+    ),
+    Mutant(
+        "messages come before wait_open() has returned",
+        '(self._awaited_open and kind != "message")',
+        "self._awaited_open",
+        DISPATCHER,
+    ),
+    Mutant(
+        "a task whose dispatch raised is lost",
+        "        with contextlib.suppress(ValueError):\n            run()",
+        "        pass",
+        DISPATCHER,
+    ),
+    # The engine.
+    Mutant(
+        "the end of the process does not wait for threads",
+        "        self._notes.waiters.wait_until(lambda: not self._running, timeout)",
+        "        pass",
+        ENGINE,
+    ),
+    Mutant(
+        "a wish that a handler cut off is not carried out while the only writer waits",
+        "            self._notes.wake()  # the only writer",
+        "            # the only writer",
+        ENGINE,
+    ),
+    Mutant(
+        "an abort that a handler cut off is not carried out",
+        "            self._notes.abort_error = error\n            self._notes.wake()\n        finally:\n"
+        "            if self._reader.closed is None:\n                self._wake_by_writer()",
+        "            self._notes.abort_error = error\n            self._notes.wake()\n        finally:\n"
+        "            pass",
+        ENGINE,
+    ),
+    Mutant(
+        "a fault of a thread leaves the connection half alive",
+        "            self.fail(error, CloseCode.INTERNAL_ERROR)\n            raise",
+        "            raise",
+        ENGINE,
+    ),
+    Mutant(
+        "what was started goes on where a thread could not be",
+        '            self.abort(WebSocketError(f"the threads could not be started: {error!r}"))\n',
+        "",
+        ENGINE,
+    ),
+    Mutant(
+        "a connection that cannot begin keeps its place in the pool",
+        '            if registered and "reader" not in self._running:\n                self._writer.stop()',
+        "            pass",
+        ENGINE,
+    ),
+    Mutant(
+        "a flush does not call the writer that a handler kept from being called",
+        "        queue.wake()  # a signal handler may have kept a call of send() from doing this\n",
+        "",
+        ("engine/test_engine.py", "engine/test_inline_send.py"),
+    ),
+    Mutant(
+        "a later time-out of close() makes up for an earlier one",
+        "        self.cuts += cut  # one step, so that of several threads none loses its note",
+        "        self.cuts = cut",
+        ENGINE,
+    ),
+    # The process.
+    Mutant(
+        "one that raises keeps others from hearing of a fork",
+        "            tellings.callback(engine.after_fork)",
+        "            engine.after_fork()",
+        PROCESS,
+    ),
+    Mutant(
+        "in a forked child connections are told before locks are free",
+        "    renew_after_fork()\n    forget_shared_pool()\n    with contextlib.ExitStack() as tellings:\n"
+        "        for engine in _all_live():\n            tellings.callback(engine.after_fork)",
+        "    forget_shared_pool()\n    with contextlib.ExitStack() as tellings:\n"
+        "        for engine in _all_live():\n            tellings.callback(engine.after_fork)\n"
+        "    renew_after_fork()",
+        PROCESS,
+    ),
+    Mutant(
+        "one that raises keeps others from saying goodbye",
+        "            goodbyes.callback(engine.close_going_away)",
+        "            engine.close_going_away()",
+        PROCESS,
+    ),
+    Mutant(
+        "each connection has a second at the end of the process",
+        "        engine.wait_over(max(0.0, until - time.monotonic()))",
+        "        engine.wait_over(EXIT_SECONDS)",
+        PROCESS,
+    ),
+)
