@@ -1,7 +1,7 @@
 """How a connection of the blocking API is opened, for `connect` and `reconnect`.
 
-Owns: nothing. Runs on: the caller's thread, which waits while the reader opens the connection. Must not
-import: sockets, frame layout, the reader.
+Owns: nothing. Runs on: the caller's thread, which opens the connection, or waits while the reader does. Must
+not import: sockets, frame layout, the reader.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One connection: the wiring of its parts, and what both APIs ask of it.
 
-Owns: the threads' beginnings. Runs on: the caller's thread. Must not import: what programs call.
+Owns: nothing. Runs on: the caller's thread. Must not import: what programs call.
 
 Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close
 goes to both, since its frame is the writer's and its deadline the reader's.
@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
+from .._exceptions import ConnectionClosed, WebSocketError
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
@@ -24,12 +24,12 @@ from . import process
 from .caller_opening import CallerOpening
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
-from .primitives import Waiters, block_forever
 from .read_lease import ReadLease, is_allowed
 from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import SendQueue
 from .stats import Stats
+from .threads import Threads
 from .tracer import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .._log import Fields
     from .._protocol.url import URL
     from .options import Options
+    from .primitives import Waiters
     from .records import Closed, Consumer
 
 # How long an attempt to come back waits for the threads of the one before, which are about to end.
@@ -104,8 +105,7 @@ class Engine:
         )
         consumer.on_room = self._notes.wake
         self.reconnects = 0
-        self._forked = False
-        self._running: set[str] = set()  # the names of the threads that have not ended
+        self._threads = Threads(self.name, self._notes.waiters)
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
         """Make sure of a writer thread, start the consumer's threads, given as (name, body), and the reader,
@@ -122,7 +122,11 @@ class Engine:
         except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
             told = WebSocketError(f"the threads could not be started: {error!r}")
             self.abort(told)
-            if self._notes.is_enlisted and "reader" not in self._running and self._reader.closed is None:
+            if (
+                self._notes.is_enlisted
+                and "reader" not in self._threads.running
+                and self._reader.closed is None
+            ):
                 self._reader.end_here(told)
             raise
 
@@ -130,7 +134,8 @@ class Engine:
         """Open the connection on this thread; raises what failed. See `caller_opening`."""
         process.remember(self)
         provide = functools.partial(self._pool.provide, self._writer.thread_name)
-        opening = CallerOpening(self._reader, self._notes, self._running, self._start_thread, provide)
+        running, start = self._threads.running, self._start_thread
+        opening = CallerOpening(self._reader, self._notes, running, start, provide)
         try:
             self._pool.enlist(self._notes)
             opening.run()
@@ -142,36 +147,8 @@ class Engine:
             raise
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
-        # Daemon threads: a connection that is never closed must not keep the process from ending.
-        # A signal handler may raise before the thread is started, or after: whichever thread takes the claim
-        # decides whether it runs.
-        claims = [name]
-        arguments = claims, name, body
-        thread = threading.Thread(target=self._run, args=arguments, name=f"{self.name}-{name}", daemon=True)
-        try:
-            self._running.add(name)
-            thread.start()
-        except BaseException as error:
-            if _took(claims):
-                self._running.discard(name)
-            if not isinstance(error, RuntimeError):
-                raise
-            raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
-
-    def _run(self, claims: list[str], name: str, body: Callable[[], None]) -> None:
-        """The whole of a thread. What ends it before its time ends the connection."""
-        if not _took(claims):
-            return
-        try:
-            body()
-        except BaseException as error:
-            self.fail(error, CloseCode.INTERNAL_ERROR)
-            raise
-        finally:
-            if self._forked:
-                block_forever()
-            self._running.discard(name)
-            self._notes.waiters.notify()
+        # A thread holds this engine, which `process` has to find as long as one runs.
+        self._threads.start(name, body, self.fail)
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
         """One call of a C function that has a writer thread make `call`, whatever a handler does to its
@@ -193,7 +170,7 @@ class Engine:
     @property
     def is_running(self) -> bool:
         """Whether it has begun, and has not ended."""
-        return self.closed is None and bool(self._running)
+        return self.closed is None and bool(self._threads.running)
 
     @property
     def is_closing(self) -> bool:
@@ -362,15 +339,14 @@ class Engine:
     def wait_over(self, timeout: float) -> None:
         """Wait until the threads have come to their end, so that none of them prints while the process goes
         away."""
-        self._notes.waiters.wait_until(lambda: not self._running, timeout)
+        self._notes.waiters.wait_until(lambda: not self._threads.running, timeout)
 
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
-        self._forked = True
         closed = self._reader.after_fork()
         self.queue.after_fork(functools.partial(shared_pool().schedule, None))
         self._pings.end()
-        self._running.clear()
+        self._threads.after_fork()
         self._lease.after_fork()
         self._notes.after_fork()
         self._consumer.after_fork(closed)
@@ -380,15 +356,6 @@ def _wake_all(notes: ReaderNotes, waiters: Waiters) -> None:
     """Wake the reader and the threads that receive. It holds no consumer, which holds what calls it."""
     notes.wake()
     waiters.notify()
-
-
-def _took(claims: list[str]) -> bool:
-    """Take the claim, unless another thread has taken it."""
-    try:
-        claims.pop()
-    except IndexError:
-        return False
-    return True
 
 
 class _Job:
