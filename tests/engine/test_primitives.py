@@ -95,7 +95,14 @@ def test_a_leaf_is_given_back_when_its_block_raises_or_returns() -> None:
     assert not is_locked(leaf)
 
 
+@pytest.fixture(params=sorted({True, primitives.LOOKS_AFTER_ENTER}), ids=lambda value: f"in_python_{value}")
+def entering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves are entered as on this interpreter, and as on CPython 3.14, which is right on all."""
+    monkeypatch.setattr(primitives, "LOOKS_AFTER_ENTER", request.param)
+
+
 @needs_moments
+@pytest.mark.usefixtures("entering")
 def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_half_done() -> None:
     account = Account()
     moments = Moments(interrupt, primitives, sys.modules[__name__])
@@ -108,6 +115,7 @@ def test_a_handler_that_raises_at_any_moment_leaves_no_leaf_locked_and_no_block_
 
 
 @needs_moments
+@pytest.mark.usefixtures("entering")
 def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
     account = Account()
 

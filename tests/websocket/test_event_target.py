@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncws import Event, EventTarget, InvalidStateErr, MessageEvent
-from syncws._event_target import EventHandler
+from syncws import Event, EventTarget, InvalidStateErr
 from tests.support.waiting import SECONDS
 
 Call = Callable[[Event], None]
@@ -220,18 +219,6 @@ def test_handler_attribute_is_none_until_set_and_after_it_is_cleared(log: Log) -
     log.target.onping = None
     assert log.target.onping is None
     assert log.fire() == ""
-
-
-def test_the_type_of_a_handler_is_the_very_string_that_events_have() -> None:
-    """Else each look-up takes locks on free-threaded builds."""
-
-    class Listening(EventTarget):
-        onmessage: EventHandler[MessageEvent] = EventHandler("")
-
-    target = Listening()
-    target.onmessage = print
-    (kept,) = target._registrations
-    assert kept is MessageEvent.type
 
 
 def test_handler_takes_its_place_when_first_set_and_keeps_it_when_replaced(log: Log) -> None:
