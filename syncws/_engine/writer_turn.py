@@ -64,6 +64,11 @@ class WriterTurn:
 
     # Any thread.
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether something was left since the writer last took what was there."""
+        return bool(self._notes)
+
     def schedule(self) -> None:
         """Have the writer look for what is to be done, also where that is no note."""
         wake = False

@@ -559,7 +559,7 @@ def test_what_many_threads_leave_is_all_taken_in_each_one_s_order_and_no_call_is
 
 def is_locked(leaf: primitives.Leaf) -> bool:
     """Whether a leaf is held; by this thread, which is in no call of the queue's."""
-    taken = leaf._acquire(False)
+    taken = leaf.__exit__.__self__.acquire(False)  # type: ignore[attr-defined]
     if taken:
         leaf.__exit__(None, None, None)
     return not taken

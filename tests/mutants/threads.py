@@ -15,8 +15,8 @@ PROCESS = ("engine/test_process.py",)
 MUTANTS = (
     Mutant(
         "a handler that raises leaves a lock held",
-        "        for _ in map(self._acquire, _ONCE):\n            return",
-        "        self._acquire()",
+        "            for _ in acquires:\n                return",
+        "            lock.acquire()",
         PRIMITIVES,
     ),
     Mutant(
