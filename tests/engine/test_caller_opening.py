@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,6 +101,20 @@ def test_a_refused_connection_takes_no_thread(monkeypatch: pytest.MonkeyPatch) -
     assert made.closed is not None and inbox.closed is made.closed
     assert made.is_output_over and shared_pool()._registered == 0
     assert names == []
+
+
+def test_no_ended_connection_is_kept_where_no_writer_thread_is_left(server: LoopbackServer) -> None:
+    made, inbox = make(server.url)
+    made.open()
+    made.close(CloseFrame(1000))
+    assert made.wait_closed(SECONDS)
+    wait_for_no_threads()
+    made.wait_flushed(0)
+    made._wake_by_writer()
+    kept = weakref.ref(made), weakref.ref(made._writer), weakref.ref(made._notes)
+    del made, inbox
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * 3
 
 
 @pytest.mark.parametrize("which", ["-reader", "-writer"])

@@ -91,8 +91,20 @@ MUTANTS = (
     # The pool.
     Mutant(
         "an idle thread is not told that a connection has gone",
-        "        self.schedule(None)  # an idle thread may be one too many now",
-        "        pass",
+        "            self.schedule(None)  # an idle thread may be one too many now",
+        "            pass",
+        POOL,
+    ),
+    Mutant(
+        "what is to run is kept where no thread will run it",
+        "        return functools.partial(self.schedule, weakref.ref(writer))",
+        "        return functools.partial(self.schedule, lambda: writer)",
+        POOL,
+    ),
+    Mutant(
+        "each refused connection leaves something to be done",
+        "        if self._threads:\n            self.schedule(None)",
+        "        if True:\n            self.schedule(None)",
         POOL,
     ),
     Mutant(
