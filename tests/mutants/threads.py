@@ -84,7 +84,7 @@ MUTANTS = (
     ),
     Mutant(
         "a thread of ours may wait for itself",
-        "    return threading.get_ident() in _own_threads",
+        "    return threading.get_ident() in own_threads",
         "    return False",
         PRIMITIVES,
     ),
