@@ -151,8 +151,12 @@ class Engine:
             if self._notes.is_enlisted:
                 opening.end(error, interrupt)
             if interrupt is None or interrupt is error:
+                interrupt = None  # it has this frame among its own
                 raise
-        raise interrupt
+        try:
+            raise interrupt
+        finally:
+            interrupt = None
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # A thread holds this engine, which `process` has to find as long as one runs.
