@@ -121,9 +121,12 @@ class Connection(ConnectionAttributes):
         Raises:
             TimeoutError: no part came in time; the rest of the message is skipped.
             ConnectionClosed: the connection is over; also when it ended inside the message.
-            TypeError: `timeout` is not a number; raised at the first step of the iteration.
+            TypeError: `timeout` is not a number; raised by the call, all else by the iteration.
         """
         check_timeout("timeout", timeout)
+        return self._stream(timeout)
+
+    def _stream(self, timeout: float | None) -> Iterator[str | bytes]:
         check_may_wait("recv_streaming()")
         try:
             # Not a plain return: the connection must not be collected while only this is held.
