@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
     from .._protocol.proxy import Proxy
     from .._protocol.url import URL
-    from .answer import Patience
+    from .answer import TimedOpening
     from .options import Options
     from .tracer import Tracer
 
-    class Opening(Patience, Protocol):
+    class Opening(TimedOpening, Protocol):
         """What a route knows of the opening that it is part of; see `opening.Connector`."""
 
         doing: str
