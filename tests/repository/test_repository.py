@@ -23,8 +23,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 # In these folders a test is a program of a user: it sees what the public API shows and what its server saw.
 # The layout of frames is no secret of any layer: the server's scripts are written in it.
-PUBLIC_FOLDERS = ("websocket", "connection", "reconnecting", "process", "hostile", "peers", "embedding")
-PUBLIC_FOLDERS += ("examples", "har", "reach", "site")
+PUBLIC_FOLDERS = ["websocket", "connection", "reconnecting", "process", "hostile", "peers", "embedding"]
+PUBLIC_FOLDERS += ["examples", "har", "reach", "site"]
 PUBLIC_TESTS = [path for folder in PUBLIC_FOLDERS for path in sorted((ROOT / "tests" / folder).rglob("*.py"))]
 PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_[a-z]\w+"')
 
