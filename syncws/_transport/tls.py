@@ -119,6 +119,16 @@ class TLSStream(Stream):
         version = self._tls.version() or ""
         return version, cipher[0] if cipher else "", self._tls.selected_alpn_protocol(), certificate
 
+    def untrusted_issuer(self) -> str:
+        """By what name the last certificate that the peer has sent calls its issuer: the one that was looked
+        for among the trusted authorities. ``""`` where that cannot be known."""
+        # Before CPython 3.13 there is no public call for this, and on PyPy none at all.
+        chain = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", lambda: None)() or [None]
+        info: dict[str, Any] = getattr(chain[-1], "get_info", dict)()
+        names = dict(pair for part in info.get("issuer", ()) for pair in part)
+        wanted = ("commonName", "organizationName", "organizationalUnitName")
+        return ", ".join(str(names[kind]) for kind in wanted if kind in names)
+
     def _receive_raw(self, size: int) -> bytes | None:
         """What has arrived of TLS itself."""
         return super().recv(size)
