@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -153,12 +154,25 @@ class TLSStream(Stream):
             if filled == len(room):
                 return None
             with room[filled:] as left:
-                count: int = self._tls.read(len(left), left)  # type: ignore[assignment]  # with a buffer
+                count = self._read_into(left)
             filled += count
             return count
 
         is_over = self._receive(max(LEAST_RAW, min(len(room), LARGEST_RAW)), read)
         return filled or (0 if is_over else None)
+
+    if sys.implementation.name == "pypy":  # whose SSLObject cannot read into a BytesIO
+
+        def _read_into(self, room: memoryview) -> int:
+            part = self._tls.read(min(len(room), RECORD_SIZE))
+            room[: len(part)] = part
+            return len(part)
+
+    else:
+
+        def _read_into(self, room: memoryview) -> int:
+            count: int = self._tls.read(len(room), room)  # type: ignore[assignment]  # with a buffer
+            return count
 
     def _receive(self, size: int, read: Callable[[], int | None]) -> bool:
         """Take bytes from the network, and have `read` take what they hold from OpenSSL: it returns how many
