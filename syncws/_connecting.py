@@ -19,12 +19,12 @@ from ._exceptions import WebSocketError
 def open_connection(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
     """Open a connection, and wait until it is open; see `syncws.connect`."""
     check_may_wait("connect()")
-    connection, engine, inbox = begin(url, protocols, options)
+    connection, engine, inbox = start_connecting(url, protocols, options)
     wait_open(engine, inbox)
     return connection
 
 
-def begin(
+def start_connecting(
     url: str, protocols: str | Iterable[str], options: dict[str, Any]
 ) -> tuple[Connection, Engine, Inbox]:
     """A connection that is being opened; `wait_open` waits until it is."""

@@ -178,7 +178,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         try:
             link.start()
             self._constructed = True
-            link.dispatcher.constructed(any(handlers))
+            link.dispatcher.constructor_returned(any(handlers))
         except BaseException:  # Ctrl-C, too
             link.forsake("the constructor was interrupted")
             raise

@@ -118,7 +118,7 @@ class FirstEvents:
         until = self._until
         return self._constructed and (self._all_pass or (until is not None and time.monotonic() >= until))
 
-    def constructed(self, has_listeners: bool) -> None:
+    def constructor_returned(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
         if has_listeners:
             self._all_pass = True
@@ -204,11 +204,11 @@ class Dispatcher:
         """Wait until the last event is dispatched; False when `timeout` seconds were over first."""
         return self.waiters.wait_until(lambda: self.over, timeout)
 
-    def constructed(self, has_listeners: bool) -> None:
+    def constructor_returned(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
         if has_listeners:
             self._not_before = time.monotonic() + ASSIGNMENT_SECONDS
-        self.first_events.constructed(has_listeners)
+        self.first_events.constructor_returned(has_listeners)
 
     def _after_fork(self) -> None:
         """In a forked child: no handler runs."""

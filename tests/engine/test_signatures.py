@@ -16,7 +16,6 @@ import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
 from syncws._engine.option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit, SocketOptions
 from syncws._engine.options import Options, check_timeout
-from syncws._event_target import EventHandler
 from syncws.testing import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"
@@ -266,7 +265,9 @@ def test_a_class_is_a_handler_also_when_its_instances_are_asynchronous_callables
 @pytest.mark.parametrize("handler", ["open", "message", "error", "close"])
 def test_other_spellings_of_a_handler_cannot_be_set_and_are_not_there(call: Any, handler: str) -> None:
     with LoopbackServer() as server, call(server.url) as ws:
-        for name in (f"on_{handler}", f"on{handler.capitalize()}", f"ON_{handler.upper()}"):
+        other_cases = (f"on{handler.capitalize()}", f"ON_{handler.upper()}", f"ON{handler.upper()}")
+        slips = (f"on{handler}s", f"on{handler[:-1]}", f"on{handler[:-2]}{handler[:-3:-1]}")
+        for name in (f"on_{handler}", f"On_{handler}", *other_cases, *slips):
             with pytest.raises(AttributeError, match=f"{call.__name__}.*{name}.*did you mean 'on{handler}'"):
                 setattr(ws, name, print)
             assert not hasattr(ws, name)
@@ -295,15 +296,15 @@ def test_a_subclass_may_use_the_other_spellings_and_any_other_attribute() -> Non
             ws.on_open = print  # type: ignore[attr-defined]
 
 
-def test_a_class_may_define_another_spelling_beside_the_handler_itself() -> None:
-    class Both(EventTarget):
-        on_open = "its own"
-        onopen = EventHandler[Event[Any]]("Called at each return.")
-
-    target: Any = Both()
-    assert target.on_open == "its own"
-    with pytest.raises(AttributeError):
-        target.onOpen = print
+@pytest.mark.parametrize("call", [WebSocket, ReconnectingWebSocket])
+def test_handlers_of_pings_and_pongs_cannot_be_set_and_the_error_names_the_call_instead(call: Any) -> None:
+    with LoopbackServer() as server, call(server.url) as ws:
+        for name in ("onping", "on_ping", "onPing"):
+            with pytest.raises(AttributeError, match=f"{name}.*addEventListener\\('ping', ...\\)"):
+                setattr(ws, name, print)
+            assert name not in dir(ws)
+        with pytest.raises(AttributeError, match="onpong"):
+            ws.onpong = print
 
 
 # Arguments.
@@ -317,7 +318,7 @@ def test_timeout_that_is_no_number_is_refused_by_name(timeout: Any) -> None:
                 with pytest.raises(TypeError, match="^timeout must be a number of seconds or None"):
                     method(timeout)
             with pytest.raises(TypeError, match="^timeout must be"):
-                list(connection.recv_streaming(timeout))
+                connection.recv_streaming(timeout)
         for call in (WebSocket, ReconnectingWebSocket):
             with call(server.url) as ws, pytest.raises(TypeError, match="^timeout must be"):
                 ws.join(timeout)
