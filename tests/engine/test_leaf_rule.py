@@ -31,7 +31,7 @@ EXCEPTIONS: dict[str, str] = {}
 BRANCHES: dict[str, str] = dict.fromkeys(
     [
         *[f"send_queue.py:{name}" for name in ("cut_fragments", "refuse")],
-        *[f"writer_turn.py:{name}" for name in ("end_inline", "finish", "open", "rest", "schedule", "stop")],
+        *[f"writer_turn.py:{name}" for name in ("end_inline", "finish", "rest", "schedule", "stop")],
         *[f"writer_turn.py:{name}" for name in ("take_turn", "yield_turn")],
         *[f"read_lease.py:{name}" for name in ("take", "take_if_free")],
         "inbox.py:_set_wake_below",
