@@ -32,7 +32,7 @@ from ._engine.option_types import (
     ssl,
     trace_record,
 )
-from ._engine.options import check_arguments, check_timeout, chosen
+from ._engine.options import check_arguments, check_dispatch, check_timeout, chosen
 from ._engine.primitives import Flag, block_forever
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
@@ -144,8 +144,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     ) -> None:
         options = chosen(locals())
         super().__init__()
-        if dispatch is not None and not callable(dispatch):
-            raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
+        check_dispatch(dispatch)
         self._retry_state = RetryState(policy)
         self._arguments = FreshArguments(url, protocols, options.pop("headers"), options)
         self._dispatch = dispatch

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ._engine.option_checks import check_plain
 from ._exceptions import ConnectionClosed, HandshakeError
 from ._headers import Headers
 from ._log import Fields, log
@@ -106,9 +107,10 @@ class RetryState:
     """Counts the losses in a row."""
 
     def __init__(self, policy: RetryPolicy) -> None:
-        """Raises `TypeError` for a policy that cannot be called."""
+        """Raises `TypeError` for a policy that cannot be called, or that is an ``async def``."""
         if not callable(policy):
             raise TypeError(f"policy must be callable, not {policy!r}")
+        check_plain("policy", policy)
         self._policy = policy
         self._failures = 0
 

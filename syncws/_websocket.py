@@ -166,8 +166,7 @@ class WebSocket(ReadyStates, LinkAttributes):
     ) -> None:
         options = engine_options.chosen(locals())
         super().__init__()
-        if dispatch is not None and not callable(dispatch):
-            raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
+        engine_options.check_dispatch(dispatch)
         self._link = link = callback_link.CallbackLink(
             self, *engine_options.check_arguments(url, protocols, options), dispatch
         )

@@ -118,7 +118,12 @@ class Route:
             self._tell("connected", address=path)
             return sock
         if self._proxy is not None:
-            return self._dial(self._proxy.host, self._proxy.port, "the proxy ")
+            try:
+                return self._dial(self._proxy.host, self._proxy.port, "the proxy ")
+            except OSError as error:
+                if isinstance(error.strerror, str):
+                    error.strerror = f"the proxy {self._proxy.public}: {error.strerror}"
+                raise
         return self._dial(self._url.hostname, self._url.effective_port)
 
     def _take_over(self, sock: socket.socket) -> socket.socket:

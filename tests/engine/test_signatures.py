@@ -242,6 +242,30 @@ def test_async_handler_is_refused_when_it_is_set(handler: Any) -> None:
             call(URL, onclose=handler)
 
 
+async def later(*_: object) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (connect, "trace"),
+        (WebSocket, "dispatch"),
+        *((call, name) for call in (reconnect, ReconnectingWebSocket) for name in ("headers", "policy")),
+        (reconnect, "protocols"),
+        (ReconnectingWebSocket, "dispatch"),
+    ],
+)
+def test_an_async_function_is_refused_wherever_a_callable_is_asked_for(call: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be a plain function, not an async one"):
+        call(URL, **{name: later})
+
+
+@pytest.mark.parametrize("call", [reconnect, ReconnectingWebSocket])
+def test_an_async_function_in_the_place_of_the_url_is_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match="^url must be a plain function, not an async one"):
+        call(later)
+
+
 def test_async_handle_event_is_refused_too() -> None:
     with pytest.raises(TypeError, match="callback.*async"):
         Target().addEventListener("open", AsyncListener())
@@ -347,6 +371,19 @@ def test_headers_of_the_handshake_are_told_all_at_once_with_what_to_use() -> Non
         "Sec-WebSocket-Key (the handshake itself sets it), "
         "sec-websocket-protocol (use protocols=), Sec-WebSocket-Extensions (use compression=)"
     )
+
+
+def test_headers_of_several_kinds_of_mistakes_are_told_in_one_error() -> None:
+    wrong = {"Upgrade": "websocket", "A": "s3cret\n", "Bad name": "s3cret", "B": "s3cret\r", "Good": "1"}
+    with pytest.raises(ValueError, match="^headers: ") as caught:
+        connect(URL, headers=wrong)
+    assert str(caught.value) == (
+        "headers: the value of 'A' holds LF at index 6; "
+        "the field name after 'Bad' holds ' ', which none may; "
+        "the value of 'B' holds CR at index 6; headers must not hold Upgrade (the handshake itself sets it)"
+    )
+    with pytest.raises(TypeError, match="'C' must be a str, not int; headers must not hold Connection"):
+        connect(URL, headers={"C": 5, "Connection": "x"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
