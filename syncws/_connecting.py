@@ -12,6 +12,7 @@ from typing import Any
 
 from ._connection import Connection, check_may_wait
 from ._engine.engine import Engine
+from ._engine.handler_errors import HandlerRaised
 from ._engine.inbox import Inbox
 from ._engine.options import check_arguments
 from ._engine.primitives import is_patched
@@ -49,8 +50,13 @@ def opens_here() -> bool:
 def open_prepared(engine: Engine, inbox: Inbox) -> None:
     """Open the connection, and wait until it is open; raises what failed."""
     if opens_here():
-        engine.open()
-        return
+        try:
+            engine.open()
+        except HandlerRaised as passing:
+            error = passing.error
+        else:
+            return
+        raise error
     engine.start()
     try:
         inbox.waiters.wait_until(lambda: inbox.opened is not None or inbox.closed is not None)

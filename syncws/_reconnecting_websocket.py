@@ -161,15 +161,16 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         handlers = (onopen, onmessage, onerror, onclose)
         for kind, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(kind, handler)
-        try:
-            link.start()
-            self._start_thread(name)
-            self._constructed = True
-            link.dispatcher.constructor_returned(any(handlers))
-        except BaseException:  # Ctrl-C, too
+        link.start()
+        self._start_thread(name)
+        self._constructed = True
+        link.dispatcher.constructor_returned(any(handlers))
+
+    def _forsake(self) -> None:
+        """The constructor has raised: nobody has this object."""
+        if "_link" in vars(self):
             self._stopped.set()
-            link.forsake("the constructor was interrupted")
-            raise
+            self._link.forsake("the constructor was interrupted")
 
     def __repr__(self) -> str:
         return f"<ReconnectingWebSocket {self._link.url.public} {STATE_NAMES[self.readyState]}>"

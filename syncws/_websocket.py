@@ -174,13 +174,14 @@ class WebSocket(ReadyStates, LinkAttributes):
         handlers = (onopen, onmessage, onerror, onclose)
         for name, handler in zip(_HANDLERS, handlers, strict=True):
             self._set_handler(name, handler)
-        try:
-            link.start()
-            self._constructed = True
-            link.dispatcher.constructor_returned(any(handlers))
-        except BaseException:  # Ctrl-C, too
-            link.forsake("the constructor was interrupted")
-            raise
+        link.start()
+        self._constructed = True
+        link.dispatcher.constructor_returned(any(handlers))
+
+    def _forsake(self) -> None:
+        """The constructor has raised: nobody has this object."""
+        if "_link" in vars(self):
+            self._link.forsake("the constructor was interrupted")
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._link.url.public} {STATE_NAMES[self._link.ready_state]}>"

@@ -84,7 +84,8 @@ class Engine:
         self._consumer = consumer
         self.queue = SendQueue(options.max_buffered)
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
-        self.queue.wake = functools.partial(self._pool.schedule, self._writer)
+        self.queue.wake = self._pool.make_call(self._writer)
+        self._jobs: list[_Job] = []
         self._wake_by_writer = self.make_job(self._notes.wake)
         wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
@@ -153,7 +154,9 @@ class Engine:
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
         """One call of a C function that has a writer thread make `call`, whatever a handler does to its
         caller."""
-        return functools.partial(self._pool.schedule, _Job(self._writer.thread_name, call))
+        job = _Job(self._writer.thread_name, call)
+        self._jobs.append(job)
+        return self._pool.make_call(job)
 
     # The state of the connection.
 
@@ -361,7 +364,7 @@ def _wake_all(notes: ReaderNotes, waiters: Waiters) -> None:
 class _Job:
     """Something that a writer thread is to do for the connection, though it is not to write."""
 
-    __slots__ = ("run", "thread_name")
+    __slots__ = ("__weakref__", "run", "thread_name")
 
     def __init__(self, thread_name: str, call: Callable[[], object]) -> None:
         self.thread_name = thread_name

@@ -19,7 +19,7 @@ from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.url import URL, check_port
 from .._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
 from .._transport import dialer
-from .._transport.poller import ForkedError, OpenTimeoutError, Poller
+from .._transport.poller import ForkedError, OpenTimeoutError
 from .answer import read_body, read_head
 from .open_stream import OpenStream as OpenStream
 from .open_stream import Timings
@@ -29,7 +29,9 @@ from .route import Route
 if TYPE_CHECKING:
     from .._protocol.handshake import HandshakeResult
     from .._protocol.proxy import Proxy
+    from .._transport.poller import Poller
     from .._transport.stream import Stream
+    from .handler_errors import CallersPoller
     from .open_stream import TLSInfo
     from .tracer import Tracer
 
@@ -61,7 +63,7 @@ class Connector:
         self,
         request: HandshakeRequest,
         options: Options,
-        poller: Poller,
+        poller: Poller | CallersPoller,
         check: Callable[[], None],
         name: str,
         tracer: Tracer | None = None,

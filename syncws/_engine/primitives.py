@@ -127,12 +127,12 @@ _renewables: set[weakref.ref[Any]] = set()
 _renewed_first: set[weakref.ref[Any]] = set()
 
 # The threads of ours that must never wait for a connection: readers, writers, look-ups.
-_own_threads: set[int] = set()
+own_threads: set[int] = set()
 
 
 def renew_after_fork() -> None:
     """In a forked child: renew each primitive in place."""
-    _own_threads.clear()
+    own_threads.clear()
     for token in list(tokens):
         token.held = False
     tokens.clear()
@@ -382,16 +382,16 @@ class own_thread:  # noqa: N801 - reads as a statement
     """``with own_thread():`` around the body of a thread that must never wait for a connection."""
 
     def __enter__(self) -> None:
-        _own_threads.add(threading.get_ident())
+        own_threads.add(threading.get_ident())
 
     def __exit__(self, *exc_info: object) -> None:
-        _own_threads.discard(threading.get_ident())
+        own_threads.discard(threading.get_ident())
 
 
 def is_own_thread() -> bool:
     """Whether the caller is a reader, a writer or a look-up of ours: a finalizer of the program's may run
     there, and a wait for a connection could be a wait for itself."""
-    return threading.get_ident() in _own_threads
+    return threading.get_ident() in own_threads
 
 
 def block_forever() -> None:

@@ -24,6 +24,7 @@ from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
+from .handler_errors import CallersPoller
 from .handover import Handover, told_of
 from .open_link import OpenLink
 from .opening import Connector, OpenStream
@@ -175,7 +176,7 @@ class Reader:
         connector = Connector(
             self._request,
             self._options,
-            poller,
+            poller if before_waiting is None else CallersPoller(poller),
             self._check_wanted,
             self._name,
             self._tracer,

@@ -7,7 +7,9 @@ Where nobody asked for it there is no `Tracer`: each place that would tell a ste
 frames are told by another decoder and another encoder, which are chosen when the connection is made.
 
 What a trace callable raises is logged, and the connection goes on. It runs where the connection needs its
-thread, so a call of its own that waits raises `RuntimeError` there.
+thread, so a call of its own that waits raises `RuntimeError` there. On a thread of the program's, which opens
+the connection in `connect()`, the program's own are Ctrl-C and `SystemExit`, as in a callback there, and what
+one of its signal handlers raised in the middle of the callable.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from .._log import Fields, is_logged, log, log_exception
 from .._protocol.frames import Opcode
 from .._quoting import printable
 from .._transport.poller import ForkedError
-from .primitives import Leaf, is_own_thread, own_thread
+from .handler_errors import is_raised_by_handler
+from .primitives import Leaf, is_own_thread, own_threads
 from .trace_record import TraceRecord
 
 if TYPE_CHECKING:
@@ -88,17 +91,17 @@ class Tracer:
         log(logging.DEBUG, extra, "%s: %s", self._log_fields["connection"], describe(record))
 
     def _tell_callable(self, call: TraceCallable, record: TraceRecord) -> None:
+        ours = is_own_thread()
         try:
-            if is_own_thread():
+            if ours:
                 call(record)
             else:
-                with own_thread():
-                    call(record)
+                _call_as_own_thread(call, record)
         except ForkedError:
             raise
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
-                raise  # Ctrl-C is the program's
+            if not ours and (not isinstance(error, Exception) or is_raised_by_handler(error)):
+                raise
             log_exception(self._fields, "the trace callable raised at %r: %r", record.step, call)
 
     # Frames.
@@ -171,3 +174,13 @@ def describe(record: TraceRecord) -> str:
     if record.retry_in is not None:
         words.append(f"next attempt in {record.retry_in:.1f} s")
     return " ".join(words)
+
+
+def _call_as_own_thread(call: TraceCallable, record: TraceRecord) -> None:
+    """No with-statement: a signal handler may raise in the middle of its beginning."""
+    here = threading.get_ident()
+    try:
+        own_threads.add(here)
+        call(record)
+    finally:
+        own_threads.discard(here)

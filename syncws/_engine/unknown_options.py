@@ -75,8 +75,11 @@ _NOT_HERE = {
 def explain_unknown(call: _Call) -> _Call:
     """A decorator: what `call` does not know raises a `TypeError` that names the option that was meant.
 
+    A constructor that raises has the object `_forsake` what it has begun.
+
     Its signature stays to be seen: `inspect.signature`, `help` and type checkers show that of `call`.
     """
+    is_constructor = call.__name__ == "__init__"
     code = call.__code__  # `inspect.signature` would say the same, and is slow to import
     known = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
@@ -86,7 +89,14 @@ def explain_unknown(call: _Call) -> _Call:
         if unknown:
             names = ", ".join(_explain(name, known) for name in sorted(unknown))
             raise TypeError(f"unknown option: {names}")
-        return call(*arguments, **keywords)
+        try:
+            made = call(*arguments, **keywords)
+        except BaseException:
+            # Ctrl-C comes up to the very last step, which is here: nobody has what was made then.
+            if is_constructor:
+                arguments[0]._forsake()
+            raise
+        return made
 
     return cast("_Call", checked)
 

@@ -22,15 +22,19 @@ another.
 
 What was tried and rejected: a writer thread for each connection (a third of a connection's memory, and nearly
 always asleep); a list of idle threads with a lock each (right, but it took a page to say why); to start
-threads in `schedule` (it fails at interpreter exit, when the goodbyes must go out).
+threads in `schedule` (it fails at interpreter exit, when the goodbyes must go out). Jobs that hold
+their connection: one that is put after the last thread has ended lies in the mailbox until the next
+connection has a thread, which may never be.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -81,8 +85,8 @@ class WriterPool:
 
     def __init__(self) -> None:
         self._jobs = make_mailbox()
-        #: Have a writer run soon; to say so twice does no harm. One C function.
-        self.schedule = self._jobs.put
+        #: Have the writer run soon that a call of what is given returns. One C function.
+        self.schedule: Callable[[Callable[[], PooledWriter | None] | None], object] = self._jobs.put
         self._leaf = Leaf()
         self._registered = 0
         self._threads = 0
@@ -93,6 +97,10 @@ class WriterPool:
         self._lingering = 0 if is_patched() else 1
 
     # Any thread.
+
+    def make_call(self, writer: PooledWriter) -> Callable[[], object]:
+        """One C function that has `writer` run soon, if it is still there; to call it twice does no harm."""
+        return functools.partial(self.schedule, weakref.ref(writer))
 
     def register(self, name: str) -> None:
         """Make sure of a thread for a new connection. Raises `ThreadStartError` when the system gives
@@ -125,7 +133,8 @@ class WriterPool:
         """A connection will have nothing to send any more."""
         with self._leaf:
             self._registered -= 1
-        self.schedule(None)  # an idle thread may be one too many now
+        if self._threads:
+            self.schedule(None)  # an idle thread may be one too many now
 
     @property
     def has_waiting(self) -> bool:
@@ -205,9 +214,10 @@ class WriterPool:
         if self._threads > self._registered:
             longest = LINGER_SECONDS
         try:
-            job: PooledWriter | None = self._jobs.get(timeout=longest)
+            ask = self._jobs.get(timeout=longest)
         except queue.Empty:
             return True
+        job: PooledWriter | None = None if ask is None else ask()
         if job is None or self._forked:
             return False
         with self._leaf:

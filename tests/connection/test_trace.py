@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import ssl
 import sys
 import threading
 import time
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -190,7 +192,7 @@ def test_an_exception_of_the_callable_is_logged_and_the_connection_goes_on(
     def trace(record: TraceRecord) -> None:
         kinds: list[type[BaseException]] = [ZeroDivisionError, SystemExit, KeyboardInterrupt]
         if threading.current_thread() is threading.main_thread():
-            kinds[2] = ZeroDivisionError  # Ctrl-C is the program's
+            kinds[1:] = [ZeroDivisionError] * 2  # the others are the program's
         raised.append(kinds[len(raised) % 3])
         raise raised[-1]
 
@@ -204,16 +206,41 @@ def test_an_exception_of_the_callable_is_logged_and_the_connection_goes_on(
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="there the reader opens the connection")
 @pytest.mark.parametrize("step", OPENING)
-def test_ctrl_c_in_the_callable_leaves_connect_and_nothing_behind(step: str) -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_ctrl_c_in_the_callable_leaves_connect_and_nothing_behind(
+    kind: type[BaseException], step: str
+) -> None:
     def trace(record: TraceRecord) -> None:
         told.append(record.step)
         if record.step == step:
-            raise KeyboardInterrupt
+            raise kind
 
     told: list[str] = []
-    with LoopbackServer() as server, pytest.raises(KeyboardInterrupt):
-        syncws.connect(server.url, trace=trace)
-    wait_until(lambda: told[-2:] == ["lost", "closed"])
+    with LoopbackServer() as server:
+        with pytest.raises(kind):
+            syncws.connect(server.url, trace=trace)
+        wait_until(lambda: told[-2:] == ["lost", "closed"])
+        wait_for_no_threads()
+        syncws.connect(server.url).close()  # this thread may wait again
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there the reader opens the connection")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the system has no such signal")
+@pytest.mark.parametrize("step", OPENING)
+def test_what_a_signal_handler_raises_in_the_callable_leaves_connect(step: str) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError("the program's own")
+
+    def trace(record: TraceRecord) -> None:
+        if record.step == step:
+            signal.raise_signal(signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        with LoopbackServer() as server, pytest.raises(TimeoutError, match="the program's own"):
+            syncws.connect(server.url, trace=trace)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     wait_for_no_threads()
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -23,6 +27,7 @@ from syncws._transport import dialer
 from syncws.testing import LoopbackServer, Peer
 from tests.support.leftovers import connection_threads, open_descriptors, wait_for_no_threads
 from tests.support.moments import Moments, interrupt, needs_moments
+from tests.support.proxies import silent
 from tests.support.servers import refusing, unanswering
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_until
@@ -101,6 +106,20 @@ def test_a_refused_connection_takes_no_thread(monkeypatch: pytest.MonkeyPatch) -
     assert names == []
 
 
+def test_no_ended_connection_is_kept_where_no_writer_thread_is_left(server: LoopbackServer) -> None:
+    made, inbox = make(server.url)
+    made.open()
+    made.close(CloseFrame(1000))
+    assert made.wait_closed(SECONDS)
+    wait_for_no_threads()
+    made.wait_flushed(0)
+    made._wake_by_writer()
+    kept = weakref.ref(made), weakref.ref(made._writer), weakref.ref(made._notes)
+    del made, inbox
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * 3
+
+
 @pytest.mark.parametrize("which", ["-reader", "-writer"])
 def test_a_thread_that_cannot_start_is_told_by_the_call_and_nothing_goes_on(
     which: str, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
@@ -167,6 +186,41 @@ def test_an_interrupt_while_the_answer_is_awaited_has_the_reader_end_it() -> Non
         assert made.wait_closed(SECONDS)
         assert inbox.closed is not None
         assert str(inbox.closed.outcome.error) == "connect() was interrupted"
+
+
+@contextlib.contextmanager
+def alarm(error: Exception) -> Iterator[None]:
+    """What raises `error` in a signal handler, in a moment."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise error
+
+    if not hasattr(signal, "setitimer"):
+        pytest.skip("no setitimer here")
+    before = signal.signal(signal.SIGALRM, handle)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("error", [TimeoutError("mine"), ConnectionResetError("mine"), ValueError("mine")])
+def test_what_a_handler_raises_is_no_failure_of_the_network(error: Exception) -> None:
+    with unanswering() as url, alarm(error), pytest.raises(type(error)) as caught:
+        syncws.connect(url)
+    assert caught.value is error and error.args == ("mine",)
+    wait_for_no_threads()
+    assert shared_pool()._registered == 0
+
+
+def test_what_a_handler_raises_while_addresses_are_tried_ends_the_call() -> None:
+    error = TimeoutError("mine")
+    with silent("127.0.0.1") as port, alarm(error), pytest.raises(TimeoutError) as caught:
+        syncws.connect(f"ws://127.0.0.1:{port}/")
+    assert caught.value is error
+    wait_for_no_threads()
 
 
 # What is handed over.

@@ -151,7 +151,7 @@ def test_no_message_gets_into_one_in_fragments() -> None:
 def open_writer(stream: Stream, encoder: Encoder) -> SendQueue:
     queue, pool = SendQueue(None), WriterPool()
     writer = Writer(queue, PendingPings(), pool, "syncws-1", {})
-    queue.wake = partial(pool.schedule, writer)
+    queue.wake = pool.make_call(writer)
     writer.open(stream, encoder, lambda: None)
     return queue
 

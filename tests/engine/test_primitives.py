@@ -592,7 +592,7 @@ def test_a_leaf_that_another_thread_held_at_a_fork_is_free_in_the_child() -> Non
     child = os.fork()
     if child == 0:
         primitives.renew_after_fork()
-        os._exit(7 if not is_locked(leaf) and not primitives._own_threads else 8)
+        os._exit(7 if not is_locked(leaf) and not primitives.own_threads else 8)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     leave.set()
     task.result()

@@ -4,10 +4,12 @@ go."""
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import queue
 import random
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
@@ -16,7 +18,7 @@ import pytest
 
 from syncws._engine import primitives, writer_pool
 from syncws._engine.primitives import Waiters, is_own_thread
-from syncws._engine.writer_pool import WriterPool, forget_shared_pool, shared_pool
+from syncws._engine.writer_pool import PooledWriter, WriterPool, forget_shared_pool, shared_pool
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import Opcode
 from syncws._transport.poller import ForkedError
@@ -51,6 +53,11 @@ def links(pool: WriterPool, count: int) -> Iterator[list[Link]]:
         yield [stack.enter_context(Link(pool, number=number)) for number in range(1, count + 1)]
 
 
+def schedule(pool: WriterPool, job: PooledWriter) -> None:
+    """Have `job` run, which the mailbox holds."""
+    pool.schedule(lambda: job)
+
+
 class Job:
     """A job that waits until it may end."""
 
@@ -58,6 +65,7 @@ class Job:
         self.thread_name = name
         self.begun, self.leave = threading.Event(), threading.Event()
         self.threads: list[str] = []
+        self.is_enlisted = False
 
     def run(self) -> None:
         self.threads.append(threading.current_thread().name)
@@ -116,7 +124,7 @@ def test_the_last_thread_stays_for_a_moment_and_the_next_connection_has_it(
         pool.register("syncws-1-writer")
         job = Job()
         job.leave.set()
-        pool.schedule(job)
+        schedule(pool, job)
         wait_for(job.begun)
         idents.append([thread.ident for thread in threading.enumerate() if thread.name.endswith("-writer")])
         pool.unregister()
@@ -141,6 +149,28 @@ def test_of_several_idle_threads_only_the_last_stays(
             assert_answers(link)
         wait_until(lambda: pool._threads == 2)
     wait_until(lambda: pool._threads == 1)
+
+
+def test_what_is_to_run_after_the_last_thread_has_ended_is_not_kept(pool: WriterPool) -> None:
+    job = Job()
+    call, kept = pool.make_call(job), weakref.ref(job)
+    call()
+    call()
+    del job
+    gc.collect()
+    assert kept() is None
+    last = Job()
+    last.leave.set()
+    pool.register("syncws-1-writer")
+    pool.make_call(last)()
+    wait_for(last.begun)
+    pool.unregister()
+
+
+def test_a_connection_that_goes_where_no_thread_is_leaves_nothing_to_be_done(pool: WriterPool) -> None:
+    pool.enlist(Job())
+    pool.unregister()
+    assert pool._jobs.qsize() == 0
 
 
 def test_no_greenlet_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,10 +326,10 @@ def test_whether_a_connection_waits_for_a_thread_is_known(pool: WriterPool) -> N
     pool.register("syncws-1-writer")
     first, second = Job(), Job()
     with no_more_threads():
-        pool.schedule(first)
+        schedule(pool, first)
         wait_for(first.begun)
         assert not pool.has_waiting
-        pool.schedule(second)
+        schedule(pool, second)
         assert pool.has_waiting
     first.leave.set()
     wait_for(second.begun)
@@ -310,7 +340,7 @@ def test_whether_a_connection_waits_for_a_thread_is_known(pool: WriterPool) -> N
 
 def test_a_job_that_an_idle_thread_is_about_to_take_waits_for_none(pool: WriterPool) -> None:
     pool._threads = 2
-    pool.schedule(Job())
+    schedule(pool, Job())
     assert not pool.has_waiting
     pool._busy = 2
     assert pool.has_waiting
@@ -324,7 +354,7 @@ def test_the_last_idle_thread_starts_another_before_it_begins(pool: WriterPool) 
     pool.register("syncws-3-writer")
     jobs = [Job(f"syncws-{number}-writer") for number in range(1, 4)]
     for job in jobs:
-        pool.schedule(job)
+        schedule(pool, job)
         wait_for(job.begun)
     assert [job.threads for job in jobs] == [[job.thread_name] for job in jobs]
     assert len(writer_threads()) == 3, "never more than connections"
@@ -342,8 +372,8 @@ def test_a_job_that_raises_is_logged_and_its_thread_goes_on(
 
     pool.register("syncws-1-writer")
     job = Job()
-    pool.schedule(Call(fail))
-    pool.schedule(job)
+    schedule(pool, Call(fail))
+    schedule(pool, job)
     wait_for(job.begun)
     job.leave.set()
     pool.unregister()
@@ -354,7 +384,7 @@ def test_a_job_that_raises_is_logged_and_its_thread_goes_on(
 def test_a_job_runs_on_a_thread_that_must_not_wait_for_a_connection(pool: WriterPool) -> None:
     known: queue.SimpleQueue[bool] = queue.SimpleQueue()
     pool.register("syncws-1-writer")
-    pool.schedule(Call(lambda: known.put(is_own_thread())))
+    schedule(pool, Call(lambda: known.put(is_own_thread())))
     assert known.get(timeout=SECONDS)
     pool.unregister()
 
@@ -362,7 +392,7 @@ def test_a_job_runs_on_a_thread_that_must_not_wait_for_a_connection(pool: Writer
 def test_a_wait_for_threads_that_are_too_many_ends_in_time(pool: WriterPool) -> None:
     pool.register("syncws-1-writer")
     job = Job()
-    pool.schedule(job)
+    schedule(pool, job)
     wait_for(job.begun)
     pool.unregister()
     assert not pool.wait_surplus_exited(0.01)
@@ -389,7 +419,7 @@ class Account:
             self._given += 1
             first = self._given == 1
         if first:
-            self._pool.schedule(self)
+            schedule(self._pool, self)
 
     def run(self) -> None:
         with self._lock:
@@ -567,7 +597,7 @@ def test_a_forked_child_has_a_pool_of_its_own(pool: WriterPool, monkeypatch: pyt
                 fresh = shared_pool()
                 done = threading.Event()
                 fresh.register("syncws-1-writer")
-                fresh.schedule(Call(done.set))
+                schedule(fresh, Call(done.set))
                 status = 7 if fresh is not pool and done.wait(SECONDS) else 9
             finally:
                 os._exit(status)
@@ -591,7 +621,7 @@ def test_a_greenlet_that_a_fork_took_along_waits_for_good(
 
     monkeypatch.setattr(writer_pool, "block_forever", park)
     pool.register("syncws-1-writer")
-    pool.schedule(Call(forked))
+    schedule(pool, Call(forked))
     wait_for(parked)
     assert (pool._threads, pool._busy) == (0, -1)
     pool._busy = 0
@@ -605,7 +635,7 @@ def test_the_end_of_a_thread_is_told_to_who_waits_for_it(pool: WriterPool) -> No
     task = Task(lambda: pool.wait_surplus_exited(SECONDS))
     assert task.result()
     job = Job()
-    pool.schedule(job)
+    schedule(pool, job)
     wait_for(job.begun)
     pool.unregister()
     task = Task(lambda: pool.wait_surplus_exited(None))

@@ -84,15 +84,27 @@ MUTANTS = (
     ),
     Mutant(
         "a thread of ours may wait for itself",
-        "    return threading.get_ident() in _own_threads",
+        "    return threading.get_ident() in own_threads",
         "    return False",
         PRIMITIVES,
     ),
     # The pool.
     Mutant(
         "an idle thread is not told that a connection has gone",
-        "        self.schedule(None)  # an idle thread may be one too many now",
-        "        pass",
+        "            self.schedule(None)  # an idle thread may be one too many now",
+        "            pass",
+        POOL,
+    ),
+    Mutant(
+        "what is to run is kept where no thread will run it",
+        "        return functools.partial(self.schedule, weakref.ref(writer))",
+        "        return functools.partial(self.schedule, lambda: writer)",
+        POOL,
+    ),
+    Mutant(
+        "each refused connection leaves something to be done",
+        "        if self._threads:\n            self.schedule(None)",
+        "        if True:\n            self.schedule(None)",
         POOL,
     ),
     Mutant(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import socket
 import struct
 from collections.abc import Callable
@@ -86,7 +85,7 @@ class Link:
         self.queue = SendQueue(max_buffered)
         self.pings = PendingPings()
         self.writer = Writer(self.queue, self.pings, self.pool, f"syncws-{number}", {})
-        self.queue.wake = functools.partial(self.pool.schedule, self.writer)
+        self.queue.wake = self.pool.make_call(self.writer)
         self.changes = 0
         self.told_error: tuple[BaseException, int] | None = None
         self.max_buffered = max_buffered

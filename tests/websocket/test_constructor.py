@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 import threading
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from syncws import SecurityErr, SyntaxErr, WebSocket
+from syncws import ReconnectingWebSocket, SecurityErr, SyntaxErr, WebSocket
 from syncws._engine.options import Options
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import run
+from tests.support.leftovers import wait_for_no_threads
 from tests.support.servers import hold, unanswering
 from tests.support.waiting import SECONDS
 
@@ -305,3 +309,26 @@ def test_default_options_are_those_of_the_interface() -> None:
     assert options.compression == "deflate"
     assert (options.headers, options.origin, options.server_hostname) == ((), None, None)
     assert all(limit for limit in options.max_queue)
+
+
+@pytest.mark.parametrize("kind", [WebSocket, ReconnectingWebSocket])
+def test_ctrl_c_after_the_last_step_of_the_constructor_leaves_no_connection(
+    kind: type[WebSocket] | type[ReconnectingWebSocket],
+) -> None:
+    constructor = inspect.unwrap(kind.__init__).__code__
+
+    def interrupt(frame: FrameType, event: str, argument: object) -> None:
+        if event == "return" and frame.f_code is constructor:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    told: list[object] = []
+    with LoopbackServer() as server:
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                sys.setprofile(interrupt)
+                kind(server.url, onclose=told.append, onerror=told.append)
+        finally:
+            sys.setprofile(None)
+        wait_for_no_threads()
+    assert told == []
