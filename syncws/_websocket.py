@@ -235,10 +235,10 @@ class WebSocket(ReadyStates, LinkAttributes):
     def ping(self, data: Buffer = b"") -> None:
         """Queue a Ping, ahead of the messages that wait. Returns at once; once closing, it is dropped.
 
-        The server answers with a Pong that has the same data (RFC 6455 5.5.3). Who listens hears of it, and
-        of the server's pings, which are answered in any case: ``ws.addEventListener("pong", ...)`` and
-        ``"ping"`` are given `MessageEvent`s whose `data` is `bytes`, in order with the messages. The pongs of
-        the keepalive come there too.
+        The server answers with a Pong that has the same data (RFC 6455 5.5.3). Listeners can be called with
+        it, and with the server's pings, which are answered in any case:
+        ``ws.addEventListener("pong", ...)`` and ``"ping"`` are given `MessageEvent`s whose `data` is `bytes`,
+        in order with the messages. The pongs of the keepalive come there too.
 
         Args:
             data: at most 125 bytes.
