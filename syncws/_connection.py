@@ -20,7 +20,7 @@ from ._engine.options import check_timeout
 from ._engine.primitives import is_own_thread
 from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
-from ._engine.stream_calls import InboxEnded, popleft
+from ._engine.stream_calls import InboxEnded
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import log_warning
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
@@ -93,8 +93,8 @@ class Connection(ConnectionAttributes):
         if len(self._messages) > inbox.fast_above:
             try:
                 # In this form a signal handler that raises loses no message; see the inbox.
-                (message,) = map(popleft, inbox.source)
-                return message
+                for message in inbox.source:
+                    return message
             except IndexError:
                 pass  # another thread was quicker
         check_may_wait("recv()")
@@ -311,7 +311,7 @@ class Connection(ConnectionAttributes):
 
     def __del__(self) -> None:
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
-        if engine is not None and engine.closed is None and not engine.is_closing:
+        if engine is not None and engine.is_running and not engine.is_closing:
             engine.release(self)
         if self._readable is not None:
             self._readable.leave()

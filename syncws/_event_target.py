@@ -6,6 +6,7 @@ called in the thread that dispatches. Must not import: sockets, the protocol.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -262,7 +263,8 @@ class EventHandler(Generic[EventT]):
         self.__doc__ = doc
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._type = name.removeprefix("on")
+        # Interned: on free-threaded builds a look-up by another string of the same text takes locks.
+        self._type = sys.intern(name.removeprefix("on"))
 
     @overload
     def __get__(self, instance: None, owner: type) -> EventHandler[EventT]: ...

@@ -95,7 +95,7 @@ def _is_harmless(name: str, value: str) -> bool:
 def is_credential_field(name: str) -> bool:
     """Whether a field of a request may hold a credential, by its name."""
     lowered = name.lower()
-    return any(word in lowered for word in _CREDENTIAL_WORDS)
+    return bool([word for word in _CREDENTIAL_WORDS if word in lowered])
 
 
 def has_url_start(text: str) -> bool:

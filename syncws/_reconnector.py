@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, cast
 
-from ._connecting import start_connecting, wait_open
+from ._connecting import open_prepared, prepare_connection
 from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import THREADS_SECONDS, Engine
 from ._engine.fresh_arguments import FreshArguments
@@ -184,14 +184,14 @@ class Reconnector:
             engine.abort(WebSocketError("stop() was called"))
 
     def _open(self) -> Connection:
-        connection, engine, inbox = start_connecting(*self._arguments.ask())
+        connection, engine, inbox = prepare_connection(*self._arguments.ask())
         self._log_fields = {"url": engine.log_fields["url"]}
         self._tracer = engine.tracer
         self._engine, self._connection = engine, connection  # from here on stop() can reach it
         try:
             if self._stopped.is_set():
                 engine.abort(WebSocketError("stop() was called"))
-            wait_open(engine, inbox)
+            open_prepared(engine, inbox)
             self._reconnects += 1
             engine.reconnects = self._reconnects
         except BaseException:

@@ -1,6 +1,6 @@
 """One connection: the wiring of its parts, and what both APIs ask of it.
 
-Owns: the threads' beginnings. Runs on: the caller's thread. Must not import: what programs call.
+Owns: nothing. Runs on: the caller's thread. Must not import: what programs call.
 
 Callers leave notes; our threads run the machines. A message goes to the send queue and the writer; a close
 goes to both, since its frame is the writer's and its deadline the reader's.
@@ -16,19 +16,20 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from .._exceptions import ConnectionClosed, ThreadStartError, WebSocketError
+from .._exceptions import ConnectionClosed, WebSocketError
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
 from . import process
+from .caller_opening import CallerOpening
 from .fragmented_send import FragmentedSend
 from .pending_pings import PendingPing, PendingPings
-from .primitives import Waiters, block_forever
 from .read_lease import ReadLease, is_allowed
 from .reader import Reader
 from .reader_notes import ReaderNotes
 from .send_queue import SendQueue
 from .stats import Stats
+from .threads import Threads
 from .tracer import make_tracer
 from .writer import Writer
 from .writer_pool import shared_pool
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .._log import Fields
     from .._protocol.url import URL
     from .options import Options
+    from .primitives import Waiters
     from .records import Closed, Consumer
 
 # How long an attempt to come back waits for the threads of the one before, which are about to end.
@@ -103,51 +105,50 @@ class Engine:
         )
         consumer.on_room = self._notes.wake
         self.reconnects = 0
-        self._forked = False
-        self._running: set[str] = set()  # the names of the threads that have not ended
+        self._threads = Threads(self.name, self._notes.waiters)
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Make sure of a writer thread, start the reader, then the consumer's threads, given as (name, body).
+        """Make sure of a writer thread, start the consumer's threads, given as (name, body), and the reader,
+        which opens the connection. It comes last: the others are soon out of its way.
 
         Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
         """
         process.remember(self)
-        registered = False
         try:
-            self._pool.register(self._writer.thread_name)
-            registered = True
-            for name, body in (("reader", self._reader.run), *bodies):
+            self._pool.enlist(self._notes)
+            self._pool.provide(self._writer.thread_name)
+            for name, body in (*bodies, ("reader", self._reader.run)):
                 self._start_thread(name, body)
         except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
-            self.abort(WebSocketError(f"the threads could not be started: {error!r}"))
-            if registered and "reader" not in self._running:
-                self._writer.stop()
+            told = WebSocketError(f"the threads could not be started: {error!r}")
+            self.abort(told)
+            if (
+                self._notes.is_enlisted
+                and "reader" not in self._threads.running
+                and self._reader.closed is None
+            ):
+                self._reader.end_here(told)
+            raise
+
+    def open(self) -> None:
+        """Open the connection on this thread; raises what failed. See `caller_opening`."""
+        process.remember(self)
+        provide = functools.partial(self._pool.provide, self._writer.thread_name)
+        running, start = self._threads.running, self._start_thread
+        opening = CallerOpening(self._reader, self._notes, running, start, provide)
+        try:
+            self._pool.enlist(self._notes)
+            opening.run()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self.abort(WebSocketError("connect() was interrupted"))
+            if self._notes.is_enlisted:
+                opening.end(error)
             raise
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
-        # Daemon threads: a connection that is never closed must not keep the process from ending.
-        thread = threading.Thread(
-            target=self._run, args=(name, body), name=f"{self.name}-{name}", daemon=True
-        )
-        self._running.add(name)
-        try:
-            thread.start()
-        except RuntimeError as error:
-            self._running.discard(name)
-            raise ThreadStartError(f"the thread {thread.name} cannot be started: {error}") from error
-
-    def _run(self, name: str, body: Callable[[], None]) -> None:
-        """The whole of a thread. What ends it before its time ends the connection."""
-        try:
-            body()
-        except BaseException as error:
-            self.fail(error, CloseCode.INTERNAL_ERROR)
-            raise
-        finally:
-            if self._forked:
-                block_forever()
-            self._running.discard(name)
-            self._notes.waiters.notify()
+        # A thread holds this engine, which `process` has to find as long as one runs.
+        self._threads.start(name, body, self.fail)
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
         """One call of a C function that has a writer thread make `call`, whatever a handler does to its
@@ -165,6 +166,11 @@ class Engine:
     def outcome(self) -> Outcome | None:
         """How the connection ended, or is about to end; None while that is open."""
         return self._reader.closing.outcome
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has begun, and has not ended."""
+        return self.closed is None and bool(self._threads.running)
 
     @property
     def is_closing(self) -> bool:
@@ -333,15 +339,14 @@ class Engine:
     def wait_over(self, timeout: float) -> None:
         """Wait until the threads have come to their end, so that none of them prints while the process goes
         away."""
-        self._notes.waiters.wait_until(lambda: not self._running, timeout)
+        self._notes.waiters.wait_until(lambda: not self._threads.running, timeout)
 
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
-        self._forked = True
         closed = self._reader.after_fork()
         self.queue.after_fork(functools.partial(shared_pool().schedule, None))
         self._pings.end()
-        self._running.clear()
+        self._threads.after_fork()
         self._lease.after_fork()
         self._notes.after_fork()
         self._consumer.after_fork(closed)

@@ -4,10 +4,11 @@ Owns: the messages, and the one that arrives in parts. Runs on: the `put_` and `
 thread, the others on any thread that receives. Must not import: sockets, the protocol.
 
 Who owns what, and why nothing is lost or doubled. The reader unpacks each batch and appends to `messages`; it
-counts and bounds them alone. A consumer takes with one step of C, ``message, = map(deque.popleft, source)``,
-and returns it in the next: between the two CPython looks for no signal (3.11 and later), so a handler
-that raises leaves the message either in the deque or with the caller; and the step is whole between several
-consumers, on free-threaded builds too. So a consumer holds no lock and transfers nothing in several steps.
+counts and bounds them alone. A consumer takes by ``for message in source: return message``, where `source`
+pops one at each step: from that step of C to the return CPython looks for no signal (3.11 and later), so a
+handler that raises leaves the message either in the deque or with the caller; and the step is whole between
+several consumers, on free-threaded builds too. So a consumer holds no lock and transfers nothing in several
+steps.
 
 A message is collected whole by the decoder unless somebody streams: `wants_parts` tells the reader so. A
 message in parts is one object, `StreamedMessage`: the reader appends, one streaming call claims it and takes.
@@ -27,6 +28,7 @@ put would else seem to be dealt with already.
 from __future__ import annotations
 
 import collections
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -37,7 +39,7 @@ from .primitives import Leaf, Waiters
 from .read_lease import LEASE_SECONDS, ReadLease
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
-from .stream_calls import NEVER, InboxEnded, StreamCalls, popleft
+from .stream_calls import NEVER, InboxEnded, StreamCalls
 from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
@@ -58,7 +60,8 @@ class Inbox(StreamCalls):
 
     Attributes:
         messages: the whole messages.
-        source: what `map` takes to pop one of them; see also `readable`.
+        source: iterated over, it pops one of them at each step; `IndexError` where there is none. See also
+            `readable`.
         fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
         ending: how the connection ends, set after the last message was put.
@@ -70,7 +73,7 @@ class Inbox(StreamCalls):
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
         """`limit` is (bytes, messages)."""
         self.messages: collections.deque[Message] = collections.deque()
-        self.source: Iterable[collections.deque[Message]] = (self.messages,)
+        self.source: Iterable[Message] = map(collections.deque.popleft, itertools.repeat(self.messages))
         self.fast_above = 0
         self.on_room: Callable[[], None] = _do_nothing
         self.opened: Opened | None = None
@@ -262,8 +265,8 @@ class Inbox(StreamCalls):
                 if count <= self._wake_below:
                     self.on_room()
                 try:
-                    (message,) = map(popleft, self.source)
-                    return message
+                    for message in self.source:
+                        return message
                 except IndexError:
                     continue  # another thread has taken it
             lease = self.lease

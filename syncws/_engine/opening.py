@@ -19,7 +19,7 @@ from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.url import URL, check_port
 from .._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
 from .._transport import dialer
-from .._transport.poller import OpenTimeoutError, Poller
+from .._transport.poller import ForkedError, OpenTimeoutError, Poller
 from .answer import read_body, read_head
 from .open_stream import OpenStream as OpenStream
 from .open_stream import Timings
@@ -27,8 +27,10 @@ from .options import Options, choose_proxy
 from .route import Route
 
 if TYPE_CHECKING:
+    from .._protocol.handshake import HandshakeResult
     from .._protocol.proxy import Proxy
     from .._transport.stream import Stream
+    from .open_stream import TLSInfo
     from .tracer import Tracer
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -46,7 +48,9 @@ class Connector:
 
     Attributes:
         at: when its time is over, on the clock of `time.monotonic`; None for never.
-        stream: what there is of the connection, as soon as there is any; for a forked child to close.
+        sockets: those that were made, closed ones too; for a forked child to close, and where a signal
+            handler cuts the opening off.
+        stream: what there is of the connection, as soon as there is any; for these to close, too.
         doing: what is waited for, as a time-out says it.
         name: what the names of its threads begin with.
         tracer: what is told the steps; None where nobody wants to hear of them.
@@ -61,18 +65,25 @@ class Connector:
         check: Callable[[], None],
         name: str,
         tracer: Tracer | None = None,
+        before_waiting: Callable[[], None] | None = None,
     ) -> None:
-        """`check` is called before each wait; it raises when the attempt was abandoned."""
-        self._request = replace(request, require_protocol=options.require_protocol, auth=options.auth)
+        """`check` is called before each wait; it raises when the attempt was abandoned. `before_waiting` is
+        called once, when there is something to wait for."""
+        if not options.require_protocol or options.auth is not None:
+            request = replace(request, require_protocol=options.require_protocol, auth=options.auth)
+        self._request = request
         self._options = options
         self._poller = poller
         self._check = check
+        self._before_waiting = before_waiting
         self._seconds: dict[str, float] = {}
+        self._begun = 0.0
         self._visited = {str(request.url)}
         self.name = name
         self.tracer = tracer
         self.doing = ""
         self.at: float | None = None
+        self.sockets: list[socket.socket] = []
         self.stream: Stream | None = None
         self.secrets = Secrets()
 
@@ -82,16 +93,18 @@ class Connector:
         Raises `OSError` (DNS, TCP, TLS; `TimeoutError` when `open_timeout` is over) and `WebSocketError`
         (the answer, the proxy); each names the URL and says what was tried and what came back.
         """
-        begun = time.monotonic()
+        self._begun = time.monotonic()
         if self._options.open_timeout is not None:
-            self.at = begun + self._options.open_timeout
+            self.at = self._begun + self._options.open_timeout
         try:
             while (opened := self._try_once()) is None:
                 pass
-            total = time.monotonic() - begun
-            return replace(opened, timings=Timings(**self._seconds, total=total))
+            return opened
+        except ForkedError:
+            self.close_sockets()  # and not a word to the peer, which is the parent's
+            raise
         except BaseException as error:
-            self._close()
+            self.close()
             if self._options.sock is not None:
                 self._options.sock.close()
             if isinstance(error, (OSError, WebSocketError)):
@@ -99,6 +112,11 @@ class Connector:
             raise
 
     # What the steps need of the whole: `route.Opening`.
+
+    def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+        # In one step of C from the call to the list, so that no signal handler comes between.
+        self.sockets += map(socket.socket, (family,), (kind,), (protocol,))
+        return self.sockets[-1]
 
     def wake(self) -> None:
         self._poller.wake()
@@ -113,6 +131,11 @@ class Connector:
             left = self._time_left(until)
             if left is not None and left <= 0:
                 return False
+            if self._before_waiting is not None:
+                if sock is not None and self._poller.wait(sock, events, 0.0):
+                    return True
+                self._prepare_to_wait()
+                continue
             if self._poller.wait(sock, events, left):
                 return True
             if sock is None:
@@ -125,9 +148,19 @@ class Connector:
         until = None if limit is None else time.monotonic() + limit
         while True:
             left = self._time_left(until)
+            if self._before_waiting is not None:
+                if ready := self._poller.wait_any(socks, events, 0.0):
+                    return ready
+                self._prepare_to_wait()
+                continue
             ready = self._poller.wait_any(socks, events, left)
             if ready or (until is not None and time.monotonic() >= until):
                 return ready
+
+    def _prepare_to_wait(self) -> None:
+        call, self._before_waiting = self._before_waiting, None
+        if call is not None:
+            call()
 
     def _time_left(self, until: float | None) -> float | None:
         now = self.check_time()
@@ -178,7 +211,7 @@ class Connector:
         if response.status == 101:
             result = check_response(request, response)
             self._seconds["upgrade"] = time.monotonic() - begun
-            return self._hand_over(OpenStream(stream, result, rest, tls=route.tls))
+            return self._hand_over(stream, result, rest, route.tls)
         if self._redirects_left and response.status in _REDIRECTS and "Location" in response.headers:
             self._follow(response)
             return None
@@ -219,15 +252,21 @@ class Connector:
             if credentials is not None:
                 secrets.add(*credentials, basic_credentials(*credentials))
 
-    def _hand_over(self, opened: OpenStream) -> OpenStream:
-        stream, options = opened.stream, self._options
+    def _hand_over(
+        self, stream: Stream, result: HandshakeResult, rest: bytes, tls: TLSInfo | None
+    ) -> OpenStream:
         stream.wait_writable = None
-        if options.sock is None:
+        self.sockets = [stream.socket]
+        if self._options.sock is None:
             self._limit_silence(stream)
-        return replace(
-            opened,
-            local_address=_address(stream.socket.getsockname),
-            remote_address=_address(stream.socket.getpeername),
+        return OpenStream(
+            stream,
+            result,
+            rest,
+            Timings(**self._seconds, total=time.monotonic() - self._begun),
+            _address(stream.socket.getsockname),
+            _address(stream.socket.getpeername),
+            tls,
         )
 
     def _limit_silence(self, stream: Stream) -> None:
@@ -237,11 +276,9 @@ class Connector:
         """
         options = self._options
         user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
-        chosen = any(
-            (level, name) == (socket.IPPROTO_TCP, user_timeout) for level, name, _ in options.socket_options
-        )
+        chosen = [(level, name) for level, name, _ in options.socket_options]
         if (
-            chosen
+            (socket.IPPROTO_TCP, user_timeout) in chosen
             or options.ping_interval is None
             or options.ping_timeout is None
             or options.close_timeout is None
@@ -276,14 +313,25 @@ class Connector:
             raise self._refusal(response, b"", f" (not followed to {shown}: {error})") from None
         if not self._options.allow_blocked_port:
             check_port(request.url)
-        self._close()
+        self.close()
         self._visited.add(str(request.url))
         self._request = request
 
-    def _close(self) -> None:
-        if self.stream is not None:
-            self.stream.close()
-            self.stream = None
+    def close(self) -> None:
+        """Close what there is of the connection."""
+        try:
+            if self.stream is not None:
+                self.stream.close()
+                self.stream = None
+        finally:
+            self.close_sockets()
+
+    def close_sockets(self) -> None:
+        """Close what there is, without a word to the peer."""
+        for sock in self.sockets:
+            sock.close()
+        if self.stream is not None:  # over a socket of the caller's
+            self.stream.socket.close()
 
     # What went wrong.
 

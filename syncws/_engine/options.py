@@ -11,8 +11,9 @@ a parameter in each signature, a line in tests/typing.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._protocol.handshake import check_protocols
@@ -109,21 +110,23 @@ class Options:
         Raises `TypeError` for a wrong type and `ValueError` for a bad value. Both name the option, and quote
         the value unless that may be a secret.
         """
-        for name, value in keywords.items():
+        # Most options of most calls are the very defaults, which need no check.
+        chosen = {name: value for name, value in keywords.items() if value is not _AS_GIVEN.get(name, _OTHER)}
+        for name, value in chosen.items():
             if name in _CHECKS:
                 _CHECKS[name](value)
             elif name in _CHECKS_BY_NAME:
                 _CHECKS_BY_NAME[name](name, value)
             elif name in _FORMS:
-                keywords[name] = _FORMS[name](value)
-        if keywords.get("compression", "deflate") not in ("deflate", None):
-            raise ValueError(f"compression must be 'deflate' or None, not {keywords['compression']!r}")
-        options = cls(**keywords)
-        options._check_together()
+                chosen[name] = _FORMS[name](value)
+        if chosen.get("compression", "deflate") not in ("deflate", None):
+            raise ValueError(f"compression must be 'deflate' or None, not {chosen['compression']!r}")
+        options = cls(**chosen)
+        options._check_together({name for name, value in chosen.items() if value is not None})
         return options
 
-    def _check_together(self) -> None:
-        given = {name for name in self.__slots__ if getattr(self, name) is not None}
+    def _check_together(self, given: set[str]) -> None:
+        """`given`: the options that are neither the default nor None."""
         if self.proxy == "auto":
             given.discard("proxy")
         for one, other in _CONTRADICTIONS:
@@ -133,6 +136,14 @@ class Options:
             raise ValueError("Origin is given twice: in headers and as origin=")
         if self.auth is not None and has_field(self.headers, "Authorization"):
             raise ValueError("credentials are given twice: as auth= and as Authorization in headers")
+
+
+# The defaults as the calls' signatures have them. Checking every option takes longer than to make a socket.
+_AS_GIVEN: dict[str, object] = {
+    **{field.name: field.default for field in fields(Options)},
+    "headers": None,
+}
+_OTHER = object()
 
 
 def chosen(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,11 +180,19 @@ def choose_proxy(options: Options, url: URL) -> Proxy | None:
     """
     if options.sock is not None or options.unix is not None or options.proxy is None:
         return None
-    if options.proxy == "auto" and not any(name[-6:].lower() == "_proxy" for name in os.environ):
+    if options.proxy == "auto" and not _names_proxy():
         return None
     from .._protocol import proxy  # here, since most connections have none
 
     return proxy.choose_proxy(options.proxy, url, os.environ)
+
+
+def _names_proxy() -> bool:
+    """Whether the environment may name a proxy. In bytes where they can be had, since `os.environ` decodes
+    every name."""
+    if sys.platform != "win32":
+        return b"_proxy" in b" ".join(os.environb).lower()
+    return "_proxy" in " ".join(os.environ).lower()
 
 
 def _prepare(url: URL, options: Options) -> Options:

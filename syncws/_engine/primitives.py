@@ -18,10 +18,10 @@ Why it is right.
    together, and nobody can wait for a lock whose holder waits for them. A test reads the source for this
    rule, another one traces it.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
-   before the release. ``with lock:`` over a bare lock is no such form: CPython 3.14 looks for signals between
-   ``__enter__`` and the block, and leaves the lock locked when a handler raises there. `Leaf.__enter__`
-   acquires inside ``for _ in map(acquire, ONCE): return``, where the interpreter looks for nothing between
-   the end of the acquire and the block; its ``__exit__`` is the lock's own C method.
+   before the release: ``__enter__`` and ``__exit__`` are the lock's own C methods. But CPython 3.14 looks for
+   signals between an ``__enter__`` in C and the block, and leaves the lock locked when a handler raises
+   there. So `Leaf` acquires there inside ``for _ in acquires: return``, where the interpreter looks for
+   nothing from the end of the acquire to the block.
 3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is
    one call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and
    each wait makes up for one that a handler cut off.
@@ -47,6 +47,7 @@ handler should only set a flag.
 from __future__ import annotations
 
 import collections
+import itertools
 import operator
 import queue
 import sys
@@ -54,12 +55,10 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 T = TypeVar("T")
 
-_ONCE = (True,)
 _release = operator.methodcaller("release")
 
 # On Windows no wait for a lock can be interrupted by Ctrl-C before CPython 3.14 (python/cpython#125541).
@@ -152,32 +151,33 @@ def remember_first(primitive: _Renewable) -> None:
     _renewed_first.add(weakref.ref(primitive, _renewed_first.discard))
 
 
+LOOKS_AFTER_ENTER = sys.version_info[:2] == (3, 14) or sys.implementation.name == "pypy"  # see 2 above
+
+
 class Leaf:
     """A lock for a few assignments; see the theory above for what may stand in its block."""
 
-    __slots__ = ("__exit__", "__weakref__", "_acquire", "renew")
+    __slots__ = ("__enter__", "__exit__", "__weakref__", "renew")
 
     renew: Callable[[], None]
 
-    if TYPE_CHECKING:  # the slot holds the method of C's lock
+    if TYPE_CHECKING:  # the slots hold methods of C's lock
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            error: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None: ...
+        def __enter__(self) -> object: ...
+        def __exit__(self, *exc_info: Any) -> None: ...
 
     def __init__(self) -> None:
         lock = threading.Lock()
-        self._acquire = lock.acquire
+        acquires = map(lock.acquire, itertools.repeat(True))
+
+        def enter() -> None:
+            for _ in acquires:
+                return
+
+        self.__enter__ = enter if LOOKS_AFTER_ENTER else lock.__enter__  # type: ignore[method-assign]
         self.__exit__ = lock.__exit__  # type: ignore[method-assign]
         self.renew = lock._at_fork_reinit  # type: ignore[attr-defined]
         _remember(self)
-
-    def __enter__(self) -> None:
-        for _ in map(self._acquire, _ONCE):
-            return
 
 
 class Waiters:

@@ -23,7 +23,7 @@ import weakref
 from typing import Protocol
 
 from .primitives import renew_after_fork
-from .writer_pool import forget_shared_pool, shared_pool
+from .writer_pool import forget_shared_pool, wait_shared_pool_exited
 
 # How long the end of the process waits for all connections together to be closed.
 EXIT_SECONDS = 1.0
@@ -108,8 +108,7 @@ def _at_exit() -> None:
     # Wait for the worker threads too: CPython aborts when a thread prints while the interpreter ends.
     for engine in engines:
         engine.wait_over(max(0.0, until - time.monotonic()))
-    if engines:
-        shared_pool().wait_surplus_exited(max(0.0, until - time.monotonic()))
+    wait_shared_pool_exited(max(0.0, until - time.monotonic()))
 
 
 def _after_fork() -> None:

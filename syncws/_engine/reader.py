@@ -11,17 +11,20 @@ the connection, with that as the cause: nothing is left half alive.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._exceptions import WebSocketError
 from .._log import Fields, log_exception
-from .._protocol.closing import Closing, Outcome
+from .._protocol.closing import Closing, Outcome, State
 from .._protocol.decoder import Decoder
 from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
+from .handover import Handover, told_of
 from .open_link import OpenLink
 from .opening import Connector, OpenStream
 from .primitives import own_thread
@@ -78,6 +81,7 @@ class Reader:
         self._tracer = tracer
         self._last_steps: list[TraceRecord] = []
         self._link: OpenLink | None = None
+        self._handover: Handover | None = None  # where a caller opens it
 
     def run(self) -> None:
         """The body of the reader thread. Whatever happens, one `Closed` record goes out, last."""
@@ -116,28 +120,82 @@ class Reader:
             self.closed = Closed(Outcome(CloseCode.ABNORMAL, error=error))
         return self.closed
 
+    # A caller's thread, instead of the first steps of `run`; see `handover`.
+
+    def open_here(self, start: Callable[[], None], make_sure: Callable[[], None]) -> None:
+        """Open the connection; raises what failed.
+
+        `start` starts the reader thread: it is called before the first wait for the network, so that nothing
+        is waited for before there is one. `make_sure` makes sure that all threads are there.
+        """
+        self._handover = handover = Handover()
+        try:
+            opened, encoder = self._connect(start, make_sure)
+            handover.rest = opened.rest
+            self._output.open(opened.stream, encoder, self._notes.wake)
+            self._tell_opened(opened)
+            self.closing.opened()  # the last step: the reader goes on from here, also where a handler waits
+        except BaseException as error:
+            handover.failure = error
+            handover.failure = told_of(error)  # after it is set in one step: it is kept, and an interrupt not
+            raise
+        finally:
+            handover.tell()
+
+    def end_here(self, error: Exception) -> None:
+        """There is no reader thread, and will be none: do what that does at its end."""
+        self.closing.lost(error)
+        with contextlib.ExitStack() as steps:  # each of them, also where a handler raises in another
+            for step in (self._notes.close_poller, self._publish, self._tell_end, self._end_link):
+                steps.callback(step)
+        for record in self._last_steps:
+            self._tracer.log(record)  # type: ignore[union-attr]
+
+    # The reader thread.
+
     def _live(self) -> None:
+        if self._handover is None:
+            opened, encoder = self._connect(None, None)
+            self.closing.opened()
+            # The writer first: who is told that the connection is open may look at its output at once.
+            self._output.open(opened.stream, encoder, self._notes.wake)
+            self._tell_opened(opened)
+            rest = opened.rest
+        else:
+            rest = self._handover.wait(lambda: self.closing.state is not State.CONNECTING)
+        assert self._link is not None  # made by `_connect`
+        self._link.run(rest)
+
+    def _connect(
+        self, before_waiting: Callable[[], None] | None, make_sure: Callable[[], None] | None
+    ) -> tuple[OpenStream, Encoder]:
+        """Make the connection, and what has its two sides."""
         self._notes.poller = poller = Poller()
         self._check_wanted()
-        tracer = self._tracer
-        connector = Connector(self._request, self._options, poller, self._check_wanted, self._name, tracer)
+        connector = Connector(
+            self._request,
+            self._options,
+            poller,
+            self._check_wanted,
+            self._name,
+            self._tracer,
+            before_waiting,
+        )
         self._notes.connector = connector
         opened = connector.run()
         deflate = opened.result.deflate
         try:
-            if tracer is None:
+            if make_sure is not None:
+                make_sure()
+            if self._tracer is None:
                 encoder = Encoder(None if deflate is None else Deflater(deflate))
             else:
-                encoder = tracer.make_encoder(deflate)
-            self._link = link = self._make_link(poller, opened)
+                encoder = self._tracer.make_encoder(deflate)
+            self._link = self._make_link(poller, opened)
         except BaseException:
             opened.stream.close()  # nobody else has it yet
             raise
-        self.closing.opened()
-        # The writer first: who is told that the connection is open may look at its output at once.
-        self._output.open(opened.stream, encoder, self._notes.wake)
-        self._tell_opened(opened)
-        link.run(opened.rest)
+        return opened, encoder
 
     def _make_link(self, poller: Poller, opened: OpenStream) -> OpenLink:
         """Make what has the read side of the stream."""
@@ -184,12 +242,14 @@ class Reader:
     def _end_link(self) -> None:
         """End the writer, and free the socket. Only this thread frees the descriptor, and only now: a number
         that is freed earlier could be another file's by the time the writer uses it."""
-        link = self._link
+        link, connector = self._link, self._notes.connector
         if link is not None:
             link.cut()
         self._output.stop()
         if link is not None:
             link.close()
+        elif self._handover is not None and connector is not None:
+            connector.close()  # it has done so itself, unless a signal handler has cut it off
 
     def _tell_end(self) -> None:
         """The last steps. Before the outcome is published, so that who waits for that has heard of them; only

@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._exceptions import WebSocketError
+from .._transport.poller import ForkedError
 from .primitives import Waiters
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class ReaderNotes:
             `time.monotonic`, and what is wrong then.
         abort_error: the application wants the end now, and this is told as its reason.
         failure: what the connection is to be failed for, and the code that the server is told.
+        forked: this process is a forked child, and the connection its parent's.
         released: the program has no reference to the connection left.
+        is_enlisted: whether the writer pool counts the connection.
         is_over: whether the outcome is published.
         waiters: the threads that wait for that.
         poller, connector: the reader's, once there are some; for the wake-up and for a fork.
@@ -41,7 +44,9 @@ class ReaderNotes:
         self.cuts: list[tuple[float, Exception]] = []
         self.abort_error: Exception | None = None
         self.failure: tuple[BaseException, int] | None = None
+        self.forked = False
         self.released = False
+        self.is_enlisted = False
         self.is_over = False
         self.waiters = Waiters()
         self.poller: Poller | None = None
@@ -60,6 +65,8 @@ class ReaderNotes:
 
     def check_wanted(self) -> None:
         """Raise when the application has given up a connection that is being opened."""
+        if self.forked:
+            raise ForkedError
         if self.abort_error is not None:
             raise self.abort_error
         if self.failure is not None:
@@ -80,8 +87,9 @@ class ReaderNotes:
     def after_fork(self) -> None:
         """In a forked child: only close this process's copies of the descriptors; a shutdown or a
         close_notify would reach the parent's peer."""
-        if self.connector is not None and self.connector.stream is not None:
-            self.connector.stream.socket.close()
+        self.forked = True
+        if self.connector is not None:
+            self.connector.close_sockets()
         if self.poller is not None:
             self.poller.after_fork()
         self.closed()

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
         def name(self) -> str:
             """What the names of its threads begin with."""
 
+        def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+            """A new socket, which is known to the opening before anything can happen."""
+
         def measure(self, step: str) -> AbstractContextManager[None]:
             """Note how long a step takes."""
 
@@ -97,6 +100,7 @@ class Route:
         # A request with large headers may have to wait for the other side to take it.
         stream.wait_writable = lambda: self._opening.wait(sock, WRITE)
         self._opening.stream = stream
+        self._opening.check_time()  # a fork before this has not closed it
 
     # TCP.
 
@@ -109,7 +113,8 @@ class Route:
             self._opening.doing = f"connecting to the Unix socket {path!r}"
             self._tell("connect", address=path)
             with self._opening.measure("tcp"):
-                sock = dialer.connect_unix(path, self._opening, SocketSetup(options=options.socket_options))
+                setup = SocketSetup(options=options.socket_options)
+                sock = dialer.connect_unix(path, self._opening, self._opening.make_socket, setup)
             self._tell("connected", address=path)
             return sock
         if self._proxy is not None:
@@ -143,8 +148,9 @@ class Route:
                 )
             )
         with self._opening.measure("tcp"):
-            sock = dialer.connect(addresses, host, self._opening, setup=setup)
-        self._tell("connected", host=host, port=port, address=_peer(sock))
+            sock = dialer.connect(addresses, host, self._opening, self._opening.make_socket, setup)
+        if self._opening.tracer is not None:
+            self._tell("connected", host=host, port=port, address=_peer(sock))
         return sock
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
@@ -35,6 +36,9 @@ from .inline_send import LARGEST, InlineSend, InlineSends, may_encrypt, send_inl
 from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Waiters, tokens
 from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SEALED, WriterTurn
+
+if TYPE_CHECKING:
+    from .._transport.stream import Stream
 
 # What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
 REFUSED, COUNTED, TAKEN = range(3)
@@ -126,25 +130,60 @@ class SendQueue(WriterTurn):
         """
         size = len(payload)
         message = FIN | opcode, payload
-        notes = _NOTHING, [message]
         inline = self.inline
-        token, stream, may_lend = inline.nobody, inline.stream, False
+        stream = inline.stream
         if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
             may_lend = not stream.is_tls or may_encrypt(stream, size)
+        else:
+            may_lend = False
         if may_lend:
-            token = InlineSend(self, message)
-            tokens[token] = None
+            accepted, taken = self._write_or_queue(stream, message, size, accept)
+        else:
+            notes = _NOTHING, [message]
+            wake = False
+            try:
+                with self.leaf:
+                    accepted = accept & (self.phase == ACCEPTING)
+                    taken = accepted & (self.taken - self.sent + size <= self._max_buffered)
+                    wake = taken & (self.turn == IDLE)
+                    fragmented = self.fragmented
+                    waits = taken & fragmented.begun
+                    self.taken += size * taken
+                    self._notes += notes[taken]
+                    fragmented.behind += waits
+                    fragmented.behind_bytes += size * waits
+                    self.turn += wake  # SCHEDULED
+            finally:
+                if wake:
+                    self.wake()
+        if taken:
+            return TAKEN
+        if accepted:
+            raise BufferFull(
+                f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
+                f"and max_buffered={self._max_buffered}"
+            )
+        return self._count(size) if count_refused else REFUSED
+
+    def _write_or_queue(
+        self, stream: Stream | None, message: tuple[int, bytes], size: int, accept: bool
+    ) -> tuple[bool, bool]:
+        """Write the message on this thread where nobody else writes and nothing waits, and else queue it;
+        whether messages are accepted, and whether this one was taken."""
+        notes = _NOTHING, [message]
+        inline = self.inline
+        token = InlineSend(self, message)
+        tokens[token] = None
         last = [token, token]
-        accepted = fits = taken = lends = wake = False
+        accepted = taken = lends = wake = False
         try:
             with self.leaf:
                 accepted = accept & (self.phase == ACCEPTING)
-                fits = self.taken - self.sent + size <= self._max_buffered
-                taken = accepted & fits
+                taken = accepted & (self.taken - self.sent + size <= self._max_buffered)
                 wake = taken & (self.turn == IDLE)
                 fragmented = self.fragmented
                 waits = taken & fragmented.begun
-                lends = wake & may_lend & (not waits) & (inline.stream is stream)
+                lends = wake & (not waits) & (inline.stream is stream)
                 lends &= inline.last.settled & (not inline.last.held)
                 last[0] = inline.last
                 inline.last = last[lends]
@@ -162,16 +201,8 @@ class SendQueue(WriterTurn):
             token.held = token.in_call = False
             if wake:
                 self.wake()
-        if may_lend:
-            tokens.pop(token, None)
-        if taken:
-            return TAKEN
-        if accepted:
-            raise BufferFull(
-                f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
-                f"and max_buffered={self._max_buffered}"
-            )
-        return self._count(size) if count_refused else REFUSED
+        tokens.pop(token, None)
+        return accepted, taken
 
     def _count(self, size: int) -> int:
         with self.leaf:

@@ -6,7 +6,6 @@ Must not import: sockets, the protocol. The inbox says what can happen at once.
 
 from __future__ import annotations
 
-import collections
 import sys
 import threading
 import time
@@ -14,12 +13,12 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import collections
+
     from .._protocol.closing import Outcome
     from .._protocol.messages import Message
     from .primitives import Leaf, Waiters
     from .streamed_message import StreamedMessage
-
-popleft = collections.deque.popleft
 
 # A call that streams gets a message that arrived whole in parts of this size, too.
 MAX_PART = 256 * 1024
@@ -127,10 +126,11 @@ class StreamCalls:
         if self.messages and len(self.messages) <= self._wake_below:
             self.on_room()
         try:
-            (call.whole,) = map(popleft, self.source)
+            for call.whole in self.source:
+                return True
         except IndexError:
-            return False
-        return True
+            pass
+        return False
 
     def _has_unclaimed(self) -> bool:
         message = self._incoming

@@ -5,8 +5,10 @@ thread* never wait, but for `wait_surplus_exited`. Must not import: sockets, the
 
 A thread writes for one connection until nothing is left to send, however long its network makes it wait. So
 there is one thread for each connection that is sending, and one spare: the last idle thread starts a
-replacement before it begins. Two are kept when nobody sends, others end after a second. Where the system
-gives no more threads, those that are there serve all.
+replacement before it begins. Two are kept when nobody sends, others end after a second. The last one stays
+for a moment after the last connection: to start a thread takes longer than to open a connection on this
+machine, and programs that have one connection after the other begin the next at once. Where the system gives
+no more threads, those that are there serve all.
 
 What can happen at once, and why it is right. `schedule` is the `put` of a mailbox, one call of a C function
 that starts no thread and takes no lock of ours, because it runs in signal handlers, in finalizers and in
@@ -35,7 +37,7 @@ from typing import Protocol
 from .._exceptions import ThreadStartError
 from .._log import log, log_exception
 from .._transport.poller import ForkedError
-from .primitives import Leaf, Waiters, block_forever, make_mailbox, own_thread
+from .primitives import Leaf, Waiters, block_forever, is_patched, make_mailbox, own_thread
 
 # How many idle threads to keep, never more than there are connections. CPython 3.12.0 to 3.12.2 cannot start
 # threads once the main thread has ended (python/cpython#113964), and then one server that does not read must
@@ -45,6 +47,9 @@ MIN_THREADS = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
 
 # How long other idle threads stay.
 IDLE_SECONDS = 1.0
+
+# How long the last thread stays when there is no connection.
+LINGER_SECONDS = 0.25
 
 
 class PooledWriter(Protocol):
@@ -61,6 +66,16 @@ class PooledWriter(Protocol):
         """Send all that there is to send, unless another thread is at it."""
 
 
+class Enlisted(Protocol):
+    """What is counted here.
+
+    Attributes:
+        is_enlisted: whether it is.
+    """
+
+    is_enlisted: bool
+
+
 class WriterPool:
     """Threads for those connections that have something to send."""
 
@@ -74,6 +89,8 @@ class WriterPool:
         self._busy = 0
         self._changes = Waiters()
         self._forked = False
+        # Greenlets are started at once, and one that waits would keep their program's loop.
+        self._lingering = 0 if is_patched() else 1
 
     # Any thread.
 
@@ -85,12 +102,24 @@ class WriterPool:
             with self._leaf:
                 self._registered += 1
                 registered = True
-            self._changes.notify()  # a thread that was surplus may be needed now
-            self._add_missing_thread(name)
+            self._changes.notify()
+            self.provide(name)
         except BaseException:
             if registered:
                 self.unregister()
             raise
+
+    def enlist(self, connection: Enlisted) -> None:
+        """Count a new connection, which notes that in the same step, and is to `unregister` from then on."""
+        with self._leaf:
+            self._registered += 1
+            connection.is_enlisted = True
+        self._changes.notify()  # a thread that was surplus may be needed now
+
+    def provide(self, name: str) -> None:
+        """Make sure of a thread for a connection that is counted. Raises `ThreadStartError` when the system
+        gives none."""
+        self._add_missing_thread(name)
 
     def unregister(self) -> None:
         """A connection will have nothing to send any more."""
@@ -104,8 +133,10 @@ class WriterPool:
         return self._jobs.qsize() > 0 and self._busy >= self._threads
 
     def wait_surplus_exited(self, timeout: float | None) -> bool:
-        """Wait until there are no more threads than connections; False when `timeout` seconds were over
-        first."""
+        """Wait until there are no more threads than connections, and have none stay any longer; False when
+        `timeout` seconds were over first."""
+        self._lingering = 0
+        self.schedule(None)
         return self._changes.wait_until(lambda: self._threads <= self._registered, timeout)
 
     def after_fork(self) -> None:
@@ -155,11 +186,12 @@ class WriterPool:
         """Whether there are enough without this thread, which does not count from then on."""
         exits = False
         with self._leaf:
-            enough = self._registered
+            enough = self._registered or self._lingering
             if timed_out:
                 used = self._busy + 1
                 if used < MIN_THREADS:
                     used = MIN_THREADS
+                enough = self._registered
                 if used < enough:
                     enough = used
             if self._threads > enough:
@@ -169,9 +201,11 @@ class WriterPool:
 
     def _serve_one(self) -> bool:
         """Wait for a job and do it; True when none came for `IDLE_SECONDS`."""
-        surplus = self._threads > MIN_THREADS
+        longest = IDLE_SECONDS if self._threads > MIN_THREADS else None
+        if self._threads > self._registered:
+            longest = LINGER_SECONDS
         try:
-            job: PooledWriter | None = self._jobs.get(timeout=IDLE_SECONDS if surplus else None)
+            job: PooledWriter | None = self._jobs.get(timeout=longest)
         except queue.Empty:
             return True
         if job is None or self._forked:
@@ -207,6 +241,13 @@ _shared: dict[str, WriterPool] = {}
 def shared_pool() -> WriterPool:
     """The pool of this process; made when first needed, since gevent may patch the program until then."""
     return _shared.get("pool") or _shared.setdefault("pool", WriterPool())
+
+
+def wait_shared_pool_exited(timeout: float) -> None:
+    """Wait until no thread of it is left but those that connections need."""
+    pool = _shared.get("pool")
+    if pool is not None:
+        pool.wait_surplus_exited(timeout)
 
 
 def forget_shared_pool() -> None:

@@ -5,7 +5,7 @@ not import: sockets, the reading side.
 
 The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
-    UNOPENED  -> SCHEDULED       `open`: there is a stream to write to
+    UNOPENED  -> IDLE, SCHEDULED `open`: there is a stream to write to, and maybe a note
     IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread is called
     IDLE, SCHEDULED -> WRITING   `take_turn`
     WRITING   -> IDLE            `rest`: nothing is left to do
@@ -30,6 +30,8 @@ from .primitives import Leaf
 if TYPE_CHECKING:
     from .._transport.stream import Stream
     from .inline_send import InlineSends
+
+_NO_NOTES: list[object] = []
 
 UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
 
@@ -62,6 +64,11 @@ class WriterTurn:
 
     # Any thread.
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether something was left since the writer last took what was there."""
+        return bool(self._notes)
+
     def schedule(self) -> None:
         """Have the writer look for what is to be done, also where that is no note."""
         wake = False
@@ -75,11 +82,18 @@ class WriterTurn:
             self.wake()
 
     def open(self) -> None:
-        """There is a stream to write to."""
-        with self.leaf:
-            if self.turn == UNOPENED:
-                self.turn = SCHEDULED
-        self.wake()
+        """There is a stream to write to. A writer thread is called where something waits for it, as does the
+        note of a close that came before this."""
+        wake = False
+        try:
+            with self.leaf:
+                opens = self.turn == UNOPENED
+                wake = opens & (self._notes != _NO_NOTES)
+                self.turn += opens  # IDLE
+                self.turn += wake  # SCHEDULED
+        finally:
+            if wake:
+                self.wake()
 
     def end_inline(self, stream: Stream | None) -> bool:
         """Nobody may send inline any more; False while a caller is in its system call: that is short. What

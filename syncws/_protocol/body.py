@@ -30,7 +30,7 @@ class BodyParser:
     def __init__(self, response: Response) -> None:
         self.body = b""
         codings = get_list(response.headers.get_all("Transfer-Encoding"))
-        self._chunked = "chunked" in (coding.lower() for coding in codings[-1:])
+        self._chunked = "chunked" in [coding.lower() for coding in codings[-1:]]
         self._left = None if codings else _content_length(response)
         self.framed = self._chunked or self._left is not None
         self.done = response.status in (204, 304) or self._left == 0

@@ -162,7 +162,8 @@ def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
     if upgrade.lower() != "websocket":
         raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
     connection = get_list(headers.get_all("Connection"))
-    if "upgrade" not in (option.lower() for option in connection):
+    # A list: what a signal handler raised in a generator that is left early would be lost.
+    if "upgrade" not in [option.lower() for option in connection]:
         raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
     accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
     if accept != expected:

@@ -38,8 +38,7 @@ def is_token(text: str) -> bool:
 
 def has_field(fields: Iterable[tuple[str, str]], name: str) -> bool:
     """Whether there is a field of this name; names are compared without case."""
-    name = name.lower()
-    return any(other.lower() == name for other, _ in fields)
+    return name.lower() in [other.lower() for other, _ in fields]
 
 
 def get_list(values: Iterable[str]) -> list[str]:

@@ -116,11 +116,16 @@ def connect(
         dialing.close_pending()
 
 
-def connect_unix(path: str | bytes, deadline: OpeningDeadline, setup: SocketSetup) -> socket.socket:
+def connect_unix(
+    path: str | bytes,
+    deadline: OpeningDeadline,
+    make_socket: MakeSocket | None = None,
+    setup: SocketSetup | None = None,
+) -> socket.socket:
     """A non-blocking socket, connected to a Unix socket's path. Raises `OSError`, naming the path."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = (make_socket or socket.socket)(socket.AF_UNIX, socket.SOCK_STREAM, 0)
     try:
-        setup.prepare(sock)
+        (setup or SocketSetup()).prepare(sock)
         while code := sock.connect_ex(path):
             if code != errno.EAGAIN:
                 raise OSError(code, f"cannot connect to the Unix socket {path!r}: {os.strerror(code)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import sys
 import threading
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from syncws import ReconnectingWebSocket, TraceRecord, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import opened
+from tests.support.leftovers import wait_for_no_threads
 from tests.support.servers import finish, refusing
 from tests.support.waiting import SECONDS, wait_until
 
@@ -187,6 +189,8 @@ def test_an_exception_of_the_callable_is_logged_and_the_connection_goes_on(
 
     def trace(record: TraceRecord) -> None:
         kinds: list[type[BaseException]] = [ZeroDivisionError, SystemExit, KeyboardInterrupt]
+        if threading.current_thread() is threading.main_thread():
+            kinds[2] = ZeroDivisionError  # Ctrl-C is the program's
         raised.append(kinds[len(raised) % 3])
         raise raised[-1]
 
@@ -196,6 +200,21 @@ def test_an_exception_of_the_callable_is_logged_and_the_connection_goes_on(
     assert connection.close_code == 1000
     assert len(raised) == len([record for record in caplog.records if "the trace callable" in record.message])
     assert {record.levelname for record in caplog.records} == {"ERROR"}
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there the reader opens the connection")
+@pytest.mark.parametrize("step", OPENING)
+def test_ctrl_c_in_the_callable_leaves_connect_and_nothing_behind(step: str) -> None:
+    def trace(record: TraceRecord) -> None:
+        told.append(record.step)
+        if record.step == step:
+            raise KeyboardInterrupt
+
+    told: list[str] = []
+    with LoopbackServer() as server, pytest.raises(KeyboardInterrupt):
+        syncws.connect(server.url, trace=trace)
+    wait_until(lambda: told[-2:] == ["lost", "closed"])
+    wait_for_no_threads()
 
 
 def test_in_the_callable_calls_that_do_not_wait_work_and_others_raise() -> None:

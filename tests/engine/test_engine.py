@@ -405,7 +405,7 @@ def test_a_handler_may_flush_from_any_point_of_a_send(silent_server: LoopbackSer
         flushed.append(engine.wait_flushed(AT_ONCE))
 
     for step in steps(3):
-        with step.interrupted(send_queue.SendQueue.send, by=flush):
+        with step.interrupted(send_queue.SendQueue.send, send_queue.SendQueue._write_or_queue, by=flush):
             engine.queue.send(Opcode.TEXT, b"x")
         assert engine.wait_flushed(SECONDS)
     assert flushed == [True] * step.number

@@ -50,8 +50,8 @@ def take(inbox: Inbox) -> Message:
     """As `Connection.recv` does it."""
     if len(inbox.messages) > inbox.fast_above:
         try:
-            (message,) = map(stream_calls.popleft, inbox.source)
-            return message
+            for message in inbox.source:
+                return message
         except IndexError:
             pass
     return inbox.receive(SECONDS)

@@ -16,6 +16,7 @@ from syncws._engine.engine import Engine
 from syncws._engine.inbox import Inbox
 from syncws._engine.primitives import is_own_thread
 from syncws._engine.stream_calls import InboxEnded
+from syncws._engine.writer_turn import IDLE
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport.stream import Stream
 from syncws.testing import LoopbackServer, Peer
@@ -23,7 +24,7 @@ from syncws.testing.wire import frame_bytes
 from tests.support.engines import end, make_engine
 from tests.support.lent_link import LentLink
 from tests.support.threads import Task, switching_all_the_time
-from tests.support.waiting import AT_ONCE, SECONDS
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
 
@@ -195,6 +196,7 @@ def test_what_the_kernel_does_not_take_at_once_follows_in_order() -> None:
                 sent.append(b"%d" % (len(sent) % 10) * 16_000)
                 engine.queue.send(BINARY, sent[-1])
 
+        wait_until(lambda: engine.queue.turn == IDLE)  # the first message is its sender's then
         elsewhere(fill)
         go_on.set()
         assert engine.queue.inline.sent

@@ -22,7 +22,7 @@ from syncws._transport.poller import Poller
 from syncws.testing import LoopbackServer, Peer, RecordedConnection
 from tests.support.proxies import Proxy, relay, silent
 from tests.support.servers import drain
-from tests.support.waiting import AT_ONCE, SECONDS
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for
 
 if TYPE_CHECKING:
     import trustme
@@ -116,6 +116,38 @@ def test_the_time_of_a_step_is_that_step_s() -> None:
 
     with LoopbackServer(script) as server, opened(server.url) as stream:
         assert 0.2 <= (stream.timings.upgrade or 0) <= (stream.timings.total or 0) < AT_ONCE
+
+
+def test_what_is_to_be_done_before_waiting_is_done_once_and_only_where_something_is_waited_for() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        wait_for(go_on)
+        peer.accept()
+        drain(peer)
+
+    def before_waiting() -> None:
+        calls.append(connector.doing)
+        go_on.set()
+
+    calls: list[str] = []
+    go_on = threading.Event()
+    with LoopbackServer(script) as server, contextlib.closing(Poller()) as poller:
+        parsed, _, made = check_arguments(server.url, (), {})
+        request = HandshakeRequest(parsed, make_key())
+        connector = Connector(request, made, poller, lambda: None, "syncws-test", None, before_waiting)
+        with contextlib.closing(connector.run().stream):
+            assert calls == ["waiting for the answer to the opening handshake"]
+
+
+def test_every_socket_is_known_until_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_name(monkeypatch, ("127.0.0.1", 9), ("127.0.0.2", 9), ("::1", 9))
+    parsed, _, made = check_arguments("ws://many.test/", (), {"open_timeout": SECONDS})
+    with contextlib.closing(Poller()) as poller:
+        connector = Connector(HandshakeRequest(parsed, make_key()), made, poller, lambda: None, "syncws-test")
+        with pytest.raises(ConnectionRefusedError):
+            connector.run()
+    assert len(connector.sockets) == 3
+    assert {sock.fileno() for sock in connector.sockets} == {-1}
 
 
 # Addresses.

@@ -434,8 +434,7 @@ TABLE: list[tuple[str, Callable[[SendQueue], object], object, str]] = [
         None,
         "UNOPENED! IDLE! SCHEDULED! WRITING! STOPPING!",
     ),
-    ("open", lambda queue: queue.open(), None, "UNOPENED>SCHEDULED!"),
-    ("open", lambda queue: queue.open(), None, "FINISHED!"),
+    ("open", lambda queue: queue.open(), None, "UNOPENED>IDLE FINISHED"),
     ("take_turn", lambda queue: queue.take_turn(), True, "IDLE>WRITING SCHEDULED>WRITING"),
     ("take_turn", lambda queue: queue.take_turn(), False, "UNOPENED WRITING STOPPING FINISHED"),
     ("rest", lambda queue: queue.rest(), True, "WRITING>IDLE"),
@@ -490,8 +489,19 @@ def test_a_call_before_the_stream_is_there_is_no_reason_to_look_again_later() ->
     queue, calls = opened(turn=UNOPENED)
     assert not queue.take_turn()
     queue.open()
-    assert len(calls) == 1
+    assert (queue.turn, len(calls)) == (IDLE, 0)
     assert queue.take_turn()
+    assert queue.rest()
+
+
+def test_a_note_from_before_the_stream_is_there_calls_a_writer_once_it_is() -> None:
+    queue, calls = opened(turn=UNOPENED)
+    queue.close(CloseFrame(1000))
+    assert (queue.turn, len(calls)) == (UNOPENED, 1)
+    queue.open()
+    assert (queue.turn, len(calls)) == (SCHEDULED, 2)
+    assert queue.take_turn()
+    assert len(queue.take_notes()[0]) == 1
     assert queue.rest()
 
 
@@ -549,7 +559,7 @@ def test_what_many_threads_leave_is_all_taken_in_each_one_s_order_and_no_call_is
 
 def is_locked(leaf: primitives.Leaf) -> bool:
     """Whether a leaf is held; by this thread, which is in no call of the queue's."""
-    taken = leaf._acquire(False)
+    taken = leaf.__exit__.__self__.acquire(False)  # type: ignore[attr-defined]
     if taken:
         leaf.__exit__(None, None, None)
     return not taken

@@ -23,7 +23,7 @@ from syncws._transport.poller import ForkedError
 from tests.support.links import MUCH, Link
 from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.threads import Task, switching_all_the_time
-from tests.support.waiting import SECONDS, wait_for, wait_until
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 T = TypeVar("T")
 
@@ -105,6 +105,51 @@ def test_idle_connections_need_two_threads_together(pool: WriterPool) -> None:
             link.close()
         wait_until(lambda: len(writer_threads()) == 1)
         assert_answers(many[0])
+
+
+def test_the_last_thread_stays_for_a_moment_and_the_next_connection_has_it(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_pool, "LINGER_SECONDS", SECONDS)
+    idents = []
+    for _ in range(3):
+        pool.register("syncws-1-writer")
+        job = Job()
+        job.leave.set()
+        pool.schedule(job)
+        wait_for(job.begun)
+        idents.append([thread.ident for thread in threading.enumerate() if thread.name.endswith("-writer")])
+        pool.unregister()
+    assert idents[0] == idents[1] == idents[2] and len(idents[0]) == 1
+    assert pool._threads == 1
+    assert pool.wait_surplus_exited(AT_ONCE), "the end of the process does not wait for it"
+
+
+def test_no_thread_stays_longer_than_a_moment(pool: WriterPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_pool, "LINGER_SECONDS", 0.001)
+    pool.register("syncws-1-writer")
+    pool.unregister()
+    wait_until(lambda: pool._threads == 0)
+
+
+def test_of_several_idle_threads_only_the_last_stays(
+    pool: WriterPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_pool, "LINGER_SECONDS", SECONDS)
+    with links(pool, 5) as many:
+        for link in many:
+            assert_answers(link)
+        wait_until(lambda: pool._threads == 2)
+    wait_until(lambda: pool._threads == 1)
+
+
+def test_no_greenlet_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_pool, "LINGER_SECONDS", SECONDS)
+    monkeypatch.setattr(writer_pool, "is_patched", lambda: True)
+    pool = WriterPool()
+    pool.register("syncws-1-writer")
+    pool.unregister()
+    wait_until(lambda: pool._threads == 0)
 
 
 def test_no_thread_is_started_for_a_connection_while_two_are_idle(

@@ -102,7 +102,7 @@ MUTANTS = (
     ),
     Mutant(
         "a handler that raises loses the message that recv() takes at once",
-        "                (message,) = map(popleft, inbox.source)\n                return message",
+        "                for message in inbox.source:\n                    return message",
         "                message = inbox.messages.popleft()\n                return message",
         UNSENT,
     ),

@@ -97,14 +97,14 @@ MUTANTS = (
     ),
     Mutant(
         "a message is sent inline inside one in fragments",
-        "lends = wake & may_lend & (not waits) & (inline.stream is stream)",
-        "lends = wake & may_lend & (inline.stream is stream)",
+        "lends = wake & (not waits) & (inline.stream is stream)",
+        "lends = wake & (inline.stream is stream)",
         INLINE,
     ),
     Mutant(
         "a sender writes to a stream that has ended",
-        "lends = wake & may_lend & (not waits) & (inline.stream is stream)",
-        "lends = wake & may_lend & (not waits)",
+        "lends = wake & (not waits) & (inline.stream is stream)",
+        "lends = wake & (not waits)",
         INLINE,
     ),
     Mutant(
@@ -169,8 +169,8 @@ MUTANTS = (
     ),
     Mutant(
         "a sender's token is left behind",
-        "        if may_lend:\n            tokens.pop(token, None)",
-        "        if False:\n            tokens.pop(token, None)",
+        "        tokens.pop(token, None)\n        return accepted, taken",
+        "        return accepted, taken",
         INLINE,
     ),
 )

@@ -221,7 +221,7 @@ MUTANTS = (
     Mutant("any Sec-WebSocket-Accept is accepted", "    if accept != expected:", "    if False:", HANDSHAKE),
     Mutant(
         "an answer without the Connection header's upgrade is accepted",
-        'if "upgrade" not in (option.lower() for option in connection):',
+        'if "upgrade" not in [option.lower() for option in connection]:',
         "if False:",
         HANDSHAKE,
     ),

@@ -14,7 +14,7 @@ MUTANTS = (
     # The inbox.
     Mutant(
         "a handler that raises loses the message that recv() takes",
-        "                    (message,) = map(popleft, self.source)\n                    return message",
+        "                    for message in self.source:\n                        return message",
         "                    message = self.messages.popleft()\n                    return message",
         INBOX,
     ),

@@ -29,20 +29,20 @@ MUTANTS = (
     ),
     Mutant(
         "a message that just fits is refused",
-        "fits = self.taken - self.sent + size <= self._max_buffered",
-        "fits = self.taken - self.sent + size < self._max_buffered",
+        "taken = accepted & (self.taken - self.sent + size <= self._max_buffered)\n                    wake",
+        "taken = accepted & (self.taken - self.sent + size < self._max_buffered)\n                    wake",
         QUEUE,
     ),
     Mutant(
         "a message after the close is taken",
-        "                accepted = accept & (self.phase == ACCEPTING)",
-        "                accepted = accept",
+        "\n                    accepted = accept & (self.phase == ACCEPTING)",
+        "\n                    accepted = accept",
         QUEUE,
     ),
     Mutant(
         "a message wakes no writer",
-        "                self.turn += wake & (not lends)  # SCHEDULED",
-        "                wake = False",
+        "                    self.turn += wake  # SCHEDULED\n            finally",
+        "                    wake = False\n            finally",
         QUEUE,
     ),
     Mutant(

@@ -15,8 +15,8 @@ PROCESS = ("engine/test_process.py",)
 MUTANTS = (
     Mutant(
         "a handler that raises leaves a lock held",
-        "        for _ in map(self._acquire, _ONCE):\n            return",
-        "        self._acquire()",
+        "            for _ in acquires:\n                return",
+        "            lock.acquire()",
         PRIMITIVES,
     ),
     Mutant(
@@ -220,7 +220,7 @@ MUTANTS = (
     # The engine.
     Mutant(
         "the end of the process does not wait for threads",
-        "        self._notes.waiters.wait_until(lambda: not self._running, timeout)",
+        "        self._notes.waiters.wait_until(lambda: not self._threads.running, timeout)",
         "        pass",
         ENGINE,
     ),
@@ -240,20 +240,20 @@ MUTANTS = (
     ),
     Mutant(
         "a fault of a thread leaves the connection half alive",
-        "            self.fail(error, CloseCode.INTERNAL_ERROR)\n            raise",
+        "            on_fault(error, CloseCode.INTERNAL_ERROR)\n            raise",
         "            raise",
         ENGINE,
     ),
     Mutant(
         "what was started goes on where a thread could not be",
-        '            self.abort(WebSocketError(f"the threads could not be started: {error!r}"))\n',
+        "            self.abort(told)\n",
         "",
         ENGINE,
     ),
     Mutant(
         "a connection that cannot begin keeps its place in the pool",
-        '            if registered and "reader" not in self._running:\n                self._writer.stop()',
-        "            pass",
+        "                self._reader.end_here(told)\n            raise",
+        "                pass\n            raise",
         ENGINE,
     ),
     Mutant(

@@ -45,6 +45,7 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     "tests/embedding/web/test_uwsgi.py": ["syncws._engine.process"],
     "tests/har/test_recorder.py": ["from syncws import _har_entry"],
     "tests/reach/test_trust.py": ["syncws._transport.trust"],
+    "tests/websocket/test_event_handlers.py": ["syncws._event_target", "target._registrations"],
     # One place decides what may be quoted: secrets go through each layer, and also past the API.
     "tests/reach/test_secrets.py": [
         "syncws._engine.options",

@@ -143,6 +143,7 @@ class Points:
         self._event_set = events.PY_START | events.PY_RESUME | events.CALL | events.JUMP
         self._monitored: set[CodeType] = set()
         # Now: on free-threaded 3.13 the collector forgets all functions once a second thread is started.
+        gc.unfreeze()  # what is frozen is not among the objects
         for function in gc.get_objects():
             if type(function) is FunctionType and self._is_ours(function.__code__):
                 self._add(function.__code__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -115,6 +116,12 @@ def return_popleft(source: collections.deque[int]) -> int:
 def return_unpacked(source: collections.deque[int]) -> int:
     (first,) = map(collections.deque.popleft, (source,))
     return first
+
+
+def return_from_loop(source: collections.deque[int]) -> int:
+    for first in map(collections.deque.popleft, itertools.repeat(source)):
+        return first
+    raise AssertionError("these never end")
 
 
 def append_result(

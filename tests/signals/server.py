@@ -210,13 +210,23 @@ class Server:
 
     def _accept(self) -> None:
         connection = self._listener.accept()[0]
-        if self._context is not None:
-            connection.settimeout(HANDSHAKE)
-            try:
-                connection = self._context.wrap_socket(connection, server_side=True)
-            except OSError:
-                connection.close()
-                return
+        if self._context is None:
+            self._begin(connection)
+        else:
+            # By itself: a client that a handler has interrupted may take its time.
+            threading.Thread(target=self._handshake, args=(connection,), daemon=True).start()
+
+    def _handshake(self, connection: socket.socket) -> None:
+        assert self._context is not None
+        connection.settimeout(HANDSHAKE)
+        try:
+            secure = self._context.wrap_socket(connection, server_side=True)
+        except OSError:
+            connection.close()
+        else:
+            self.later(0.0, lambda: self._begin(secure))
+
+    def _begin(self, connection: socket.socket) -> None:
         session = Session(self, connection)
         self._selector.register(connection, selectors.EVENT_READ, session)
         self.sessions.append(session)

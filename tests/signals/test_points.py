@@ -140,7 +140,12 @@ def test_exceptions_lose_an_item_on_its_way_where_real_ones_do(
 
 @pytest.mark.skipif(PYPY, reason="there an exception can come between any two steps")
 @pytest.mark.parametrize(
-    ("call", "harmful"), [(sample.return_popleft, True), (sample.return_unpacked, sys.version_info < (3, 11))]
+    ("call", "harmful"),
+    [
+        (sample.return_popleft, True),
+        (sample.return_unpacked, sys.version_info < (3, 11)),
+        (sample.return_from_loop, sys.version_info < (3, 11)),
+    ],
 )
 def test_exceptions_lose_an_item_on_its_return_where_real_ones_do(
     points: Points, call: Callable[[collections.deque[int]], int], harmful: bool

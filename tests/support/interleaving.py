@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import linecache
 import sys
 import threading
 import time
@@ -30,8 +31,8 @@ Code = ModuleType | Callable[..., Any]
 # interrupted one, as for a lock that it holds, and must be let wait. Where that is seen, it is shorter still.
 _MEANWHILE = 0.02
 
-# Where a call waits: for a leaf; or for an event, as a test's own loop does between two looks.
-_WAITS = frozenset({Leaf.__enter__.__code__, threading.Condition.wait.__code__})
+# Of a leaf's `__enter__`, where that is in Python.
+_ENTER = getattr(Leaf().__enter__, "__code__", None)
 
 # Of `sys.monitoring`: one that neither debuggers, nor coverage, nor the signals' sweep take.
 _TOOL = 3
@@ -241,8 +242,14 @@ def _codes(where: tuple[Code, ...]) -> frozenset[CodeType]:
 
 
 def _waits(thread: threading.Thread) -> bool:
+    """Whether a thread is where it waits: for a leaf; or for an event, as a test's own loop does between two
+    looks."""
     frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code in _WAITS
+    if frame is None or frame.f_code is threading.Condition.wait.__code__:
+        return frame is not None
+    if frame.f_code is _ENTER and frame.f_back is not None:
+        frame = frame.f_back
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno or 0).lstrip().startswith("with ")
 
 
 def _raise() -> None:

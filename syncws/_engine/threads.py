@@ -1,0 +1,89 @@
+"""The threads that one connection has to itself: how they are started, and which of them run.
+
+Owns: the names of those that run. Runs on: `start` on the caller's thread, `_run` is the whole of each
+thread. Must not import: what the threads do.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from .._exceptions import ThreadStartError
+from .._protocol.frames import CloseCode
+from .primitives import Waiters, block_forever
+
+
+class Threads:
+    """The threads of one connection.
+
+    Attributes:
+        running: the names of those that are started, and have not ended.
+    """
+
+    def __init__(self, prefix: str, waiters: Waiters) -> None:
+        """`prefix`: what their names begin with. `waiters` are told when one has ended."""
+        self.running: set[str] = set()
+        self._prefix = prefix
+        self._waiters = waiters
+        self._forked = False
+
+    def start(
+        self, name: str, body: Callable[[], None], on_fault: Callable[[BaseException, int], None]
+    ) -> None:
+        """Start the thread `name`, which calls `body`. `on_fault` is given what ends it before its time, and
+        the close code for that.
+
+        Raises `ThreadStartError` when the system gives no more threads.
+        """
+        # Daemon threads: a connection that is never closed must not keep the process from ending.
+        # A signal handler may raise before the thread is started, or after: whichever thread takes the claim
+        # decides whether it runs.
+        claims = [name]
+        full_name = f"{self._prefix}-{name}"
+        arguments = claims, name, body, on_fault
+        thread = threading.Thread(target=self._run, args=arguments, name=full_name, daemon=True)
+        try:
+            self.running.add(name)
+            thread.start()
+        except BaseException as error:
+            if _took(claims):
+                self.running.discard(name)
+            if not isinstance(error, RuntimeError):
+                raise
+            raise ThreadStartError(f"the thread {full_name} cannot be started: {error}") from error
+
+    def _run(
+        self,
+        claims: list[str],
+        name: str,
+        body: Callable[[], None],
+        on_fault: Callable[[BaseException, int], None],
+    ) -> None:
+        """The whole of a thread. What ends it before its time ends the connection."""
+        if not _took(claims):
+            return
+        try:
+            body()
+        except BaseException as error:
+            on_fault(error, CloseCode.INTERNAL_ERROR)
+            raise
+        finally:
+            if self._forked:
+                block_forever()
+            self.running.discard(name)
+            self._waiters.notify()
+
+    def after_fork(self) -> None:
+        """In a forked child, where none of them is."""
+        self._forked = True
+        self.running.clear()
+
+
+def _took(claims: list[str]) -> bool:
+    """Take the claim, unless another thread has taken it."""
+    try:
+        claims.pop()
+    except IndexError:
+        return False
+    return True
