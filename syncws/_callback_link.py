@@ -140,7 +140,7 @@ class CallbackLink:
         self._target = _nobody
         self._kept_alive = None
         self.abort(why)
-        self.dispatcher.constructor_returned(True)  # so that the worker comes to its end
+        self.dispatcher.constructor_returned(True)  # the worker ends only after this
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -311,7 +311,7 @@ class CallbackLink:
                 event.target = target
                 self.sent_as_seen = self._send_queue.sent
                 target._fire(event)
-            except KeyboardInterrupt:  # as for messages
+            except KeyboardInterrupt:  # told later, as for messages
                 self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
                 raise
 

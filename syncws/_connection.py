@@ -101,7 +101,7 @@ class Connection(ConnectionAttributes):
         try:
             return inbox.receive(timeout)
         except InboxEnded:
-            pass  # and what is raised below has no cause in this
+            pass  # so that the error below is not chained to this one
         except BaseException:
             if self._readable is not None:
                 self._readable.look()
@@ -152,10 +152,10 @@ class Connection(ConnectionAttributes):
         if readable is None:
             readable = self.__dict__.setdefault(
                 "_readable", Readable(self._inbox)
-            )  # another thread may be here
-        self._inbox.lease = None  # whoever selects waits for the reader
+            )  # another thread may be doing the same
+        self._inbox.lease = None  # the thread that selects does not read: the reader does
         self._inbox.source = readable
-        self._messages = ()  # so that recv() leaves all to the inbox
+        self._messages = ()  # recv() then leaves all to the inbox
         return readable.fileno()
 
     def __iter__(self) -> Iterator[str | bytes]:

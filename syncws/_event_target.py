@@ -78,9 +78,9 @@ class EventTarget:
     """
 
     # The lists are replaced as a whole, never changed: a dispatch runs over the tuple that it found, so that
-    # a listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). Whoever changes
-    # them computes the new ones with no lock held, since callbacks may be compared by code of the program's,
-    # and swaps them in a leaf, if nobody else has meanwhile.
+    # a listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). A change
+    # computes the new ones with no lock held, since callbacks may be compared by code of the program's, and
+    # swaps them in a leaf, if no other thread has meanwhile.
     _registrations: _Lists
     _log_fields: Mapping[str, object] = MappingProxyType({})
 

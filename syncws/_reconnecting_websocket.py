@@ -272,7 +272,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             self._link.dispatcher.first_events.listener_added()
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
-        self._link = link  # at the latest when its first event is told
+        self._link = link  # `_run` may not have come to set it yet
         if event.type == "open":
             self._reconnects += 1
             link.engine.reconnects = self._reconnects

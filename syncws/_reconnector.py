@@ -122,11 +122,11 @@ class Reconnector:
         self._retry_state = RetryState(policy)
         self._arguments = cast(FreshArguments, arguments)
         # The caller's mistakes raise here; each attempt makes what it needs of them anew.
-        self._log_fields: Fields = {"url": self._arguments.check()}  # of the present connection, or attempt
+        self._log_fields: Fields = {"url": self._arguments.check()}  # of the present connection or attempt
         self._stopped = Flag()
         self._connection: Connection | None = None
-        self._engine: Engine | None = None  # of the present connection
-        self._tracer: Tracer | None = None  # of the last connection, or attempt
+        self._engine: Engine | None = None  # that of `_connection`
+        self._tracer: Tracer | None = None  # that of the last connection or attempt
         self._reconnects = -1  # the first connection does not come back
 
     def __iter__(self) -> Reconnector:
@@ -209,7 +209,7 @@ class Reconnector:
             connection.close()
         except ConnectionClosed as closed:
             log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
-        engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
+        engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
             return  # the body wants the next one, or none

@@ -235,7 +235,7 @@ class Dispatcher:
     def _dispatch_batch(self, batch: list[Entry]) -> bool:
         """Dispatch a batch; False after the one that ends with the close event."""
         if self._forked:
-            raise ForkedError  # only a greenlet comes here: a fork copies it into the child
+            raise ForkedError  # only a greenlet comes here, which a fork has copied into the child
         entries: list[_Entry] = []
         for entry in batch:
             if isinstance(entry, list):

@@ -104,7 +104,7 @@ class WakeUp:
         # Called with the reference, which `next` takes for its default, this makes all the calls.
         calls = itertools.chain(closing, map(_done.append, (key,)))
         _closers[key] = weakref.ref(self, functools.partial(next, filter(None, calls)))
-        while _done:  # in this order, since a handler that raises may end it at any step
+        while _done:  # the order matters: a handler that raises may end the loop at any step
             try:
                 done = _done[0]
                 _closers.pop(done, None)

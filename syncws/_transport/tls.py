@@ -224,7 +224,7 @@ class TLSStream(Stream):
                 error = with_text(error, f"a TLS record arrived broken ({reason})")
             if not total:
                 raise error
-            self._error = error  # for the next call: first the data that came before it is returned
+            self._error = error  # the next call raises it; this one returns the data that came before
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)
