@@ -22,9 +22,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from bench import drivers, footprint
 from bench.chart import chart
 from bench.clients import CLIENTS
-from bench.drivers import measure
+from bench.drivers import Sample, UnmeasuredError
 from bench.metrics import METRICS
 from bench.report import Figures, table
 
@@ -46,16 +47,28 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def measure(asked: dict[str, Any]) -> float | None:
+    """The figure of one sample; None where the client has no such thing."""
+    client, metric = CLIENTS[asked["client"]], METRICS[asked["metric"]]
+    if metric.deflate and not client.deflate:
+        return None
+    sample = Sample(client, metric, asked["ports"], asked["ca"], asked["seconds"])
+    try:
+        figure: float = {**vars(drivers), **vars(footprint)}[metric.driver](sample)
+    except UnmeasuredError:
+        return None
+    return figure
+
+
 def run_sample(text: str) -> None:
     """In the process of one sample: measure it, print the figure, and end without further ado."""
     asked = json.loads(text)
-    metric = METRICS[asked["metric"]]
     figures: list[float | None] = []
 
     def work() -> None:
-        figures.append(measure(asked["client"], metric, asked["ports"], asked["ca"], asked["seconds"]))
+        figures.append(measure(asked))
 
-    if metric.thread:
+    if METRICS[asked["metric"]].thread:
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()

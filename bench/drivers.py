@@ -5,25 +5,19 @@ A driver returns one figure. Runs are lengthened until they last about `Sample.s
 
 from __future__ import annotations
 
-import gc
-import os
 import resource
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from bench.clients import CLIENTS, Client, Heard, Link, Raw, Server, raw_frame
+from bench.clients import Client, Heard, Link, Raw, Server, raw_frame
 from bench.metrics import MIB, Metric, payload, payloads
 
 IN_FLIGHT = 64
 CONNECTS = 110
 WARM_UP = 10
-IDLE = 200
 ROUND_TRIPS = 10_000
 
 
@@ -182,7 +176,7 @@ def send(sample: Sample) -> float:
 
 
 def round_trip(sample: Sample) -> float:
-    """From a message to its answer, one at a time: the median in microseconds."""
+    """From a message to its answer, one at a time: the percentile in microseconds."""
     client, metric, heard = sample.client, sample.metric, Heard()
     data = payload(metric)
     took: list[int] = []
@@ -208,7 +202,7 @@ def round_trip(sample: Sample) -> float:
                 _check(metric, heard.last)
 
     sample.repeat(once, 100, ROUND_TRIPS)
-    return statistics.median(took) / 1000
+    return statistics.quantiles(took, n=100)[metric.percentile - 1] / 1000
 
 
 def _callback_round_trips(
@@ -297,71 +291,3 @@ def connect(sample: Sample) -> float:
         took.append(time.perf_counter_ns() - begun)
         link.cut()
     return statistics.median(took[WARM_UP:]) / 1000
-
-
-def _import(sample: Sample, flags: tuple[str, ...], code: str) -> list[subprocess.CompletedProcess[str]]:
-    """Import it in five fresh processes, with byte code that is kept."""
-    if not sample.client.modules:
-        raise UnmeasuredError
-    with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        command = [sys.executable, *flags, "-c", code.format(modules=sample.client.modules)]
-        runs = [
-            subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-            for _ in range(6)
-        ]
-    return runs[1:]
-
-
-def import_time(sample: Sample) -> float:
-    """What `-X importtime` says of everything after `site`, in milliseconds."""
-    totals = []
-    for run in _import(sample, ("-X", "importtime"), "import {modules}"):
-        entries = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
-        outer = [(name.strip(), int(us)) for _, us, name in entries[1:] if not name.startswith("  ")]
-        names = [name for name, _ in outer]
-        totals.append(sum(us for _, us in outer[names.index("site") + 1 :]))
-    return statistics.median(totals) / 1000
-
-
-def import_modules(sample: Sample) -> float:
-    """How many entries of `sys.modules` it adds."""
-    code = "import sys; before = len(sys.modules)\nimport {modules}\nprint(len(sys.modules) - before)"
-    return float(_import(sample, (), code)[0].stdout)
-
-
-def _idle(sample: Sample, count: Callable[[], float]) -> float:
-    server = sample.server("/idle")
-    first = sample.client.open(server, lambda data: None)  # brings what all share
-    gc.collect()
-    before = count()
-    links = [sample.client.open(server, lambda data: None) for _ in range(IDLE)]
-    time.sleep(0.3)
-    gc.collect()
-    figure = (count() - before) / IDLE
-    assert first and links
-    return figure
-
-
-def idle_memory(sample: Sample) -> float:
-    """The growth of the resident memory in KiB for each connection."""
-    page = resource.getpagesize() / 1024
-    return _idle(sample, lambda: int(open("/proc/self/statm").read().split()[1]) * page)
-
-
-def idle_threads(sample: Sample) -> float:
-    """The threads for each connection."""
-    return _idle(sample, lambda: float(len(os.listdir("/proc/self/task"))))
-
-
-def measure(client: str, metric: Metric, ports: dict[str, int], ca: str, seconds: float) -> float | None:
-    """The figure of one sample; None where the client has no such thing."""
-    sample = Sample(CLIENTS[client], metric, ports, ca, seconds)
-    if metric.deflate and not sample.client.deflate:
-        return None
-    try:
-        figure: float = globals()[metric.driver](sample)
-    except UnmeasuredError:
-        return None
-    return figure

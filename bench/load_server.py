@@ -19,6 +19,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,11 +179,35 @@ def echo_nothing(session: Session, metric: Metric) -> None:
         pass
 
 
+listening: list[socket.socket] = []
+
+
+def listen_to_broadcasts(session: Session, metric: Metric) -> None:
+    listening.append(session.socket)
+    try:
+        echo_nothing(session, metric)
+    finally:
+        listening.remove(session.socket)
+
+
+def broadcast(session: Session, metric: Metric) -> None:
+    """Send a message to each that listens, when all of them do."""
+    one = frame(payloads(metric)[0])
+    while True:
+        count = session.read_number()
+        while len(listening) < count:
+            time.sleep(0.001)
+        for sock in listening[-count:]:
+            sock.sendall(one)
+
+
 SERVICES: dict[str, Callable[[Session, Metric], None]] = {
     "/flood": flood,
     "/sink": sink,
     "/answer": answer,
     "/idle": echo_nothing,
+    "/listen": listen_to_broadcasts,
+    "/broadcast": broadcast,
 }
 
 

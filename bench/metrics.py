@@ -18,6 +18,7 @@ class Metric(NamedTuple):
         size, is_text: of each message.
         tls, deflate: whether TLS is used, and whether the server accepts compression.
         thread: whether it is measured on another thread than the main one.
+        percentile: of the times of round trips.
     """
 
     text: str
@@ -29,10 +30,21 @@ class Metric(NamedTuple):
     tls: bool = False
     deflate: bool = False
     thread: bool = False
+    percentile: int = 50
 
 
 def _time(text: str, driver: str, **more: bool | int) -> Metric:
     return Metric(text, driver, "µs", False, **more)  # type: ignore[arg-type]
+
+
+def _round_trips(key: str, text: str, **more: bool | int) -> dict[str, Metric]:
+    """Three rows: the median, and what a tenth and a hundredth of them exceed."""
+    median = _time(text, "round_trip", **more)
+    slow = {
+        f"{key}-p{percentile}": median._replace(text=f"{text}: p{percentile}", percentile=percentile)
+        for percentile in (90, 99)
+    }
+    return {key: median, **slow}
 
 
 METRICS = {
@@ -44,20 +56,22 @@ METRICS = {
     "receive-16m": Metric("receive binary, 16 MiB", "receive", "MB/s", size=16 * MIB),
     "receive-cpu": Metric("CPU for a million messages of 128 B", "receive_cpu", "s", False, size=128),
     "send-32": Metric("send text, 32 B", "send", is_text=True),
+    "send-128": Metric("send binary, 128 B", "send", size=128),
     "send-1k": Metric("send binary, 1 KiB", "send", size=KIB),
     "send-16k": Metric("send binary, 16 KiB", "send", size=16 * KIB),
     "send-1m": Metric("send binary, 1 MiB", "send", "MB/s", size=MIB),
     "send-16m": Metric("send binary, 16 MiB", "send", "MB/s", size=16 * MIB),
-    "round-trip-32": _time("round trip, 32 B", "round_trip", is_text=True),
+    **_round_trips("round-trip-32", "round trip, 32 B", is_text=True),
     "round-trip-32-deflate": _time(
         "round trip, 32 B, compression agreed", "round_trip", is_text=True, deflate=True
     ),
-    "round-trip-16k": _time("round trip, 16 KiB", "round_trip", size=16 * KIB),
+    **_round_trips("round-trip-16k", "round trip, 16 KiB", size=16 * KIB),
     "pipelined-32": Metric("64 in flight, 32 B", "pipelined", is_text=True),
-    "tls-round-trip-32": _time("TLS: round trip, 32 B", "round_trip", is_text=True, tls=True),
-    "tls-round-trip-32-thread": _time(
-        "TLS: the same off the main thread", "round_trip", is_text=True, tls=True, thread=True
+    **_round_trips("tls-round-trip-32", "TLS: round trip, 32 B", is_text=True, tls=True),
+    **_round_trips(
+        "tls-round-trip-32-thread", "TLS: the same off the main thread", is_text=True, tls=True, thread=True
     ),
+    **_round_trips("tls-round-trip-16k", "TLS: round trip, 16 KiB", size=16 * KIB, tls=True),
     "tls-receive-16k": Metric("TLS: receive binary, 16 KiB", "receive", size=16 * KIB, tls=True),
     "tls-receive-1m": Metric("TLS: receive binary, 1 MiB", "receive", "MB/s", size=MIB, tls=True),
     "tls-send-16k": Metric("TLS: send binary, 16 KiB", "send", size=16 * KIB, tls=True),
@@ -70,8 +84,11 @@ METRICS = {
     "tls-connect": _time("connect, wss", "connect", tls=True),
     "import": Metric("import", "import_time", "ms", False),
     "import-modules": Metric("modules imported", "import_modules", "", False),
+    "import-memory": Metric("memory of the import", "import_memory", "MiB", False),
     "idle-memory": Metric("memory of an idle connection", "idle_memory", "KiB", False),
     "idle-threads": Metric("threads of an idle connection", "idle_threads", "", False),
+    "idle-open": Metric("open 200 connections", "idle_open", "ms", False),
+    "broadcast": Metric("a message to each of 200", "broadcast", "ms", False),
 }
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ._protocol.url import URL
 
 # How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
-HURRIED_SECONDS = 1.0
+QUICK_CLOSE_SECONDS = 1.0
 
 CLOSED_EARLY = "close() was called before the connection was open"
 
@@ -140,7 +140,7 @@ class CallbackLink:
         self._target = _nobody
         self._kept_alive = None
         self.abort(why)
-        self.dispatcher.constructed(True)  # so that the worker comes to its end
+        self.dispatcher.constructor_returned(True)  # the worker ends only after this
 
     def start(self) -> None:
         """Start the threads; raises `ThreadStartError` when the system gives none."""
@@ -194,7 +194,7 @@ class CallbackLink:
     def leave(self, error: BaseException | None) -> None:
         """The end of a with-block, which `error` leaves: close, and wait for the end."""
         if error is not None and not isinstance(error, Exception):
-            self._leave_in_a_hurry()
+            self._close_quickly()
             return
         try:
             self.close(CloseFrame(CloseCode.NORMAL))
@@ -203,16 +203,16 @@ class CallbackLink:
         except Exception:
             raise
         except BaseException:
-            self._leave_in_a_hurry()
+            self._close_quickly()
             raise
 
-    def _leave_in_a_hurry(self) -> None:
+    def _close_quickly(self) -> None:
         """Tell the server that this end goes away, and give it a second."""
         over = False
         try:
             self.close(CloseFrame(CloseCode.GOING_AWAY))
-            self.engine.close(CloseFrame(CloseCode.GOING_AWAY), HURRIED_SECONDS)
-            over = self.dispatcher.is_here() or is_own_thread() or self.wait_over(HURRIED_SECONDS)
+            self.engine.close(CloseFrame(CloseCode.GOING_AWAY), QUICK_CLOSE_SECONDS)
+            over = self.dispatcher.is_here() or is_own_thread() or self.wait_over(QUICK_CLOSE_SECONDS)
         finally:
             if not over:
                 self.abort("the with-block was left")
@@ -311,7 +311,7 @@ class CallbackLink:
                 event.target = target
                 self.sent_as_seen = self._send_queue.sent
                 target._fire(event)
-            except KeyboardInterrupt:  # as for messages
+            except KeyboardInterrupt:  # told later, as for messages
                 self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
                 raise
 

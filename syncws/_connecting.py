@@ -21,12 +21,12 @@ from ._exceptions import WebSocketError
 def open_connection(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
     """Open a connection, and wait until it is open; see `syncws.connect`."""
     check_may_wait("connect()")
-    connection, engine, inbox = prepare(url, protocols, options)
+    connection, engine, inbox = prepare_connection(url, protocols, options)
     open_prepared(engine, inbox)
     return connection
 
 
-def prepare(
+def prepare_connection(
     url: str, protocols: str | Iterable[str], options: dict[str, Any]
 ) -> tuple[Connection, Engine, Inbox]:
     """A connection for `open_prepared`."""

@@ -32,7 +32,7 @@ from ._ready_state import STATE_NAMES
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
 
 # How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
-_HURRIED_SECONDS = 1.0
+QUICK_CLOSE_SECONDS = 1.0
 
 # How long `flush` waits, once the writer has ended, for the record of how the connection ended. It comes at
 # once, unless the reader is held up by messages that nobody receives.
@@ -101,7 +101,7 @@ class Connection(ConnectionAttributes):
         try:
             return inbox.receive(timeout)
         except InboxEnded:
-            pass  # and what is raised below has no cause in this
+            pass  # so that the error below is not chained to this one
         except BaseException:
             if self._readable is not None:
                 self._readable.look()
@@ -121,9 +121,12 @@ class Connection(ConnectionAttributes):
         Raises:
             TimeoutError: no part came in time; the rest of the message is skipped.
             ConnectionClosed: the connection is over; also when it ended inside the message.
-            TypeError: `timeout` is not a number; raised at the first step of the iteration.
+            TypeError: `timeout` is not a number; raised by the call, all else by the iteration.
         """
         check_timeout("timeout", timeout)
+        return self._stream(timeout)
+
+    def _stream(self, timeout: float | None) -> Iterator[str | bytes]:
         check_may_wait("recv_streaming()")
         try:
             # Not a plain return: the connection must not be collected while only this is held.
@@ -149,10 +152,10 @@ class Connection(ConnectionAttributes):
         if readable is None:
             readable = self.__dict__.setdefault(
                 "_readable", Readable(self._inbox)
-            )  # another thread may be here
-        self._inbox.lease = None  # whoever selects waits for the reader
+            )  # another thread may be doing the same
+        self._inbox.lease = None  # the thread that selects does not read: the reader does
         self._inbox.source = readable
-        self._messages = ()  # so that recv() leaves all to the inbox
+        self._messages = ()  # recv() then leaves all to the inbox
         return readable.fileno()
 
     def __iter__(self) -> Iterator[str | bytes]:
@@ -293,12 +296,12 @@ class Connection(ConnectionAttributes):
         and the loss is logged.
         """
         if error is not None and not isinstance(error, Exception):
-            self._leave_in_a_hurry()
+            self._close_quickly()
             return
         try:
             unsent = self._close_and_wait(CloseFrame(CloseCode.NORMAL), None)
         except BaseException:
-            self._leave_in_a_hurry()
+            self._close_quickly()
             raise
         if not unsent or threading.get_ident() in self._told:
             return
@@ -344,13 +347,13 @@ class Connection(ConnectionAttributes):
         engine.wait_closed(None)
         return 0 if engine.closed is None else engine.closed.unsent
 
-    def _leave_in_a_hurry(self) -> None:
+    def _close_quickly(self) -> None:
         """Tell the server that this end goes away, and give it a second."""
         engine = self._engine
         over = False
         try:
-            engine.close(CloseFrame(CloseCode.GOING_AWAY), _HURRIED_SECONDS)
-            over = is_own_thread() or engine.wait_closed(_HURRIED_SECONDS)
+            engine.close(CloseFrame(CloseCode.GOING_AWAY), QUICK_CLOSE_SECONDS)
+            over = is_own_thread() or engine.wait_closed(QUICK_CLOSE_SECONDS)
         finally:
             if not over:
                 self.abort("the with-block was left")

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, overload
 
 from . import _exceptions
 from ._engine.primitives import Leaf
@@ -78,9 +78,9 @@ class EventTarget:
     """
 
     # The lists are replaced as a whole, never changed: a dispatch runs over the tuple that it found, so that
-    # a listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). Whoever changes
-    # them computes the new ones with no lock held, since callbacks may be compared by code of the program's,
-    # and swaps them in a leaf, if nobody else has meanwhile.
+    # a listener added meanwhile waits for the next event (DOM 2.9, *inner invoke*, "clone"). A change
+    # computes the new ones with no lock held, since callbacks may be compared by code of the program's, and
+    # swaps them in a leaf, if no other thread has meanwhile.
     _registrations: _Lists
     _log_fields: Mapping[str, object] = MappingProxyType({})
 
@@ -215,10 +215,6 @@ class EventTarget:
             swapped = self._swap(lists, {**lists, type: kept})
         self._listeners_changed()
 
-    def __dir__(self) -> list[str]:
-        owner = type(self)
-        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), _Misspelling)]
-
     def _listener_added(self) -> None:
         """Called after a listener or handler was set; for subclasses."""
 
@@ -261,11 +257,7 @@ class EventTarget:
 
 
 class EventHandler(Generic[EventT]):
-    """An event handler attribute, ``on<type>``: None, or a callable of one argument.
-
-    A class with this attribute also refuses the names that other libraries use for it, such as
-    ``on_message``.
-    """
+    """An event handler attribute, ``on<type>``: None, or a callable of one argument."""
 
     def __init__(self, doc: str) -> None:
         self.__doc__ = doc
@@ -273,9 +265,6 @@ class EventHandler(Generic[EventT]):
     def __set_name__(self, owner: type, name: str) -> None:
         # Interned: on free-threaded builds a look-up by another string of the same text takes locks.
         self._type = sys.intern(name.removeprefix("on"))
-        for spelling in _other_spellings(self._type):
-            if spelling not in vars(owner):
-                setattr(owner, spelling, _Misspelling(spelling, name))
 
     @overload
     def __get__(self, instance: None, owner: type) -> EventHandler[EventT]: ...
@@ -288,31 +277,3 @@ class EventHandler(Generic[EventT]):
 
     def __set__(self, instance: EventTarget, handler: Callable[[EventT], object] | None) -> None:
         instance._set_handler(self._type, handler)
-
-
-def _other_spellings(type: str) -> list[str]:
-    """The names that other libraries and languages have for ``on<type>``."""
-    name = type.capitalize()
-    return [f"on_{type}", f"on{name}", f"on_{name}", f"On{name}", f"ON_{type.upper()}"]
-
-
-class _Misspelling:
-    """Refuses to be set: a handler under this name would never be called. A subclass may define the name."""
-
-    def __init__(self, name: str, meant: str) -> None:
-        self.__doc__ = f"Not an attribute: the name is `{meant}`."
-        self._name = name
-        self._meant = meant
-
-    def __get__(self, instance: object, owner: type) -> Any:
-        if instance is None:
-            return self
-        raise self._error(owner)
-
-    def __set__(self, instance: object, value: object) -> NoReturn:
-        raise self._error(type(instance))
-
-    def _error(self, owner: type) -> AttributeError:
-        return AttributeError(
-            f"{owner.__name__} has no attribute {self._name!r}; did you mean {self._meant!r}?"
-        )

@@ -155,8 +155,9 @@ class ConnectionClosed(WebSocketError):
 
     def __str__(self) -> str:
         cause = "" if self.__cause__ is None else f": {self.__cause__}"
-        unsent = f" ({self.unsent} bytes were not sent)" if self.unsent else ""
-        return super().__str__() + cause + unsent
+        unsent = f"{self.unsent} bytes were not sent"
+        # The cause says it itself after a standstill.
+        return super().__str__() + cause + (f" ({unsent})" if self.unsent and unsent not in cause else "")
 
     def __repr__(self) -> str:
         unsent = f", unsent={self.unsent}" if self.unsent else ""

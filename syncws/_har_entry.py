@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What an entry takes beside its heads, roughly.
 _FRAME_OF_ENTRY = 1024
 
-_NO_STEP = -1.0  # as HAR says that there was no such step
+_NO_STEP = -1.0  # HAR's way to say that there was no such step
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION)
 
 
@@ -94,7 +94,7 @@ class Entry:
         self._connection = connection
         self._budget = budget
         self._keeps_payloads = payloads
-        self._times: dict[str, float] = {}  # of the first of each step
+        self._times: dict[str, float] = {}  # when each step happened for the first time
         self._address: object = None
         self._url = ""
         self._request: tuple[str, list[dict[str, str]]] = ("GET / HTTP/1.1", [])
@@ -233,7 +233,7 @@ class Entry:
             "headers": fields,
             "queryString": [{"name": query, "value": ""}] if query else [],
             "cookies": [],
-            "headersSize": -1,  # not known, since the head is masked
+            "headersSize": -1,  # the size is not known, since the head is masked
             "bodySize": 0,
         }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._event_target import EventTarget
 from ._later import Later
+from ._misspellings import Misspellings
 from ._opened_attributes import OpenedAttributes
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ else:
     engine_stats = Later("syncws._engine.stats")
 
 
-class LinkAttributes(OpenedAttributes, EventTarget):
+class LinkAttributes(OpenedAttributes, EventTarget, Misspellings):
     """The attributes that follow the link: of the one connection, or of the present one."""
 
     if TYPE_CHECKING:

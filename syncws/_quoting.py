@@ -20,7 +20,7 @@ HIDDEN = "..."
 MAX_QUOTED = 200
 MAX_TEXT = 1000
 
-# Fields of an answer that hold no credential, whoever wrote the server. All others are shown by name alone.
+# Fields of an answer that hold no credential, whatever the server. All others are shown by name alone.
 _HARMLESS_FIELDS = frozenset(
     {
         *("accept", "accept-encoding", "accept-ranges", "age", "allow", "alt-svc", "cache-control"),
@@ -118,7 +118,7 @@ def public_part(url: str) -> str:
 class Secrets:
     """The credentials that one attempt sends, which a server may send back in an answer."""
 
-    # Shorter ones would be found in ordinary words; and who has so short a password has no secret.
+    # Shorter ones would be found in ordinary words, and a password as short as that is no secret.
     _SHORTEST = 4
 
     def __init__(self) -> None:

@@ -32,10 +32,11 @@ from ._engine.option_types import (
     ssl,
     trace_record,
 )
-from ._engine.options import check_arguments, check_timeout, chosen
-from ._engine.primitives import Flag, block_forever
+from ._engine.options import check_arguments, check_dispatch, check_timeout, chosen
+from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
 from ._engine.send_queue import REFUSED
+from ._engine.threads import block_forever
 from ._engine.unknown_options import explain_unknown
 from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
@@ -46,7 +47,7 @@ from ._open_wait import OpenWait
 from ._protocol.frames import Buffer, CloseCode
 from ._protocol.messages import encode_message, encode_message_as, encode_ping, validate_close
 from ._ready_state import CLOSED, CLOSING, CONNECTING, STATE_NAMES, ReadyStates
-from ._retry import History, RetryPolicy, default_policy, log_loss
+from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
@@ -144,9 +145,8 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     ) -> None:
         options = chosen(locals())
         super().__init__()
-        if dispatch is not None and not callable(dispatch):
-            raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
-        self._history = History(policy)
+        check_dispatch(dispatch)
+        self._retry_state = RetryState(policy)
         self._arguments = FreshArguments(url, protocols, options.pop("headers"), options)
         self._dispatch = dispatch
         self._stopped = Flag()
@@ -154,7 +154,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._opening = OpenWait()
         self._over = False
         self._retry_in: float | None = None
-        self._telling: int | None = None  # the thread that dispatches events without a connection
+        self._firing_thread: int | None = None  # the thread that dispatches events without a connection
         # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
         self._link = link = self._make_link()
         name = f"syncws-reconnecting-{next(_numbers)}"
@@ -165,7 +165,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         link.start()
         self._start_thread(name)
         self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        link.dispatcher.constructor_returned(any(handlers))
 
     def _forsake(self) -> None:
         """The constructor has raised: nobody has this object."""
@@ -265,7 +265,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     def _check_may_wait(self, call: str) -> None:
         self._link.check_may_wait(call)
-        if threading.get_ident() == self._telling:
+        if threading.get_ident() == self._firing_thread:
             raise RuntimeError(f"{call} was called from a callback, which it would wait for")
 
     def _listener_added(self) -> None:
@@ -273,19 +273,19 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             self._link.dispatcher.first_events.listener_added()
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
-        self._link = link  # at the latest when its first event is told
+        self._link = link  # `_run` may not have come to set it yet
         if event.type == "open":
             self._reconnects += 1
             link.engine.reconnects = self._reconnects
         if isinstance(event, ErrorEvent):
-            self._settle(self._lost_error(link, None), link.engine.open_seconds)
+            self._set_next_delay(self._lost_error(link, None), link.engine.open_seconds)
         elif isinstance(event, CloseEvent):
             if link.failure is None:
-                self._settle(self._lost_error(link, event), link.engine.open_seconds)
+                self._set_next_delay(self._lost_error(link, event), link.engine.open_seconds)
             queue = link.engine.queue
             # For good, bufferedAmount goes on counting what is dropped, as that of a WebSocket does.
             event = LossEvent(event, self._retry_in, queue.buffered if self._over else queue.seal())
-        self._tell(event)
+        self._fire_own(event)
         if event.type == "open":
             self._opening.opened()
 
@@ -327,7 +327,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             if self._over:
                 block_forever()  # only a greenlet comes here: a fork copied it into the child
             if stopped:
-                self._lose(WebSocketError("close() was called before the connection was open"))
+                self._attempt_failed(WebSocketError("close() was called before the connection was open"))
                 continue
             try:
                 self._link = link = self._make_link()
@@ -335,28 +335,28 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
             except BaseException as error:  # SystemExit too: others wait for this thread
-                self._lose(error if isinstance(error, Exception) else WebSocketError(repr(error)))
+                self._attempt_failed(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
-            link.dispatcher.constructed(True)
+            link.dispatcher.constructor_returned(True)
             if self._stopped.is_set():  # close() came while it was being made, and has not seen it
                 link.close(validate_close(CloseCode.NORMAL, ""))
 
-    def _lose(self, error: Exception) -> None:
+    def _attempt_failed(self, error: Exception) -> None:
         """There was no attempt: dispatch the events of one that failed."""
-        self._settle(error, 0.0)
+        self._set_next_delay(error, 0.0)
         # A copy, since this thread is inside its own context already.
         context = contextvars.copy_context()
         if self._dispatch is None:
-            self._tell_of_none(error)
+            self._fire_failed_attempt(error)
         else:
-            tell = context.run
-            dispatch_and_wait(self._dispatch, lambda: tell(self._tell_of_none, error), self._log_fields)
+            run, fire = context.run, self._fire_failed_attempt
+            dispatch_and_wait(self._dispatch, lambda: run(fire, error), self._log_fields)
 
-    def _tell_of_none(self, error: Exception) -> None:
-        self._telling = threading.get_ident()
-        self._tell(ErrorEvent("error", error))
-        self._tell(LossEvent(CloseEvent("close", CloseCode.ABNORMAL), self._retry_in, 0))
-        self._telling = None
+    def _fire_failed_attempt(self, error: Exception) -> None:
+        self._firing_thread = threading.get_ident()
+        self._fire_own(ErrorEvent("error", error))
+        self._fire_own(LossEvent(CloseEvent("close", CloseCode.ABNORMAL), self._retry_in, 0))
+        self._firing_thread = None
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
@@ -371,9 +371,9 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         error.__cause__ = failure
         return error
 
-    def _settle(self, error: Exception, open_seconds: float) -> None:
+    def _set_next_delay(self, error: Exception, open_seconds: float) -> None:
         """Decide what comes after a loss, before its events are dispatched."""
-        self._retry_in = retry_in = self._decide(error, open_seconds)
+        self._retry_in = retry_in = self._ask_policy(error, open_seconds)
         self._over = retry_in is None
         tracer = self._link.engine.tracer
         if retry_in is not None and tracer is not None:
@@ -382,16 +382,16 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         if not self._stopped.is_set() and not is_process_exiting():
             log_loss(self._log_fields, error, retry_in)
 
-    def _decide(self, error: Exception, open_seconds: float) -> float | None:
+    def _ask_policy(self, error: Exception, open_seconds: float) -> float | None:
         if self._stopped.is_set():
             return None
         try:
-            return self._history.decide(error, open_seconds)
+            return self._retry_state.next_delay(error, open_seconds)
         except BaseException:
             log_exception(self._log_fields, "the policy raised; no further attempt is made")
             return None
 
-    def _tell(self, event: Event[Any]) -> None:
+    def _fire_own(self, event: Event[Any]) -> None:
         event.target = self
         self._fire(event)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Literal, cast
 
-from ._connecting import open_prepared, prepare
+from ._connecting import open_prepared, prepare_connection
 from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import THREADS_SECONDS, Engine
 from ._engine.fresh_arguments import FreshArguments
@@ -34,7 +34,7 @@ from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._log import Fields, log_warning
 from ._protocol.frames import CloseCode, CloseFrame
-from ._retry import History, RetryPolicy, default_policy, log_loss
+from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 
 @explain_unknown
@@ -119,14 +119,14 @@ class Reconnector:
 
     # Any for the arguments: what a public signature names counts as public to those that check types.
     def __init__(self, policy: RetryPolicy, arguments: Any) -> None:
-        self._history = History(policy)
+        self._retry_state = RetryState(policy)
         self._arguments = cast(FreshArguments, arguments)
         # The caller's mistakes raise here; each attempt makes what it needs of them anew.
-        self._log_fields: Fields = {"url": self._arguments.check()}  # of the present connection, or attempt
+        self._log_fields: Fields = {"url": self._arguments.check()}  # of the present connection or attempt
         self._stopped = Flag()
         self._connection: Connection | None = None
-        self._engine: Engine | None = None  # of the present connection
-        self._tracer: Tracer | None = None  # of the last connection, or attempt
+        self._engine: Engine | None = None  # that of `_connection`
+        self._tracer: Tracer | None = None  # that of the last connection or attempt
         self._reconnects = -1  # the first connection does not come back
 
     def __iter__(self) -> Reconnector:
@@ -184,7 +184,7 @@ class Reconnector:
             engine.abort(WebSocketError("stop() was called"))
 
     def _open(self) -> Connection:
-        connection, engine, inbox = prepare(*self._arguments.ask())
+        connection, engine, inbox = prepare_connection(*self._arguments.ask())
         self._log_fields = {"url": engine.log_fields["url"]}
         self._tracer = engine.tracer
         self._engine, self._connection = engine, connection  # from here on stop() can reach it
@@ -209,7 +209,7 @@ class Reconnector:
             connection.close()
         except ConnectionClosed as closed:
             log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
-        engine.wait_over(THREADS_SECONDS)  # else threads could pile up where links end at once
+        engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
             return  # the body wants the next one, or none
@@ -218,7 +218,7 @@ class Reconnector:
     def _pause(self, error: Exception, open_seconds: float) -> None:
         if self._stopped.is_set():
             return
-        delay = self._history.decide(error, open_seconds)
+        delay = self._retry_state.next_delay(error, open_seconds)
         if delay is not None:
             if self._tracer is not None:
                 self._tracer.tell("retry", url=self._log_fields["url"], error=error, retry_in=delay)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ._engine.option_checks import check_plain
 from ._exceptions import ConnectionClosed, HandshakeError
 from ._headers import Headers
 from ._log import Fields, log
@@ -58,7 +59,7 @@ def default_policy(loss: Loss) -> float | None:
     The first wait is a random time up to 5 s, so that the clients of a server that restarts do not all
     come back at once; later ones double up to 60 s, less a random part of up to a half.
     """
-    if not _may_help(loss.error):
+    if not _is_retryable(loss.error):
         return None
     if loss.failures <= 1:
         delay = random.uniform(0, FIRST_SECONDS)
@@ -70,7 +71,7 @@ def default_policy(loss: Loss) -> float | None:
     return delay
 
 
-def _may_help(error: Exception) -> bool:
+def _is_retryable(error: Exception) -> bool:
     if isinstance(error, HandshakeError):
         return error.status in _TEMPORARY_STATUSES
     if isinstance(error, ConnectionClosed):
@@ -102,17 +103,18 @@ def _retry_after(headers: Headers) -> float:
     return min(max(0.0, seconds), LONGEST_RETRY_AFTER)
 
 
-class History:
+class RetryState:
     """Counts the losses in a row."""
 
     def __init__(self, policy: RetryPolicy) -> None:
-        """Raises `TypeError` for a policy that cannot be called."""
+        """Raises `TypeError` for a policy that cannot be called, or that is an ``async def``."""
         if not callable(policy):
             raise TypeError(f"policy must be callable, not {policy!r}")
+        check_plain("policy", policy)
         self._policy = policy
         self._failures = 0
 
-    def decide(self, error: Exception, open_seconds: float) -> float | None:
+    def next_delay(self, error: Exception, open_seconds: float) -> float | None:
         """Ask the policy; returns the seconds to wait, or None to stop."""
         if open_seconds >= STABLE_SECONDS:
             self._failures = 0

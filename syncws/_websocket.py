@@ -89,7 +89,8 @@ class WebSocket(ReadyStates, LinkAttributes):
             ours (``TCP_NODELAY``, keepalive).
         open_timeout: seconds for DNS, TCP, TLS and the handshake in all. 10 s: longer than a bad mobile
             link takes, shorter than a person waits.
-        close_timeout: seconds for the closing handshake and the end of TCP. 10 s, as `open_timeout`.
+        close_timeout: seconds that closing may stand still: the network takes nothing of what is queued, or
+            the server's Close does not come. 10 s, as `open_timeout`.
         ping_interval: seconds between keepalive pings. 20 s: below the idle time-outs of common proxies
             and NATs (30 to 60 s).
         ping_timeout: seconds of silence after a ping before the link counts as dead. 20 s: a link that
@@ -166,8 +167,7 @@ class WebSocket(ReadyStates, LinkAttributes):
     ) -> None:
         options = engine_options.chosen(locals())
         super().__init__()
-        if dispatch is not None and not callable(dispatch):
-            raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
+        engine_options.check_dispatch(dispatch)
         self._link = link = callback_link.CallbackLink(
             self, *engine_options.check_arguments(url, protocols, options), dispatch
         )
@@ -177,7 +177,7 @@ class WebSocket(ReadyStates, LinkAttributes):
             self._set_handler(name, handler)
         link.start()
         self._constructed = True
-        link.dispatcher.constructed(any(handlers))
+        link.dispatcher.constructor_returned(any(handlers))
 
     def _forsake(self) -> None:
         """The constructor has raised: nobody has this object."""
@@ -236,10 +236,10 @@ class WebSocket(ReadyStates, LinkAttributes):
     def ping(self, data: Buffer = b"") -> None:
         """Queue a Ping, ahead of the messages that wait. Returns at once; once closing, it is dropped.
 
-        The server answers with a Pong that has the same data (RFC 6455 5.5.3). Who listens hears of it, and
-        of the server's pings, which are answered in any case: ``ws.addEventListener("pong", ...)`` and
-        ``"ping"`` are given `MessageEvent`s whose `data` is `bytes`, in order with the messages. The pongs of
-        the keepalive come there too.
+        The server answers with a Pong that has the same data (RFC 6455 5.5.3). Listeners can be called with
+        it, and with the server's pings, which are answered in any case:
+        ``ws.addEventListener("pong", ...)`` and ``"ping"`` are given `MessageEvent`s whose `data` is `bytes`,
+        in order with the messages. The pongs of the keepalive come there too.
 
         Args:
             data: at most 125 bytes.

@@ -78,7 +78,7 @@ class Recorder:
         self._lock = threading.Lock()
         self._holder: int | None = None  # the thread that carries records over
         self._entries: list[Entry] = []
-        self._present: dict[int, Entry | None] = {}  # of each connection that has not ended
+        self._present: dict[int, Entry | None] = {}  # the entries of the connections that have not ended
         self._process = os.getpid()
         self._warned = False
         self._stopped = False
@@ -162,7 +162,7 @@ class Recorder:
     def _entry_for(self, record: TraceRecord) -> Entry | None:
         """The entry that a step belongs to; None for one that belongs to none, or has no room."""
         if record.step == "retry":
-            return None  # of a connection that has ended
+            return None  # its connection has ended
         known = record.connection in self._present
         entry = self._present.get(record.connection)
         redirected = entry is not None and entry.is_answered and record.step in ("resolve", "request")

@@ -39,7 +39,7 @@ def run_check(connect: Any, url: str, console: Console, wait: float | None) -> S
 
 def _look(connection: Connection, took: float, wait: float | None) -> tuple[Status, str]:
     told = [f"open in {took * 1000:.1f} ms"]
-    # What the server says must not hold up the pong, and its Close is noticed by who receives.
+    # Messages of the server must not hold up the pong, and only a thread that receives notices its Close.
     threading.Thread(target=_drain, args=(connection,), name="syncws-cli-receiver", daemon=True).start()
     try:
         told.append(f"ping {connection.ping(wait) * 1000:.1f} ms")

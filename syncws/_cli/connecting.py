@@ -147,7 +147,7 @@ def checked_url(text: str) -> str:
     guess = f"ws://{'localhost' if text.startswith(':') else ''}{text}"
     try:
         parse_url(guess)
-        usable = not set("@?") & set(text)  # what may hold a secret is not repeated
+        usable = not set("@?") & set(text)  # a value that may hold a secret is not repeated
     except ValueError:
         usable = False
     hint = f"did you mean {guess}?" if usable else "such as wss://host/path"

@@ -21,7 +21,7 @@ from .escapes import escape
 STYLES = {"sent": "32", "received": "36", "note": "2", "bad": "31", "name": "1", "lane": "33"}
 
 
-class OutputClosed(Exception):  # noqa: N818 - no fault: whoever read our output has had enough
+class OutputClosed(Exception):  # noqa: N818 - no fault: the program that read our output has had enough
     """Nobody reads stdout any more."""
 
 

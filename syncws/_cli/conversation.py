@@ -105,7 +105,7 @@ class Conversation:
         except TimeoutError:
             self._console.say(f"no pong within {PING_SECONDS:g} s", "bad")
         except ConnectionClosed:
-            return  # which is told at the end
+            return  # the close is told at the end
 
     def _close(self, words: list[str]) -> bool:
         try:

@@ -85,7 +85,7 @@ class _Client:
         )
         if self._opened.wait(_SECONDS) and ws.readyState == ws.OPEN:
             for data in ("Grüße, server!", bytes(range(256)) * 256):
-                with self._table.lock:  # so that this row comes before those that follow from it
+                with self._table.lock:  # held so that this row comes before those that follow from it
                     ws.send(data)
                     state = f"buffered {ws.bufferedAmount}"
                     self._table.row("your thread", f"send({_describe(data)})", state)

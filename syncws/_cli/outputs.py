@@ -125,7 +125,7 @@ class Printer:
                 self._number += 1
                 path = os.path.join(self._folder, f"{self._number:05}.{'bin' if binary else 'txt'}")
                 try:
-                    with open(path, "xb") as file:  # what an earlier run has left stays
+                    with open(path, "xb") as file:  # a file that an earlier run has left stays
                         file.write(message if isinstance(message, bytes) else message.encode("utf-8"))
                     return path
                 except FileExistsError:

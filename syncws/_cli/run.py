@@ -148,7 +148,7 @@ class _Run:
     def _options(self) -> dict[str, Any]:
         options = dict(self._target.options)
         if self._deadline is not None:
-            left = max(0.001, self._deadline - time.monotonic())
+            left = max(0.001, round(self._deadline - time.monotonic(), 3))  # the error tells it
             options["open_timeout"] = min(left, options.get("open_timeout") or left)
         return options
 

@@ -125,7 +125,7 @@ class Session:
         while not self.is_over:
             connection = self._receiver.connection
             if connection is None or self._receiver.closed is not None:
-                self._wait(None)  # for the first connection, or the next
+                self._wait(None)  # there is no connection yet, or none after a loss
                 continue
             try:
                 send(connection)
@@ -218,7 +218,7 @@ class Session:
             self._look_for_unsent()
         closed = receiver.closed
         self._close()
-        if not receiver.output_closed:  # else it may be stuck in a write that nobody will read
+        if not receiver.output_closed:  # a thread whose output is closed may be stuck in a write for ever
             receiver.thread.join(HURRIED_SECONDS if self._is_hurried else None)
         return Outcome(
             failure=receiver.failure,

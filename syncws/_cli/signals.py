@@ -78,7 +78,7 @@ def _noticing() -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(former_wakeup)
         ended.set()
-        arrived.close()  # which ends the thread
+        arrived.close()  # this ends the thread
         follower.join()
         signal.signal(poke, former)
 

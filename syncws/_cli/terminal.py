@@ -105,7 +105,7 @@ class LineTerminal:
         self._arrived, self._signals = _socket_pair()
         self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
-        readline.parse_and_bind("set horizontal-scroll-mode on")  # so that the line has one row
+        readline.parse_and_bind("set horizontal-scroll-mode on")  # a line being typed then takes one row
         readline.parse_and_bind("set enable-bracketed-paste on")
         getattr(readline, "set_pre_input_hook", readline.set_startup_hook)(self._before_prompt.popleft)
 
@@ -160,7 +160,7 @@ class LineTerminal:
         self._end_seen = True
         self._show_pending()
         signal.set_wakeup_fd(self._former_wakeup)
-        self._arrived.close()  # which ends the thread that follows signals
+        self._arrived.close()  # this ends the thread that follows signals
         signal.signal(self._poke_number, self._former)
         _restore_settings(self._settings)
 
@@ -185,7 +185,7 @@ class LineTerminal:
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
         if not self._typing or self._showing:
-            return  # what was interrupted looks next
+            return  # the call that was interrupted looks next
         self._show_pending()
         if self._ended:
             self._end_seen = True

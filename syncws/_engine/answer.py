@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .._transport.stream import Stream
 
-    class Patience(OpeningDeadline, Protocol):
+    class TimedOpening(OpeningDeadline, Protocol):
         """How the opening waits, and what it says of itself; see `opening.Connector`."""
 
         @property
@@ -46,7 +46,7 @@ _READ_SIZE = 16 * 1024
 
 
 def read_head(
-    stream: Stream, opening: Patience, who: str, explain: Callable[[bytes], str]
+    stream: Stream, opening: TimedOpening, who: str, explain: Callable[[bytes], str]
 ) -> tuple[Response, bytes]:
     """The final answer's head, and the bytes after it.
 
@@ -80,14 +80,14 @@ def read_head(
             raise ConnectionLost(text + explain(parser.received))
 
 
-def _receive(stream: Stream, opening: Patience) -> bytes:
+def _receive(stream: Stream, opening: TimedOpening) -> bytes:
     opening.check_time()  # also when there is always something to read, and so nothing to wait for
     while (data := stream.recv(_READ_SIZE)) is None:
         opening.wait(stream.socket, READ)
     return data
 
 
-def read_body(stream: Stream, opening: Patience, response: Response, rest: bytes) -> bytes:
+def read_body(stream: Stream, opening: TimedOpening, response: Response, rest: bytes) -> bytes:
     """The body of a refusal, as far as it comes without much waiting; `rest` has come with the head."""
     parser = BodyParser(response)
     parser.feed(rest)

@@ -118,7 +118,7 @@ class FirstEvents:
         until = self._until
         return self._constructed and (self._all_pass or (until is not None and time.monotonic() >= until))
 
-    def constructed(self, has_listeners: bool) -> None:
+    def constructor_returned(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
         if has_listeners:
             self._all_pass = True
@@ -204,11 +204,11 @@ class Dispatcher:
         """Wait until the last event is dispatched; False when `timeout` seconds were over first."""
         return self.waiters.wait_until(lambda: self.over, timeout)
 
-    def constructed(self, has_listeners: bool) -> None:
+    def constructor_returned(self, has_listeners: bool) -> None:
         """The constructor is about to return; `has_listeners` says that it was given some."""
         if has_listeners:
             self._not_before = time.monotonic() + ASSIGNMENT_SECONDS
-        self.first_events.constructed(has_listeners)
+        self.first_events.constructor_returned(has_listeners)
 
     def _after_fork(self) -> None:
         """In a forked child: no handler runs."""
@@ -235,7 +235,7 @@ class Dispatcher:
     def _dispatch_batch(self, batch: list[Entry]) -> bool:
         """Dispatch a batch; False after the one that ends with the close event."""
         if self._forked:
-            raise ForkedError  # only a greenlet comes here: a fork copies it into the child
+            raise ForkedError  # only a greenlet comes here, which a fork has copied into the child
         entries: list[_Entry] = []
         for entry in batch:
             if isinstance(entry, list):

@@ -88,6 +88,8 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = self._pool.make_call(self._writer)
         self._jobs: list[_Job] = []
+        # A handler that raises may cut off the wake-up of the reader, but not this call. Yet the only writer
+        # thread may wait for this same network: so both are done, `finally`.
         self._wake_by_writer = self.make_job(self._notes.wake)
         wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
@@ -262,6 +264,7 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
+                self._notes.wake()  # again: see `_wake_by_writer`
 
     def abort(self, error: Exception) -> None:
         """End the connection now; `error` is told as the reason."""
@@ -271,6 +274,7 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
+                self._notes.wake()  # again: see `_wake_by_writer`
 
     def fail(self, error: BaseException, close_code: int) -> None:
         """Fail the connection for a fault of the application's, telling the server `close_code`."""
@@ -280,6 +284,7 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
+                self._notes.wake()  # again: see `_wake_by_writer`
 
     def release(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
         """Close the connection whose owner is being collected while it is open, and warn of that."""
@@ -290,6 +295,7 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
+                self._notes.wake()  # again: see `_wake_by_writer`
         warn(message, ResourceWarning, source=owner)
 
     def send_fragments(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:

@@ -35,7 +35,7 @@ class EventQueue:
         self.on_fork: Callable[[], None] = _do_nothing
         self.ask_wanted: Callable[[], tuple[int, ...]] = tuple
         self._max_bytes, self._max_messages = limit
-        self.lease: ReadLease | None = None  # by which the worker may read
+        self.lease: ReadLease | None = None  # the worker may read by it
         self.leaf = Leaf()
         self.waiters = Waiters()
         self._entries: list[Entry] = []
@@ -74,7 +74,7 @@ class EventQueue:
         # The note is set before the counts are read. The worker changes the counts before it looks for the
         # note. So at least one of the two threads sees what the other has done.
         self._reader_waits = True
-        with self.leaf:  # else the worker could take what waits between the two looks
+        with self.leaf:  # without the leaf the worker could take entries between the two looks
             size = self._in_progress_bytes + self._bytes
             count = self._in_progress_messages + self._messages
         full = _reaches(size, self._max_bytes) or _reaches(count, self._max_messages)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .._protocol.handshake import check_protocols
+from .option_checks import check_plain
 from .options import Options, check_arguments
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ class FreshArguments:
         headers: HeadersLike | Callable[[], HeadersLike] | None,
         options: dict[str, Any],
     ) -> None:
+        for name, given in (("url", url), ("protocols", protocols), ("headers", headers)):
+            check_plain(name, given)
         self._url = url
         # An iterator is good for one attempt alone.
         self._protocols = protocols if callable(protocols) else check_protocols(protocols)

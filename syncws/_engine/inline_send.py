@@ -107,6 +107,17 @@ class InlineSends:
         return self.has_received or time.monotonic() - self.sent_at > APART_SECONDS
 
 
+class _Nowhere:
+    """Where a sender counts whose token was taken. The writer may be counting then, without a leaf, and what
+    it adds would be lost even by adding 0, where threads do not share the interpreter's lock."""
+
+    sent = handed = 0
+    progress_at = 0.0
+
+
+_nowhere = _Nowhere()
+
+
 def may_encrypt(stream: Stream, size: int) -> bool:
     """Whether the caller may encrypt a message of so many bytes itself: as one record, frame and all."""
     return size <= LARGEST_OF_TLS and stream.is_usable_here()
@@ -126,15 +137,16 @@ def send_inline(stream: Stream, token: InlineSend) -> bool:
     now = time.monotonic()
     whole = token.whole
     length = whole[0]
+    counts, streams = (_nowhere, queue), (_nowhere, stream)
     with queue.leaf:
         token.in_call = False
         done = token.held & (token.sent == whole)
         token.settled |= done
         token.held = False
         inline.sent += done
-        queue.sent += token.size * done
-        stream.handed += length * done
-        stream.progress_at += (now - stream.progress_at) * done
+        counts[done].sent += token.size
+        streams[done].handed += length
+        streams[done].progress_at = now
         calls_writer = (queue.turn != IDLE) | (not token.settled)
     if done:
         token.let_go()

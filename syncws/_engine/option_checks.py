@@ -34,21 +34,29 @@ def check_headers(headers: HeadersLike | None) -> Fields:
     if not isinstance(headers, Iterable) or isinstance(headers, (str, bytes)):
         raise TypeError(f"{must} {type(headers).__name__}")
     pairs = headers.items() if isinstance(headers, Mapping) else headers
-    fields = []
+    fields, faults = [], []
+    reserved: dict[str, str] = {}
     for pair in pairs:
         if not isinstance(pair, (tuple, list)):
             raise TypeError(f"{must} an iterable of {type(pair).__name__}")
         if len(pair) != 2:
             raise TypeError(f"{must} a {type(pair).__name__} of {len(pair)}")
-        fields.append(check_field(*pair))
-    reserved = {
-        name: _INSTEAD_OF_HEADERS.get(name.lower(), "the handshake itself sets it")
-        for name, _ in fields
-        if name.lower() in RESERVED_HEADERS
-    }
+        name = pair[0]
+        if isinstance(name, str) and name.lower() in RESERVED_HEADERS:
+            reserved[name] = _INSTEAD_OF_HEADERS.get(name.lower(), "the handshake itself sets it")
+            continue
+        try:
+            fields.append(check_field(*pair))
+        except (TypeError, ValueError) as error:
+            faults.append(error)
     if reserved:
         listed = ", ".join(f"{name} ({why})" for name, why in reserved.items())
-        raise ValueError(f"headers must not hold {listed}")
+        faults.append(ValueError(f"headers must not hold {listed}"))
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:  # all of them at once, so that they need not be found one by one
+        kind = TypeError if any(isinstance(fault, TypeError) for fault in faults) else ValueError
+        raise kind("headers: " + "; ".join(str(fault).removeprefix("headers: ") for fault in faults))
     return tuple(fields)
 
 
@@ -195,8 +203,23 @@ def check_trace(call: object) -> None:
         return
     if not callable(call):
         raise TypeError(f"trace must be callable or None, not {type(call).__name__}")
+    check_plain("trace", call)
+
+
+def check_dispatch(dispatch: object) -> None:
+    if dispatch is None:
+        return
+    if not callable(dispatch):
+        raise TypeError(f"dispatch must be None or callable, not {dispatch!r}")
+    check_plain("dispatch", dispatch)
+
+
+def check_plain(name: str, call: object) -> None:
+    """Raise `TypeError` for an ``async def``, which is called here and awaited nowhere."""
+    if not callable(call):
+        return
     if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):
-        raise TypeError("trace must be a plain function, not an async one, which nothing would await")
+        raise TypeError(f"{name} must be a plain function, not an async one, which nothing would await")
 
 
 def check_unix(path: object) -> None:

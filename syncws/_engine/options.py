@@ -21,6 +21,7 @@ from .._protocol.host import check_hostname
 from .._protocol.http11 import Fields, has_field
 from .._protocol.url import URL, check_port, parse_url
 from . import option_checks as checks
+from .option_checks import check_dispatch as check_dispatch
 from .option_checks import check_timeout as check_timeout
 from .option_types import DEFAULT_QUEUE, FilePath, UnixPath, cookiejar, socket, ssl
 from .trace_record import TraceRecord

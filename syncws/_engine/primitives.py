@@ -117,8 +117,9 @@ class Sleeper(Protocol):
 
 
 # Without the interpreter's lock a processor may look at one thing before others see what it stored in
-# another: there "change first, look for names then" needs a leaf around the look as well.
-LOOKS_IN_ORDER: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+# another: there "change first, look for names then" needs a leaf around the look as well. The build says it:
+# that lock may be on for the moment, while another thread imports a module in C.
+LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
 
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
 # build, and a finalizer, which discards, may interrupt a thread that held one.
@@ -392,9 +393,3 @@ def is_own_thread() -> bool:
     """Whether the caller is a reader, a writer or a look-up of ours: a finalizer of the program's may run
     there, and a wait for a connection could be a wait for itself."""
     return threading.get_ident() in own_threads
-
-
-def block_forever() -> None:
-    """Block for ever. gevent copies running greenlets into a forked child, and prints a traceback when one
-    that was started before the fork ends there."""
-    threading.Event().wait()

@@ -102,7 +102,7 @@ def _at_exit() -> None:
     _exiting = True
     until = time.monotonic() + EXIT_SECONDS
     engines = _all_live()
-    with contextlib.ExitStack() as goodbyes:  # what one of them raises keeps none of the others
+    with contextlib.ExitStack() as goodbyes:  # an exception of one does not keep the others from being called
         for engine in engines:
             goodbyes.callback(engine.close_going_away)
     # Wait for the worker threads too: CPython aborts when a thread prints while the interpreter ends.

@@ -52,7 +52,7 @@ class Readable:
     """See the head of the module. Iterated over, it is the source that `Inbox.source` describes."""
 
     def __init__(self, inbox: Inbox) -> None:
-        self._inbox = weakref.ref(inbox)  # which holds this as its source
+        self._inbox = weakref.ref(inbox)  # weak, since the inbox holds this object as its source
         self._source = inbox.source
         self._bell = _Bell()
         remember_first(self)

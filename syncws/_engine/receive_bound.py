@@ -29,7 +29,7 @@ class ReceiveBound:
             collections.deque()
         )  # (_put_count after it, bytes)
         self._put_count = 0
-        self._size = 0  # of these batches
+        self._size = 0  # the sum over these batches
 
     def put(self, count: int, size: int) -> None:
         """`count` messages of `size` bytes in all were put."""

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from .._protocol.proxy import Proxy
     from .._protocol.url import URL
-    from .answer import Patience
+    from .answer import TimedOpening
     from .options import Options
     from .tracer import Tracer
 
-    class Opening(Patience, Protocol):
+    class Opening(TimedOpening, Protocol):
         """What a route knows of the opening that it is part of; see `opening.Connector`."""
 
         doing: str
@@ -119,7 +119,12 @@ class Route:
             self._tell("connected", address=path)
             return sock
         if self._proxy is not None:
-            return self._dial(self._proxy.host, self._proxy.port, "the proxy ")
+            try:
+                return self._dial(self._proxy.host, self._proxy.port, "the proxy ")
+            except OSError as error:
+                if isinstance(error.strerror, str):
+                    error.strerror = f"the proxy {self._proxy.public}: {error.strerror}"
+                raise
         return self._dial(self._url.hostname, self._url.effective_port)
 
     def _take_over(self, sock: socket.socket) -> socket.socket:
@@ -269,8 +274,8 @@ class Route:
         tried = f"TLS handshake with {where}"
         self._opening.doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
         context = self._options.ssl_context or trust.default_context()
+        stream: tls.TLSStream | None = None
         try:
-            stream: tls.TLSStream
             if isinstance(lower, tls.TLSStream):
                 stream = tls.NestedTLSStream(lower, context, name)
             else:
@@ -283,7 +288,8 @@ class Route:
                 if not received:
                     raise ConnectionLost(f"{tried}: the server ended TCP (does it speak TLS on this port?)")
         except ssl.SSLError as error:
-            raise trust.describe(error, tried, name) from error
+            issuer = stream.untrusted_issuer() if stream is not None else ""
+            raise trust.describe(error, tried, name, issuer) from error
         except ValueError as error:  # the context does not go with the name
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:

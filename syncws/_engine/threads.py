@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from .._exceptions import ThreadStartError
 from .._protocol.frames import CloseCode
-from .primitives import Waiters, block_forever
+
+if TYPE_CHECKING:
+    from .primitives import Waiters
 
 
 class Threads:
@@ -87,3 +90,9 @@ def _took(claims: list[str]) -> bool:
     except IndexError:
         return False
     return True
+
+
+def block_forever() -> None:
+    """Block for ever. gevent copies running greenlets into a forked child, and prints a traceback when one
+    that was started before the fork ends there."""
+    threading.Event().wait()

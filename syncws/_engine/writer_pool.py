@@ -41,7 +41,8 @@ from typing import Protocol
 from .._exceptions import ThreadStartError
 from .._log import log, log_exception
 from .._transport.poller import ForkedError
-from .primitives import Leaf, Waiters, block_forever, is_patched, make_mailbox, own_thread
+from .primitives import Leaf, Waiters, is_patched, make_mailbox, own_thread
+from .threads import block_forever
 
 # How many idle threads to keep, never more than there are connections. CPython 3.12.0 to 3.12.2 cannot start
 # threads once the main thread has ended (python/cpython#113964), and then one server that does not read must

@@ -34,7 +34,7 @@ class BodyParser:
         self._left = None if codings else _content_length(response)
         self.framed = self._chunked or self._left is not None
         self.done = response.status in (204, 304) or self._left == 0
-        self._buffer = bytearray()  # of a chunked body: what was not parsed yet
+        self._buffer = bytearray()  # the part of a chunked body that is not parsed yet
         self._in_trailer = False
 
     def feed(self, data: bytes) -> None:

@@ -118,7 +118,7 @@ class Closing:
         self._since = 0.0  # when the present state began
         self._close_received_at = 0.0
         self._progress_at = 0.0
-        self._fail_by = 0.0  # in FAILING
+        self._fail_by = 0.0  # when FAILING ends at the latest
         self._cut_at: float | None = None  # when the earliest `timeout` of the calls of close() is over
         self._cut_error: BaseException | None = None
         self._catching_up = False  # our Close is not queued yet: the application may still answer

@@ -26,7 +26,7 @@ FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
 
 _WHOLE_BINARY = FIN | Opcode.BINARY
-_LARGEST_HEADER = 14  # with its key
+_LARGEST_HEADER = 14  # the masking key included
 
 
 class Encoder:

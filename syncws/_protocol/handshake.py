@@ -139,7 +139,7 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
     """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
 
     Raises `HandshakeError`, with the status and the headers, at the first check that fails. Its text quotes
-    the answer in full: what of that is shown is for the caller to decide, who knows the secrets.
+    the answer in full. The caller, which knows the secrets, decides how much of that is shown.
     """
     try:
         _check_upgrade(request, response)

@@ -143,7 +143,7 @@ class ResponseParser:
                 return self._parse(), bytes(self._received[end + 1 :])
             self._lines.append(line)
             if len(self._lines) == 1 and not _STATUS_LINE.fullmatch(line):
-                raise self._malformed("the status line is malformed", line)
+                raise self._malformed("the answer's status line is malformed", line)
             if len(self._lines) > MAX_FIELDS + 1:
                 raise HandshakeError(f"the answer has more than {MAX_FIELDS} header fields")
 
@@ -174,7 +174,7 @@ class ResponseParser:
             field = _FIELD.fullmatch(line)
             if field is None:
                 # Also a continued line (obs-fold), which RFC 9112 5.2 lets a user agent refuse.
-                raise self._malformed("a header line is malformed", line, status=int(status))
+                raise self._malformed("a header line of the answer is malformed", line, status=int(status))
             headers.append((field[1].decode("ascii"), field[2].strip(b" \t").decode("latin-1")))
         return Response(int(status), (reason or b"").decode("latin-1"), Headers(headers), version.decode())
 

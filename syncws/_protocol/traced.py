@@ -49,7 +49,7 @@ class TracedDecoder(Decoder):
     def feed(self, data: bytes) -> list[Message | MessagePart]:
         messages = super().feed(data)
         if self.ended is not None and self._is_open:
-            self._tell()  # what was wrong is in it
+            self._tell()  # the frame that is at fault is told too
         return messages
 
     def get_buffer(self) -> memoryview | None:
@@ -128,7 +128,7 @@ class TracedEncoder(Encoder):
             yield head, data, size
 
     def _tell(self, head_byte: int, payload: bytes, on_wire: int) -> None:
-        size = _header_size(on_wire) + 4 + on_wire  # with the masking key
+        size = _header_size(on_wire) + 4 + on_wire  # the 4 are the masking key
         self._on_frame(head_byte & _PLAIN_BITS, payload[:LARGEST_KEPT], len(payload), size)
 
 

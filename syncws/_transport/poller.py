@@ -108,7 +108,7 @@ class WakeUp:
             for end in self._ends:
                 end.setblocking(False)
             self._number = self._ends[0].fileno()
-        while _done:  # in this order, since a handler that raises may end it at any step
+        while _done:  # the order matters: a handler that raises may end the loop at any step
             try:
                 done = _done[0]
                 _closers.pop(done, None)

@@ -44,7 +44,7 @@ class SendProgress:
 
     def look(self, now: float) -> None:
         """Read both counts."""
-        handed = self._stream.handed  # first: what is handed over in between must not look like progress
+        handed = self._stream.handed  # read first: bytes handed over in between are no progress
         held = self._stream.unacknowledged()
         grown = handed - self._handed
         if grown > 0:

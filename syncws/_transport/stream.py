@@ -24,7 +24,7 @@ from .poller import ForkedError
 if TYPE_CHECKING:
     from .._protocol.frames import Buffer
 
-if sys.platform != "win32":  # not in `unacknowledged`, which runs on a thread that must import nothing
+if sys.platform != "win32":  # imported here, since `unacknowledged` runs on a thread that must import nothing
     import fcntl
     import termios
 

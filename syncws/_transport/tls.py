@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,16 @@ class TLSStream(Stream):
         version = self._tls.version() or ""
         return version, cipher[0] if cipher else "", self._tls.selected_alpn_protocol(), certificate
 
+    def untrusted_issuer(self) -> str:
+        """By what name the last certificate that the peer has sent calls its issuer: the one that was looked
+        for among the trusted authorities. ``""`` where that cannot be known."""
+        # Before CPython 3.13 there is no public call for this, and on PyPy none at all.
+        chain = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", lambda: None)() or [None]
+        info: dict[str, Any] = getattr(chain[-1], "get_info", dict)()
+        names = dict(pair for part in info.get("issuer", ()) for pair in part)
+        wanted = ("commonName", "organizationName", "organizationalUnitName")
+        return ", ".join(str(names[kind]) for kind in wanted if kind in names)
+
     def _receive_raw(self, size: int) -> bytes | None:
         """What has arrived of TLS itself."""
         return super().recv(size)
@@ -143,12 +154,25 @@ class TLSStream(Stream):
             if filled == len(room):
                 return None
             with room[filled:] as left:
-                count: int = self._tls.read(len(left), left)  # type: ignore[assignment]  # with a buffer
+                count = self._read_into(left)
             filled += count
             return count
 
         is_over = self._receive(max(LEAST_RAW, min(len(room), LARGEST_RAW)), read)
         return filled or (0 if is_over else None)
+
+    if sys.implementation.name == "pypy":  # whose SSLObject cannot read into a BytesIO
+
+        def _read_into(self, room: memoryview) -> int:
+            part = self._tls.read(min(len(room), RECORD_SIZE))
+            room[: len(part)] = part
+            return len(part)
+
+    else:
+
+        def _read_into(self, room: memoryview) -> int:
+            count: int = self._tls.read(len(room), room)  # type: ignore[assignment]  # with a buffer
+            return count
 
     def _receive(self, size: int, read: Callable[[], int | None]) -> bool:
         """Take bytes from the network, and have `read` take what they hold from OpenSSL: it returns how many
@@ -200,7 +224,7 @@ class TLSStream(Stream):
                 error = with_text(error, f"a TLS record arrived broken ({reason})")
             if not total:
                 raise error
-            self._error = error  # for the next call: first the data that came before it is returned
+            self._error = error  # the next call raises it; this one returns the data that came before
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)

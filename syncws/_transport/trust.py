@@ -10,6 +10,7 @@ import os
 import ssl
 import threading
 
+from .._quoting import quote
 from .tls import with_text
 
 # What decides by the environment what a default context trusts, and where it writes its keys.
@@ -102,15 +103,15 @@ def _unreadable(option: str, error: OSError, *files: FilePath) -> OSError:
     return OSError(error.errno, f"{option}: {error.strerror or error}", missing[0])
 
 
-def describe(error: ssl.SSLError, tried: str, name: str) -> ssl.SSLError:
+def describe(error: ssl.SSLError, tried: str, name: str, issuer: str) -> ssl.SSLError:
     """A copy of a TLS error, of the same class, whose text says what was tried, what is wrong and what helps.
 
-    `name` is what the certificate must be for.
+    `name` is what the certificate must be for, `issuer` who has signed it, ``""`` where that is not known.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message or error.reason or str(error)
         return with_text(
-            error, f"{tried}: certificate verify failed: {reason}{_remedy(error.verify_code, name)}"
+            error, f"{tried}: certificate verify failed: {reason}{_remedy(error.verify_code, name, issuer)}"
         )
     reason = error.reason or str(error)
     hint = ""
@@ -123,11 +124,12 @@ def describe(error: ssl.SSLError, tried: str, name: str) -> ssl.SSLError:
     return with_text(error, f"{tried}: {reason}{hint}")
 
 
-def _remedy(code: int, name: str) -> str:
+def _remedy(code: int, name: str, issuer: str) -> str:
     """What helps when a certificate does not verify. Never to verify nothing: that is for test servers."""
     if code in _UNKNOWN_ISSUER:
+        authority = f"the authority {quote(issuer)}, which" if issuer else "an authority that"
         text = (
-            f" (the certificate shown for {name!r} is from an authority that is not trusted here: if that is "
+            f" (the certificate shown for {name!r} is from {authority} is not trusted here: if that is "
             "a private one, give its certificate as ca='file.pem' or in an ssl_context; if it is a public "
             "one, the server may not send the certificates between)"
         )

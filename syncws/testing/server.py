@@ -186,7 +186,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         except PeerClosed as closed:
             with contextlib.suppress(*ENDED):
                 peer._answer_close(closed)
-        except BaseException as error:  # not Exception: pytest's own outcomes are none
+        except BaseException as error:  # pytest's own outcomes are no subclasses of Exception
             if errors is self.tls_errors or not has_ended(error):
                 errors.append(error)
                 if self.close_on_return and errors is self.errors:
@@ -230,7 +230,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._closing.set()
         self._listener.stop(timeout)
         threads = [self._listener.thread, *self._sessions]
-        # First the end of what comes: a script still reads what has arrived, where the system keeps it.
+        # The receiving side is ended first: a script can still read what the system has kept.
         for how, until in ((socket.SHUT_RD, time.monotonic() + _GRACE), (socket.SHUT_RDWR, deadline)):
             for peer in self._sessions.values():
                 peer._shut(how)

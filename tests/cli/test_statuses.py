@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from pathlib import Path
@@ -110,7 +111,9 @@ def test_3_is_a_handshake_that_takes_too_long() -> None:
     with LoopbackServer(stall) as server:
         done = syncws(server.url, "--open-timeout", "0.2")
         assert done.status == 3
-        assert syncws(server.url, "--timeout", "0.2").status == 3
+        done = syncws(server.url, "--timeout", "0.2")
+        assert done.status == 3
+        assert re.search(r"open_timeout=0\.\d{1,3} s", done.err)
     assert done.err
 
 

@@ -254,8 +254,8 @@ class Storm:
 
     @contextlib.contextmanager
     def over(self) -> Iterator[None]:
+        self._on = True  # first: an alarm that came before this would be the last
         with alarms(0.001, 0, self._strike):
-            self._on = True
             try:
                 yield
             finally:

@@ -103,7 +103,7 @@ class Worker:
         self.sink = Sink()
         self.dispatcher = Dispatcher(self.queue, self.sink, lambda: 7.0, dispatch, {})
         if has_listeners is not None:
-            self.dispatcher.constructed(has_listeners)
+            self.dispatcher.constructor_returned(has_listeners)
 
     def put_all(self, end: Closed = CLOSED) -> None:
         self.queue.put_record(OPENED)
@@ -458,13 +458,13 @@ def test_nothing_passes_before_the_constructor_returns() -> None:
     assert passing(first, *KINDS) == []
     first.pass_all()
     assert passing(first, *KINDS) == []
-    first.constructed(False)
+    first.constructor_returned(False)
     assert passing(first) == list(KINDS)
 
 
 def test_where_the_constructor_was_given_listeners_all_passes() -> None:
     first = FirstEvents()
-    first.constructed(True)
+    first.constructor_returned(True)
     assert passing(first) == list(KINDS)
     assert first.passed
 
@@ -472,7 +472,7 @@ def test_where_the_constructor_was_given_listeners_all_passes() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_event_passes_when_there_is_a_listener_of_its_own_kind(kind: str) -> None:
     first = FirstEvents()
-    first.constructed(False)
+    first.constructor_returned(False)
     assert passing(first) == []
     assert passing(first, kind) == [kind]
     assert not first.passed
@@ -482,7 +482,7 @@ def test_all_passes_when_the_time_after_the_constructor_is_over(monkeypatch: pyt
     monkeypatch.setattr(dispatcher_module, "FIRST_EVENT_SECONDS", 0.05)
     first = FirstEvents()
     began = time.monotonic()
-    first.constructed(False)
+    first.constructor_returned(False)
     assert passing(first) == []
     first.wait("message", lambda kind: False)
     assert 0.05 <= time.monotonic() - began < SECONDS
@@ -494,14 +494,14 @@ def test_the_time_begins_when_the_constructor_returns(monkeypatch: pytest.Monkey
     first = FirstEvents()
     waiting = Task(lambda: first.wait("open", lambda kind: False))
     waiting.wait_blocked()
-    first.constructed(False)
+    first.constructor_returned(False)
     waiting.result()
 
 
 @pytest.mark.parametrize("act", ["listener", "join"])
 def test_a_wait_ends_at_once_when_there_is_a_reason(act: str) -> None:
     first = FirstEvents()
-    first.constructed(False)
+    first.constructor_returned(False)
     listened: list[str] = []
     waiting = Task(lambda: first.wait("message", listened.__contains__))
     waiting.wait_blocked()
@@ -517,7 +517,7 @@ def test_a_wait_ends_at_once_when_there_is_a_reason(act: str) -> None:
 
 def test_a_wait_for_the_opening_lets_all_but_messages_through() -> None:
     first = FirstEvents()
-    first.constructed(False)
+    first.constructor_returned(False)
     waiting = Task(lambda: first.wait("open", lambda kind: False))
     waiting.wait_blocked()
     first.begin_wait_open()
@@ -529,7 +529,7 @@ def test_a_wait_for_the_opening_lets_all_but_messages_through() -> None:
 def test_after_a_wait_for_the_opening_messages_have_the_usual_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher_module, "FIRST_EVENT_SECONDS", 0.02)
     first = FirstEvents()
-    first.constructed(False)
+    first.constructor_returned(False)
     first.begin_wait_open()
     waiting = Task(lambda: first.wait("message", lambda kind: False))
     waiting.wait_blocked()  # longer than the usual time
@@ -545,7 +545,7 @@ def test_a_wait_for_the_opening_that_begins_late_holds_messages_again(
 ) -> None:
     monkeypatch.setattr(dispatcher_module, "FIRST_EVENT_SECONDS", 0)
     first = FirstEvents()
-    first.constructed(False)
+    first.constructor_returned(False)
     assert first.passed
     monkeypatch.setattr(dispatcher_module, "FIRST_EVENT_SECONDS", SECONDS)
     first.begin_wait_open()
@@ -570,7 +570,7 @@ def test_each_change_at_each_step_of_a_wait_is_met() -> None:
     for change in (listen, join, wait_open):
         for step in steps(20):
             first = FirstEvents()
-            first.constructed(False)
+            first.constructor_returned(False)
             listened: list[str] = []
             call = partial(change, first, listened)
             with step.meanwhile(call, dispatcher_module, waits=partial(bool, first._waiters)):
@@ -622,6 +622,6 @@ def test_the_first_event_leaves_time_to_assign_the_new_object(monkeypatch: pytes
         running = Task(worker.dispatcher.run)
         running.wait_blocked()
         began = time.monotonic()
-        worker.dispatcher.constructed(has_listeners)
+        worker.dispatcher.constructor_returned(has_listeners)
         running.result()
         assert not has_listeners or times[0] - began >= 0.05

@@ -366,9 +366,25 @@ WISHES: dict[str, Callable[[Engine], object]] = {
 def test_a_wish_that_was_noted_is_followed_wherever_a_handler_ends_the_call(
     wish: str, silent_server: LoopbackServer
 ) -> None:
+    check_wish_is_followed(wish, silent_server, b"")
+
+
+@needs_points
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_wish_that_a_handler_ends_is_followed_though_the_only_writer_waits_and_nobody_else_does(
+    wish: str, deaf_server: LoopbackServer
+) -> None:
+    check_wish_is_followed(wish, deaf_server, bytes(2**24))
+
+
+def check_wish_is_followed(wish: str, server: LoopbackServer, message: bytes) -> None:
+    """End the call at each of its steps while `message` is sent; the connection ends soon all the same."""
     for step in steps(3):
         # The time-out of close() alone is to end that one.
-        engine, _ = opened(silent_server.url, close_timeout=SECONDS if wish == "close" else 0.1)
+        engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.1)
+        if message:
+            engine.queue.send(Opcode.BINARY, message)
+            wait_until(lambda engine=engine: not engine.queue.has_notes)  # type: ignore[misc]
         with step.interrupted(*INSIDE):
             WISHES[wish](engine)
         notes = engine._notes
@@ -405,7 +421,7 @@ def test_a_handler_may_flush_from_any_point_of_a_send(silent_server: LoopbackSer
         flushed.append(engine.wait_flushed(AT_ONCE))
 
     for step in steps(3):
-        with step.interrupted(send_queue.SendQueue.send, by=flush):
+        with step.interrupted(send_queue.SendQueue.send, send_queue.SendQueue._write_or_queue, by=flush):
             engine.queue.send(Opcode.TEXT, b"x")
         assert engine.wait_flushed(SECONDS)
     assert flushed == [True] * step.number

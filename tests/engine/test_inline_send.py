@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not inline_send.is_allowed(), reason="nobody sen
 TEXT, BINARY, CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CLOSE
 
 #: Whose steps are interrupted.
-SENDING = (inline_send, send_queue.SendQueue.send)
+SENDING = (inline_send, send_queue.SendQueue.send, send_queue.SendQueue._write_or_queue)
 
 
 @pytest.fixture(autouse=True)

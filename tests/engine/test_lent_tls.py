@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from syncws import WebSocketError
-from syncws._engine import read_lease
+from syncws._engine import inline_send, read_lease
 from syncws._engine.engine import Engine
 from syncws._engine.inbox import Inbox
 from syncws._engine.primitives import is_own_thread
@@ -22,7 +22,9 @@ from syncws._transport.stream import Stream
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
 from tests.support.engines import end, make_engine
+from tests.support.interleaving import steps
 from tests.support.lent_link import LentLink
+from tests.support.links import Link
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
@@ -142,6 +144,42 @@ def test_an_end_behind_messages_is_the_readers_to_find(link: LentLink[Inbox]) ->
     assert link.messages == ["one"]
     assert link.lease.needs_reader
     assert link.wakes
+
+
+def test_once_the_reader_has_the_turn_nothing_is_decrypted() -> None:
+    def take() -> None:
+        link.take()
+        reads.append(len(stream.own))
+
+    def read() -> None:
+        with step.meanwhile(take, read_lease):
+            link.read()
+
+    for step in steps():
+        reads: list[int] = []
+        with LentLink(Inbox((None, None)), b"x") as link:
+            stream = lend(link, frame_bytes(TEXT, b"one"))
+            elsewhere(read)
+            assert not step.met or reads == [len(stream.own)], step.number
+
+
+def test_once_the_end_has_begun_nothing_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def end() -> None:
+        wait_until(lambda: link.queue.end_inline(stream))
+        sends.append(link.socket.sends)
+
+    def send() -> None:
+        with step.meanwhile(end, inline_send):
+            link.queue.send(TEXT, b"hello")
+
+    monkeypatch.setattr(inline_send, "APART_SECONDS", -1.0)  # no message is part of a burst
+    for step in steps():
+        sends: list[int] = []
+        with Link(None, inline=True) as link:
+            link.writer.run()
+            stream = link.queue.inline.stream = SealedStream(link.stream.socket)
+            elsewhere(send)
+            assert not step.met or sends == [link.socket.sends], step.number
 
 
 # Over real TLS.

@@ -448,21 +448,25 @@ def test_the_reader_takes_the_turn_back_at_each_instruction(
             check_all_is_there(link, rest, messages)
 
 
+@pytest.mark.parametrize("polls", [True, False])
 def test_once_the_reader_has_the_turn_no_consumer_reads(
-    make: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+    make: Callable[[], Any], polls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def take() -> None:
         link.take()
-        link.serve(text("one"))
+        link.serve(text("two"))
 
     monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
+    # After a read that brought all that it may bring, the next one does not poll first.
+    monkeypatch.setattr(read_lease, "READ_SIZE", len(text("one")) + polls)
     for step in steps():
-        with LentLink(make()) as link:
+        with LentLink(make(), text("one")) as link:
+            assert link.read()
             with step.meanwhile(take, *READING):
                 link.read(0.001)
-            assert not link.messages
+            assert link.messages == ["one"]
             if step.met:
-                assert link.stream.recv(100) == text("one")
+                assert link.stream.recv(100) == text("two")
 
 
 def test_another_consumer_comes_at_each_step() -> None:

@@ -16,7 +16,6 @@ import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
 from syncws._engine.option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit, SocketOptions
 from syncws._engine.options import Options, check_timeout
-from syncws._event_target import EventHandler
 from syncws.testing import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"
@@ -243,6 +242,30 @@ def test_async_handler_is_refused_when_it_is_set(handler: Any) -> None:
             call(URL, onclose=handler)
 
 
+async def later(*_: object) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (connect, "trace"),
+        (WebSocket, "dispatch"),
+        *((call, name) for call in (reconnect, ReconnectingWebSocket) for name in ("headers", "policy")),
+        (reconnect, "protocols"),
+        (ReconnectingWebSocket, "dispatch"),
+    ],
+)
+def test_an_async_function_is_refused_wherever_a_callable_is_asked_for(call: Any, name: str) -> None:
+    with pytest.raises(TypeError, match=f"^{name} must be a plain function, not an async one"):
+        call(URL, **{name: later})
+
+
+@pytest.mark.parametrize("call", [reconnect, ReconnectingWebSocket])
+def test_an_async_function_in_the_place_of_the_url_is_refused(call: Any) -> None:
+    with pytest.raises(TypeError, match="^url must be a plain function, not an async one"):
+        call(later)
+
+
 def test_async_handle_event_is_refused_too() -> None:
     with pytest.raises(TypeError, match="callback.*async"):
         Target().addEventListener("open", AsyncListener())
@@ -266,7 +289,9 @@ def test_a_class_is_a_handler_also_when_its_instances_are_asynchronous_callables
 @pytest.mark.parametrize("handler", ["open", "message", "error", "close"])
 def test_other_spellings_of_a_handler_cannot_be_set_and_are_not_there(call: Any, handler: str) -> None:
     with LoopbackServer() as server, call(server.url) as ws:
-        for name in (f"on_{handler}", f"on{handler.capitalize()}", f"ON_{handler.upper()}"):
+        other_cases = (f"on{handler.capitalize()}", f"ON_{handler.upper()}", f"ON{handler.upper()}")
+        slips = (f"on{handler}s", f"on{handler[:-1]}", f"on{handler[:-2]}{handler[:-3:-1]}")
+        for name in (f"on_{handler}", f"On_{handler}", *other_cases, *slips):
             with pytest.raises(AttributeError, match=f"{call.__name__}.*{name}.*did you mean 'on{handler}'"):
                 setattr(ws, name, print)
             assert not hasattr(ws, name)
@@ -295,15 +320,15 @@ def test_a_subclass_may_use_the_other_spellings_and_any_other_attribute() -> Non
             ws.on_open = print  # type: ignore[attr-defined]
 
 
-def test_a_class_may_define_another_spelling_beside_the_handler_itself() -> None:
-    class Both(EventTarget):
-        on_open = "its own"
-        onopen = EventHandler[Event[Any]]("Called at each return.")
-
-    target: Any = Both()
-    assert target.on_open == "its own"
-    with pytest.raises(AttributeError):
-        target.onOpen = print
+@pytest.mark.parametrize("call", [WebSocket, ReconnectingWebSocket])
+def test_handlers_of_pings_and_pongs_cannot_be_set_and_the_error_names_the_call_instead(call: Any) -> None:
+    with LoopbackServer() as server, call(server.url) as ws:
+        for name in ("onping", "on_ping", "onPing"):
+            with pytest.raises(AttributeError, match=f"{name}.*addEventListener\\('ping', ...\\)"):
+                setattr(ws, name, print)
+            assert name not in dir(ws)
+        with pytest.raises(AttributeError, match="onpong"):
+            ws.onpong = print
 
 
 # Arguments.
@@ -317,7 +342,7 @@ def test_timeout_that_is_no_number_is_refused_by_name(timeout: Any) -> None:
                 with pytest.raises(TypeError, match="^timeout must be a number of seconds or None"):
                     method(timeout)
             with pytest.raises(TypeError, match="^timeout must be"):
-                list(connection.recv_streaming(timeout))
+                connection.recv_streaming(timeout)
         for call in (WebSocket, ReconnectingWebSocket):
             with call(server.url) as ws, pytest.raises(TypeError, match="^timeout must be"):
                 ws.join(timeout)
@@ -346,6 +371,19 @@ def test_headers_of_the_handshake_are_told_all_at_once_with_what_to_use() -> Non
         "Sec-WebSocket-Key (the handshake itself sets it), "
         "sec-websocket-protocol (use protocols=), Sec-WebSocket-Extensions (use compression=)"
     )
+
+
+def test_headers_of_several_kinds_of_mistakes_are_told_in_one_error() -> None:
+    wrong = {"Upgrade": "websocket", "A": "s3cret\n", "Bad name": "s3cret", "B": "s3cret\r", "Good": "1"}
+    with pytest.raises(ValueError, match="^headers: ") as caught:
+        connect(URL, headers=wrong)
+    assert str(caught.value) == (
+        "headers: the value of 'A' holds LF at index 6; "
+        "the field name after 'Bad' holds ' ', which none may; "
+        "the value of 'B' holds CR at index 6; headers must not hold Upgrade (the handshake itself sets it)"
+    )
+    with pytest.raises(TypeError, match="'C' must be a str, not int; headers must not hold Connection"):
+        connect(URL, headers={"C": 5, "Connection": "x"})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def assert_answers(link: Link) -> None:
 def stall(link: Link) -> None:
     """Have a thread wait for the network of this link."""
     link.queue.send(Opcode.BINARY, bytes(MUCH))
-    wait_until(lambda: bool(link.socket.sends) and link.stream._blocked)
+    wait_until(lambda: link.socket.times_full > 0)
 
 
 def free(link: Link) -> None:

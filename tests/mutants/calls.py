@@ -78,7 +78,7 @@ MUTANTS = (
     Mutant(
         "a with-block that Ctrl-C leaves waits as any other",
         "        if error is not None and not isinstance(error, Exception):\n"
-        "            self._leave_in_a_hurry()\n            return\n        try:\n            unsent",
+        "            self._close_quickly()\n            return\n        try:\n            unsent",
         "        try:\n            unsent",
         ("connection/test_close.py", "connection/test_interrupts.py"),
     ),

@@ -28,6 +28,18 @@ MUTANTS = (
         INLINE,
     ),
     Mutant(
+        "without the interpreter's lock, a sender writes after its token was taken",
+        "        with token.queue.leaf:\n            token.in_call = token.held\n    if",
+        "        token.in_call = token.held\n    if",
+        INLINE,
+    ),
+    Mutant(
+        "without the interpreter's lock, a sender encrypts after its token was taken",
+        "    with token.queue.leaf:\n        token.in_call = token.held  #",
+        "    if True:\n        token.in_call = token.held  #",
+        ("engine/test_lent_tls.py",),
+    ),
+    Mutant(
         "what was sent in part is sent again from its beginning",
         "                stream.send_raw(inline.frame[sent:])",
         "                stream.send_raw(inline.frame)",

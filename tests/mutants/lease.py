@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 FOLDER = "_engine"
 
 LEASE = ("engine/test_read_lease.py",)
+TLS = ("engine/test_lent_tls.py",)
 LINK = ("engine/test_open_link.py",)
 PRIMITIVES = ("engine/test_primitives.py",)
 
@@ -22,6 +23,18 @@ MUTANTS = (
         "            if not self._token.in_call:\n                self._token.held = False\n",
         "            if not self._token.in_call:\n",
         LEASE,
+    ),
+    Mutant(
+        "without the interpreter's lock, a consumer reads after the turn was taken back",
+        "                with self._leaf:\n                    token.in_call = token.held",
+        "                token.in_call = token.held",
+        LEASE,
+    ),
+    Mutant(
+        "without the interpreter's lock, a consumer decrypts after the turn was taken back",
+        "        with self._leaf:\n            token.in_call = token.held\n        if not",
+        "        token.in_call = token.held\n        if not",
+        TLS,
     ),
     Mutant(
         "the reader takes the turn of a consumer that waits",

@@ -228,8 +228,8 @@ MUTANTS = (
     ),
     Mutant(
         "the reader asks to be told after its look at the queue",
-        "        self._reader_waits = True\n        with self.leaf:  # else the worker",
-        "        with self.leaf:  # else the worker",
+        "        self._reader_waits = True\n        with self.leaf:  # without the leaf the worker",
+        "        with self.leaf:  # without the leaf the worker",
         EVENTS,
     ),
 )

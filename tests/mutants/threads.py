@@ -245,9 +245,19 @@ MUTANTS = (
     Mutant(
         "an abort that a handler cut off is not carried out",
         "            self._notes.abort_error = error\n            self._notes.wake()\n        finally:\n"
-        "            if self._reader.closed is None:\n                self._wake_by_writer()",
+        "            if self._reader.closed is None:\n                self._wake_by_writer()\n"
+        "                self._notes.wake()",
         "            self._notes.abort_error = error\n            self._notes.wake()\n        finally:\n"
         "            pass",
+        ENGINE,
+    ),
+    Mutant(
+        "an abort that a handler cut off is not carried out while the only writer waits",
+        "            self._notes.abort_error = error\n            self._notes.wake()\n        finally:\n"
+        "            if self._reader.closed is None:\n                self._wake_by_writer()\n"
+        "                self._notes.wake()",
+        "            self._notes.abort_error = error\n            self._notes.wake()\n        finally:\n"
+        "            if self._reader.closed is None:\n                self._wake_by_writer()",
         ENGINE,
     ),
     Mutant(

@@ -30,6 +30,12 @@ def test_text_of_connection_closed_tells_the_cause_and_what_was_not_sent() -> No
     assert ConnectionClosed(1000, "", True).unsent == 0
 
 
+def test_connection_closed_leaves_it_to_its_cause_to_say_what_was_not_sent() -> None:
+    failed = ConnectionClosed(1006, "", False, unsent=4096)
+    failed.__cause__ = TimeoutError("the network took nothing, and 4096 bytes were not sent")
+    assert str(failed) == "connection failed: 1006: the network took nothing, and 4096 bytes were not sent"
+
+
 @pytest.mark.parametrize(
     "error", [ConnectionClosed(4001, "a", False, unsent=3), HandshakeError("no", 503, reason="x")]
 )

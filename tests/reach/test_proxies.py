@@ -156,7 +156,9 @@ def test_proxy_that_nobody_listens_on_is_named(server: LoopbackServer, dialer: D
         url = way.url
     error = dialer.fail(server.url, proxy=url)
     assert isinstance(error, ConnectionRefusedError)
-    assert f"port {way.port}" in str(error) and server.url in str(error)
+    assert f"{server.url}: the proxy {way.url}: cannot connect to 127.0.0.1 port {way.port}" in str(error)
+    error = dialer.fail(server.url, proxy="http://user:s3cret@proxy.invalid:3128")
+    assert f"{server.url}: the proxy http://proxy.invalid:3128: cannot resolve" in str(error)
 
 
 def test_proxy_over_tls_that_is_not_trusted_is_named(

@@ -11,7 +11,7 @@ import ssl
 import pytest
 
 from syncws import ConnectionClosed, ConnectionLost, HandshakeError, Loss, default_policy
-from syncws._retry import LONGEST_RETRY_AFTER, History
+from syncws._retry import LONGEST_RETRY_AFTER, RetryState
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 
@@ -165,10 +165,10 @@ def test_history_counts_failures_in_a_row_and_begins_anew_after_60_stable_second
         losses.append(loss)
         return None if loss.failures == 3 else loss.failures / 10
 
-    history = History(policy)
+    retry_state = RetryState(policy)
     errors = [KeyError(n) for n in range(7)]
     seconds = [0.0, 59.9, 0.0, 60.0, 0.0, 1e6, 0.5]
-    decisions = [history.decide(error, each) for error, each in zip(errors, seconds, strict=True)]
+    decisions = [retry_state.next_delay(error, each) for error, each in zip(errors, seconds, strict=True)]
     assert decisions == [0.1, 0.2, None, 0.1, 0.2, 0.1, 0.2]
     assert [loss.error for loss in losses] == errors
     assert [loss.open_seconds for loss in losses] == seconds

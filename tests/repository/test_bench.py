@@ -29,11 +29,12 @@ def bench(folder: Path, *metrics: str) -> str:
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="-X importtime says less elsewhere")
 def test_every_kind_of_metric_gives_a_figure_for_each_api(tmp_path: Path) -> None:
-    metrics = ("receive-32", "send-1m", "tls-round-trip-32-thread", "pipelined-32", "deflate-send-1k")
-    page = bench(tmp_path, *metrics, "import", "import-modules")
+    metrics = ("receive-32", "send-1m", "tls-round-trip-32-thread-p99", "pipelined-32", "deflate-send-1k")
+    more = ("import", "import-modules", "import-memory", "broadcast")
+    page = bench(tmp_path, *metrics, *more)
     assert "failed" not in page
     rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")][2:]
-    assert len(rows) == len(metrics) + 2
+    assert len(rows) == len(metrics) + len(more)
     for row in rows:
         assert all(float(cell.replace(",", "")) > 0 for cell in row[2:4])
     modules = next(row for row in rows if "modules" in row[0])

@@ -23,7 +23,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 # In these folders a test is a program of a user: it sees what the public API shows and what its server saw.
 # The layout of frames is no secret of any layer: the server's scripts are written in it.
-PUBLIC_FOLDERS = ("websocket", "connection", "reconnecting", "process", "hostile", "peers", "embedding")
+PUBLIC_FOLDERS = ["websocket", "connection", "reconnecting", "process", "hostile", "peers", "embedding"]
+PUBLIC_FOLDERS += ["examples", "har", "reach", "site"]
 PUBLIC_TESTS = [path for folder in PUBLIC_FOLDERS for path in sorted((ROOT / "tests" / folder).rglob("*.py"))]
 PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_[a-z]\w+"')
 
@@ -42,6 +43,19 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     # These are tests of one module, whose names the package does not hand out.
     "tests/reconnecting/test_retry.py": ["syncws._retry"],
     "tests/embedding/web/test_uwsgi.py": ["syncws._engine.process"],
+    "tests/har/test_recorder.py": ["from syncws import _har_entry"],
+    "tests/reach/test_trust.py": ["syncws._transport.trust"],
+    "tests/websocket/test_event_handlers.py": ["syncws._event_target", "target._registrations"],
+    # One place decides what may be quoted: secrets go through each layer, and also past the API.
+    "tests/reach/test_secrets.py": [
+        "syncws._engine.options",
+        "syncws._headers",
+        "syncws._protocol.cookies",
+        "syncws._protocol.handshake",
+        "syncws._protocol.url",
+    ],
+    # Bytes that the script has read by itself go on as the server's.
+    "tests/transport/test_tls_duplex.py": ["peer._buffer"],
     # The list of options, which the package does not hand out.
     "tests/websocket/test_constructor.py": ["syncws._engine.options"],
     # Importing TLS must import neither library of greenlets.
@@ -205,6 +219,32 @@ def test_tests_of_whole_connections_read_no_private_names(path: Path) -> None:
     text = path.read_text("utf-8")
     allowed = {"syncws._protocol.frames", "os._exit", *PRIVATE_NAMES_THAT_TESTS_NEED.get(name(path), ())}
     assert not {part for part in PRIVATE.findall(text) if not part.startswith("self._")} - allowed
+
+
+@pytest.mark.parametrize("layer", ["protocol", "transport", "engine"])
+def test_tests_of_a_layer_read_private_names_of_that_layer_alone(layer: str) -> None:
+    theirs = {path for path in PACKAGE if path.is_relative_to(ROOT / "syncws" / f"_{layer}")}
+    inside = private_attributes(theirs)
+    foreign = private_attributes(set(PACKAGE) - theirs) - inside
+    tests = [path for path in SOURCES if path.is_relative_to(ROOT / "tests" / layer)]
+    assert inside
+    assert tests
+    for path in tests:
+        text = path.read_text("utf-8")
+        # A fake of the test's own may have a private name as well.
+        read = set(re.findall(r"(?<!self)(?<!syncws)\.(_[a-z]\w*)", text)) - private_attributes({path})
+        needed = {each.rpartition(".")[2] for each in PRIVATE_NAMES_THAT_TESTS_NEED.get(name(path), ())}
+        assert not read & foreign - needed, (name(path), read & foreign)
+
+
+def private_attributes(paths: set[Path]) -> set[str]:
+    """The private attributes and methods of the classes of these modules, and their private variables."""
+    found = set()
+    for path in paths:
+        text = path.read_text("utf-8")
+        found |= set(re.findall(r"\bself\.(_[a-z]\w*)(?:: [^=\n]+)? = ", text))
+        found |= set(re.findall(r"^(?:    def )?(_[a-z]\w*)", text, re.MULTILINE))
+    return found
 
 
 def test_private_names_that_tests_need_are_still_read() -> None:

@@ -41,6 +41,7 @@ class ScriptedSocket:
         self._sock = sock
         self.script = list(script)
         self.sends = 0
+        self.times_full = 0  # how often the network did not take all
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._sock, name)
@@ -53,7 +54,12 @@ class ScriptedSocket:
             step = len(data)
         if isinstance(step, BaseException):
             raise step.with_traceback(None)  # one is raised many times, and would keep the frames of all
-        return self._sock.send(bytes(data)[:step])
+        taken = 0
+        try:
+            taken = self._sock.send(bytes(data)[:step])
+        finally:
+            self.times_full += taken < len(data)
+        return taken
 
 
 class Link:

@@ -1,0 +1,67 @@
+"""Names that look like handlers of the callback API and are none: to set one is a mistake, told at once.
+
+Owns: these names. Runs on: any thread. Must not import: anything of the package.
+
+They are attributes of a class, so that setting any other attribute costs nothing and a subclass may define
+each of them for itself. A ``__setattr__`` would see every name, and slow down every assignment. They have a
+class of their own, which `help` shows after all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+
+class _Misspelling:
+    """Refuses to be set: a handler under this name would never be called."""
+
+    def __init__(self, name: str, instead: str) -> None:
+        self.__doc__ = f"Not an attribute; {instead}"
+        self._name = name
+        self._instead = instead
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        if instance is None:
+            return self
+        raise self._error(owner)
+
+    def __set__(self, instance: object, value: object) -> NoReturn:
+        raise self._error(type(instance))
+
+    def _error(self, owner: type) -> AttributeError:
+        return AttributeError(f"{owner.__name__} has no attribute {self._name!r}; {self._instead}")
+
+
+class Misspellings:
+    """Refuses other spellings of ``onopen``, ``onmessage``, ``onerror`` and ``onclose``."""
+
+    def __dir__(self) -> list[str]:
+        owner = type(self)
+        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), _Misspelling)]
+
+
+def _spellings(type: str) -> list[str]:
+    """The names that other libraries and languages have for ``on<type>``."""
+    forms = (type, type.capitalize(), type.upper())
+    return [on + under + form for on in ("on", "On", "ON") for under in ("", "_") for form in forms]
+
+
+def _slips(type: str) -> Iterator[str]:
+    """``on<type>`` with a letter left out, with two letters exchanged, and with an "s" at its end."""
+    for i in range(1, len(type)):
+        yield f"on{type[:i]}{type[i + 1 :]}"
+        yield f"on{type[: i - 1]}{type[i]}{type[i - 1]}{type[i + 1 :]}"
+    yield f"on{type}s"
+
+
+def _refuse(names: list[str], instead: str) -> None:
+    for name in names:
+        setattr(Misspellings, name, _Misspelling(name, instead))
+
+
+for _type in ("open", "message", "error", "close"):
+    _wrong = [name for name in (*_spellings(_type), *_slips(_type)) if name != f"on{_type}"]
+    _refuse(_wrong, f"did you mean 'on{_type}'?")
+for _type in ("ping", "pong"):
+    _refuse(_spellings(_type), f"use addEventListener({_type!r}, ...)")
