@@ -120,6 +120,7 @@ class Sleeper(Protocol):
 # "change first, look for names then" needs a leaf around the look, too. The build says it: the lock may be on
 # for the moment.
 LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
+LOOKS_AFTER_ENTER = sys.version_info[:2] == (3, 14) or sys.implementation.name == "pypy"  # see 2 above
 
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
 # build, and a finalizer, which discards, may interrupt a thread that held one.
@@ -150,9 +151,6 @@ def _remember(primitive: _Renewable) -> None:
 def remember_first(primitive: _Renewable) -> None:
     """Renew it in a forked child, before anything there is woken."""
     _renewed_first.add(weakref.ref(primitive, _renewed_first.discard))
-
-
-LOOKS_AFTER_ENTER = sys.version_info[:2] == (3, 14) or sys.implementation.name == "pypy"  # see 2 above
 
 
 class Leaf:
