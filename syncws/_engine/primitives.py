@@ -20,8 +20,8 @@ Why it is right.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
    before the release: ``__enter__`` and ``__exit__`` are the lock's own C methods. But CPython 3.14 looks for
    signals between an ``__enter__`` in C and the block, and leaves the lock locked when a handler raises
-   there. So `Leaf` acquires there inside ``for _ in acquires: return``, where the interpreter looks for
-   nothing from the end of the acquire to the block.
+   there; 3.15 calls a profiler there, which may raise. So from 3.14 on `Leaf` acquires inside
+   ``for _ in acquires: return``, where nothing runs from the end of the acquire to the block.
 3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is
    one call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and
    each wait makes up for one that a handler cut off.
@@ -152,7 +152,7 @@ def remember_first(primitive: _Renewable) -> None:
     _renewed_first.add(weakref.ref(primitive, _renewed_first.discard))
 
 
-LOOKS_AFTER_ENTER = sys.version_info[:2] == (3, 14) or sys.implementation.name == "pypy"  # see 2 above
+LOOKS_AFTER_ENTER = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"  # see 2 above
 
 
 class Leaf:
