@@ -116,8 +116,8 @@ class Sleeper(Protocol):
 
 
 # Without the interpreter's lock a processor may look at one thing before others see what it stored in
-# another: there "change first, look for names then" needs a leaf around the look. Asked of the build, since an
-# import of a C module may turn that lock on for a moment.
+# another: there "change first, look for names then" needs a leaf around the look. Asked of the build, since
+# an import of a C module may turn that lock on for a moment.
 LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
 
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
