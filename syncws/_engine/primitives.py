@@ -115,9 +115,9 @@ class Sleeper(Protocol):
     def release(self) -> Callable[[], object]: ...
 
 
-# Without the interpreter's lock a processor may look at one thing before others see what it stored in
-# another: there "change first, look for names then" needs a leaf around the look. Asked of the build, since
-# an import of a C module may turn that lock on for a moment.
+# Without the interpreter's lock a processor may look at one thing before others see what it stored elsewhere:
+# "change first, look for names then" needs a leaf around the look, too. The build says it: the lock may be on
+# for the moment.
 LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
 
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
