@@ -12,7 +12,6 @@ from typing import Any
 
 from ._connection import Connection, check_may_wait
 from ._engine.engine import Engine
-from ._engine.handler_errors import HandlerRaised
 from ._engine.inbox import Inbox
 from ._engine.options import check_arguments
 from ._engine.primitives import is_patched
@@ -50,13 +49,8 @@ def opens_here() -> bool:
 def open_prepared(engine: Engine, inbox: Inbox) -> None:
     """Open the connection, and wait until it is open; raises what failed."""
     if opens_here():
-        try:
-            engine.open()
-        except HandlerRaised as passing:
-            error = passing.error
-        else:
-            return
-        raise error
+        engine.open()
+        return
     engine.start()
     try:
         inbox.waiters.wait_until(lambda: inbox.opened is not None or inbox.closed is not None)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from .._exceptions import ConnectionLost, HandshakeError
 from .._protocol.body import MAX_BODY, BodyParser
 from .._protocol.http11 import Response, ResponseParser
+from .._transport.handler_errors import pass_on
 from .._transport.poller import READ, OpeningDeadline, OpenTimeoutError
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def read_body(stream: Stream, opening: TimedOpening, response: Response, rest: b
             if data is None:
                 opening.wait(stream.socket, READ, left)
                 continue
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             break  # the refusal is the news; how TCP ended after it, or that time is over, is not
         if not data:
             break

@@ -45,27 +45,27 @@ class CallerOpening:
         self._is_provided = False
         self._thread_error: ThreadStartError | None = None
 
-    def run(self) -> None:
-        """Open the connection; raises what failed."""
+    def run(self, handled: BaseException | None) -> None:
+        """Open the connection; raises what failed. `handled` is what the caller was about to handle."""
         try:
-            self._reader.open_here(self._start_reader, self._make_sure_of_threads)
+            self._reader.open_here(self._start_reader, self._make_sure_of_threads, handled)
         except WebSocketError:
             if self._thread_error is not None:
-                raise self._thread_error from None
+                raise self._thread_error from self._thread_error.__cause__
             raise
 
-    def end(self, error: BaseException) -> None:
-        """`run` has raised `error`: see that all is done that is done at the end of a connection. It waits
-        for that, but for an interrupt."""
+    def end(self, error: BaseException, interrupt: BaseException | None) -> None:
+        """`run` has raised `error`, because of `interrupt` if there is one: see that all is done that is done
+        at the end of a connection. It waits for that, but for an interrupt."""
         closed = self._reader.closed
         if self._notes.forked:  # in a signal handler, or in a trace callable, which has returned here
-            if isinstance(error, (ForkedError, Exception)) and closed is not None:
+            if (interrupt is None or isinstance(error, ForkedError)) and closed is not None:
                 raise closed.outcome.error or error from None
             return
         if "reader" not in self._running:
             if closed is None:
-                self._reader.end_here(told_of(error))
-        elif isinstance(error, Exception):
+                self._reader.end_here(told_of(interrupt or error))
+        elif interrupt is None:
             self._notes.waiters.wait_until(lambda: self._notes.is_over)
 
     def _start_reader(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 import threading
 import time
 import warnings
@@ -20,6 +21,7 @@ from .._exceptions import ConnectionClosed, WebSocketError
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
+from .._transport.handler_errors import find_interrupt
 from . import process
 from .caller_opening import CallerOpening
 from .fragmented_send import FragmentedSend
@@ -139,15 +141,24 @@ class Engine:
         provide = functools.partial(self._pool.provide, self._writer.thread_name)
         running, start = self._threads.running, self._start_thread
         opening = CallerOpening(self._reader, self._notes, running, start, provide)
+        handled = sys.exc_info()[1]
         try:
             self._pool.enlist(self._notes)
-            opening.run()
+            opening.run(handled)
+            return
         except BaseException as error:
-            if not isinstance(error, Exception):
+            interrupt = find_interrupt(error, handled)
+            if interrupt is not None or self.is_open:
                 self.abort(WebSocketError("connect() was interrupted"))
             if self._notes.is_enlisted:
-                opening.end(error)
-            raise
+                opening.end(error, interrupt)
+            if interrupt is None or interrupt is error:
+                interrupt = None  # it has this frame among its own
+                raise
+        try:
+            raise interrupt
+        finally:
+            interrupt = None
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
         # A thread holds this engine, which `process` has to find as long as one runs.

@@ -17,6 +17,7 @@ import queue
 from collections.abc import Callable
 
 from .._exceptions import WebSocketError
+from .._transport.handler_errors import find_interrupt
 from .primitives import make_mailbox
 
 # How long the reader waits before it looks at the opening by itself, in seconds: for a caller whose word a
@@ -51,6 +52,8 @@ class Handover:
         return rest
 
 
-def told_of(failure: BaseException) -> Exception:
+def told_of(failure: BaseException, handled: BaseException | None = None) -> Exception:
     """What to tell of it. An interrupt is the caller's own, and is not kept."""
-    return failure if isinstance(failure, Exception) else WebSocketError("connect() was interrupted")
+    if isinstance(failure, Exception) and find_interrupt(failure, handled) is None:
+        return failure
+    return WebSocketError("connect() was interrupted")

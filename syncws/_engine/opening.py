@@ -19,6 +19,7 @@ from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.url import URL, check_port
 from .._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
 from .._transport import dialer
+from .._transport.handler_errors import is_raised_by_handler, pass_on
 from .._transport.poller import ForkedError, OpenTimeoutError
 from .answer import read_body, read_head
 from .open_stream import OpenStream as OpenStream
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from .._protocol.proxy import Proxy
     from .._transport.poller import Poller
     from .._transport.stream import Stream
-    from .handler_errors import CallersPoller
     from .open_stream import TLSInfo
     from .tracer import Tracer
 
@@ -63,7 +63,7 @@ class Connector:
         self,
         request: HandshakeRequest,
         options: Options,
-        poller: Poller | CallersPoller,
+        poller: Poller,
         check: Callable[[], None],
         name: str,
         tracer: Tracer | None = None,
@@ -109,7 +109,7 @@ class Connector:
             self.close()
             if self._options.sock is not None:
                 self._options.sock.close()
-            if isinstance(error, (OSError, WebSocketError)):
+            if isinstance(error, (OSError, WebSocketError)) and not is_raised_by_handler(error):
                 self._name_url(error)
             raise
 
@@ -389,5 +389,6 @@ class Connector:
 def _address(ask: Callable[[], object]) -> object:
     try:
         return ask()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return None  # a socket of the caller's that has none, or an end that came just now

@@ -24,7 +24,6 @@ from .._protocol.encoder import Encoder
 from .._protocol.frames import CloseCode
 from .._protocol.permessage_deflate import Deflater, Inflater
 from .._transport.poller import ForkedError, Poller
-from .handler_errors import CallersPoller
 from .handover import Handover, told_of
 from .open_link import OpenLink
 from .opening import Connector, OpenStream
@@ -123,11 +122,14 @@ class Reader:
 
     # A caller's thread, instead of the first steps of `run`; see `handover`.
 
-    def open_here(self, start: Callable[[], None], make_sure: Callable[[], None]) -> None:
+    def open_here(
+        self, start: Callable[[], None], make_sure: Callable[[], None], handled: BaseException | None
+    ) -> None:
         """Open the connection; raises what failed.
 
         `start` starts the reader thread: it is called before the first wait for the network, so that nothing
-        is waited for before there is one. `make_sure` makes sure that all threads are there.
+        is waited for before there is one. `make_sure` makes sure that all threads are there. `handled` is
+        what the caller was about to handle.
         """
         self._handover = handover = Handover()
         try:
@@ -138,7 +140,8 @@ class Reader:
             self.closing.opened()  # the last step: the reader goes on from here, also where a handler waits
         except BaseException as error:
             handover.failure = error
-            handover.failure = told_of(error)  # after it is set in one step: it is kept, and an interrupt not
+            # After it is set in one step: this one is kept, and an interrupt not.
+            handover.failure = told_of(error, handled)
             raise
         finally:
             handover.tell()
@@ -176,7 +179,7 @@ class Reader:
         connector = Connector(
             self._request,
             self._options,
-            poller if before_waiting is None else CallersPoller(poller),
+            poller,
             self._check_wanted,
             self._name,
             self._tracer,

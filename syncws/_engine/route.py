@@ -16,6 +16,7 @@ from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
 from .._quoting import Secrets, masked_answer, masked_head, quote_body
 from .._transport import dialer, resolver
 from .._transport.dialer import SocketSetup
+from .._transport.handler_errors import pass_on
 from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
 from .answer import read_body, read_head
@@ -130,8 +131,10 @@ class Route:
         """A socket that the caller has connected."""
         self._opening.doing = "using the socket that was given"
         sock.setblocking(False)
-        with suppress(OSError):  # no socket of TCP
+        try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:  # no socket of TCP
+            pass_on(error)
         for level, name, value in self._options.socket_options:
             sock.setsockopt(level, name, value)
         self._tell("connected", address=_peer(sock))
@@ -310,5 +313,6 @@ class Route:
 def _peer(sock: socket.socket) -> object:
     try:
         return sock.getpeername()
-    except OSError:
+    except OSError as error:
+        pass_on(error)
         return None  # one of the caller's that has none, or an end that came just now

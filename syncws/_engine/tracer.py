@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._log import Fields, is_logged, log, log_exception
 from .._protocol.frames import Opcode
 from .._quoting import printable
+from .._transport.handler_errors import is_raised_by_handler
 from .._transport.poller import ForkedError
-from .handler_errors import is_raised_by_handler
 from .primitives import Leaf, is_own_thread, own_threads
 from .trace_record import TraceRecord
 

@@ -6,7 +6,6 @@ protocol.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
@@ -16,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from .handler_errors import pass_on
 from .poller import READ, WRITE, OpeningDeadline
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class SocketSetup(NamedTuple):
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # a system without it has a connection without it
+    try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         # macOS has another name for the first of them.
         idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
@@ -81,6 +81,8 @@ def _keep_alive(sock: socket.socket) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, idle, KEEPALIVE_IDLE_SECONDS)
         if hasattr(socket, "TCP_KEEPINTVL"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
+    except OSError as error:  # a system without it has a connection without it
+        pass_on(error)
 
 
 def limit_silence(sock: socket.socket, seconds: float) -> None:
@@ -90,8 +92,10 @@ def limit_silence(sock: socket.socket, seconds: float) -> None:
     """
     if _LINUX_TCP_USER_TIMEOUT is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         milliseconds = min(int(seconds * 1000), 2**31 - 1)
-        with contextlib.suppress(OSError):
+        try:
             sock.setsockopt(socket.IPPROTO_TCP, _LINUX_TCP_USER_TIMEOUT, milliseconds)
+        except OSError as error:
+            pass_on(error)
 
 
 def connect(
@@ -195,6 +199,7 @@ class _Dialing:
         try:
             sock = self._make_socket(family, kind, protocol)
         except OSError as error:
+            pass_on(error)
             self._note(address, error)
             return None
         try:
@@ -202,6 +207,7 @@ class _Dialing:
             code = sock.connect_ex(where)
         except OSError as error:
             sock.close()
+            pass_on(error)
             self._note(address, error)
             return None
         except BaseException:

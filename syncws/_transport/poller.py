@@ -18,7 +18,7 @@ import selectors
 import socket
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 READ = selectors.EVENT_READ
@@ -90,20 +90,24 @@ class WakeUp:
     __slots__ = ("__weakref__", "_ends", "_key", "_number")
 
     def __init__(self) -> None:
-        self._ends: tuple[socket.socket, ...] = ()
-        if hasattr(os, "eventfd"):
-            self._number = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            closing: Iterator[None] = map(os.close, (self._number,))
-        else:
-            self._ends = socket.socketpair()
-            for end in self._ends:
-                end.setblocking(False)
-            self._number = self._ends[0].fileno()
-            closing = map(operator.methodcaller("close"), self._ends)
+        self._ends: list[socket.socket] = []
+        self._number = -1
         self._key = key = object()
+        numbers: list[int] = []
+        closing = itertools.chain(map(os.close, numbers), map(operator.methodcaller("close"), self._ends))
         # Called with the reference, which `next` takes for its default, this makes all the calls.
         calls = itertools.chain(closing, map(_done.append, (key,)))
         _closers[key] = weakref.ref(self, functools.partial(next, filter(None, calls)))
+        # From here on it is closed, also where a signal handler raises in the very next step.
+        if hasattr(os, "eventfd"):
+            flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
+            numbers += map(os.eventfd, (0,), (flags,))  # in one step of C from the call to the list
+            self._number = numbers[0]
+        else:
+            self._ends += socket.socketpair()
+            for end in self._ends:
+                end.setblocking(False)
+            self._number = self._ends[0].fileno()
         while _done:  # the order matters: a handler that raises may end the loop at any step
             try:
                 done = _done[0]
@@ -217,7 +221,10 @@ class Poller:
             if self._wake_up is None:
                 raise ForkedError
             for sock in socks:
-                self._selector.unregister(sock)
+                try:
+                    self._selector.unregister(sock)
+                except KeyError:
+                    pass  # a signal handler came before it was registered
             self._several = []
         return ready
 

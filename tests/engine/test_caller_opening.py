@@ -23,7 +23,7 @@ from syncws._engine.options import check_arguments
 from syncws._engine.writer_pool import shared_pool
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws._transport import dialer
+from syncws._transport import dialer, poller
 from syncws.testing import LoopbackServer, Peer
 from tests.support.leftovers import connection_threads, open_descriptors, wait_for_no_threads
 from tests.support.moments import Moments, interrupt, needs_moments
@@ -213,6 +213,51 @@ def test_what_a_handler_raises_is_no_failure_of_the_network(error: Exception) ->
     assert caught.value is error and error.args == ("mine",)
     wait_for_no_threads()
     assert shared_pool()._registered == 0
+
+
+class ProgramError(Exception):
+    """What a handler raises, and the network does not."""
+
+
+@needs_moments
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", [TimeoutError, ProgramError])
+def test_what_a_handler_raises_at_any_moment_leaves_the_call_as_it_was(
+    kind: type[Exception], server: LoopbackServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    errors: list[Exception] = []
+
+    def interrupt() -> None:
+        errors.append(kind("mine"))
+        raise errors[-1]
+
+    before = open_descriptors().keys()
+    modules = [caller_opening, dialer, engine, handover, opening, poller, reader, route]
+    moments = Moments(interrupt, *modules)
+    with contextlib.ExitStack() as opened:
+        for delay in moments.each(50):
+            try:
+                with moments.within(delay * 8):
+                    connection = syncws.connect(server.url, compression=None)
+                    moments._inside = False
+                    opened.callback(connection.close)
+            except kind as error:
+                assert error is errors[-1]
+                assert error.args == ("mine",)
+    errors.clear()
+    wait_for_no_threads()
+    assert shared_pool()._registered == 0
+    assert caplog.records == []
+    wait_until(lambda: len(open_descriptors().keys() - before) <= 1, "that the server's ends are closed")
+
+
+def test_what_the_caller_was_about_to_handle_is_no_interrupt() -> None:
+    with refusing() as url, alarm(TimeoutError("mine")), pytest.raises(ConnectionRefusedError):
+        try:
+            threading.Event().wait(SECONDS)
+        except TimeoutError:
+            syncws.connect(url)
 
 
 def test_what_a_handler_raises_while_addresses_are_tried_ends_the_call() -> None:
