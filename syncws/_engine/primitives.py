@@ -19,9 +19,8 @@ Why it is right.
    rule, another one traces it.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
    before the release: ``__enter__`` and ``__exit__`` are the lock's own C methods. But CPython 3.14 looks for
-   signals between an ``__enter__`` in C and the block, and leaves the lock locked when a handler raises
-   there. So `Leaf` acquires there inside ``for _ in acquires: return``, where the interpreter looks for
-   nothing from the end of the acquire to the block.
+   signals between an ``__enter__`` in C and the block, and leaves the lock locked when a handler raises there
+   (3.15: a profiler). From 3.14 on `Leaf` acquires in ``for _ in acquires: return``: nothing runs between.
 3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is
    one call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and
    each wait makes up for one that a handler cut off.
@@ -116,10 +115,11 @@ class Sleeper(Protocol):
     def release(self) -> Callable[[], object]: ...
 
 
-# Without the interpreter's lock a processor may look at one thing before others see what it stored in
-# another: there "change first, look for names then" needs a leaf around the look as well. The build says it:
-# that lock may be on for the moment, while another thread imports a module in C.
+# Without the interpreter's lock a processor may look at one thing before others see what it stored elsewhere:
+# "change first, look for names then" needs a leaf around the look, too. The build says it: the lock may be on
+# for the moment.
 LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
+LOOKS_AFTER_ENTER = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"  # see 2 above
 
 # Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
 # build, and a finalizer, which discards, may interrupt a thread that held one.
@@ -150,9 +150,6 @@ def _remember(primitive: _Renewable) -> None:
 def remember_first(primitive: _Renewable) -> None:
     """Renew it in a forked child, before anything there is woken."""
     _renewed_first.add(weakref.ref(primitive, _renewed_first.discard))
-
-
-LOOKS_AFTER_ENTER = sys.version_info[:2] == (3, 14) or sys.implementation.name == "pypy"  # see 2 above
 
 
 class Leaf:

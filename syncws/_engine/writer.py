@@ -141,6 +141,7 @@ class Writer:
         elif not self.is_finished and self._stream is not None:
             self._stream.shutdown()
         self._queue.waiters.wait_until(lambda: self.is_finished)
+        self._queue.end_inline(self._stream)  # counts what a writer that had the turn did not come to count
 
     # The writer's turn.
 

@@ -105,8 +105,9 @@ class WriterTurn:
             if not inline.in_call:
                 ended = True
                 inline.held = False
-                # A writer that has the turn counts it itself.
-                counts = not inline.settled and inline.sent == inline.whole and self.turn != WRITING
+                # A writer that has the turn counts it itself, unless it is stopped first.
+                has_turn = self.turn == WRITING or self.turn == STOPPING
+                counts = not inline.settled and inline.sent == inline.whole and not has_turn
                 if counts and stream is not None:
                     inline.settled = True
                     stream.handed += inline.whole[0]

@@ -19,7 +19,7 @@ from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.send_queue import REFUSED, TAKEN, SendQueue
 from syncws._engine.writer import Writer
 from syncws._engine.writer_pool import WriterPool
-from syncws._engine.writer_turn import FINISHED, IDLE, SCHEDULED
+from syncws._engine.writer_turn import FINISHED, IDLE, SCHEDULED, STOPPING
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater
@@ -463,6 +463,28 @@ def test_a_stop_at_each_step_counts_what_has_left(
             assert link.queue.unsent == link.queue.taken - 5 * whole
             assert link.stream.handed in (11 * whole, len(wire))
             assert link.queue.turn == FINISHED
+
+
+def test_what_has_left_is_counted_though_the_writer_is_stopped_before_it_counts() -> None:
+    left = 0
+    for step in steps():
+        with opened() as link:
+            with step.interrupted(*SENDING, by=give_back_tokens):
+                link.queue.send(TEXT, b"hello")
+            last = link.queue.inline.last
+            if last.settled or last.sent != last.whole:
+                continue
+            left += 1
+            assert link.queue.take_turn()
+            stop = Task(link.writer.stop)
+            wait_until(lambda link=link: link.queue.turn == STOPPING)  # type: ignore[misc]
+            link.queue.end_inline(link.stream)  # the writer may be counting
+            early = sent(link)
+            link.queue.finish()
+            link.queue.waiters.notify()
+            stop.result()
+            assert (early, sent(link), link.queue.unsent, link.stream.handed) == (0, 1, 0, 11)
+    assert left
 
 
 def test_once_the_end_has_begun_no_sender_writes(monkeypatch: pytest.MonkeyPatch) -> None:

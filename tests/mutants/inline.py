@@ -40,6 +40,18 @@ MUTANTS = (
         ("engine/test_lent_tls.py",),
     ),
     Mutant(
+        "what a stopped writer may be counting is counted twice",
+        "                has_turn = self.turn == WRITING or self.turn == STOPPING",
+        "                has_turn = self.turn == WRITING",
+        INLINE,
+    ),
+    Mutant(
+        "what has left is not counted where the writer is stopped before it counts",
+        "        self._queue.end_inline(self._stream)  # counts",
+        "        # counts",
+        INLINE,
+    ),
+    Mutant(
         "what was sent in part is sent again from its beginning",
         "                stream.send_raw(inline.frame[sent:])",
         "                stream.send_raw(inline.frame)",
@@ -139,8 +151,8 @@ MUTANTS = (
     ),
     Mutant(
         "what the kernel took in part counts as sent at the end",
-        "counts = not inline.settled and inline.sent == inline.whole and self.turn != WRITING",
-        "counts = not inline.settled and self.turn != WRITING",
+        "counts = not inline.settled and inline.sent == inline.whole and not has_turn",
+        "counts = not inline.settled and not has_turn",
         INLINE,
     ),
     Mutant(

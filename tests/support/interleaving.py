@@ -34,8 +34,6 @@ _MEANWHILE = 0.02
 # Of a leaf's `__enter__`, where that is in Python.
 _ENTER = getattr(Leaf().__enter__, "__code__", None)
 
-_ENTERS_QUIETLY = sys.version_info >= (3, 15)
-
 # Of `sys.monitoring`: one that neither debuggers, nor coverage, nor the signals' sweep take.
 _TOOL = 3
 
@@ -134,9 +132,6 @@ class Step:
                 return
             # Up to 3.10 what is raised where a generator goes on would not run its `finally`.
             if event == "call" and frame.f_lasti > 0 and sys.version_info < (3, 11):
-                return
-            # From 3.15 on a with-statement tells of its call, after which CPython looks for nothing.
-            if event == "c_return" and getattr(argument, "__name__", "") == "__enter__" and _ENTERS_QUIETLY:
                 return
             self._pass()
 
