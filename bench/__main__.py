@@ -4,8 +4,8 @@
     python -m bench [--repeats 7] [--seconds 0.5] [--clients ...] [--metrics ...] [--json FILE] [--to FOLDER]
 
 Each sample, one client and one metric, has a process of its own; the clients take turns in each repeat. A
-Markdown table and a chart are written to FOLDER (bench/results.md, bench/results.svg). bench/README.md says
-how to read them. Linux only.
+page with the table and a chart are written to FOLDER (docs/measured.md, docs/measured.svg). bench/README.md
+says how to read them. Linux only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bench.chart import chart
 from bench.clients import CLIENTS
 from bench.drivers import Sample, UnmeasuredError
 from bench.metrics import METRICS
-from bench.report import Figures, table
+from bench.report import Figures, page
 
 FOLDER = Path(__file__).resolve().parent
 SAMPLE_SECONDS = 90.0
@@ -42,7 +42,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clients", nargs="+", default=list(CLIENTS), choices=list(CLIENTS), metavar="NAME")
     parser.add_argument("--metrics", nargs="+", default=list(METRICS), choices=list(METRICS), metavar="NAME")
     parser.add_argument("--json", type=Path, help="where to keep every sample")
-    parser.add_argument("--to", type=Path, default=FOLDER, help="the folder for table and chart")
+    parser.add_argument(
+        "--to", type=Path, default=FOLDER.parent / "docs", help="the folder for table and chart"
+    )
     parser.add_argument("--sample", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -135,11 +137,11 @@ def main() -> None:
     about = f"{platform.python_implementation()} {platform.python_version()}, {ssl.OPENSSL_VERSION}"
     if asked.json:
         asked.json.write_text(json.dumps({"versions": versions, "samples": figures}, indent=1))
-    page = table(figures, versions, asked.repeats, failures, about)
+    text = page(figures, versions, asked.repeats, failures, about)
     asked.to.mkdir(parents=True, exist_ok=True)
-    (asked.to / "results.md").write_text(page)
-    (asked.to / "results.svg").write_text(chart(figures, about))
-    print(page)
+    (asked.to / "measured.md").write_text(text)
+    (asked.to / "measured.svg").write_text(chart(figures, about))
+    print(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table of a run, in Markdown."""
+"""The page of a run, in Markdown: its chart and its table."""
 
 from __future__ import annotations
 
@@ -42,13 +42,24 @@ def ratio(metric: str, row: dict[str, float], client: str) -> float | None:
     return row[client] / row[peer] if METRICS[metric].more_is_better else row[peer] / row[client]
 
 
-def table(figures: Figures, clients: dict[str, str], repeats: int, failures: list[str], about: str) -> str:
+HEAD = """# Measured beside others
+
+`python -m bench` has written this page: its [README](../bench/README.md) says how to read it. The chart shows
+how many times as good as the best other client of each row `syncws` is.
+
+![syncws beside the best other client of each row](measured.svg)
+"""
+
+
+def page(figures: Figures, clients: dict[str, str], repeats: int, failures: list[str], about: str) -> str:
     """The whole page; `clients` has the version of each client."""
     ours = [client for client in clients if client.startswith("syncws")]
     heads = ["", "", *clients, *(f"{client} / best peer" for client in ours)]
     lines = [
-        f"{about}. Medians of {repeats} interleaved repeats.",
-        f"{'; '.join(f'{client}: {version}' for client, version in clients.items())}.",
+        HEAD,
+        f"{about}. Medians of {repeats} interleaved repeats. In bold: the best of the others.",
+        "",
+        *(f"- {client}: {version}" for client, version in clients.items()),
         "",
         f"| {' | '.join(heads)} |",
         f"| --- | --- |{' ---: |' * (len(heads) - 2)}",

@@ -65,6 +65,8 @@ def link_to_pages(app: Sphinx, page: str, source: list[str]) -> None:
     text = text.replace("](../examples)", f"]({up}examples.md)").replace(
         "](../README.md)", f"]({up}index.md)"
     )
+    # How to read the table stands beside what makes it, which is no page of the site.
+    text = text.replace("[README](../bench/README.md)", "`bench/README.md`")
     source[0] = re.sub(r"\]\(\.\./(CHANGELOG|SECURITY)\.md\)", lambda m: f"]({up}{m[1].lower()}.md)", text)
 
 

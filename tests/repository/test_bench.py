@@ -22,7 +22,7 @@ def bench(folder: Path, *metrics: str) -> str:
     command += ["--clients", *clients, "--metrics", *metrics]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    page = (folder / "results.md").read_text("utf-8")
+    page = (folder / "measured.md").read_text("utf-8")
     assert page in done.stdout
     return page
 
