@@ -54,7 +54,7 @@ MIN_THREADS = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
 IDLE_SECONDS = 1.0
 
 # How long the last thread stays when there is no connection.
-LINGER_SECONDS = 0.25
+LINGER_SECONDS = 0.05
 
 
 class PooledWriter(Protocol):
