@@ -381,7 +381,7 @@ def check_wish_is_followed(wish: str, server: LoopbackServer, message: bytes) ->
     """End the call at each of its steps while `message` is sent; the connection ends soon all the same."""
     for step in steps(3):
         # The time-out of close() alone is to end that one.
-        engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.1)
+        engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.02)
         if message:
             engine.queue.send(Opcode.BINARY, message)
             wait_until(lambda engine=engine: not engine.queue.has_notes)  # type: ignore[misc]

@@ -15,10 +15,10 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="be
 
 
 def bench(folder: Path, *metrics: str) -> str:
-    """The page of a short run of both APIs and the bare socket."""
+    """The page of a short run of both APIs."""
     pytest.importorskip("trustme")
     command = [sys.executable, "-m", "bench", "--repeats", "1", "--seconds", "0.01", "--to", str(folder)]
-    clients = ["syncws callback", "syncws blocking", "raw"]
+    clients = ["syncws callback", "syncws blocking"]
     command += ["--clients", *clients, "--metrics", *metrics]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -29,8 +29,8 @@ def bench(folder: Path, *metrics: str) -> str:
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="-X importtime says less elsewhere")
 def test_every_kind_of_metric_gives_a_figure_for_each_api(tmp_path: Path) -> None:
-    metrics = ("receive-32", "send-1m", "tls-round-trip-32-thread-p99", "pipelined-32", "deflate-send-1k")
-    more = ("import", "import-modules", "import-memory", "broadcast")
+    metrics = ("receive-32", "send-1m", "tls-round-trip-32-thread-p99", "pipelined-32")
+    more = ("import-modules", "broadcast")
     page = bench(tmp_path, *metrics, *more)
     assert "failed" not in page
     rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")][2:]
