@@ -23,6 +23,7 @@ import weakref
 from typing import Protocol
 
 from .primitives import renew_after_fork
+from .spare_threads import forget_shared_spares
 from .writer_pool import forget_shared_pool, wait_shared_pool_exited
 
 # How long the end of the process waits for all connections together to be closed.
@@ -114,6 +115,7 @@ def _at_exit() -> None:
 def _after_fork() -> None:
     renew_after_fork()
     forget_shared_pool()
+    forget_shared_spares()
     with contextlib.ExitStack() as tellings:
         for engine in _all_live():
             tellings.callback(engine.after_fork)

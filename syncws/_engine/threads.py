@@ -6,12 +6,14 @@ thread. Must not import: what the threads do.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._exceptions import ThreadStartError
 from .._protocol.frames import CloseCode
+from .spare_threads import shared_spares
 
 if TYPE_CHECKING:
     from .primitives import Waiters
@@ -44,11 +46,10 @@ class Threads:
         # decides whether it runs.
         claims = [name]
         full_name = f"{self._prefix}-{name}"
-        arguments = claims, name, body, on_fault
-        thread = threading.Thread(target=self._run, args=arguments, name=full_name, daemon=True)
+        run = functools.partial(self._run, claims, name, body, on_fault)
         try:
             self.running.add(name)
-            thread.start()
+            _start(full_name, run)
         except BaseException as error:
             if _took(claims):
                 self.running.discard(name)
@@ -81,6 +82,15 @@ class Threads:
         """In a forked child, where none of them is."""
         self._forked = True
         self.running.clear()
+
+
+def _start(name: str, run: Callable[[], None]) -> None:
+    """Have a thread call `run`: a new one, or one that has nothing more to do for another connection."""
+    spares = shared_spares()
+    if spares is None:
+        threading.Thread(target=run, name=name, daemon=True).start()
+    elif not spares.give((name, run)):
+        threading.Thread(target=spares.stay, args=([(name, run)],), name=name, daemon=True).start()
 
 
 def _took(claims: list[str]) -> bool:

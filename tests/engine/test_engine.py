@@ -27,7 +27,7 @@ from tests.support.interleaving import needs_points, steps
 from tests.support.leftovers import connection_threads
 from tests.support.servers import drain, hold, unanswering
 from tests.support.threads import Task
-from tests.support.waiting import AT_ONCE, SECONDS, wait_until
+from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 CLOSE = CloseFrame(1000)
 
@@ -473,8 +473,10 @@ def test_a_thread_that_cannot_start_is_told_and_nothing_goes_on(
 ) -> None:
     engine, _ = make(silent_server.url)
     refuse_thread(monkeypatch, which)
+    end_worker = threading.Event()  # not sooner, or the reader would have its thread
     with pytest.raises(ThreadStartError, match=f"{engine.name}{which} cannot be started"):
-        engine.start(("worker", lambda: None))
+        engine.start(("worker", lambda: wait_for(end_worker)))
+    end_worker.set()
     engine.wait_over(SECONDS)
     assert engine.is_output_over or engine.wait_closed(SECONDS)
     wait_until(lambda: not any(name.startswith(engine.name) for name in connection_threads()))

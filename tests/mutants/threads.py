@@ -8,6 +8,7 @@ FOLDER = "_engine"
 
 PRIMITIVES = ("engine/test_primitives.py",)
 POOL = ("engine/test_writer_pool.py",)
+SPARES = ("engine/test_spare_threads.py",)
 DISPATCHER = ("engine/test_dispatcher.py",)
 ENGINE = ("engine/test_engine.py",)
 PROCESS = ("engine/test_process.py",)
@@ -87,6 +88,57 @@ MUTANTS = (
         "    return threading.get_ident() in own_threads",
         "    return False",
         PRIMITIVES,
+    ),
+    # Spare threads.
+    Mutant(
+        "work is put where no thread waits",
+        "            for _ in map(self._mailbox.put, map(_second, zip(tokens, (work,), strict=False))):\n"
+        "                return True",
+        "            self._mailbox.put(work)\n            return True",
+        SPARES,
+    ),
+    Mutant(
+        "a signal handler comes between the token and the work",
+        "            for _ in map(self._mailbox.put, map(_second, zip(tokens, (work,), strict=False))):\n"
+        "                return True",
+        "            self._tokens.pop()\n            self._mailbox.put(work)\n            return True",
+        SPARES,
+    ),
+    Mutant(
+        "a thread ends though its work is on the way",
+        "            except IndexError:\n                work = self._mailbox.get()",
+        "            except IndexError:\n                return None",
+        SPARES,
+    ),
+    Mutant(
+        "a thread whose time is over is still counted on",
+        "                self._tokens.pop()",
+        "                bool()",
+        SPARES,
+    ),
+    Mutant(
+        "a thread that waits holds its last connection",
+        "            del call\n",
+        "",
+        SPARES,
+    ),
+    Mutant(
+        "the first connection of a thread is held as long as that lives",
+        "        work: Work | None = first.pop()",
+        "        work: Work | None = first[0]",
+        SPARES,
+    ),
+    Mutant(
+        "any number of threads stays",
+        "        if len(self._tokens) >= MOST:",
+        "        if False:",
+        SPARES,
+    ),
+    Mutant(
+        "a forked child counts on threads of its parent",
+        "    _shared.clear()",
+        "    return",
+        SPARES,
     ),
     # The pool.
     Mutant(
@@ -299,9 +351,10 @@ MUTANTS = (
     ),
     Mutant(
         "in a forked child connections are told before locks are free",
-        "    renew_after_fork()\n    forget_shared_pool()\n    with contextlib.ExitStack() as tellings:\n"
+        "    renew_after_fork()\n    forget_shared_pool()\n    forget_shared_spares()\n"
+        "    with contextlib.ExitStack() as tellings:\n"
         "        for engine in _all_live():\n            tellings.callback(engine.after_fork)",
-        "    forget_shared_pool()\n    with contextlib.ExitStack() as tellings:\n"
+        "    forget_shared_pool()\n    forget_shared_spares()\n    with contextlib.ExitStack() as tellings:\n"
         "        for engine in _all_live():\n            tellings.callback(engine.after_fork)\n"
         "    renew_after_fork()",
         PROCESS,

@@ -1,0 +1,217 @@
+"""Threads that have nothing more to do for one connection, and take the work of the next."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from syncws import connect
+from syncws._engine import spare_threads
+from syncws._engine.spare_threads import MOST, SpareThreads, shared_spares
+from syncws.testing import LoopbackServer, echo
+from tests.support.interleaving import needs_points, steps
+from tests.support.waiting import SECONDS, wait_for, wait_until
+
+# Longer than any test waits.
+LONG = 3 * SECONDS
+
+needs_spares = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="elsewhere each connection has threads of its own"
+)
+
+
+def spare_names() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("spare")]
+
+
+@pytest.fixture
+def spares(monkeypatch: pytest.MonkeyPatch) -> Iterator[SpareThreads]:
+    """Their threads stay until the test is over."""
+    monkeypatch.setattr(spare_threads, "STAY_SECONDS", LONG)
+    spares = SpareThreads()
+    yield spares
+    end(spares, monkeypatch)
+
+
+def start(spares: SpareThreads, work: spare_threads.Work) -> None:
+    threading.Thread(target=spares.stay, args=([work],), daemon=True).start()
+
+
+def end(spares: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the threads end that wait."""
+    monkeypatch.setattr(spare_threads, "STAY_SECONDS", 0.0)
+
+    def is_over() -> bool:
+        spares.give(("spare-last", bool))
+        return not spare_names()
+
+    wait_until(is_over)
+
+
+def wait_for_spare(spares: SpareThreads, count: int = 1) -> None:
+    wait_until(lambda: len(spares._tokens) == count)
+
+
+class Work:
+    """Something to do, which says which thread has done it, and by what name."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.thread: tuple[int, str] | None = None
+
+    def run(self) -> None:
+        self.thread = threading.get_ident(), threading.current_thread().name
+        self.done.set()
+
+
+def test_a_thread_takes_work_after_work_under_the_name_of_each(spares: SpareThreads) -> None:
+    works = [Work(), Work(), Work()]
+    start(spares, ("spare-0", works[0].run))
+    for number, work in enumerate(works[1:], 1):
+        wait_for_spare(spares)
+        assert spares.give((f"spare-{number}", work.run))
+        wait_for(work.done)
+    threads = [work.thread for work in works]
+    assert [thread[1] for thread in threads if thread] == ["spare-0", "spare-1", "spare-2"]
+    assert len({thread[0] for thread in threads if thread}) == 1
+
+
+def test_nothing_is_given_where_no_thread_waits(spares: SpareThreads) -> None:
+    assert not spares.give(("spare-1", bool))
+    go_on = threading.Event()
+    start(spares, ("spare-1", lambda: wait_for(go_on)))
+    assert not spares.give(("spare-2", bool)), "that one is busy"
+    go_on.set()
+    wait_for_spare(spares)
+    assert spares._mailbox.qsize() == 0
+
+
+def test_a_thread_that_waits_holds_nothing_of_its_last_work(spares: SpareThreads) -> None:
+    works = [Work(), Work()]
+    held = [weakref.ref(work) for work in works]
+    start(spares, ("spare-1", works[0].run))
+    wait_for_spare(spares)
+    assert spares.give(("spare-2", works[1].run))
+    wait_for(works[1].done)
+    works.clear()
+    wait_for_spare(spares)
+
+    def is_gone() -> bool:
+        gc.collect()
+        return not any(work() for work in held)
+
+    wait_until(is_gone)
+
+
+def test_a_thread_stays_for_a_moment(spares: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_threads, "STAY_SECONDS", 0.001)
+    start(spares, ("spare-1", bool))
+    wait_until(lambda: not spare_names() and not spares._tokens)
+    assert not spares.give(("spare-2", bool))
+
+
+def test_work_is_done_though_the_time_of_its_thread_is_over_just_then(
+    spares: SpareThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spare_threads, "STAY_SECONDS", 0.2)
+    start(spares, ("spare-1", bool))
+    wait_for_spare(spares)
+    spares._tokens.pop()  # the first half of `give`
+    thread = next(thread for thread in threading.enumerate() if thread.name == "spare-1")
+    thread.join(0.5)
+    assert thread.is_alive(), "the work is on its way"
+    work = Work()
+    spares._mailbox.put(("spare-2", work.run))
+    wait_for(work.done)
+
+
+def test_more_than_a_few_do_not_stay(spares: SpareThreads) -> None:
+    go_on = threading.Event()
+    for number in range(MOST + 3):
+        start(spares, (f"spare-{number}", lambda: wait_for(go_on)))
+    wait_until(lambda: len(spare_names()) == MOST + 3)
+    go_on.set()
+    wait_for_spare(spares, MOST)
+    wait_until(lambda: len(spare_names()) == MOST)
+
+
+@needs_points
+def test_a_handler_that_raises_while_work_is_given_leaves_no_thread_waiting(
+    spares: SpareThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in steps(1):
+        monkeypatch.setattr(spare_threads, "STAY_SECONDS", LONG)
+        start(spares, ("spare-1", bool))
+        wait_for_spare(spares)
+        work = Work()
+        given = False
+        with step.interrupted(spare_threads):
+            given = spares.give(("spare-2", work.run))
+        if given:
+            wait_for(work.done)
+        wait_for_spare(spares)
+        assert spares._mailbox.qsize() == 0
+        end(spares, monkeypatch)
+
+
+def test_a_fault_ends_the_thread(spares: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
+    hooked: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: hooked.append(arguments.exc_value))
+    fault = MemoryError("a fault")
+
+    def fail() -> None:
+        raise fault
+
+    start(spares, ("spare-1", fail))
+    wait_until(lambda: not spare_names())
+    assert hooked == [fault] and not spares._tokens
+    hooked.clear()
+
+
+# Connections.
+
+
+@needs_spares
+def test_the_next_connection_has_the_thread_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_threads, "STAY_SECONDS", 5.0)
+    spares = shared_spares()
+    assert spares is not None
+    idents = []
+    with LoopbackServer(echo) as server:
+        for _ in range(3):
+            with connect(server.url) as connection:
+                connection.send("1")
+                assert connection.recv(SECONDS) == "1"
+                readers = [t for t in threading.enumerate() if t.name.endswith("-reader")]
+                idents.append([thread.ident for thread in readers])
+            wait_for_spare(spares)
+        end(spares, monkeypatch)
+    assert idents[0] == idents[1] == idents[2] and len(idents[0]) == 1
+
+
+@needs_spares
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_threads, "STAY_SECONDS", 5.0)
+    spares = shared_spares()
+    assert spares is not None
+    start(spares, ("spare-1", bool))
+    wait_for_spare(spares)
+    child = os.fork()
+    if not child:
+        theirs = shared_spares()
+        os._exit(0 if theirs is not None and not theirs.give(("spare-1", bool)) else 1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    end(spares, monkeypatch)
+
+
+def test_greenlets_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spare_threads, "is_patched", lambda: True)
+    assert shared_spares() is None
