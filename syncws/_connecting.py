@@ -16,7 +16,7 @@ from ._engine.inbox import Inbox
 from ._engine.options import check_arguments
 from ._engine.primitives import is_patched
 from ._exceptions import WebSocketError
-from ._transport.handler_errors import can_tell_handlers
+from ._handler_errors import can_tell_handlers
 
 
 def open_connection(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:

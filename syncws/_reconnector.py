@@ -32,6 +32,7 @@ from ._engine.stats import Stats
 from ._engine.tracer import Tracer
 from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
+from ._handler_errors import pass_on
 from ._log import Fields, log_warning
 from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import RetryPolicy, RetryState, default_policy, log_loss
@@ -143,6 +144,7 @@ class Reconnector:
             try:
                 return self._open()
             except Exception as error:
+                pass_on(error)
                 self._pause(error, 0.0)
         raise StopIteration
 
@@ -208,6 +210,7 @@ class Reconnector:
         try:
             connection.close()
         except ConnectionClosed as closed:
+            pass_on(closed)
             log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
         engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
         self._connection = self._engine = None

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionClosed, WebSocketError
+from .._handler_errors import find_interrupt
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
-from .._transport.handler_errors import find_interrupt
 from . import process
 from .caller_opening import CallerOpening
 from .fragmented_send import FragmentedSend

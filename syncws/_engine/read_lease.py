@@ -185,7 +185,7 @@ class ReadLease:
         assert stream is not None  # `release` has it before any consumer comes here
         sock = stream.socket
         if self._poll_first:
-            # Nothing here raises but a signal handler, whose `TimeoutError` must not be taken for the socket's.
+            # Nothing here raises but a signal handler, whose error must not be taken for the socket's.
             number = sock.fileno()
             if number < 0:
                 return False  # the turn was taken back, and the socket closed

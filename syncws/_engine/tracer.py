@@ -19,10 +19,10 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._handler_errors import is_interrupt_of_python, is_raised_by_handler
 from .._log import Fields, is_logged, log, log_exception
 from .._protocol.frames import Opcode
 from .._quoting import printable
-from .._transport.handler_errors import is_interrupt_of_python, is_raised_by_handler
 from .._transport.poller import ForkedError
 from .primitives import Leaf
 from .trace_record import TraceRecord

@@ -14,13 +14,12 @@ main thread but single calls, in which no handler runs; see `can_tell_handlers`.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import functools
 import threading
 import traceback
 from types import CodeType, FunctionType, MethodType
 from typing import Any
-
-import _signal  # type: ignore[import-not-found]
 
 # Of the handlers that were there when a connection was opened: one may put the one before it back into its
 # place before it raises. Each is there once, however often it is installed.
@@ -59,7 +58,7 @@ def _code_of(handler: Any) -> CodeType | None:
         elif isinstance(handler, functools.partial):
             handler = handler.func
         else:
-            handler = getattr(type(handler), "__call__", None)
+            handler = getattr(type(handler), "__call__", None)  # noqa: B004 - what is there
             if not isinstance(handler, (FunctionType, functools.partial)):
                 return None
     return None
