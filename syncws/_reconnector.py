@@ -141,11 +141,10 @@ class Reconnector:
         check_may_wait("the next connection")
         self._leave()
         while not self._stopped.is_set():
-            try:
-                return self._open()
-            except Exception as error:
-                pass_on(error)
-                self._pause(error, 0.0)
+            made = self._attempt()
+            if isinstance(made, Connection):
+                return made
+            self._pause(made, 0.0)
         raise StopIteration
 
     def stop(self) -> None:
@@ -185,8 +184,13 @@ class Reconnector:
         else:
             engine.abort(WebSocketError("stop() was called"))
 
-    def _open(self) -> Connection:
-        connection, engine, inbox = prepare_connection(*self._arguments.ask())
+    def _attempt(self) -> Connection | Exception:
+        """An open connection, or what the attempt has failed with. Raises what a signal handler does."""
+        try:
+            connection, engine, inbox = prepare_connection(*self._arguments.ask())
+        except Exception as error:
+            pass_on(error)
+            return error
         self._log_fields = {"url": engine.log_fields["url"]}
         self._tracer = engine.tracer
         self._engine, self._connection = engine, connection  # from here on stop() can reach it
@@ -196,9 +200,11 @@ class Reconnector:
             open_prepared(engine, inbox)
             self._reconnects += 1
             engine.reconnects = self._reconnects
-        except BaseException:
+        except BaseException as error:
             self._connection = self._engine = None
-            raise
+            if not engine.has_failed_with(error):
+                raise
+            return error
         return connection
 
     def _leave(self) -> None:

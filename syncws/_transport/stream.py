@@ -131,7 +131,8 @@ class Stream:
             if sys.platform == "darwin":
                 return self.socket.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
             answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(struct.calcsize("i")))
-        except (AttributeError, OSError, ValueError):
+        except (AttributeError, OSError, ValueError) as error:
+            pass_on(error)
             return None  # no such request, or the descriptor is closed
         held: int = struct.unpack("i", answer)[0]
         return held
