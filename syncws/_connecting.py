@@ -16,6 +16,7 @@ from ._engine.inbox import Inbox
 from ._engine.options import check_arguments
 from ._engine.primitives import is_patched
 from ._exceptions import WebSocketError
+from ._handler_errors import can_tell_handlers
 
 
 def open_connection(url: str, protocols: str | Iterable[str], options: dict[str, Any]) -> Connection:
@@ -37,18 +38,21 @@ def prepare_connection(
     return connection, engine, inbox
 
 
-def opens_here() -> bool:
-    """Whether the caller's own thread opens connections, which is faster by some changes of threads.
+def opens_here(engine: Engine) -> bool:
+    """Whether the caller's own thread opens the connection, which is faster by some changes of threads.
 
     An interrupted opening leaves sockets that only the count of references closes at once. Where greenlets
-    stand for threads there is nothing to gain.
+    stand for threads there is nothing to gain. What a trace callable raises must not leave the call, and what
+    a signal handler raises in it, or in the middle of logging, must.
     """
-    return sys.implementation.name == "cpython" and not is_patched()
+    if sys.implementation.name != "cpython" or is_patched() or engine.tracer is not None:
+        return False
+    return can_tell_handlers()
 
 
 def open_prepared(engine: Engine, inbox: Inbox) -> None:
     """Open the connection, and wait until it is open; raises what failed."""
-    if opens_here():
+    if opens_here(engine):
         engine.open()
         return
     engine.start()

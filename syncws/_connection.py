@@ -22,6 +22,7 @@ from ._engine.readable import Readable
 from ._engine.send_queue import TAKEN
 from ._engine.stream_calls import InboxEnded
 from ._exceptions import ConnectionClosed, WebSocketError
+from ._handler_errors import is_raised_by_handler
 from ._log import log_warning
 from ._protocol.frames import Buffer, CloseCode, CloseFrame
 from ._protocol.messages import encode_message, encode_message_as, validate_close
@@ -167,7 +168,7 @@ class Connection(ConnectionAttributes):
             try:
                 message = self.recv()
             except ConnectionClosed as closed:
-                if closed.code not in _QUIET_CODES:
+                if closed.code not in _QUIET_CODES or is_raised_by_handler(closed):
                     raise
                 if self._all_was_sent():
                     return

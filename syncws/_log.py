@@ -1,7 +1,7 @@
 """The logger ``syncws``: it reports what is wrong where no caller or listener can be told.
 
 Owns: the logger, and the fields of its records. Runs on: any thread. Must not import: anything of the
-package.
+package but `_handler_errors`.
 
 Records about one connection carry ``connection`` (such as ``syncws-3``, with which its threads' names begin)
 and ``url``.
@@ -13,6 +13,8 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping
+
+from ._handler_errors import pass_on
 
 _logger = logging.getLogger("syncws")
 
@@ -34,7 +36,8 @@ def log(level: int, fields: Fields, message: str, *arguments: object, exc_info: 
     """
     try:
         _logger.log(level, message, *arguments, extra=fields, exc_info=exc_info)
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         hook = threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
         threading.excepthook(hook)
 

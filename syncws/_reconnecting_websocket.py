@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from ._callback_link import CallbackLink
-from ._engine.dispatcher import dispatch_and_wait
+from ._engine.dispatching import dispatch_and_wait
 from ._engine.engine import THREADS_SECONDS
 from ._engine.fresh_arguments import FreshArguments
 from ._engine.option_types import (

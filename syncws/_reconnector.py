@@ -32,6 +32,7 @@ from ._engine.stats import Stats
 from ._engine.tracer import Tracer
 from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
+from ._handler_errors import pass_on
 from ._log import Fields, log_warning
 from ._protocol.frames import CloseCode, CloseFrame
 from ._retry import RetryPolicy, RetryState, default_policy, log_loss
@@ -140,10 +141,10 @@ class Reconnector:
         check_may_wait("the next connection")
         self._leave()
         while not self._stopped.is_set():
-            try:
-                return self._open()
-            except Exception as error:
-                self._pause(error, 0.0)
+            made = self._attempt()
+            if isinstance(made, Connection):
+                return made
+            self._pause(made, 0.0)
         raise StopIteration
 
     def stop(self) -> None:
@@ -183,8 +184,13 @@ class Reconnector:
         else:
             engine.abort(WebSocketError("stop() was called"))
 
-    def _open(self) -> Connection:
-        connection, engine, inbox = prepare_connection(*self._arguments.ask())
+    def _attempt(self) -> Connection | Exception:
+        """An open connection, or what the attempt has failed with. Raises what a signal handler does."""
+        try:
+            connection, engine, inbox = prepare_connection(*self._arguments.ask())
+        except Exception as error:
+            pass_on(error)
+            return error
         self._log_fields = {"url": engine.log_fields["url"]}
         self._tracer = engine.tracer
         self._engine, self._connection = engine, connection  # from here on stop() can reach it
@@ -194,9 +200,11 @@ class Reconnector:
             open_prepared(engine, inbox)
             self._reconnects += 1
             engine.reconnects = self._reconnects
-        except BaseException:
+        except BaseException as error:
             self._connection = self._engine = None
-            raise
+            if not engine.has_failed_with(error):
+                raise
+            return error
         return connection
 
     def _leave(self) -> None:
@@ -208,6 +216,7 @@ class Reconnector:
         try:
             connection.close()
         except ConnectionClosed as closed:
+            pass_on(closed)
             log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
         engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
         self._connection = self._engine = None

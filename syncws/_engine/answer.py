@@ -1,4 +1,4 @@
-"""The answer to a request, read off a stream: the head, and the body of a refusal.
+"""A request, and the answer to it, read off a stream: the head, and the body of a refusal.
 
 Owns: what has come of one answer. Runs on: the thread that opens the connection. Must not import: the other
 threads.
@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionLost, HandshakeError
+from .._handler_errors import pass_on
 from .._protocol.body import MAX_BODY, BodyParser
 from .._protocol.http11 import Response, ResponseParser
-from .._transport.handler_errors import pass_on
 from .._transport.poller import READ, OpeningDeadline, OpenTimeoutError
 
 if TYPE_CHECKING:
@@ -43,6 +43,14 @@ MAX_INTERIM = 32
 
 # One read. A head is small.
 _READ_SIZE = 16 * 1024
+
+
+def send_head(stream: Stream, head: bytes) -> None:
+    """Send a request; an answer that came before the end of TCP is still to be read."""
+    try:
+        stream.send(head)
+    except ConnectionError as error:
+        pass_on(error)
 
 
 def read_head(

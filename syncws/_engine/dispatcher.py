@@ -15,9 +15,7 @@ as where memory runs out: the connection is failed for it, and its end dispatche
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-import functools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +25,8 @@ from typing import TYPE_CHECKING, Protocol
 from .._log import Fields, log_exception
 from .._transport.poller import ForkedError
 from .control_events import ControlBatch
-from .primitives import Waiters, make_mailbox
+from .dispatching import dispatch_and_wait
+from .primitives import Waiters
 from .records import Closed, CloseReceived, Opened
 
 if TYPE_CHECKING:
@@ -71,35 +70,6 @@ class EventSink(Protocol):
     def listens_to(self, kind: str) -> bool: ...
     def on_over(self) -> None: ...
     def on_fork(self) -> None: ...
-
-
-def dispatch_and_wait(dispatch: Dispatch, task: Callable[[], None], log_fields: Fields) -> None:
-    """Have `dispatch` schedule `task`, and wait until it is done, or was cut short by a signal handler.
-
-    A handler may raise before the first step of what is called on the user's thread. So that is a generator
-    which stands in its `try` already: wherever it goes on from there, it tells the end.
-    """
-    done = make_mailbox()
-    running = _run(task, done.put)
-    next(running)
-    run = functools.partial(next, running, None)
-    try:
-        dispatch(run)
-    except BaseException:  # SystemExit too: it must not end the worker, which others wait for
-        log_exception(log_fields, "dispatch raised: %r; events are dispatched on the worker", dispatch)
-        # Nothing is left to run where dispatch called it before it raised. Where another thread runs it,
-        # that raises ValueError here, and is waited for.
-        with contextlib.suppress(ValueError):
-            run()
-    done.get()
-
-
-def _run(task: Callable[[], None], put: Callable[[None], object]) -> Iterator[None]:
-    try:
-        yield
-        task()
-    finally:
-        put(None)
 
 
 class FirstEvents:
@@ -268,8 +238,8 @@ class Dispatcher:
         while self._entries:  # a Ctrl-C between two listeners takes another turn
             if self._dispatch is None:
                 self._run_batch()
-            else:
-                dispatch_and_wait(self._dispatch, self._run_batch, self._log_fields)
+            elif not dispatch_and_wait(self._dispatch, self._run_batch, self._log_fields):
+                self._entries = []  # the process ends; where the task runs after all, it has nothing to do
         self.waiters.notify()
 
     def _run_batch(self) -> None:

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from .._exceptions import ConnectionClosed, WebSocketError
+from .._handler_errors import find_interrupt, is_raised_by_handler
 from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
-from .._transport.handler_errors import find_interrupt
 from . import process
 from .caller_opening import CallerOpening
 from .fragmented_send import FragmentedSend
@@ -38,6 +38,8 @@ from .writer_pool import shared_pool
 from .writer_turn import ACCEPTING, FINISHED
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from .._log import Fields
     from .._protocol.url import URL
     from .options import Options
@@ -182,6 +184,11 @@ class Engine:
     def outcome(self) -> Outcome | None:
         """How the connection ended, or is about to end; None while that is open."""
         return self._reader.closing.outcome
+
+    def has_failed_with(self, error: BaseException) -> TypeGuard[Exception]:
+        """Whether `open`, or the wait for it, has raised `error` for a failure, and no signal handler has."""
+        failed = None if self.closed is None else self.closed.outcome.error
+        return error is failed or (isinstance(error, WebSocketError) and not is_raised_by_handler(error))
 
     @property
     def is_running(self) -> bool:

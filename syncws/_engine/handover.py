@@ -17,7 +17,7 @@ import queue
 from collections.abc import Callable
 
 from .._exceptions import WebSocketError
-from .._transport.handler_errors import find_interrupt
+from .._handler_errors import find_interrupt
 from .primitives import make_mailbox
 
 # How long the reader waits before it looks at the opening by itself, in seconds: for a caller whose word a

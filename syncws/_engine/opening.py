@@ -14,14 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .._exceptions import HandshakeError, WebSocketError, printable
+from .._handler_errors import is_raised_by_handler, pass_on
 from .._protocol.handshake import HandshakeRequest, check_response
 from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.url import URL, check_port
 from .._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
 from .._transport import dialer
-from .._transport.handler_errors import is_raised_by_handler, pass_on
 from .._transport.poller import ForkedError, OpenTimeoutError
-from .answer import read_body, read_head
+from .answer import read_body, read_head, send_head
 from .open_stream import OpenStream as OpenStream
 from .open_stream import Timings
 from .options import Options, choose_proxy
@@ -203,8 +203,7 @@ class Connector:
         head, url = request.request(cookies), request.url.public
         if self.tracer is not None:
             self.tracer.tell("request", url=url, head=masked_head(head))
-        with contextlib.suppress(ConnectionError):  # an answer that came before the end is still to be read
-            stream.send(head)
+        send_head(stream, head)
         response, rest = read_head(stream, self, "the server", self._explain)
         if self.tracer is not None:
             answer = masked_answer(response.status_line, response.headers.multi_items(), self.secrets)

@@ -323,7 +323,7 @@ def is_patched() -> bool:
 class Flag:
     """What `threading.Event` is, but set by one store and one call of a C function."""
 
-    __slots__ = ("__weakref__", "_gate", "_open", "_set")
+    __slots__ = ("__weakref__", "_gate", "_opens", "_set")
 
     def __init__(self) -> None:
         self._set = False
@@ -333,17 +333,16 @@ class Flag:
     def _make_gate(self) -> None:
         self._gate = threading.Lock()  # free once the flag is set, but while a thread passes on that it is
         self._gate.acquire()
-        self._open = self._gate.release
+        # `None in` this opens the gate: one operator, so that no handler's error is taken for the lock's.
+        self._opens = map(_release, itertools.repeat(self._gate))
 
     def set(self) -> None:
         """Let all waiting threads go on."""
+        self._set = True
         try:
-            self._set = True
-        finally:
-            try:
-                self._open()
-            except RuntimeError:
-                pass  # it is open already
+            _ = None in self._opens
+        except RuntimeError:
+            pass  # it is open already
 
     def is_set(self) -> bool:
         return self._set
@@ -359,19 +358,19 @@ class Flag:
             try:
                 self._gate.acquire(timeout=min(left, _LONGEST_WAIT))
             finally:
-                try:
-                    if self._set:
-                        self._open()  # for the next thread that waits
-                except RuntimeError:
-                    pass  # it is open already
+                if self._set:
+                    try:
+                        _ = None in self._opens  # for the next thread that waits
+                    except RuntimeError:
+                        pass  # it is open already
         return True
 
     def renew(self) -> None:
         """In a forked child: a gate of its own; a wait that a signal handler forked out of goes on at it."""
-        left_behind = self._open
+        left_behind = self._opens
         self._make_gate()
         try:
-            left_behind()
+            _ = None in left_behind
         except RuntimeError:
             pass  # the flag is set
 

@@ -185,34 +185,35 @@ class ReadLease:
         assert stream is not None  # `release` has it before any consumer comes here
         sock = stream.socket
         if self._poll_first:
-            poller = select.poll()
-            try:
-                poller.register(sock, select.POLLIN)
-                if not poller.poll(min(seconds, LEASE_SECONDS) * 1000.0):
-                    return False
-            except (OSError, ValueError):
+            # Nothing here raises but a signal handler, whose error must not be taken for the socket's.
+            number = sock.fileno()
+            if number < 0:
                 return False  # the turn was taken back, and the socket closed
+            poller = select.poll()
+            poller.register(number, select.POLLIN)
+            if not poller.poll(min(seconds, LEASE_SECONDS) * 1000.0):
+                return False
         if stream.is_tls:
             return self._read_encrypted(token, taker, stream)
         call = map(sock.recv, (READ_SIZE,))
-        try:
-            if LOOKS_IN_ORDER:
+        if LOOKS_IN_ORDER:
+            token.in_call = token.held
+        else:
+            with self._leaf:
                 token.in_call = token.held
-            else:
-                with self._leaf:
-                    token.in_call = token.held
-            if token.in_call:
-                self.needs_reader = True
+        if token.in_call:
+            self.needs_reader = True
+            try:  # around one operator, in which no handler runs
                 self.chunks += call
-            token.in_call = False
-        except (BlockingIOError, InterruptedError):
-            token.in_call = False
-            self.needs_reader = False
-            self._poll_first = True
-            return True
-        except OSError as error:
-            self.error = error
-            return False
+            except BlockingIOError:
+                token.in_call = False
+                self.needs_reader = False
+                self._poll_first = True
+                return True
+            except OSError as error:
+                self.error = error
+                return False
+        token.in_call = False
         return self._make_messages(token, taker, stream)
 
     def _read_encrypted(self, token: Token, taker: Taker, stream: Stream) -> bool:

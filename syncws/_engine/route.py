@@ -9,17 +9,16 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
+from .._handler_errors import pass_on
 from .._quoting import Secrets, masked_answer, masked_head, quote_body
 from .._transport import dialer, resolver
 from .._transport.dialer import SocketSetup
-from .._transport.handler_errors import pass_on
 from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
-from .answer import read_body, read_head
+from .answer import read_body, read_head, send_head
 from .open_stream import TLSInfo
 
 if TYPE_CHECKING:
@@ -190,8 +189,7 @@ class Route:
         head = connect_request(self._url.authority, proxy)
         if self._opening.tracer is not None:
             self._tell("proxy", url=proxy.public, head=masked_head(head))
-        with suppress(ConnectionError):  # an answer that came before the end is still to be read
-            stream.send(head)
+        send_head(stream, head)
         who = f"the proxy {proxy.public}"
         try:
             response, rest = read_head(stream, self._opening, who, lambda _: "")

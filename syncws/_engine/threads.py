@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._exceptions import ThreadStartError
+from .._handler_errors import is_raised_by_handler
 from .._protocol.frames import CloseCode
 from .spare_threads import shared_spares
 
@@ -53,7 +54,7 @@ class Threads:
         except BaseException as error:
             if _took(claims):
                 self.running.discard(name)
-            if not isinstance(error, RuntimeError):
+            if not isinstance(error, RuntimeError) or is_raised_by_handler(error):
                 raise
             raise ThreadStartError(f"the thread {full_name} cannot be started: {error}") from error
 

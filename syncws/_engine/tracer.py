@@ -7,25 +7,24 @@ Where nobody asked for it there is no `Tracer`: each place that would tell a ste
 frames are told by another decoder and another encoder, which are chosen when the connection is made.
 
 What a trace callable raises is logged, and the connection goes on. It runs where the connection needs its
-thread, so a call of its own that waits raises `RuntimeError` there. On a thread of the program's, which opens
-the connection in `connect()`, the program's own are Ctrl-C and `SystemExit`, as in a callback there, and what
-one of its signal handlers raised in the middle of the callable.
+thread, so a call of its own that waits raises `RuntimeError` there. One step alone happens on a thread of the
+program's: that one which comes back waits for its next attempt. What a signal handler raises there, in the
+middle of the callable, leaves that.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._handler_errors import is_interrupt_of_python, is_raised_by_handler
 from .._log import Fields, is_logged, log, log_exception
 from .._protocol.frames import Opcode
 from .._quoting import printable
-from .._transport.handler_errors import is_raised_by_handler
 from .._transport.poller import ForkedError
-from .primitives import Leaf, is_own_thread, own_threads
+from .primitives import Leaf
 from .trace_record import TraceRecord
 
 if TYPE_CHECKING:
@@ -91,16 +90,12 @@ class Tracer:
         log(logging.DEBUG, extra, "%s: %s", self._log_fields["connection"], describe(record))
 
     def _tell_callable(self, call: TraceCallable, record: TraceRecord) -> None:
-        ours = is_own_thread()
         try:
-            if ours:
-                call(record)
-            else:
-                _call_as_own_thread(call, record)
+            call(record)
         except ForkedError:
             raise
         except BaseException as error:
-            if not ours and (not isinstance(error, Exception) or is_raised_by_handler(error)):
+            if is_raised_by_handler(error) or is_interrupt_of_python(error):
                 raise
             log_exception(self._fields, "the trace callable raised at %r: %r", record.step, call)
 
@@ -174,13 +169,3 @@ def describe(record: TraceRecord) -> str:
     if record.retry_in is not None:
         words.append(f"next attempt in {record.retry_in:.1f} s")
     return " ".join(words)
-
-
-def _call_as_own_thread(call: TraceCallable, record: TraceRecord) -> None:
-    """No with-statement: a signal handler may raise in the middle of its beginning."""
-    here = threading.get_ident()
-    try:
-        own_threads.add(here)
-        call(record)
-    finally:
-        own_threads.discard(here)

@@ -39,6 +39,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._exceptions import ThreadStartError
+from .._handler_errors import pass_on
 from .._log import log, log_exception
 from .._transport.poller import ForkedError
 from .primitives import Leaf, Waiters, is_patched, make_mailbox, own_thread
@@ -165,6 +166,7 @@ class WriterPool:
         try:
             thread.start()
         except RuntimeError as error:
+            pass_on(error)
             raise ThreadStartError(f"the writer thread of {name} cannot be started: {error}") from error
 
     # The writer threads.

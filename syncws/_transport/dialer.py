@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from .handler_errors import pass_on
+from .._handler_errors import pass_on
 from .poller import READ, WRITE, OpeningDeadline
 
 if TYPE_CHECKING:

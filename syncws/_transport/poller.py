@@ -1,7 +1,7 @@
 """The one place where a connection waits: for its socket, for a deadline, or for a thread that wakes it.
 
 Owns: a selector and the descriptor that wakes it. Runs on: `wait` and `close` on one thread at a time, `wake`
-on any thread. Must not import: anything of the package.
+on any thread. Must not import: anything of the package but `_handler_errors`.
 
 On Linux, `close()` of a socket does not wake a thread that waits for it, and on Windows `shutdown()` does
 not. A second descriptor in the same selector wakes the thread on every system.
@@ -12,14 +12,19 @@ from __future__ import annotations
 import collections
 import functools
 import itertools
+import math
 import operator
 import os
+import select
 import selectors
 import socket
 import sys
 import weakref
 from collections.abc import Callable
+from types import BuiltinFunctionType
 from typing import Protocol
+
+from .._handler_errors import pass_on
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
@@ -113,7 +118,8 @@ class WakeUp:
                 done = _done[0]
                 _closers.pop(done, None)
                 _done.remove(done)
-            except (IndexError, ValueError):
+            except (IndexError, ValueError) as error:
+                pass_on(error)
                 break  # another thread is at it, too
 
     def fileno(self) -> int:
@@ -132,9 +138,10 @@ class WakeUp:
                 self._ends[1].send(b"\0")
             else:
                 os.eventfd_write(self._number, 1)
-        except BlockingIOError:
-            pass  # it is full: one more changes nothing
-        except (OSError, ValueError):
+        except BlockingIOError as error:  # it is full: one more changes nothing
+            pass_on(error)
+        except (OSError, ValueError) as error:
+            pass_on(error)
             if self._number >= 0:
                 raise
 
@@ -146,9 +153,10 @@ class WakeUp:
                     continue
             else:
                 os.eventfd_read(self._number)
-        except BlockingIOError:
-            pass  # all was read
-        except (OSError, ValueError):
+        except BlockingIOError as error:  # all was read
+            pass_on(error)
+        except (OSError, ValueError) as error:
+            pass_on(error)
             if self._number >= 0:
                 raise
 
@@ -162,6 +170,46 @@ class WakeUp:
                 os.close(number)
 
 
+class _PollSelector:
+    """What `selectors.PollSelector` does. That one takes an `InterruptedError`, which only a signal handler
+    raises, for an early end of the wait."""
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._keys: dict[int, selectors.SelectorKey] = {}
+        self._numbers: dict[socket.socket | WakeUp, int] = {}
+
+    def register(self, file: socket.socket | WakeUp, events: int) -> None:
+        number = file.fileno()
+        if number < 0:
+            raise ValueError("the socket is closed")
+        self._numbers[file] = number
+        self._keys[number] = selectors.SelectorKey(file, number, events, None)
+        self._poll.register(number, select.POLLIN if events == READ else select.POLLOUT)
+
+    def unregister(self, file: socket.socket | WakeUp) -> None:
+        """Raises `KeyError` for one that is not registered."""
+        number = self._numbers.pop(file)
+        self._keys.pop(number, None)
+        self._poll.unregister(number)
+
+    def select(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        milliseconds = None if timeout is None else math.ceil(timeout * 1000)
+        return [(self._keys[number], events) for number, events in self._poll.poll(milliseconds)]
+
+    def close(self) -> None:
+        self._keys.clear()
+        self._numbers.clear()
+
+
+def _make_selector() -> _PollSelector | selectors.PollSelector | selectors.SelectSelector:
+    # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its own.
+    if not hasattr(selectors, "PollSelector"):
+        return selectors.SelectSelector()
+    # gevent has another one, for greenlets.
+    return _PollSelector() if isinstance(select.poll, BuiltinFunctionType) else selectors.PollSelector()
+
+
 class Poller:
     """Waits for one socket at a time, or while a connection is being opened for several.
 
@@ -172,9 +220,7 @@ class Poller:
     """
 
     def __init__(self) -> None:
-        # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its
-        # own.
-        self._selector = getattr(selectors, "PollSelector", selectors.SelectSelector)()
+        self._selector = _make_selector()
         self._watched: tuple[socket.socket, int] | None = None
         self._several: list[socket.socket] = []
         self._wake_up: WakeUp | None = WakeUp()
@@ -223,8 +269,8 @@ class Poller:
             for sock in socks:
                 try:
                     self._selector.unregister(sock)
-                except KeyError:
-                    pass  # a signal handler came before it was registered
+                except KeyError as error:  # a signal handler came before it was registered
+                    pass_on(error)
             self._several = []
         return ready
 

@@ -11,6 +11,7 @@ import socket
 import threading
 from typing import Any
 
+from .._handler_errors import pass_on
 from .poller import READ, OpeningDeadline
 
 Address = tuple[int, int, int, Any]  # family, type, protocol, address
@@ -39,6 +40,7 @@ def resolve(
     try:
         threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
     except RuntimeError as error:  # Python raises this where pthread_create fails with EAGAIN
+        pass_on(error)
         raise OSError(errno.EAGAIN, f"cannot resolve {host!r}: {error}") from error
     while not answers:
         deadline.wait(None, READ)
@@ -59,7 +61,8 @@ def _numeric(host: str, port: int) -> Address | None:
     for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, _scope(host, zone) if percent else 0))):
         try:
             socket.inet_pton(family, literal if family == socket.AF_INET6 else host)
-        except OSError:
+        except OSError as error:
+            pass_on(error)
             continue
         return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, (literal, port, *rest)
     return None
@@ -72,6 +75,7 @@ def _scope(host: str, zone: str) -> int:
     try:
         return socket.if_nametoindex(zone)
     except OSError as error:
+        pass_on(error)
         text = f"cannot resolve {host!r}: there is no network interface {zone!r} here"
         raise OSError(errno.ENODEV, text) from error
 

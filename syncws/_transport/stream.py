@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from .._handler_errors import pass_on
 from .poller import ForkedError
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Stream:
         """
         try:
             data = self.socket.recv(size)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError as error:
+            pass_on(error)
             self.drained = True
             return None
         self.received += len(data)
@@ -90,7 +92,8 @@ class Stream:
         and 0 at the end."""
         try:
             count = self.socket.recv_into(room)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError as error:
+            pass_on(error)
             self.drained = True
             return None
         self.received += count
@@ -128,7 +131,8 @@ class Stream:
             if sys.platform == "darwin":
                 return self.socket.getsockopt(socket.SOL_SOCKET, _SO_NWRITE)
             answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(struct.calcsize("i")))
-        except (AttributeError, OSError, ValueError):
+        except (AttributeError, OSError, ValueError) as error:
+            pass_on(error)
             return None  # no such request, or the descriptor is closed
         held: int = struct.unpack("i", answer)[0]
         return held
@@ -137,8 +141,8 @@ class Stream:
         """End the sending direction: the other side reads an end of file after all that was sent."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the other side has ended it already
+        except OSError as error:  # the other side has ended it already
+            pass_on(error)
 
     def shutdown(self) -> None:
         """End both directions now. A blocked `send` raises, and `recv` returns the end of the stream."""
@@ -154,8 +158,8 @@ class Stream:
         self._reset = self._down = True
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
-        except OSError:
-            pass  # the connection is gone already
+        except OSError as error:  # the connection is gone already
+            pass_on(error)
         # Ending the output now would send the other side an end of file, so it is ended only to free a
         # blocked send: there the end of file waits behind the data in the kernel, and the reset drops both.
         # The sender sets _blocked before it looks at _down, so one of the two threads sees what the other has
@@ -166,8 +170,8 @@ class Stream:
     def _shut_down(self) -> None:
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the connection is gone already
+        except OSError as error:  # the connection is gone already
+            pass_on(error)
 
     def close(self) -> None:
         """End the output as far as that is possible without waiting, and free the descriptor.
@@ -185,7 +189,8 @@ class Stream:
         total = len(data)
         try:
             sent = sock.send(data)
-        except (BlockingIOError, InterruptedError):
+        except BlockingIOError as error:
+            pass_on(error)
             sent = 0
         if sent:
             self.handed += sent
@@ -201,7 +206,8 @@ class Stream:
                     self._blocked = False
                 try:
                     taken = sock.send(view[sent:])
-                except (BlockingIOError, InterruptedError):
+                except BlockingIOError as error:
+                    pass_on(error)
                     continue
                 sent += taken
                 self.handed += taken

@@ -29,13 +29,13 @@ direction, do not keep two threads out of one SSL object: that is the crash abov
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._handler_errors import pass_on
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -99,8 +99,10 @@ class TLSStream(Stream):
         except ssl.SSLWantReadError:
             done = False
         except ssl.SSLError:
-            with contextlib.suppress(OSError):  # the handshake's own error is the one to raise
+            try:
                 self.flush()
+            except OSError as error:  # the handshake's own error is the one to raise
+                pass_on(error)
             raise
         self.flush()
         return done
@@ -274,8 +276,8 @@ class TLSStream(Stream):
                 except ssl.SSLError:
                     pass  # it wants the other side's close_notify; ours is in the outgoing BIO by now
             self.flush()
-        except OSError:
-            pass  # the connection is gone already
+        except OSError as error:  # the connection is gone already
+            pass_on(error)
 
 
 class NestedTLSStream(TLSStream):

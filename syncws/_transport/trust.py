@@ -25,6 +25,9 @@ _SELF_SIGNED = (18,)
 _UNKNOWN_ISSUER = (2, 19, 20, 21, 27)
 _OTHER_NAME = (62, 64)
 
+# How long to wait while another thread loads the trust store, in seconds.
+LONGEST_WAIT = 0.5
+
 _default_context: tuple[tuple[str | None, ...], ssl.SSLContext] | None = None
 _default_lock = threading.Lock()
 
@@ -42,14 +45,30 @@ def default_context() -> ssl.SSLContext:
     """The context for connections that were given none: the system's trust store, host names checked.
 
     Made once for all that find the same environment, since loading the trust store takes longer than a
-    handshake.
+    handshake. One thread at a time does that, but none waits for long: a finalizer of the one that loads may
+    wait for it in turn. A signal handler may do so, too, or raise: so the main thread takes no lock at all.
     """
-    global _default_context
     environment = tuple(map(os.environ.get, _VARIABLES))
-    with _default_lock:
-        if _default_context is None or _default_context[0] != environment:
-            _default_context = environment, _new_context()
-        return _default_context[1]
+    found = _default_context
+    if found is not None and found[0] == environment:
+        return found[1]
+    if threading.current_thread() is threading.main_thread():
+        return _load_default(environment)
+    lock = _default_lock
+    is_locked = lock.acquire(timeout=LONGEST_WAIT)
+    try:
+        return _load_default(environment)
+    finally:
+        if is_locked:
+            lock.release()
+
+
+def _load_default(environment: tuple[str | None, ...]) -> ssl.SSLContext:
+    global _default_context
+    found = _default_context
+    if found is None or found[0] != environment:
+        _default_context = found = environment, _new_context()
+    return found[1]
 
 
 FilePath = str | os.PathLike[str]

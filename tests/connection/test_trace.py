@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import signal
 import ssl
-import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -191,8 +191,6 @@ def test_an_exception_of_the_callable_is_logged_and_the_connection_goes_on(
 
     def trace(record: TraceRecord) -> None:
         kinds: list[type[BaseException]] = [ZeroDivisionError, SystemExit, KeyboardInterrupt]
-        if threading.current_thread() is threading.main_thread():
-            kinds[1:] = [ZeroDivisionError] * 2  # the others are the program's
         raised.append(kinds[len(raised) % 3])
         raise raised[-1]
 
@@ -204,27 +202,19 @@ def test_an_exception_of_the_callable_is_logged_and_the_connection_goes_on(
     assert {record.levelname for record in caplog.records} == {"ERROR"}
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there the reader opens the connection")
 @pytest.mark.parametrize("step", OPENING)
-@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
-def test_ctrl_c_in_the_callable_leaves_connect_and_nothing_behind(
-    kind: type[BaseException], step: str
-) -> None:
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, TimeoutError])
+def test_none_leaves_connect(kind: type[BaseException], step: str, caplog: pytest.LogCaptureFixture) -> None:
     def trace(record: TraceRecord) -> None:
-        told.append(record.step)
         if record.step == step:
-            raise kind
+            raise kind("of the callable")
 
-    told: list[str] = []
-    with LoopbackServer() as server:
-        with pytest.raises(kind):
-            syncws.connect(server.url, trace=trace)
-        wait_until(lambda: told[-2:] == ["lost", "closed"])
-        wait_for_no_threads()
-        syncws.connect(server.url).close()  # this thread may wait again
+    with opened(trace=trace) as connection:
+        connection.send("x")
+        assert connection.recv(SECONDS) == "x"
+    assert f"the trace callable raised at '{step}'" in caplog.text
 
 
-@pytest.mark.skipif(sys.implementation.name == "pypy", reason="there the reader opens the connection")
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="the system has no such signal")
 @pytest.mark.parametrize("step", OPENING)
 def test_what_a_signal_handler_raises_in_the_callable_leaves_connect(step: str) -> None:
@@ -233,15 +223,48 @@ def test_what_a_signal_handler_raises_in_the_callable_leaves_connect(step: str) 
 
     def trace(record: TraceRecord) -> None:
         if record.step == step:
-            signal.raise_signal(signal.SIGUSR1)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            left.wait(SECONDS)
 
+    left = threading.Event()
     before = signal.signal(signal.SIGUSR1, handle)
     try:
         with LoopbackServer() as server, pytest.raises(TimeoutError, match="the program's own"):
             syncws.connect(server.url, trace=trace)
+        assert not left.is_set()
     finally:
+        left.set()
         signal.signal(signal.SIGUSR1, before)
     wait_for_no_threads()
+
+
+def failing(trace: Callable[[TraceRecord], object]) -> None:
+    """An attempt that fails: the callable hears of the next one on the thread of the caller."""
+    with refusing() as url:
+        attempts = syncws.reconnect(url, trace=trace, policy=lambda loss: 0.0 if loss.failures < 2 else None)
+        next(attempts)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+def test_none_leaves_the_pause_of_reconnect_either(
+    kind: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    def trace(record: TraceRecord) -> None:
+        if record.step == "retry":
+            raise kind
+
+    with pytest.raises(ConnectionRefusedError):
+        failing(trace)
+    assert "the trace callable raised at 'retry'" in caplog.text
+
+
+def test_but_ctrl_c_does() -> None:
+    def trace(record: TraceRecord) -> None:
+        if record.step == "retry":
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        failing(trace)
 
 
 def test_in_the_callable_calls_that_do_not_wait_work_and_others_raise() -> None:

@@ -323,7 +323,7 @@ def test_where_the_reader_opens_the_caller_waits_for_it(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = set()
-    monkeypatch.setattr("syncws._connecting.opens_here", lambda: False)
+    monkeypatch.setattr("syncws._connecting.opens_here", lambda made: False)
     connection = syncws.connect(server.url, trace=lambda record: names.add(threading.current_thread().name))
     connection.close()
     assert threading.current_thread().name not in names

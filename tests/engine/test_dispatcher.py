@@ -16,8 +16,10 @@ import pytest
 
 from syncws import Headers
 from syncws._engine import dispatcher as dispatcher_module
+from syncws._engine import dispatching
 from syncws._engine.control_events import ControlBatch
-from syncws._engine.dispatcher import Dispatcher, FirstEvents, dispatch_and_wait
+from syncws._engine.dispatcher import Dispatcher, FirstEvents
+from syncws._engine.dispatching import dispatch_and_wait
 from syncws._engine.event_queue import EventQueue
 from syncws._engine.option_types import Dispatch
 from syncws._engine.records import Closed, CloseReceived, Opened
@@ -396,7 +398,7 @@ def test_a_handler_that_raises_at_any_point_of_the_users_thread_lets_the_worker_
         runs: list[None] = []
         waiting = Task(partial(dispatch_and_wait, tasks.put, partial(runs.append, None), {}))
         task = tasks.get(timeout=SECONDS)
-        with step.interrupted(dispatcher_module):
+        with step.interrupted(dispatching):
             task()
         waiting.result()
         assert len(runs) <= 1
@@ -409,7 +411,7 @@ def test_a_handler_that_raises_at_any_point_of_a_batch_loses_none_of_its_entries
         worker = Worker(tasks.put)
         worker.put_all()
         running = Task(worker.dispatcher.run)
-        with step.interrupted(dispatcher_module):
+        with step.interrupted(dispatcher_module, dispatching):
             tasks.get(timeout=SECONDS)()
         while running.running and worker.sink.calls[-1:] != ["over"]:
             try:

@@ -342,6 +342,27 @@ def test_a_handler_that_raises_sends_the_message_once_or_not_at_all(
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 @needs_points
+def test_no_error_of_a_handler_is_taken_for_the_sockets(
+    script: list[int | BaseException | Callable[[], None]],
+) -> None:
+    def fail() -> None:
+        raise TimeoutError("mine")
+
+    for step in steps():
+        with opened(*script) as link:
+            caught: list[Exception] = []
+            try:
+                with step.interrupted(*SENDING, by=fail):
+                    link.queue.send(TEXT, b"hello")
+            except TimeoutError as error:
+                caught.append(error)
+            assert len(caught) == step.met, step.number
+            run(link)
+            assert len(link.read_all()) == link.queue.taken // 5
+
+
+@pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
+@needs_points
 def test_while_a_handler_waits_the_writer_goes_on(
     script: list[int | BaseException | Callable[[], None]],
 ) -> None:

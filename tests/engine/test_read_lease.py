@@ -383,6 +383,29 @@ def test_a_handler_that_raises_loses_and_doubles_nothing(
             check_all_is_there(link, rest, messages)
 
 
+@pytest.mark.parametrize("kind", [TimeoutError, InterruptedError, ValueError])
+@needs_points
+def test_no_error_of_a_handler_is_taken_for_the_sockets(
+    make: Callable[[], Any], kind: type[Exception]
+) -> None:
+    def fail() -> None:
+        raise kind("mine")
+
+    for wire in (text("one"), b""):
+        for step in steps():
+            with LentLink(make(), wire) as link:
+                caught: list[Exception] = []
+                try:
+                    with step.interrupted(*READING, by=fail):
+                        link.read(0.001)
+                except kind as error:
+                    caught.append(error)
+                assert len(caught) == step.met, step.number
+                assert link.lease.error is None
+                link.take_over()
+                assert link.messages == ["one"] * bool(wire)
+
+
 @pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
 @pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
 @needs_points

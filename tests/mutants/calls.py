@@ -90,8 +90,8 @@ MUTANTS = (
     ),
     Mutant(
         "an iteration raises on a quiet end",
-        "                if closed.code not in _QUIET_CODES:",
-        "                if True:",
+        "                if closed.code not in _QUIET_CODES or",
+        "                if True or",
         RECV,
     ),
     Mutant(

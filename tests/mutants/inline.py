@@ -175,8 +175,8 @@ MUTANTS = (
     ),
     Mutant(
         "a message goes past TLS",
-        "        if stream.is_tls:\n            _send_encrypted(stream, token)",
-        "        if False:\n            _send_encrypted(stream, token)",
+        "    if stream.is_tls:\n        _send_encrypted(stream, token)",
+        "    if False:\n        _send_encrypted(stream, token)",
         ("engine/test_lent_tls.py",),
     ),
     Mutant(

@@ -162,9 +162,8 @@ MUTANTS = (
     ),
     Mutant(
         "the error of a failed handshake is that of the flush",
-        "            with contextlib.suppress(OSError):  # the handshake's own error is the one to raise\n"
-        "                self.flush()",
-        "            self.flush()",
+        "            except OSError as error:  # the handshake's own error is the one to raise",
+        "            except ZeroDivisionError as error:",
         BROKEN_ENDS,
     ),
     Mutant(

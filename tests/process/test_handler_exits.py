@@ -1,4 +1,5 @@
-"""What a handler does that raises SystemExit, KeyboardInterrupt or another: on the worker, by `dispatch=`."""
+"""What a handler does that raises SystemExit, KeyboardInterrupt or another: on the worker, by `dispatch=`.
+And handlers that nobody calls any more, as the process ends."""
 
 from __future__ import annotations
 
@@ -75,3 +76,50 @@ def test_by_dispatch_another_exception_is_logged_and_the_next_message_comes() ->
     status, out, err = run("ValueError", "WebSocket", "tasks.put")
     assert (status, out) == (0, "got 1\ngot 2\nwent on\n")
     assert "a listener of 'message' raised" in err
+
+
+END = """
+import atexit, queue, sys, threading, time
+
+def tell():
+    print("soon" if time.monotonic() - ended[0] < 0.7 else "late", flush=True)
+
+atexit.register(tell)  # before the package's own, so it is called after that
+import syncws
+from syncws.testing import LoopbackServer
+
+def script(peer):
+    peer.accept()
+    peer.send("1")
+    peer.read_frame()
+
+def run():
+    while True:
+        tasks.get()()
+
+tasks = queue.SimpleQueue()
+told = threading.Event()
+server = LoopbackServer(script)
+server.__enter__()
+ws = syncws.{name}(server.url, onmessage=lambda event: told.set(), dispatch=tasks.put,
+                   onclose=lambda event: print("closed", flush=True))
+if {goes_on}:
+    threading.Thread(target=run, daemon=True).start()
+while not told.wait(0 if not {goes_on} else None):
+    tasks.get()()
+{then}
+ended = [time.monotonic()]
+"""
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+@pytest.mark.parametrize(
+    ("name", "then"), turns(["WebSocket", "ReconnectingWebSocket"], ["", "ws.close()", "ws.abort()"])
+)
+def test_the_end_of_the_process_waits_for_no_loop_that_has_ended(name: str, then: str, goes_on: bool) -> None:
+    program = END.format(name=name, then=then, goes_on=goes_on)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("closed\nsoon\n" if goes_on else "soon\n")

@@ -1,0 +1,113 @@
+"""What a signal handler raises while one of our calls runs on its thread: that is the program's own, and no
+failure of the network, though it may well be a `TimeoutError` or another `OSError`.
+
+Owns: the code of the handlers that were there when a connection was opened. Runs on: any thread; handlers run
+on the main one alone. Must not import: anything of the package.
+
+It is known by its traceback, which goes through the function that is the handler. So a step that takes an
+error for a failure and goes on with another address lets that one pass; and where a step has made another
+error of it, the call finds it among the causes, and raises it as it was.
+
+A handler that is written in C leaves no such trace. Where there is one, nothing that may fail is done on the
+main thread but single calls, in which no handler runs; see `can_tell_handlers`.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]
+import functools
+import threading
+import traceback
+from types import CodeType, FunctionType, MethodType
+from typing import Any
+
+# Of the handlers that were there when a connection was opened: one may put the one before it back into its
+# place before it raises. Each is there once, however often it is installed.
+_codes: set[CodeType] = set()
+
+# What Python installs itself. It raises KeyboardInterrupt, which no step takes for a failure.
+_harmless = _signal.default_int_handler
+
+
+def can_tell_handlers() -> bool:
+    """Whether it can be told, on this thread, what a signal handler raises from all else.
+
+    Asked before a connection is opened on the thread of a caller.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return True  # no handler runs here
+    # The function in C: that of `signal` takes twenty times as long, as it makes members of an enum.
+    can_tell = True
+    for handler in map(_signal.getsignal, range(1, _signal.NSIG)):
+        if callable(handler) and handler is not _harmless:
+            code = _code_of(handler)
+            if code is None:
+                can_tell = False
+            else:
+                _codes.add(code)
+    return can_tell
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    """The code that runs when `handler` is called; None where that is written in C."""
+    for _ in range(100):  # a partial of a partial may hold itself
+        if isinstance(handler, FunctionType):
+            return handler.__code__
+        if isinstance(handler, MethodType):
+            handler = handler.__func__
+        elif isinstance(handler, functools.partial):
+            handler = handler.func
+        else:
+            handler = getattr(type(handler), "__call__", None)  # noqa: B004 - what is there
+            if not isinstance(handler, (FunctionType, functools.partial)):
+                return None
+    return None
+
+
+def is_raised_by_handler(error: BaseException) -> bool:
+    """Whether a signal handler that is written in Python raised it."""
+    if error.__traceback__ is None or error.__traceback__.tb_next is None:
+        return False  # it has come from the very step that was tried
+    codes = _codes | {_code_of(handler) for handler in map(_signal.getsignal, range(1, _signal.NSIG))}
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def is_interrupt_of_python(error: BaseException) -> bool:
+    """Whether it is the Ctrl-C of Python's own handler, in C: then no statement raised it."""
+    import opcode
+
+    traceback_ = error.__traceback__
+    if not isinstance(error, KeyboardInterrupt) or traceback_ is None:
+        return False
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    while traceback_.tb_next is not None:
+        traceback_ = traceback_.tb_next
+    step = traceback_.tb_frame.f_code.co_code[traceback_.tb_lasti :][:1]
+    return step != bytes([opcode.opmap["RAISE_VARARGS"]])
+
+
+def pass_on(error: BaseException) -> None:
+    """Raise it again, if a signal handler raised it."""
+    if is_raised_by_handler(error):
+        raise error
+
+
+def find_interrupt(error: BaseException, handled: BaseException | None = None) -> BaseException | None:
+    """What has interrupted the caller, where `error` is that, or has come of it; None for a failure.
+
+    `handled` is what the caller was about to handle before.
+    """
+    seen: list[BaseException | None] = [None, handled]  # errors may lead in circles
+    left: list[BaseException | None] = [error]
+    while left:
+        found = left.pop()
+        if found is None or found in seen:
+            continue
+        if not isinstance(found, Exception) or is_raised_by_handler(found):
+            # Who keeps the error keeps its frames, and these would keep a descriptor open.
+            traceback.clear_frames(found.__traceback__)
+            return found
+        seen.append(found)
+        left += [found.__context__, found.__cause__]
+    return None
