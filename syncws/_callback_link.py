@@ -131,7 +131,7 @@ class CallbackLink:
         self._wish: _Wish = None
         self.sent_as_seen = 0
         self._told = ""  # the type of the last open, error or close event that was dispatched
-        # Weakly, or the link would hold itself.
+        # The reference is weak, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
 
@@ -311,7 +311,7 @@ class CallbackLink:
                 event.target = target
                 self.sent_as_seen = self._send_queue.sent
                 target._fire(event)
-            except KeyboardInterrupt:  # told later, as for messages
+            except KeyboardInterrupt:  # it is raised later, as with messages
                 self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
                 raise
 

@@ -156,7 +156,7 @@ class ConnectionClosed(WebSocketError):
     def __str__(self) -> str:
         cause = "" if self.__cause__ is None else f": {self.__cause__}"
         unsent = f"{self.unsent} bytes were not sent"
-        # The cause says it itself after a standstill.
+        # After a standstill the cause itself says it.
         return super().__str__() + cause + (f" ({unsent})" if self.unsent and unsent not in cause else "")
 
     def __repr__(self) -> str:
@@ -166,5 +166,5 @@ class ConnectionClosed(WebSocketError):
         return f"{type(self).__name__}(code={self.code}, reason={self.reason!r}, {clean}{unsent}{cause})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Else copying and unpickling would call the constructor with the text alone.
+        # Without this, copying and unpickling would call the constructor with the text alone.
         return type(self), (self.code, self.reason, self.wasClean), self.__dict__

@@ -155,7 +155,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._over = False
         self._retry_in: float | None = None
         self._firing_thread: int | None = None  # the thread that dispatches events without a connection
-        # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
+        # The arguments are checked here, not on the thread, so that a mistake raises from the constructor.
         self._link = link = self._make_link()
         name = f"syncws-reconnecting-{next(_numbers)}"
         self._log_fields = {"connection": name, "url": link.url.public}
@@ -318,7 +318,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     def _make_attempts(self) -> None:
         while True:
-            # Not link.wait_over(), which would let the first events through.
+            # link.wait_over() is not used, since it would let the first events through.
             self._link.dispatcher.wait_over(None)
             self._link.engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
             if self._retry_in is None:
@@ -334,7 +334,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 link.engine.reconnects = max(0, self._reconnects)
                 self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
-            except BaseException as error:  # SystemExit too: others wait for this thread
+            except BaseException as error:  # this may be SystemExit too, but others wait for this thread
                 self._attempt_failed(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
             link.dispatcher.constructor_returned(True)
@@ -344,7 +344,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _attempt_failed(self, error: Exception) -> None:
         """There was no attempt: dispatch the events of one that failed."""
         self._set_next_delay(error, 0.0)
-        # A copy, since this thread is inside its own context already.
+        # The context is copied, since this thread is inside its own already.
         context = contextvars.copy_context()
         if self._dispatch is None:
             self._fire_failed_attempt(error)

@@ -116,7 +116,7 @@ class Connector:
     # What the steps need of the whole: `route.Opening`.
 
     def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-        # In one step of C from the call to the list, so that no signal handler comes between.
+        # One step of C leads from the call to the list, so that no signal handler comes between.
         self.sockets += map(socket.socket, (family,), (kind,), (protocol,))
         return self.sockets[-1]
 
@@ -228,7 +228,7 @@ class Connector:
     def _cookies(self, url: URL) -> list[tuple[str, str]]:
         if self._options.cookies is None:
             return []
-        from .._protocol.cookies import cookie_fields  # imported already, by the caller's thread
+        from .._protocol.cookies import cookie_fields  # the caller's thread has imported it already
 
         try:
             return [check_field(*field) for field in cookie_fields(self._options.cookies, url)]
@@ -237,7 +237,7 @@ class Connector:
 
     def _store_cookies(self, url: URL, response: Response) -> None:
         if self._options.cookies is not None:
-            from .._protocol.cookies import store_cookies  # imported already, by the caller's thread
+            from .._protocol.cookies import store_cookies  # the caller's thread has imported it already
 
             store_cookies(self._options.cookies, url, response.headers)
 
@@ -301,7 +301,7 @@ class Connector:
 
     def _follow(self, response: Response) -> None:
         """Ask what the answer points to next."""
-        from .._protocol import redirect  # imported already, by the caller's thread
+        from .._protocol import redirect  # the caller's thread has imported it already
 
         location = response.headers.get_all("Location")[0]
         shown = quote(public_part(location))
@@ -332,7 +332,7 @@ class Connector:
         """Close what there is, without a word to the peer."""
         for sock in self.sockets:
             sock.close()
-        if self.stream is not None:  # over a socket of the caller's
+        if self.stream is not None:  # the caller gave a connected socket
             self.stream.socket.close()
 
     # What went wrong.
@@ -391,4 +391,4 @@ def _address(ask: Callable[[], object]) -> object:
         return ask()
     except OSError as error:
         pass_on(error)
-        return None  # a socket of the caller's that has none, or an end that came just now
+        return None  # the caller's socket has no such address, or the connection has just ended

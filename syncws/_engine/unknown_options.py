@@ -92,7 +92,7 @@ def explain_unknown(call: _Call) -> _Call:
         try:
             made = call(*arguments, **keywords)
         except BaseException:
-            # Ctrl-C comes up to the very last step, which is here: nobody has what was made then.
+            # Ctrl-C may come at the very last step, which is here; then nobody holds what was made.
             if is_constructor:
                 arguments[0]._forsake()
             raise
@@ -123,7 +123,7 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
         if folded in ("onping", "onpong"):
             heard = f"; addEventListener({folded[2:]!r}, ...) hears of those"
         return f"handlers are onopen, onmessage, onerror and onclose{heard}{alone}"
-    import difflib  # here, since it takes longer to import than all of the above
+    import difflib  # imported here, since that takes longer than all of the above
 
     nearest = difflib.get_close_matches(unknown, known, n=1)
     return f"did you mean {nearest[0]}?" if nearest else ""
