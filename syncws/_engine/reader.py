@@ -140,7 +140,7 @@ class Reader:
             self.closing.opened()  # the last step: the reader goes on from here, also where a handler waits
         except BaseException as error:
             handover.failure = error
-            # Both are set in one step: this error is kept, and an interrupt is not.
+            # The line above is one step, so there is a failure in any case. `told_of` may replace it.
             handover.failure = told_of(error, handled)
             raise
         finally:
