@@ -63,6 +63,7 @@ class LossEvent(CloseEvent[TargetT]):
 
     def __init__(self, close: CloseEvent[Any], retry_in: float | None, unsent: int) -> None:
         super().__init__(close.type, close.code, close.reason, close.wasClean)
+        self._shown_reason = close._shown_reason
         self.retry_in: float | None = retry_in
         self.unsent: int = unsent
 
@@ -367,7 +368,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         if close is None:
             error = ConnectionClosed(CloseCode.ABNORMAL, "", False)
         else:
-            error = ConnectionClosed(close.code, close.reason, close.wasClean)
+            error = ConnectionClosed(close.code, close.reason, close.wasClean, shown=close._shown_reason)
         error.__cause__ = failure
         return error
 

@@ -235,6 +235,10 @@ class Engine:
             **of_input,
         )
 
+    def hide(self, text: str) -> str:
+        """The server's words as texts show them: without the secrets that the opening has sent."""
+        return self._notes.hide(text)
+
     def closed_error(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""
         outcome = self.outcome
@@ -247,7 +251,8 @@ class Engine:
         if closed is not None:
             outcome = closed.outcome
         unsent = self.queue.unsent if closed is None else closed.unsent
-        error = ConnectionClosed(outcome.code, outcome.reason, outcome.was_clean, unsent=unsent)
+        code, reason, shown = outcome.code, outcome.reason, self.hide(outcome.reason)
+        error = ConnectionClosed(code, reason, outcome.was_clean, unsent=unsent, shown=shown)
         error.__cause__ = outcome.error
         return error
 

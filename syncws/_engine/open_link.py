@@ -397,4 +397,4 @@ class OpenLink:
             assert closing.outcome is not None
             self._consumer.put_record(CloseReceived(closing.outcome))
         else:
-            self._do(closing.failed(ended, ended.close_code, now))
+            self._do(closing.failed(self._notes.masked(ended), ended.close_code, now))

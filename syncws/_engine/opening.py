@@ -88,6 +88,8 @@ class Connector:
         self.sockets: list[socket.socket] = []
         self.stream: Stream | None = None
         self.secrets = Secrets()
+        if tracer is not None:
+            tracer.secrets = self.secrets
 
     def run(self) -> OpenStream:
         """Open the connection.
@@ -245,11 +247,11 @@ class Connector:
         self, request: HandshakeRequest, proxy: Proxy | None, cookies: list[tuple[str, str]]
     ) -> None:
         secrets = self.secrets
-        secrets.add(*(value for _, value in (*request.headers, *cookies)))
-        secrets.add(*(part for _, value in cookies for part in value.replace("=", "; ").split("; ")))
+        for field in (*request.headers, *cookies):
+            secrets.add_field(*field)
         secrets.add(*(protocol for protocol in request.protocols if len(protocol) > 12))
         if request.url.query:
-            secrets.add(request.url.query, *request.url.query.replace("&", "=").split("="))
+            secrets.add_pairs(request.url.query, "&")
         for credentials in (request.credentials, proxy.credentials if proxy else None):
             if credentials is not None:
                 secrets.add(*credentials, basic_credentials(*credentials))
