@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._engine.options import Options
     from ._engine.records import Closed, Opened
     from ._event_target import _Registration
+    from ._protocol.closing import Outcome
     from ._protocol.messages import Message, MessagePart
     from ._protocol.url import URL
 
@@ -131,7 +132,7 @@ class CallbackLink:
         self._wish: _Wish = None
         self.sent_as_seen = 0
         self._told = ""  # the type of the last open, error or close event that was dispatched
-        # Weakly, or the link would hold itself.
+        # The reference is weak, or the link would hold itself.
         carry_out = weakref.WeakMethod(self._carry_out)
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
 
@@ -311,7 +312,7 @@ class CallbackLink:
                 event.target = target
                 self.sent_as_seen = self._send_queue.sent
                 target._fire(event)
-            except KeyboardInterrupt:  # told later, as for messages
+            except KeyboardInterrupt:  # it is raised later, as with messages
                 self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
                 raise
 
@@ -334,15 +335,18 @@ class CallbackLink:
         self._tell(target, "error", lambda: ErrorEvent("error", error))
 
     def on_closed(self, record: Closed) -> None:
-        outcome = record.outcome
         target = self._target()
         if target is None:
             return
         if self.failure is not None:
             self._tell(target, "close", lambda: CloseEvent("close", CloseCode.ABNORMAL))
         else:
-            ending = outcome.code, outcome.reason, outcome.was_clean
-            self._tell(target, "close", lambda: CloseEvent("close", *ending))
+            self._tell(target, "close", lambda: self._close_event(record.outcome))
+
+    def _close_event(self, outcome: Outcome) -> CloseEvent[Any]:
+        event: CloseEvent[Any] = CloseEvent("close", outcome.code, outcome.reason, outcome.was_clean)
+        event._shown_reason = self.engine.hide(outcome.reason)
+        return event
 
     def _tell(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
         """Dispatch an event once, also where Ctrl-C has this called again."""

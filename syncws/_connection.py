@@ -63,7 +63,7 @@ class Connection(ConnectionAttributes):
 
     _readable: Readable | None = None  # made by the first call of fileno()
 
-    # Any for these two: what a public signature names counts as public to those that check types.
+    # These two are Any, since type checkers count what a public signature names as public.
     def __init__(self, url: URL, engine: Any, inbox: Any) -> None:
         self._url = url
         self._engine = cast(Engine, engine)
@@ -88,7 +88,7 @@ class Connection(ConnectionAttributes):
             ConnectionClosed: the connection is over and all messages were received; at every call.
             TypeError: `timeout` is no number.
         """
-        if timeout is not None:  # looked at here, since to call for nothing would cost a tenth of a message
+        if timeout is not None:  # checked here, since a needless call would cost a tenth of a message
             check_timeout("timeout", timeout)
         inbox = self._inbox
         if len(self._messages) > inbox.fast_above:
@@ -130,7 +130,7 @@ class Connection(ConnectionAttributes):
     def _stream(self, timeout: float | None) -> Iterator[str | bytes]:
         check_may_wait("recv_streaming()")
         try:
-            # Not a plain return: the connection must not be collected while only this is held.
+            # A plain return will not do: the connection must not be collected while only this is held.
             yield from self._inbox.stream(timeout)
             return
         except InboxEnded:

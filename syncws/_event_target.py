@@ -36,7 +36,7 @@ EventT = TypeVar("EventT", bound=Event[Any])
 
 def _refuse_coroutines(name: str, callback: Listener) -> None:
     """Raise `TypeError` for an ``async def``: calling it makes a coroutine, which nothing would run."""
-    import inspect  # here, since `import syncws` need not wait for it
+    import inspect  # imported here, so that `import syncws` need not wait for it
 
     calls = [callback, getattr(callback, "handleEvent", None)]
     if callable(callback):
@@ -162,7 +162,7 @@ class EventTarget:
         """Deal with what a listener raised; called where it was caught, so that the log has its traceback."""
         # All are logged elsewhere: a callback must not end the worker thread, which others wait for.
         if isinstance(error, (KeyboardInterrupt, SystemExit)) and _in_main_thread():
-            # Meant for the program, and raised after the dispatch: no event may be lost.
+            # This one is meant for the program. It is raised after the dispatch, so that no event is lost.
             self._interrupt = error
         else:
             fields = {**self._log_fields, "event_type": type}
@@ -183,7 +183,7 @@ class EventTarget:
         """The entry of a listener, not of a handler attribute."""
         handler = self._handlers.get(type)
         for entry in lists.get(type, ()):
-            # Equality, not identity: each look-up of a bound method makes another object.
+            # Callbacks are compared by equality, since each look-up of a bound method makes another object.
             if entry is not handler and not entry.removed and entry.callback == callback:
                 return entry
         return None
@@ -263,7 +263,7 @@ class EventHandler(Generic[EventT]):
         self.__doc__ = doc
 
     def __set_name__(self, owner: type, name: str) -> None:
-        # Interned: on free-threaded builds a look-up by another string of the same text takes locks.
+        # Interning matters on free-threaded builds: there a look-up by an equal, other string takes locks.
         self._type = sys.intern(name.removeprefix("on"))
 
     @overload

@@ -81,9 +81,12 @@ class CloseEvent(Event[TargetT]):
 
     Attributes:
         code: the server's close code, 1005 when its Close frame had none, 1006 after a failure.
-        reason: the server's reason, or ``""``.
+        reason: the server's reason as it came, or ``""``.
         wasClean: True when the closing handshake was done.
     """
+
+    # The reason as the repr shows it, where it may hold a secret.
+    _shown_reason: str | None = None
 
     def __init__(self, type: str, code: int = 0, reason: str = "", wasClean: bool = False) -> None:
         super().__init__(type)
@@ -92,9 +95,8 @@ class CloseEvent(Event[TargetT]):
         self.wasClean: bool = wasClean
 
     def __repr__(self) -> str:
-        return (
-            f"CloseEvent({self.type!r}, code={self.code}, reason={self.reason!r}, wasClean={self.wasClean})"
-        )
+        reason = self.reason if self._shown_reason is None else self._shown_reason
+        return f"CloseEvent({self.type!r}, code={self.code}, reason={reason!r}, wasClean={self.wasClean})"
 
 
 class ErrorEvent(Event[TargetT]):

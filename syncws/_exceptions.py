@@ -139,13 +139,18 @@ class ConnectionClosed(WebSocketError):
 
     Attributes:
         code: the close code: the server's, 1005 when its Close frame had none, 1006 after a failure.
-        reason: the server's reason, ``""`` when it gave none.
+        reason: the server's reason as it came, ``""`` when it gave none. The text of the error and its repr
+            have ``...`` in the place of what this connection had sent as a credential.
         wasClean: True after an orderly close.
         unsent: how many bytes ``send()`` took that were not handed to the network.
     """
 
-    def __init__(self, code: int, reason: str, was_clean: bool, *, unsent: int = 0) -> None:
-        said = printable(f"{code} {reason}".rstrip())
+    def __init__(
+        self, code: int, reason: str, was_clean: bool, *, unsent: int = 0, shown: str | None = None
+    ) -> None:
+        """`shown` is the reason as texts show it, where it holds a secret."""
+        self._shown = reason if shown is None else shown
+        self._said = said = printable(f"{code} {self._shown}".rstrip())
         # 1006 is never on the wire: it stands for a failure (RFC 6455 7.4.1).
         super().__init__(f"connection failed: {said}" if code == 1006 else f"connection closed: {said}")
         self.code = code
@@ -156,15 +161,15 @@ class ConnectionClosed(WebSocketError):
     def __str__(self) -> str:
         cause = "" if self.__cause__ is None else f": {self.__cause__}"
         unsent = f"{self.unsent} bytes were not sent"
-        # The cause says it itself after a standstill.
+        # After a standstill the cause itself says it.
         return super().__str__() + cause + (f" ({unsent})" if self.unsent and unsent not in cause else "")
 
     def __repr__(self) -> str:
         unsent = f", unsent={self.unsent}" if self.unsent else ""
         cause = "" if self.__cause__ is None else f", cause={self.__cause__!r}"
         clean = f"wasClean={self.wasClean}"
-        return f"{type(self).__name__}(code={self.code}, reason={self.reason!r}, {clean}{unsent}{cause})"
+        return f"{type(self).__name__}(code={self.code}, reason={self._shown!r}, {clean}{unsent}{cause})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Else copying and unpickling would call the constructor with the text alone.
-        return type(self), (self.code, self.reason, self.wasClean), self.__dict__
+        # Without this, copying and unpickling would call the constructor with the text alone.
+        return type(self), (self.code, self._shown, self.wasClean), self.__dict__

@@ -116,31 +116,55 @@ def public_part(url: str) -> str:
 
 
 class Secrets:
-    """The credentials that one attempt sends, which a server may send back in an answer."""
+    """The credentials that one attempt sends, which a server may send back: in an answer, in its Close.
+
+    They are kept as they are, and what a text must not hold is made of them for each text: most connections
+    never show one.
+    """
 
     # Shorter ones would be found in ordinary words, and a password as short as that is no secret.
     _SHORTEST = 4
+    # The first word of many credentials, and no secret: a server's "Bearer token expired" stays readable.
+    _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "token"})
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
+        self._given: tuple[str, ...] = ()
 
     def add(self, *secrets: str) -> None:
-        """Know each of them, its words (a server may quote a token without its scheme), and how these look in
-        a URL, in a repr and in UTF-8 that is read as Latin-1."""
-        for secret in secrets:
-            for word in (secret, *secret.split()):
-                if len(word) >= self._SHORTEST:
-                    encoded = word.encode("utf-8", "surrogatepass")
-                    latin = encoded.decode("latin-1")
-                    escaped = latin.translate(_PERCENT_ESCAPES)
-                    self._known |= {word, repr(word)[1:-1], repr(encoded)[2:-1], escaped}
-                    self._known |= {latin, word.replace("'", "\\'"), escaped.lower()}
+        """Know each of them, and its words: a server may quote a token without its scheme."""
+        self._given += secrets
+
+    def add_field(self, name: str, value: str) -> None:
+        """Know the value of a field of the request, unless it is one of those that hold no credential."""
+        lowered = name.lower()
+        if lowered == "cookie":
+            self.add_pairs(value, ";")
+        if not _is_harmless(lowered, value):
+            self.add(value)
+
+    def add_pairs(self, text: str, mark: str) -> None:
+        """Know the text, and of each of its pairs the value alone: a name such as "token" is no secret."""
+        pairs = [pair.strip() for pair in text.split(mark)]
+        self.add(text, *pairs, *(pair.partition("=")[2] for pair in pairs))
 
     def hide(self, text: str) -> str:
         """The text without them."""
-        for secret in sorted(self._known, key=len, reverse=True):
-            text = text.replace(secret, HIDDEN)
+        if self._given and text:
+            for secret in sorted(self._forms(), key=len, reverse=True):
+                text = text.replace(secret, HIDDEN)
         return text
+
+    def _forms(self) -> set[str]:
+        """Each of them as it is, and as it looks in a URL, in a repr and in UTF-8 that is read as Latin-1."""
+        forms: set[str] = set()
+        for word in {word for secret in self._given for word in (secret, *secret.split())}:
+            if len(word) >= self._SHORTEST and word.lower() not in self._SCHEMES:
+                encoded = word.encode("utf-8", "surrogatepass")
+                latin = encoded.decode("latin-1")
+                escaped = latin.translate(_PERCENT_ESCAPES)
+                forms |= {word, repr(word)[1:-1], repr(encoded)[2:-1], escaped}
+                forms |= {latin, word.replace("'", "\\'"), escaped.lower()}
+        return forms
 
 
 def quote_body(body: bytes, secrets: Secrets) -> str:

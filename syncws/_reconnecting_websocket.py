@@ -63,6 +63,7 @@ class LossEvent(CloseEvent[TargetT]):
 
     def __init__(self, close: CloseEvent[Any], retry_in: float | None, unsent: int) -> None:
         super().__init__(close.type, close.code, close.reason, close.wasClean)
+        self._shown_reason = close._shown_reason
         self.retry_in: float | None = retry_in
         self.unsent: int = unsent
 
@@ -155,7 +156,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._over = False
         self._retry_in: float | None = None
         self._firing_thread: int | None = None  # the thread that dispatches events without a connection
-        # Here, not on the thread, so that a mistake of the caller's raises from the constructor.
+        # The arguments are checked here, not on the thread, so that a mistake raises from the constructor.
         self._link = link = self._make_link()
         name = f"syncws-reconnecting-{next(_numbers)}"
         self._log_fields = {"connection": name, "url": link.url.public}
@@ -318,7 +319,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
 
     def _make_attempts(self) -> None:
         while True:
-            # Not link.wait_over(), which would let the first events through.
+            # link.wait_over() is not used, since it would let the first events through.
             self._link.dispatcher.wait_over(None)
             self._link.engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
             if self._retry_in is None:
@@ -334,7 +335,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 link.engine.reconnects = max(0, self._reconnects)
                 self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
-            except BaseException as error:  # SystemExit too: others wait for this thread
+            except BaseException as error:  # this may be SystemExit too, but others wait for this thread
                 self._attempt_failed(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
             link.dispatcher.constructor_returned(True)
@@ -344,7 +345,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _attempt_failed(self, error: Exception) -> None:
         """There was no attempt: dispatch the events of one that failed."""
         self._set_next_delay(error, 0.0)
-        # A copy, since this thread is inside its own context already.
+        # The context is copied, since this thread is inside its own already.
         context = contextvars.copy_context()
         if self._dispatch is None:
             self._fire_failed_attempt(error)
@@ -367,7 +368,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         if close is None:
             error = ConnectionClosed(CloseCode.ABNORMAL, "", False)
         else:
-            error = ConnectionClosed(close.code, close.reason, close.wasClean)
+            error = ConnectionClosed(close.code, close.reason, close.wasClean, shown=close._shown_reason)
         error.__cause__ = failure
         return error
 

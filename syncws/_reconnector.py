@@ -118,7 +118,7 @@ class Reconnector:
     before the next one is made.
     """
 
-    # Any for the arguments: what a public signature names counts as public to those that check types.
+    # The arguments are Any, since type checkers count what a public signature names as public.
     def __init__(self, policy: RetryPolicy, arguments: Any) -> None:
         self._retry_state = RetryState(policy)
         self._arguments = cast(FreshArguments, arguments)
@@ -193,7 +193,7 @@ class Reconnector:
             return error
         self._log_fields = {"url": engine.log_fields["url"]}
         self._tracer = engine.tracer
-        self._engine, self._connection = engine, connection  # from here on stop() can reach it
+        self._engine, self._connection = engine, connection  # stop() can reach it from here on
         try:
             if self._stopped.is_set():
                 engine.abort(WebSocketError("stop() was called"))

@@ -76,7 +76,8 @@ def _is_retryable(error: Exception) -> bool:
         return error.status in _TEMPORARY_STATUSES
     if isinstance(error, ConnectionClosed):
         return error.code not in (1000, 1008) and not 4000 <= error.code <= 4999
-    # A certificate will not verify the next time either. By name, so that this module need not import ssl.
+    # A certificate will not verify the next time either. The class is known by its name, so that this module
+    # need not import ssl.
     if any(kind.__name__ == "SSLCertVerificationError" for kind in type(error).__mro__):
         return False
     return isinstance(error, OSError)
@@ -89,7 +90,7 @@ def _retry_after(headers: Headers) -> float:
         return 0.0
     if values[0].isdecimal():
         return min(float(values[0]), LONGEST_RETRY_AFTER)
-    # Imported only here: the email package is large, and refusals with a date are rare.
+    # This import stands here, since the email package is large and refusals with a date are rare.
     import datetime
     from email.utils import parsedate_to_datetime
 

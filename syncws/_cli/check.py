@@ -49,8 +49,7 @@ def _look(connection: Connection, took: float, wait: float | None) -> tuple[Stat
     except ConnectionClosed as closed:
         if (status := status_of(closed)) is Status.NETWORK:
             return status, f"{told[0]}, then {closed}"
-        said = f"{closed.code} {closed.reason}".rstrip()
-        return status or Status.NO_ANSWER, f"{told[0]}, but the server closed: {said}"
+        return status or Status.NO_ANSWER, f"{told[0]}, but the server closed: {closed._said}"
     finally:
         with contextlib.suppress(ConnectionClosed):  # nothing was sent that could be lost
             connection.close()

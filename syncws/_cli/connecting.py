@@ -125,7 +125,7 @@ class Target:
 
 def _cookie_jar(path: str) -> MozillaCookieJar:
     """The cookies of a file in Netscape's format, which need not be there yet."""
-    from http import cookiejar  # here, since it imports much that only this option needs
+    from http import cookiejar  # imported here, since it imports much that only this option needs
 
     jar = cookiejar.MozillaCookieJar(path)
     try:

@@ -59,7 +59,7 @@ def _run(given: list[str]) -> int:
     parsed = parser.parse_args(given)
     _check_combinations(parser, parsed)
     console = Console(colour=parsed.color, quiet=parsed.quiet)
-    from .run import run_url  # here, since --help and the demo can do without
+    from .run import run_url  # imported here, since --help and the demo can do without
 
     return run_url(parsed, parser, console)
 

@@ -75,7 +75,7 @@ class Outcome:
             console.say(str(closed), "bad")
         elif self.was_theirs or self._end_status() is Status.CLOSED:
             style = "bad" if self._end_status() else "note"
-            console.say(f"the server closed: {closed.code} {closed.reason}".rstrip(), style)
+            console.say(f"the server closed: {closed._said}", style)
 
     def _end_status(self) -> Status:
         if self.closed is None:

@@ -17,7 +17,7 @@ from .escapes import escape
 if TYPE_CHECKING:
     from .console import Console
 
-# More often than this nobody sees.
+# Nobody would see a bar that is drawn more often.
 _EACH_SECONDS = 0.1
 
 

@@ -283,7 +283,7 @@ class _Run:
 
 def _recorder(path: str) -> Recorder:
     """What writes the file of --har."""
-    from ..har import Recorder  # here, since only this option needs it
+    from ..har import Recorder  # imported here, since only this option needs it
 
     try:
         return Recorder(path)

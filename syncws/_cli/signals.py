@@ -28,6 +28,11 @@ POKE = "SIGURG"
 # How many seconds after a signal, and after the poke before, the main thread is poked.
 _POKES = (0.02, 0.1, 0.5)
 
+# The signals whose handler has raised `Stopped`: these have been noticed.
+_noticed: list[int] = []
+# Those that were sent once more since.
+_repeated: list[int] = []
+
 
 class Stopped(BaseException):
     """A signal asked the process to end."""
@@ -38,13 +43,39 @@ class Stopped(BaseException):
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    if _noticed and _repeated:  # it was noticed just before `repeat` sent it again
+        _repeated.clear()
+        return
+    _repeated.clear()
+    _noticed.append(number)
     raise Stopped(number)
+
+
+def has_stopped() -> bool:
+    """Whether a handler has raised `Stopped`; from any thread."""
+    return bool(_noticed)
+
+
+def repeat(numbers: bytes) -> bool:
+    """Send the signals among these that raise `Stopped` to the main thread again; from any thread.
+
+    Returns:
+        Whether there were any.
+    """
+    again = [number for number in numbers if signal.getsignal(number) is _stop]
+    main = threading.main_thread().ident
+    if again and main is not None and not has_stopped():
+        _repeated.append(again[0])
+        signal.pthread_kill(main, again[0])
+    return bool(again)
 
 
 @contextlib.contextmanager
 def stopping() -> Iterator[None]:
     """Let the signals raise `Stopped` in the block; those that the caller ignores (nohup) stay ignored."""
     former = {}
+    _noticed.clear()
+    _repeated.clear()
     with _noticing():
         for name in _NAMES:
             number = getattr(signal, name, None)

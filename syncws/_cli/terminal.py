@@ -25,7 +25,7 @@ import unicodedata
 from types import FrameType
 from typing import Any
 
-from .signals import POKE
+from .signals import POKE, has_stopped, repeat
 from .waiting import Waiter
 
 # A signal that comes in the middle of a key is noticed at the next; until it is, it is sent again.
@@ -175,13 +175,16 @@ class LineTerminal:
         with self._signals:
             while numbers := self._signals.recv(64):
                 # Not at once: a handler that raises is enough, and `input` would call that of the poke with
-                # the exception set.
+                # the exception set. Where a signal can be sent again itself, there is no poke beside it.
                 time.sleep(_AGAIN_SECONDS)
                 until = time.monotonic() + _FOLLOWED_SECONDS
                 while set(numbers) != {int(self._poke_number)} and not self._end_seen:
-                    if time.monotonic() > until:
+                    if has_stopped() or time.monotonic() > until:
                         break
-                    self._poke()
+                    if repeat(numbers):
+                        time.sleep(_AGAIN_SECONDS)
+                    else:
+                        self._poke()
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
         if not self._typing or self._showing:

@@ -55,7 +55,7 @@ class Verbose:
     def on_closed(self, closed: ConnectionClosed) -> None:
         if self._level and not self.is_traced:
             how = "closed" if closed.wasClean else "ended"
-            self._step(f"{how}: {closed.code} {closed.reason}".rstrip())
+            self._step(f"{how}: {closed._said}")
 
     def on_failed(self, error: BaseException) -> None:
         """Show the answer that refused the handshake."""

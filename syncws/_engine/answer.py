@@ -89,7 +89,7 @@ def read_head(
 
 
 def _receive(stream: Stream, opening: TimedOpening) -> bytes:
-    opening.check_time()  # also when there is always something to read, and so nothing to wait for
+    opening.check_time()  # a peer that sends without end must not evade the deadline
     while (data := stream.recv(_READ_SIZE)) is None:
         opening.wait(stream.socket, READ)
     return data
@@ -111,7 +111,7 @@ def read_body(stream: Stream, opening: TimedOpening, response: Response, rest: b
                 continue
         except OSError as error:
             pass_on(error)
-            break  # the refusal is the news; how TCP ended after it, or that time is over, is not
+            break  # the refusal is what is told, not how TCP ended after it or that the time is over
         if not data:
             break
         parser.feed(data)

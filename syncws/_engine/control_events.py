@@ -38,7 +38,7 @@ def put_in_order(
 ) -> None:
     """Give the consumer what one `feed` brought: messages, and the control frames that are wanted, in the
     order in which they came."""
-    size = decoder.size  # counted with the first of what is put, since only the sum matters
+    size = decoder.size  # all of it counts with the first put, since only the sum matters
     begin = 0
     batch: list[ControlFrame] = []
     for frame, place in zip(decoder.controls, decoder.control_places, strict=True):

@@ -66,7 +66,7 @@ class Engine:
     def __init__(self, url: URL, protocols: tuple[str, ...], options: Options, consumer: Consumer) -> None:
         process.check_threads()
         if url.secure:
-            # Imported here, not in the reader: during a fork the reader must not hold the import lock.
+            # This import is not left to the reader, which must not hold the import lock during a fork.
             from .._transport import tls  # noqa: F401
         number = next(_numbers)
         self.name = f"syncws-{number}"
@@ -90,8 +90,9 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = self._pool.make_call(self._writer)
         self._jobs: list[_Job] = []
-        # A handler that raises may cut off the wake-up of the reader, but not this call. Yet the only writer
-        # thread may wait for this same network: so both are done, `finally`.
+        # A handler that raises may cut off the wake-up of the reader, but not this call. The call alone will
+        # not do: the only writer thread may be waiting for this same network. So the `finally` blocks make it
+        # and wake the reader once more.
         self._wake_by_writer = self.make_job(self._notes.wake)
         wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
@@ -126,7 +127,7 @@ class Engine:
             self._pool.provide(self._writer.thread_name)
             for name, body in (*bodies, ("reader", self._reader.run)):
                 self._start_thread(name, body)
-        except BaseException as error:  # Ctrl-C and the time-out of a greenlet come here, too
+        except BaseException as error:  # this may also be Ctrl-C or a greenlet's time-out
             told = WebSocketError(f"the threads could not be started: {error!r}")
             self.abort(told)
             if (
@@ -155,7 +156,7 @@ class Engine:
             if self._notes.is_enlisted:
                 opening.end(error, interrupt)
             if interrupt is None or interrupt is error:
-                interrupt = None  # it has this frame among its own
+                interrupt = None  # its traceback holds this frame, which would be a cycle
                 raise
         try:
             raise interrupt
@@ -163,7 +164,7 @@ class Engine:
             interrupt = None
 
     def _start_thread(self, name: str, body: Callable[[], None]) -> None:
-        # A thread holds this engine, which `process` has to find as long as one runs.
+        # Each thread holds this engine: `process` must find it as long as one of them runs.
         self._threads.start(name, body, self.fail)
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
@@ -241,6 +242,10 @@ class Engine:
             **of_input,
         )
 
+    def hide(self, text: str) -> str:
+        """The server's words as texts show them: without the secrets that the opening has sent."""
+        return self._notes.hide(text)
+
     def closed_error(self) -> ConnectionClosed:
         """The exception that says that the connection is over, or about to be."""
         outcome = self.outcome
@@ -253,7 +258,8 @@ class Engine:
         if closed is not None:
             outcome = closed.outcome
         unsent = self.queue.unsent if closed is None else closed.unsent
-        error = ConnectionClosed(outcome.code, outcome.reason, outcome.was_clean, unsent=unsent)
+        code, reason, shown = outcome.code, outcome.reason, self.hide(outcome.reason)
+        error = ConnectionClosed(code, reason, outcome.was_clean, unsent=unsent, shown=shown)
         error.__cause__ = outcome.error
         return error
 

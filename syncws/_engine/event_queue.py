@@ -41,7 +41,7 @@ class EventQueue:
         self._entries: list[Entry] = []
         self._idle = False
         self._reader_waits = False
-        # The messages that wait, and those that the worker is dispatching: these count until it comes back.
+        # The messages that wait, and those that the worker is dispatching, which count until it comes back.
         self._messages = self._in_progress_messages = 0
         self._bytes = self._in_progress_bytes = 0
 

@@ -53,8 +53,8 @@ class FragmentedSend(FragmentsTurn):
         try:
             is_sent = self._wait_turn() and self._send_chunks(opcode, payload, chunks, encoder)
         except BaseException as error:
-            # Each step twice where a handler's exception cuts it off: else the connection would stay as it is
-            # for ever, or the next call would wait for this one.
+            # What a handler's exception has cut off is made again: else the connection would stay as it
+            # is for ever, or the next call would wait for this one.
             try:
                 self._fail_unfinished(error)
             except BaseException:

@@ -143,7 +143,7 @@ class Inbox(StreamCalls):
         with self.leaf:
             message.parts += parts
             self._put_count += message.claimer is not None
-        if message.skipped:  # looked at last: its claimer drops what it finds after it has set this
+        if message.skipped:  # read last: the claimer sets this, then drops what it finds
             message.parts.clear()
         if not part.final:
             return
@@ -171,7 +171,7 @@ class Inbox(StreamCalls):
 
     def is_full(self, collected: int) -> bool:
         self._count_leased()
-        self._reader_waits = True  # set before the look: see `event_queue`
+        self._reader_waits = True  # set before the counts are read: see `event_queue`
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
         if full and not self._wake_below:
@@ -196,7 +196,7 @@ class Inbox(StreamCalls):
         in_parts = 0 if claimed is None else claimed.waiting_bytes()
         if incoming is not None:
             if incoming.claimer is None and self._stream_call is None:
-                collected += incoming.waiting_bytes()  # nobody can take these
+                collected += incoming.waiting_bytes()  # nobody can take these bytes yet
             else:
                 in_parts += incoming.waiting_bytes()
         if not waiting and not in_parts:
@@ -206,7 +206,7 @@ class Inbox(StreamCalls):
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        # First whether a stream is about to claim something: a claim changes the count.
+        # Whether a stream is about to claim something is looked at first, since a claim changes the count.
         is_claiming = self._stream_call is not None and self._has_unclaimed()
         caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up

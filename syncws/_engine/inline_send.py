@@ -42,7 +42,8 @@ LARGEST = 64 * 1024 if codec.speedups else 16 * 1024
 # The largest payload of which the frame is one record of TLS, in bytes.
 LARGEST_OF_TLS = 16 * 1024 - 14
 
-# Read once. PyPy runs signal handlers between any two steps, so that bytes sent could go uncounted there.
+# The environment is read once. PyPy runs signal handlers between any two steps, so that bytes sent could go
+# uncounted there.
 ALLOWED = os.environ.get("SYNCWS_INLINE") != "0" and sys.implementation.name == "cpython"
 
 
@@ -72,7 +73,7 @@ class InlineSend(Token):
         self.message = message
         self.size = len(message[1])
         self.frame = b""
-        self.whole = [0]  # before it is made, no count of what was sent is this
+        self.whole = [0]  # no count of what was sent equals this until the frame is made
         self.sent: list[int] = []
         self.settled = True
 
@@ -172,7 +173,7 @@ def _send_plain(stream: Stream, token: InlineSend) -> None:
 def _send_encrypted(stream: Stream, token: InlineSend) -> None:
     frame = codec.frames([token.message], os.urandom(4))
     with token.queue.leaf:
-        token.in_call = token.held  # from here on: what is encrypted must be sent
+        token.in_call = token.held  # what is encrypted must be sent: from here on nobody takes the token
     if not token.in_call:
         return
     with own_thread():

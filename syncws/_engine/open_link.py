@@ -138,7 +138,7 @@ class OpenLink:
             self._do(closing.failed(error, CloseCode.INTERNAL_ERROR, now))
             self._do(closing.lost(error))
         elif error is not None and self._input.ended:
-            self._do(closing.lost(error))  # neither side is left
+            self._do(closing.lost(error))  # neither side can be used any more
         if closing.is_catching_up and self._consumer.is_caught_up():
             self._do(closing.caught_up(now))
 
@@ -146,7 +146,7 @@ class OpenLink:
         """How far our own Close is. Before each input that comes from the network, since it is older than
         that."""
         output, closing = self._output, self._closing
-        close_sent_at = output.close_sent_at  # first: see the head of the module
+        close_sent_at = output.close_sent_at  # read first: see the head of the module
         if output.close_called and closing.state is not State.CLOSED:
             if closing.is_catching_up and not output.close_queued:
                 self._do(closing.caught_up(now))  # it had seen the server's Close, which we answer
@@ -230,7 +230,7 @@ class OpenLink:
             until = self._clock() + pause
             self._poller.wait(None, READ, pause if timeout is None else min(pause, timeout))
             if self._clock() < until:
-                source.pause = FIRST_PAUSE  # woken, as by a consumer that is about to take something
+                source.pause = FIRST_PAUSE  # it was woken: a consumer may be about to take something
             return
         source.pause = FIRST_PAUSE
         source.paused = False
@@ -397,4 +397,4 @@ class OpenLink:
             assert closing.outcome is not None
             self._consumer.put_record(CloseReceived(closing.outcome))
         else:
-            self._do(closing.failed(ended, ended.close_code, now))
+            self._do(closing.failed(self._notes.masked(ended), ended.close_code, now))

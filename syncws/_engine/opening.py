@@ -88,6 +88,8 @@ class Connector:
         self.sockets: list[socket.socket] = []
         self.stream: Stream | None = None
         self.secrets = Secrets()
+        if tracer is not None:
+            tracer.secrets = self.secrets
 
     def run(self) -> OpenStream:
         """Open the connection.
@@ -116,7 +118,7 @@ class Connector:
     # What the steps need of the whole: `route.Opening`.
 
     def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-        # In one step of C from the call to the list, so that no signal handler comes between.
+        # One step of C leads from the call to the list, so that no signal handler comes between.
         self.sockets += map(socket.socket, (family,), (kind,), (protocol,))
         return self.sockets[-1]
 
@@ -227,7 +229,7 @@ class Connector:
     def _cookies(self, url: URL) -> list[tuple[str, str]]:
         if self._options.cookies is None:
             return []
-        from .._protocol.cookies import cookie_fields  # imported already, by the caller's thread
+        from .._protocol.cookies import cookie_fields  # the caller's thread has imported it already
 
         try:
             return [check_field(*field) for field in cookie_fields(self._options.cookies, url)]
@@ -236,7 +238,7 @@ class Connector:
 
     def _store_cookies(self, url: URL, response: Response) -> None:
         if self._options.cookies is not None:
-            from .._protocol.cookies import store_cookies  # imported already, by the caller's thread
+            from .._protocol.cookies import store_cookies  # the caller's thread has imported it already
 
             store_cookies(self._options.cookies, url, response.headers)
 
@@ -244,11 +246,11 @@ class Connector:
         self, request: HandshakeRequest, proxy: Proxy | None, cookies: list[tuple[str, str]]
     ) -> None:
         secrets = self.secrets
-        secrets.add(*(value for _, value in (*request.headers, *cookies)))
-        secrets.add(*(part for _, value in cookies for part in value.replace("=", "; ").split("; ")))
+        for field in (*request.headers, *cookies):
+            secrets.add_field(*field)
         secrets.add(*(protocol for protocol in request.protocols if len(protocol) > 12))
         if request.url.query:
-            secrets.add(request.url.query, *request.url.query.replace("&", "=").split("="))
+            secrets.add_pairs(request.url.query, "&")
         for credentials in (request.credentials, proxy.credentials if proxy else None):
             if credentials is not None:
                 secrets.add(*credentials, basic_credentials(*credentials))
@@ -300,7 +302,7 @@ class Connector:
 
     def _follow(self, response: Response) -> None:
         """Ask what the answer points to next."""
-        from .._protocol import redirect  # imported already, by the caller's thread
+        from .._protocol import redirect  # the caller's thread has imported it already
 
         location = response.headers.get_all("Location")[0]
         shown = quote(public_part(location))
@@ -331,7 +333,7 @@ class Connector:
         """Close what there is, without a word to the peer."""
         for sock in self.sockets:
             sock.close()
-        if self.stream is not None:  # over a socket of the caller's
+        if self.stream is not None:  # the caller gave a connected socket
             self.stream.socket.close()
 
     # What went wrong.
@@ -390,4 +392,4 @@ def _address(ask: Callable[[], object]) -> object:
         return ask()
     except OSError as error:
         pass_on(error)
-        return None  # a socket of the caller's that has none, or an end that came just now
+        return None  # the caller's socket has no such address, or the connection has just ended

@@ -54,7 +54,7 @@ def check_headers(headers: HeadersLike | None) -> Fields:
         faults.append(ValueError(f"headers must not hold {listed}"))
     if len(faults) == 1:
         raise faults[0]
-    if faults:  # all of them at once, so that they need not be found one by one
+    if faults:  # one error names all of them, so that nobody has to find them one by one
         kind = TypeError if any(isinstance(fault, TypeError) for fault in faults) else ValueError
         raise kind("headers: " + "; ".join(str(fault).removeprefix("headers: ") for fault in faults))
     return tuple(fields)
@@ -78,7 +78,7 @@ def check_seconds(name: str, value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not 0 < value <= sys.float_info.max:  # neither infinite nor NaN, nor an int beyond what a float holds
+    if not 0 < value <= sys.float_info.max:  # infinity, NaN, or an int beyond what a float holds
         raise ValueError(f"{name} must be greater than 0 seconds, or None, not {value!r}")
 
 
@@ -133,7 +133,7 @@ def check_auth(auth: object) -> None:
 
 
 def check_cookies(cookies: object) -> None:
-    # By what it does, so that nothing here imports http.cookiejar.
+    # A jar is known by its methods, so that nothing here imports http.cookiejar.
     if cookies is not None and not (
         hasattr(cookies, "add_cookie_header") and hasattr(cookies, "extract_cookies")
     ):
@@ -180,7 +180,7 @@ def check_proxy(proxy: object) -> None:
         return
     if not isinstance(proxy, str):
         raise TypeError(f"proxy must be 'auto', a URL or None, not {type(proxy).__name__}")
-    from .._protocol.proxy import parse_proxy  # here, since most connections have none
+    from .._protocol.proxy import parse_proxy  # imported here, since most connections have no proxy
 
     parse_proxy(proxy)
 

@@ -58,7 +58,7 @@ _FORMS: dict[str, Callable[[Any], object]] = {
     "socket_options": checks.socket_options,
 }
 
-# Two options of which one says how the other would be done.
+# Pairs of options that exclude each other: one says how the other would be done.
 _CONTRADICTIONS = (
     ("ssl_context", "ca"),
     ("ssl_context", "cert"),
@@ -78,7 +78,7 @@ class Options:
     headers: Fields = field(default=(), repr=False)
     origin: str | None = None
     auth: tuple[str, str] | None = field(default=None, repr=False)
-    # None first: from Python 3.15 on, dataclasses evaluates the first name of an annotation.
+    # None stands first, since from Python 3.15 on dataclasses evaluates the first name of an annotation.
     cookies: None | cookiejar.CookieJar = field(default=None, repr=False)
     max_redirects: int = 0
     require_protocol: bool = True
@@ -182,7 +182,7 @@ def choose_proxy(options: Options, url: URL) -> Proxy | None:
         return None
     if options.proxy == "auto" and not _names_proxy():
         return None
-    from .._protocol import proxy  # here, since most connections have none
+    from .._protocol import proxy  # imported here, since most connections have no proxy
 
     return proxy.choose_proxy(options.proxy, url, os.environ)
 

@@ -242,7 +242,8 @@ class Waiters:
         sleeping: dict[Sleeper, None] = {}
         nobody = sleeping
         woken: list[Sleeper] = []
-        # Made before the `try`, so that its `finally` is one step: an exception of a handler forgets nobody.
+        # The list is made before the `try`, so that the `finally` is one step: an exception of a handler
+        # forgets nobody.
         releases = map(_release, woken)
         try:
             with self._leaf:
@@ -331,7 +332,7 @@ class Flag:
         _remember(self)
 
     def _make_gate(self) -> None:
-        self._gate = threading.Lock()  # free once the flag is set, but while a thread passes on that it is
+        self._gate = threading.Lock()  # free once the flag is set, except while a thread passes that on
         self._gate.acquire()
         # `None in` this opens the gate: one operator, so that no handler's error is taken for the lock's.
         self._opens = map(_release, itertools.repeat(self._gate))

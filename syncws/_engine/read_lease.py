@@ -51,7 +51,8 @@ READ_SIZE = 64 * 1024
 # lease costs more than it saves.
 REFUSED_AFTER = 8
 
-# Read once. PyPy runs signal handlers between any two steps, so that bytes that were read could be lost.
+# The environment is read once. PyPy runs signal handlers between any two steps, so that bytes that were read
+# could be lost.
 ALLOWED = os.environ.get("SYNCWS_LEASE") != "0" and sys.implementation.name == "cpython"
 
 
@@ -296,7 +297,7 @@ class ReadLease:
     def take_chunks(self) -> bytes:
         """What was read by lease and is not decoded."""
         fresh: list[bytes] = []
-        # In the leaf: a consumer that comes too late stores in it what it has found, all of it unchanged.
+        # This is one leaf: a consumer that comes too late stores what it has found in a leaf too, unchanged.
         with self._leaf:
             chunks = self.chunks
             counted = self.counted

@@ -30,7 +30,7 @@ from .primitives import remember_first
 if TYPE_CHECKING:
     from .inbox import Inbox
 
-# How often what a forked child has can be read, which nobody should do at all.
+# How much can be read off a forked child's descriptor, which nobody should read at all.
 _FOR_GOOD = 2**32 - 1
 
 
@@ -70,7 +70,7 @@ class Readable:
         """Make it readable if more than `taking` messages are there or the end is, and unreadable else."""
         try:
             self._look(taking)
-        except BaseException:  # a signal handler's; but a loop waits for this
+        except BaseException:  # a signal handler has raised, but a loop waits for this
             self._look(0)
             raise
 
@@ -94,7 +94,7 @@ class Readable:
 
     def renew(self) -> None:
         """In a forked child, before anything there wakes a waiter."""
-        self._bell.release = bool  # would be the parent's
+        self._bell.release = bool  # it would ring the parent's bell
         number = self.fileno()
         if hasattr(os, "eventfd"):
             flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE

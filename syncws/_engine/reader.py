@@ -101,7 +101,7 @@ class Reader:
                     step()
                 except ForkedError:
                     raise
-                except BaseException as error:  # the next step all the same: others wait for it
+                except BaseException as error:  # others wait for the next steps
                     fault = error
             if fault is not None:
                 self._log_fault(fault)
@@ -140,7 +140,7 @@ class Reader:
             self.closing.opened()  # the last step: the reader goes on from here, also where a handler waits
         except BaseException as error:
             handover.failure = error
-            # After it is set in one step: this one is kept, and an interrupt not.
+            # The line above is one step, so there is a failure in any case. `told_of` may replace it.
             handover.failure = told_of(error, handled)
             raise
         finally:
@@ -149,7 +149,7 @@ class Reader:
     def end_here(self, error: Exception) -> None:
         """There is no reader thread, and will be none: do what that does at its end."""
         self.closing.lost(error)
-        with contextlib.ExitStack() as steps:  # each of them, also where a handler raises in another
+        with contextlib.ExitStack() as steps:  # each step is made, also where a handler raises in another
             for step in (self._notes.close_poller, self._publish, self._tell_end, self._end_link):
                 steps.callback(step)
         for record in self._last_steps:
@@ -161,7 +161,7 @@ class Reader:
         if self._handover is None:
             opened, encoder = self._connect(None, None)
             self.closing.opened()
-            # The writer first: who is told that the connection is open may look at its output at once.
+            # The writer is opened first: a consumer that is told may look at its output at once.
             self._output.open(opened.stream, encoder, self._notes.wake)
             self._tell_opened(opened)
             rest = opened.rest
@@ -281,6 +281,6 @@ class Reader:
 
     def _log_fault(self, fault: BaseException) -> None:
         try:
-            raise fault  # again, since it was told first, and the log wants its traceback
+            raise fault  # it was told first; now the log gets its traceback
         except BaseException:
             log_exception(self._log_fields, "%s: a fault of syncws itself: %r", self._name, fault)

@@ -18,6 +18,7 @@ from .._transport.poller import ForkedError
 from .primitives import Waiters
 
 if TYPE_CHECKING:
+    from .._exceptions import ProtocolError
     from .._transport.poller import Poller
     from .opening import Connector
 
@@ -73,6 +74,18 @@ class ReaderNotes:
             raise self.failure[0]
         if self.released:
             raise WebSocketError("the program had no reference to the connection left")
+
+    def hide(self, text: str) -> str:
+        """The server's words without the secrets that the opening has sent; on any thread."""
+        return text if self.connector is None else self.connector.secrets.hide(text)
+
+    def masked(self, error: ProtocolError) -> ProtocolError:
+        """A fault of the server's, whose text may quote the server, without these secrets."""
+        said = str(error)
+        if (shown := self.hide(said)) != said:
+            error.args = (shown,)
+            error.__cause__ = error.__context__ = None  # they hold what the server sent
+        return error
 
     def closed(self) -> None:
         """The outcome is published."""

@@ -132,7 +132,7 @@ class Route:
         sock.setblocking(False)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:  # no socket of TCP
+        except OSError as error:  # this is no socket of TCP
             pass_on(error)
         for level, name, value in self._options.socket_options:
             sock.setsockopt(level, name, value)
@@ -183,7 +183,7 @@ class Route:
         return stream
 
     def _ask_http(self, stream: Stream, proxy: Proxy) -> None:
-        from .._protocol.proxy import connect_request  # imported already, when the proxy was chosen
+        from .._protocol.proxy import connect_request  # the choice of the proxy has imported it already
 
         asked = f"CONNECT {self._url.authority}"
         head = connect_request(self._url.authority, proxy)
@@ -215,7 +215,7 @@ class Route:
         raise HandshakeError(message, response.status, response.headers, body, reason=response.reason)
 
     def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
-        from .._transport import socks  # imported already, by the caller's thread; see `options`
+        from .._transport import socks  # the caller's thread has imported it already; see `options`
 
         self._tell("proxy", url=proxy.public)
         host = self._url.hostname.partition("%")[0]
@@ -267,7 +267,7 @@ class Route:
     def _start_tls(self, lower: Stream, name: str, where: str) -> Stream:
         import ssl
 
-        from .._transport import tls, trust  # imported already, by the caller's thread; see `options`
+        from .._transport import tls, trust  # the caller's thread has imported it already; see `options`
 
         tried = f"TLS handshake with {where}"
         self._opening.doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
@@ -293,7 +293,7 @@ class Route:
         except (ConnectionResetError, BrokenPipeError) as error:
             text = f"{tried}: the server reset TCP (does it speak TLS on this port?)"
             raise ConnectionLost(text) from error
-        # At once: an error of TLS later takes it away.
+        # This is asked at once, since a later error of TLS takes it away.
         self.tls = TLSInfo(*stream.negotiated())
         self._tell("tls", host=name, tls=self.tls)
         self._check_alpn(self.tls.alpn, tried)
@@ -313,4 +313,4 @@ def _peer(sock: socket.socket) -> object:
         return sock.getpeername()
     except OSError as error:
         pass_on(error)
-        return None  # one of the caller's that has none, or an end that came just now
+        return None  # the caller's socket has no such address, or the connection has just ended

@@ -57,7 +57,7 @@ class SentMessages:
     def __init__(self, frames: Sequence[tuple[int, bytes]]) -> None:
         self._frames = frames
         self._index = 0
-        self._ends = 0  # how many bytes the frames before that one have
+        self._ends = 0  # how many bytes the frames before the next message's last have
 
     def upto(self, done: int) -> int:
         """How many messages end in the first `done` bytes, and did not at the last call."""

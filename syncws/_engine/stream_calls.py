@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .primitives import Leaf, Waiters
     from .streamed_message import StreamedMessage
 
-# A call that streams gets a message that arrived whole in parts of this size, too.
+# A call that streams gets a message that arrived whole in parts, too, of this size.
 MAX_PART = 256 * 1024
 
 # `fast_above` while a message is streamed: no consumer may pop one.
@@ -73,7 +73,7 @@ class StreamCalls:
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
                 raise TimeoutError(f"no message came within {timeout:g} s")
-            self.on_room()  # the reader is to hand out what it has of a message that is not whole
+            self.on_room()  # the reader hands out what it has of an incomplete message
             message = self._claim(call, timeout)
             if message is not None:
                 yield from self._take_parts(message, timeout)
@@ -84,7 +84,7 @@ class StreamCalls:
         finally:
             try:
                 self._end(call)
-            except BaseException:  # a handler's; but others wait for this
+            except BaseException:  # a handler has raised here, but other threads wait for this
                 self._end(call)
                 raise
 
@@ -100,7 +100,7 @@ class StreamCalls:
         """Claim the message that arrives in parts; None where a whole one comes first, in `call.whole`."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            message = self._incoming  # first: what came before it is among the whole ones then
+            message = self._incoming  # read first: messages before this one are in `source` by then
             if self._take_whole(call):
                 return None
             if message is not None:

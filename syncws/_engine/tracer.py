@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._handler_errors import is_interrupt_of_python, is_raised_by_handler
 from .._log import Fields, is_logged, log, log_exception
 from .._protocol.frames import Opcode
-from .._quoting import printable
+from .._quoting import Secrets, printable
 from .._transport.poller import ForkedError
 from .primitives import Leaf
 from .trace_record import TraceRecord
@@ -52,9 +52,14 @@ def make_tracer(call: TraceCallable | None, number: int, log_fields: Fields) -> 
 
 
 class Tracer:
-    """Tells the steps of one connection."""
+    """Tells the steps of one connection.
 
-    __slots__ = ("_call", "_fields", "_leaf", "_log_fields", "_number", "_serial")
+    Attributes:
+        secrets: what the opening has sent as credentials: a server's reason is told without them, and log
+            records show none of them.
+    """
+
+    __slots__ = ("_call", "_fields", "_leaf", "_log_fields", "_number", "_serial", "secrets")
 
     def __init__(
         self, call: TraceCallable | None, number: int, log_fields: Fields | None, fields: Fields
@@ -65,6 +70,7 @@ class Tracer:
         self._fields = fields
         self._leaf = Leaf()
         self._serial = 0
+        self.secrets = Secrets()
 
     def tell(self, step: str, **fields: Any) -> None:
         """A step happened."""
@@ -75,6 +81,8 @@ class Tracer:
         with self._leaf:
             self._serial += 1
             serial = self._serial
+        if fields.get("reason"):
+            fields["reason"] = self.secrets.hide(fields["reason"])
         record = TraceRecord(serial, time.time(), self._number, step, **fields)
         if self._call is not None:
             self._tell_callable(self._call, record)
@@ -87,7 +95,7 @@ class Tracer:
         extra = {**self._log_fields, "step": record.step}
         if record.step == "closed":
             extra.update(code=record.code, reason=record.reason, was_clean=record.clean)
-        log(logging.DEBUG, extra, "%s: %s", self._log_fields["connection"], describe(record))
+        log(logging.DEBUG, extra, "%s: %s", self._log_fields["connection"], describe(record, self.secrets))
 
     def _tell_callable(self, call: TraceCallable, record: TraceRecord) -> None:
         try:
@@ -127,6 +135,7 @@ class Tracer:
         if opcode == Opcode.CLOSE and len(payload) > 1:
             code, reason = int.from_bytes(payload[:2], "big"), payload[2:].decode("utf-8", "replace")
             fields = {"code": code, "reason": reason}
+            payload = payload[:2] + self.secrets.hide(payload[2:].decode("latin-1")).encode("latin-1")
         self.tell(
             step,
             opcode=opcode,
@@ -141,15 +150,17 @@ class Tracer:
 _KINDS = {0: "continuation", 1: "text", 2: "binary", 8: "Close", 9: "Ping", 10: "Pong"}
 
 
-def describe(record: TraceRecord) -> str:
+def describe(record: TraceRecord, secrets: Secrets) -> str:
     """A step as one line of text."""
     words = [record.step]
     if record.opcode is not None:
-        payload = (record.payload or b"")[:_SHOWN_BYTES]
-        more = "..." if (record.size or 0) > len(payload) else ""
+        # What is cut must not be cut within a secret, so they go first.
+        said = (record.payload or b"")[: _SHOWN_BYTES * 16].decode("latin-1")
+        payload = secrets.hide(said).encode("latin-1")
+        more = "..." if len(payload) > _SHOWN_BYTES or (record.size or 0) > len(said) else ""
         kind = _KINDS.get(record.opcode, f"opcode {record.opcode}")
         ends = "" if record.final else ", to be continued"
-        return f"{record.step} {kind}, {record.size} bytes{ends}: {payload!r}{more}"
+        return f"{record.step} {kind}, {record.size} bytes{ends}: {payload[:_SHOWN_BYTES]!r}{more}"
     if record.host is not None:
         words.append(f"{record.host}:{record.port}" if record.port is not None else record.host)
     if record.address is not None:

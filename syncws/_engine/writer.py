@@ -141,7 +141,7 @@ class Writer:
         elif not self.is_finished and self._stream is not None:
             self._stream.shutdown()
         self._queue.waiters.wait_until(lambda: self.is_finished)
-        self._queue.end_inline(self._stream)  # counts what a writer that had the turn did not come to count
+        self._queue.end_inline(self._stream)  # a writer that had the turn may not have come to count
 
     # The writer's turn.
 
@@ -150,7 +150,7 @@ class Writer:
         queue, stream = self._queue, self._stream
         if not queue.take_turn():
             return
-        assert stream is not None  # without a stream `take_turn` gives no turn
+        assert stream is not None  # `take_turn` gives no turn without a stream
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
@@ -231,7 +231,7 @@ class Writer:
         if inline.settled:
             return
         if inline.frame:
-            sent = sum(inline.sent)  # one number, or none
+            sent = sum(inline.sent)  # the list holds one number or none
             stream.handed += sent
             if sent < len(inline.frame):
                 stream.send_raw(inline.frame[sent:])
@@ -270,7 +270,7 @@ class Writer:
                 raise BrokenPipeError("the connection was shut down")
             stream.send(wire)
             done += sent
-            self.messages_sent += counting.upto(done)  # before the bytes: whoever waits for those looks then
+            self.messages_sent += counting.upto(done)  # counted first: whoever waits for the bytes looks then
             queue.sent += sent
             queue.waiters.notify()
             if is_boundary:

@@ -135,7 +135,7 @@ class WriterTurn:
         mine = False
         with self.leaf:
             if self.turn == IDLE or self.turn == SCHEDULED:
-                self.turn = SCHEDULED  # where a caller sends inline: it has a writer thread called at its end
+                self.turn = SCHEDULED  # a caller that sends inline calls a writer thread at its end
                 if not self.inline.last.held:
                     self.turn = WRITING
                     mine = True

@@ -55,7 +55,7 @@ def parse_in_python(
             break
         if head_byte == _TEXT_FRAME:
             try:
-                # Not str(..., "utf-8"), with which PyPy takes surrogates.
+                # str(..., "utf-8") will not do: with it PyPy accepts surrogates.
                 append(data[start:stop].decode())
             except UnicodeDecodeError:
                 break

@@ -133,7 +133,7 @@ class ByteStream:
 
     def _shut(self, how: int) -> None:
         with self._lock, contextlib.suppress(OSError):  # already ended by the client, or closed
-            # Not SSLSocket.shutdown(): it drops the TLS state that the script may be reading through.
+            # SSLSocket.shutdown() will not do: it drops the TLS state that the script may be reading through.
             socket.socket.shutdown(self.socket, how)
 
     def _secure(self, context: ssl.SSLContext) -> None:

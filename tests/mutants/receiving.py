@@ -82,8 +82,8 @@ MUTANTS = (
     ),
     Mutant(
         "parts that come after their stream was left are kept",
-        "        if message.skipped:  # looked at last",
-        "        if False:  # looked at last",
+        "        if message.skipped:  # read last",
+        "        if False:  # read last",
         INBOX,
     ),
     Mutant(

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import pickle
 import socket
 import ssl
 import traceback
@@ -306,6 +307,31 @@ def accept_and_end(peer: Peer) -> None:
     peer.accept(protocol=chosen(peer))
 
 
+def echoed(peer: Peer) -> str:
+    """What a careless server quotes of the request in a Close, which has room for little."""
+    request = peer.request or peer.read_request()
+    words = str([request.target, *(value for _, value in request.headers.items())]).split()
+    basic = [base64.b64decode(word.strip("',]")).decode() for word in words if BASIC in word]
+    return " ".join([word for word in words if SECRET in word or BASIC in word] + basic)[:120]
+
+
+def accept_and_close(peer: Peer) -> None:
+    peer.accept(protocol=chosen(peer))
+    peer.send_close(4001, echoed(peer))
+
+
+def accept_and_close_wrongly(peer: Peer) -> None:
+    peer.accept(protocol=chosen(peer))
+    peer.send_frame(8, (4001).to_bytes(2, "big") + echoed(peer).encode() + b"\xc3")
+    drain(peer)
+
+
+def accept_and_close_with_a_code_that_is_none(peer: Peer) -> None:
+    peer.accept(protocol=chosen(peer))
+    peer.send_frame(8, (5000).to_bytes(2, "big") + echoed(peer).encode())
+    drain(peer)
+
+
 def chosen(peer: Peer) -> str | None:
     offered = (peer.request or peer.read_request()).headers.get("Sec-WebSocket-Protocol")
     return offered.split(", ")[-1] if offered else None
@@ -324,6 +350,9 @@ SCRIPTS: dict[str, Callable[[Peer], None]] = {
     "an end": end_at_once,
     "a broken frame": accept_and_break,
     "an end once open": accept_and_end,
+    "a Close": accept_and_close,
+    "a Close cut within a character": accept_and_close_wrongly,
+    "a Close with a forbidden code": accept_and_close_with_a_code_that_is_none,
 }
 
 
@@ -425,3 +454,70 @@ def test_error_of_tls(
         url = server.url_for(f"/path?{WORD}").replace("//", f"//{WORD}:{WORD}@")
         call(url, {"headers": {"X": WORD}}, seen)
         assert any("certificate verify failed" in text for text in seen)
+
+
+# What is shown, and what is not.
+
+REASON = f"no such token: {WORD} (role: admin)"
+
+
+@pytest.mark.parametrize("argument", ["query", "headers", "cookie field"])
+def test_the_text_of_a_close_has_dots_for_our_secret_and_the_attribute_has_the_reason_as_it_came(
+    argument: str,
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_close(4001, REASON)
+
+    _, options = ARGUMENTS[argument]
+    options = dict(options)
+    events: list[syncws.CloseEvent] = []
+    with LoopbackServer(script) as server:
+        url = server.url_for(f"/{options.pop('query', '')}")
+        with pytest.raises(syncws.ConnectionClosed) as raised, connect(url, **options) as connection:
+            connection.recv(SECONDS)
+        WebSocket(url, onclose=events.append, **options).join(SECONDS)
+    closed = raised.value
+    copied = pickle.loads(pickle.dumps(closed))
+    assert (closed.reason, copied.reason, connection.close_reason, events[0].reason) == (REASON,) * 4
+    for shown in (
+        str(closed),
+        repr(closed),
+        repr(closed.args),
+        str(copied),
+        repr(copied.args),
+        repr(events[0]),
+    ):
+        assert "4001" in shown
+        assert "no such token: ... (role: admin)" in shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"headers": {"Authorization": "Bearer s3cr3t-t0ken", "User-Agent": "restart expired"}},
+        {"query": "?token=s3cr3t"},
+    ],
+)
+def test_ordinary_words_of_a_request_are_no_secrets(options: dict[str, Any]) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send_close(4001, "Bearer token expired: restart")
+
+    options = dict(options)
+    with LoopbackServer(script) as server:
+        url = server.url_for(f"/{options.pop('query', '')}")
+        with pytest.raises(syncws.ConnectionClosed, match="4001 Bearer token expired: restart"):
+            with connect(url, **options) as connection:
+                connection.recv(SECONDS)
+
+
+def test_what_the_log_shows_of_a_message_has_dots_for_our_secret(caplog: pytest.LogCaptureFixture) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send("x" * 95 + WORD)
+
+    with watched(caplog), LoopbackServer(script) as server:
+        with connect(server.url_for(f"/?token={WORD}")) as connection:
+            assert connection.recv(SECONDS) == "x" * 95 + WORD
+    assert "received text, 107 bytes: b'" + "x" * 95 + "...'" in caplog.text
