@@ -288,7 +288,7 @@ def test_in_the_callable_calls_that_do_not_wait_work_and_others_raise() -> None:
     assert found == ["all"]
 
 
-def test_it_is_called_on_the_thread_on_which_the_step_happens() -> None:
+def test_it_is_called_on_threads_of_the_connections() -> None:
     names: dict[str, set[str]] = {}
 
     def trace(record: TraceRecord) -> None:
@@ -298,6 +298,7 @@ def test_it_is_called_on_the_thread_on_which_the_step_happens() -> None:
         connection.send("x")
         connection.recv(SECONDS)
     assert set(names) == {*OPENING, *DOWN}
+    assert {name for found in names.values() for name in found} == {"syncws"}
 
 
 @pytest.mark.parametrize("trace", ["print", 5, True, object()])

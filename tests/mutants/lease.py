@@ -37,6 +37,15 @@ MUTANTS = (
         TLS,
     ),
     Mutant(
+        "what a handler raises while a consumer waits is the socket's",
+        "            if not poller.poll(min(seconds, LEASE_SECONDS) * 1000.0):\n                return False",
+        "            try:\n"
+        "                if not poller.poll(min(seconds, LEASE_SECONDS) * 1000.0):\n"
+        "                    return False\n"
+        "            except OSError:\n                return False",
+        LEASE,
+    ),
+    Mutant(
         "the reader takes the turn of a consumer that waits",
         "            if not self._token.held:\n                self._reader_has = True",
         "            if True:\n                self._reader_has = True",
