@@ -90,9 +90,8 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = self._pool.make_call(self._writer)
         self._jobs: list[_Job] = []
-        # A handler that raises may cut off the wake-up of the reader, but not this call. The call alone will
-        # not do: the only writer thread may be waiting for this same network. So the `finally` blocks make it
-        # and wake the reader once more.
+        # A handler that raises may cut off the wake-up of the reader, but not this call, which in turn does
+        # nothing while the only writer thread waits for this same network. So the `finally` blocks do both.
         self._wake_by_writer = self.make_job(self._notes.wake)
         wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
@@ -258,8 +257,8 @@ class Engine:
         if closed is not None:
             outcome = closed.outcome
         unsent = self.queue.unsent if closed is None else closed.unsent
-        code, reason, shown = outcome.code, outcome.reason, self.hide(outcome.reason)
-        error = ConnectionClosed(code, reason, outcome.was_clean, unsent=unsent, shown=shown)
+        code, reason, clean = outcome.code, outcome.reason, outcome.was_clean
+        error = ConnectionClosed(code, reason, clean, unsent=unsent, shown=self.hide(reason))
         error.__cause__ = outcome.error
         return error
 

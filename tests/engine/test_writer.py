@@ -172,7 +172,6 @@ def test_nothing_is_sent_twice_where_the_network_takes_a_part_of_it() -> None:
         1,
         BlockingIOError(),
         3,
-        InterruptedError(),
         0,
         2,
     ]

@@ -155,12 +155,6 @@ MUTANTS = (
         TRUST,
     ),
     Mutant(
-        "the authorities of the environment count only once",
-        "if _default_context is None or _default_context[0] != environment:",
-        "if _default_context is None:",
-        TRUST,
-    ),
-    Mutant(
         "the error of a failed handshake is that of the flush",
         "            except OSError as error:  # the handshake's own error is the one to raise",
         "            except ZeroDivisionError as error:",

@@ -26,7 +26,7 @@ MUTANTS = (
     Mutant("the source is not bound", "            sock.bind(self.source)", "            pass", DIALER),
     # Trust.
     Mutant("HTTP/1.1 is not offered", '    context.set_alpn_protocols(["http/1.1"])\n', "", TRUST),
-    Mutant("a change of the environment goes unnoticed", " or _default_context[0] != environment", "", TRUST),
+    Mutant("a change of the environment goes unnoticed", " and found[0] == environment", "", TRUST),
     Mutant("OpenSSL asks for the password of a key", ", password=_no_password", "", TRUST),
     Mutant(
         "a private authority is not told what helps",

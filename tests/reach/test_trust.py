@@ -322,34 +322,3 @@ def test_certificate_of_a_test_server_can_be_fetched_once_and_trusted_alone(dial
         context = ssl.create_default_context(cadata=pem)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         dialer.talk(server.url, ssl_context=context)
-
-
-# The trust store is loaded once for all.
-
-
-@needs_moments
-def test_a_handler_may_open_a_connection_while_the_trust_store_is_loaded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Also one that raises there leaves nothing locked."""
-    made: list[ssl.SSLContext] = []
-
-    def create(*arguments: Any, **keywords: Any) -> ssl.SSLContext:
-        if not made:
-            made.append(create_default_context())
-            made.append(trust.default_context())  # what a handler would do here
-        return create_default_context(*arguments, **keywords)
-
-    create_default_context = ssl.create_default_context
-    monkeypatch.setattr(ssl, "create_default_context", create)
-    monkeypatch.setattr(trust, "_default_context", None)
-    assert trust.default_context() is made[1] or made[1].verify_mode is ssl.CERT_REQUIRED
-    assert trust.default_context() is trust.default_context()
-
-
-def test_no_thread_waits_long_for_one_that_loads_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trust, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(trust, "_default_context", None)
-    with trust._default_lock:
-        found = Task(trust.default_context).result()
-    assert found is trust.default_context()

@@ -54,6 +54,8 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
         "syncws._protocol.handshake",
         "syncws._protocol.url",
     ],
+    # A call that a thread of the test interrupts where it waits in the package, and a handler in C.
+    "tests/connection/test_handler_errors.py": ["syncws._handler_errors", "sys._current_frames"],
     # Bytes that the script has read by itself go on as the server's.
     "tests/transport/test_tls_duplex.py": ["peer._buffer"],
     # The list of options, which the package does not hand out.
