@@ -130,21 +130,6 @@ def test_a_handler_never_runs_on_a_thread_that_holds_a_leaf() -> None:
                 account.add()
 
 
-@pytest.mark.skipif(
-    sys.implementation.name != "pypy" or not hasattr(signal, "setitimer"), reason="this is PyPy's alone"
-)
-def test_on_pypy_a_handler_runs_where_a_leaf_is_held_and_leaves_it_locked_if_it_raises() -> None:
-    moments = Moments(interrupt, primitives)
-    for delay in moments.each(sys.maxsize):
-        leaf = Leaf()
-        with moments.within(delay):
-            for _ in range(20):
-                with leaf:
-                    pass
-        if is_locked(leaf):
-            return
-
-
 # Waiters.
 
 
