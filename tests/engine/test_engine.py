@@ -24,6 +24,7 @@ from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport import poller
 from syncws.testing import LoopbackServer, Peer
 from tests.support.interleaving import needs_points, steps
+from tests.support.interrupts import Interrupted
 from tests.support.leftovers import connection_threads
 from tests.support.servers import drain, hold, unanswering
 from tests.support.threads import Task
@@ -396,6 +397,16 @@ def check_wish_is_followed(wish: str, server: LoopbackServer, message: bytes) ->
         assert ended(engine).code == 1006
 
 
+def test_a_wait_for_the_end_wakes_a_reader_that_was_told_nothing(deaf_server: LoopbackServer) -> None:
+    """Two handlers that raise, one after the other, may keep a call from waking it."""
+    engine, _ = opened(deaf_server.url, close_timeout=SECONDS)
+    engine.queue.send(Opcode.BINARY, bytes(2**24))
+    wait_until(lambda: not engine.queue.has_notes)
+    engine._notes.abort_error = WebSocketError("the end")
+    assert engine.wait_closed(AT_ONCE)
+    ended(engine)
+
+
 @needs_points
 def test_a_wait_for_the_end_wakes_the_reader_though_the_only_writer_waits(
     deaf_server: LoopbackServer,
@@ -480,6 +491,24 @@ def test_a_thread_that_cannot_start_is_told_and_nothing_goes_on(
     engine.wait_over(SECONDS)
     assert engine.is_output_over or engine.wait_closed(SECONDS)
     wait_until(lambda: not any(name.startswith(engine.name) for name in connection_threads()))
+
+
+def test_what_ends_the_start_when_the_reader_runs_already_ends_the_connection(
+    silent_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    engine, _ = make(silent_server.url)
+
+    def start_and_raise(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name == f"{engine.name}-reader":
+            wait_until(lambda: engine._notes.connector is not None)
+            raise Interrupted
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_raise)
+    with pytest.raises(Interrupted):
+        engine.start()
+    assert engine.wait_closed(AT_ONCE)
 
 
 def test_a_fault_of_a_thread_ends_the_connection_with_that_as_its_cause(

@@ -433,6 +433,21 @@ def test_the_writer_comes_at_each_step(
             check_counts(link, frames)
 
 
+def test_who_has_kept_a_writer_away_calls_it_again() -> None:
+    def send_behind() -> None:
+        link.queue.send(TEXT, b"second")
+        while link.pool.has_waiting:
+            link.pool._jobs.get()
+            link.writer.run()
+        assert link.queue.turn == SCHEDULED
+
+    with opened(send_behind) as link:
+        link.queue.send(TEXT, b"first")
+        assert link.pool.has_waiting
+        run(link)
+        assert [frame.payload for frame in link.read_all()] == [b"first", b"second"]
+
+
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
 def test_another_sender_comes_at_each_step(
     script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
