@@ -194,6 +194,13 @@ def test_tracked_files_name_no_place_of_one_machine() -> None:
         assert not found, f"{name(path)}: {found}"
 
 
+def test_tracked_files_hold_no_mark_of_an_unfinished_merge() -> None:
+    mark = re.compile(r"^(<{7}|>{7}|\|{7}) ", re.MULTILINE)
+    for path in tracked():
+        found = mark.search(path.read_text("utf-8", errors="replace"))
+        assert not found, f"{name(path)}: {found}"
+
+
 def test_tracked_files_hold_no_certificate_or_key() -> None:
     begin = re.compile("-----" + r"BEGIN [A-Z ]*(CERTIFICATE|PRIVATE KEY)-----\s+[A-Za-z0-9+/]{20}")
     for path in tracked():
