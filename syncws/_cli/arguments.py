@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from .. import connect
 from .._version import __version__
+from . import hints
 from .flags import FLAGS, GROUPS, Flag
 from .statuses import MEANINGS
 
@@ -31,7 +32,15 @@ examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors fit on two lines."""
+    """A parser whose errors fit on two lines, and which knows what options are called elsewhere."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As `argparse` does; an option that there is not is told with the one that there is."""
+        parsed, left = self.parse_known_args(args, namespace)
+        if left:
+            options = [given for given in left if given.startswith("-")]
+            self.error(hints.unknown(options or left, self._option_string_actions))
+        return parsed
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"usage: {self.usage}\n{self.prog}: {message} (see {self.prog} --help)\n")

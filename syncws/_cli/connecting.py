@@ -151,6 +151,8 @@ def checked_url(text: str) -> str:
     except ValueError:
         usable = False
     hint = f"did you mean {guess}?" if usable else "such as wss://host/path"
+    if text.isdecimal():
+        hint = f"a server is: syncws echo --port {text}"
     raise UsageError(f"a URL that begins with ws:// or wss:// is wanted ({hint})")
 
 

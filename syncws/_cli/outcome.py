@@ -72,7 +72,7 @@ class Outcome:
 
     def _tell_end(self, console: Console, closed: ConnectionClosed) -> None:
         if self._end_status() is Status.NETWORK:
-            console.say(str(closed), "bad")
+            console.say(describe(closed), "bad")
         elif self.was_theirs or self._end_status() is Status.CLOSED:
             style = "bad" if self._end_status() else "note"
             console.say(f"the server closed: {closed._said}", style)

@@ -31,6 +31,7 @@ from .console import Console, is_terminal
 from .conversation import Conversation, greet
 from .files import Source
 from .goal import Goal
+from .hints import in_options
 from .inputs import Lines, decode_line
 from .outputs import Printer
 from .progress import Progress
@@ -57,7 +58,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
             messages = _given_messages(parsed)
             files = [Source(path, as_text=parsed.text) for path in parsed.file or ()]
         except (UsageError, DOMException, ValueError) as error:
-            parser.error(str(error))
+            parser.error(in_options(str(error), error))
         for file in files:
             stack.callback(file.close)
         for warning in target.warnings:
@@ -68,8 +69,8 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
         except (OSError, WebSocketError) as error:
             run.on_failed(error)
             return status_of(error)
-        except (UsageError, DOMException, TypeError, ValueError) as error:
-            parser.error(str(error))
+        except (UsageError, DOMException, TypeError, ValueError, ImportError) as error:
+            parser.error(in_options(str(error), error))
 
 
 class _Run:
@@ -305,7 +306,7 @@ def _told(console: Console) -> Iterator[None]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.say(record.getMessage(), "bad" if record.levelno > logging.INFO else "note")
+            console.say(in_options(record.getMessage()), "bad" if record.levelno > logging.INFO else "note")
 
     logger, handler = logging.getLogger("syncws"), Handler(logging.WARNING)
     logger.addHandler(handler)

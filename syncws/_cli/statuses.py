@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from .._exceptions import ConnectionClosed, DOMException, HandshakeError
 from .._protocol.frames import CloseCode
+from .hints import in_options
 
 # An end with one of these is an orderly one.
 QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
@@ -58,10 +59,12 @@ def status_of(error: BaseException) -> Status:
 
 
 def describe(error: BaseException) -> str:
-    """The error's text without the number that the operating system gives it."""
+    """The error's text without the operating system's number, in words of the command line."""
     if isinstance(error, OSError) and isinstance(error.strerror, str):
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error) or type(error).__name__
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    else:
+        text = str(error) or type(error).__name__
+    return in_options(text)
 
 
 def _is_tls(error: BaseException) -> bool:

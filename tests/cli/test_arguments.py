@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import sys
+from pathlib import Path
+
 import pytest
 
+import syncws
+import syncws._transport
+from syncws._cli.arguments import build_parser
+from syncws._cli.hints import ELSEWHERE, in_options
 from syncws._cli.main import main
+
+SOURCES = Path(syncws.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -41,3 +51,77 @@ def test_2_is_wrong_use_and_told_on_two_lines(
     assert (ended.value.code, out) == (2, "")
     assert err.startswith("usage: syncws")
     assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_options_of_other_tools_are_told_by_their_names_here(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    known = build_parser()._option_string_actions
+    assert name not in known
+    with pytest.raises(SystemExit):
+        main(["ws://127.0.0.1:8765/", name])
+    err = capfd.readouterr().err
+    assert f"there is no option {name} (did you mean {ELSEWHERE[name]}?)" in err
+    named = re.findall(r"(?<![\w-])-{1,2}[a-zA-Z1][\w-]*", ELSEWHERE[name])
+    assert set(named) - {"--port"} <= set(known)
+
+
+def test_an_option_that_is_spelt_nearly_right_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ws://127.0.0.1:8765/", "--mesage=secret"])
+    err = capfd.readouterr().err
+    assert "there is no option --mesage (did you mean --message?)" in err
+    assert "secret" not in err
+
+
+def test_a_second_url_is_refused_and_not_repeated(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ws://127.0.0.1:8765/", "secret"])
+    err = capfd.readouterr().err
+    assert "one URL is wanted" in err and "secret" not in err
+
+
+def test_a_port_alone_is_taken_for_the_wish_for_a_server(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--listen", "8765"])
+    assert "syncws echo --port 8765" in capfd.readouterr().err
+
+
+def test_what_an_error_advises_is_an_option(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ws://127.0.0.1:6667/"])
+    assert "--allow-blocked-port allows it" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("(require_protocol=False lets such", "(--any-subprotocol lets such"),
+        ("give it as ca='file.pem' or in an ssl_context)", "give it as --ca file.pem)"),
+        ("server_hostname= says which name to verify", "--server-name says which name to verify"),
+        ("is over max_size=5", "is over --max-size 5"),
+        ("no more than max_redirects=1 are followed", "no more than --redirects 1 are followed"),
+        ("within ping_timeout=20 s of a ping", "within --ping-timeout 20 s of a ping"),
+        ("within close_timeout=3 s", "within --close-timeout 3 s"),
+        ("was not open within open_timeout=0.2 s", "was not open within 0.2 s"),
+    ],
+)  # fmt: skip
+def test_the_words_of_the_library_become_those_of_the_command_line(text: str, told: str) -> None:
+    sources = "".join(path.read_text("utf-8") for path in SOURCES.rglob("*.py"))
+    argument = re.search(r"\w+=|'file.pem'", text)
+    assert argument is not None and argument[0] in sources
+    assert in_options(text) == told
+
+
+def test_a_package_that_is_missing_is_told_on_two_lines(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.delitem(sys.modules, "syncws._transport.socks", raising=False)
+    monkeypatch.delattr(syncws._transport, "socks", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["ws://127.0.0.1:8765/", "-m", "x", "--proxy", "socks5h://127.0.0.1:1080"])
+    err = capfd.readouterr().err
+    assert (ended.value.code, len(err.splitlines())) == (2, 2)
+    assert "pip install 'syncws[socks]'" in err
