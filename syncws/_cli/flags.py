@@ -92,7 +92,13 @@ FLAGS = (
         help="the same in base64",
     ),
     _switch(SENT, "-0", "--null", help="messages end with a zero byte, in and out: they may hold line ends"),
-    _switch(SENT, "-l", "--listen", help="send nothing and leave stdin alone, until the server closes"),
+    _switch(
+        SENT,
+        "-l",
+        "--listen",
+        help="send nothing but what --message gives and leave stdin alone, until the server closes; with "
+        "--reconnect each connection begins with these messages",
+    ),
     _switch(
         PRINTED,
         "-j",

@@ -3,7 +3,7 @@
 Owns: how many lines were sent and how many messages came. Runs on: the thread that sends counts lines, the
 one that receives counts messages. Must not import: the connection.
 
-Without -n and --expect each line wants one message. With them, these say what is wanted.
+Without -n and --expect each line wants one message, with --listen none. With them, these say what is wanted.
 """
 
 from __future__ import annotations
@@ -24,9 +24,16 @@ class Goal:
         matched: one of them was what --expect looks for.
     """
 
-    def __init__(self, count: int | None = None, pattern: re.Pattern[str] | None = None) -> None:
+    def __init__(
+        self,
+        count: int | None = None,
+        pattern: re.Pattern[str] | None = None,
+        *,
+        lines_want_answers: bool = True,
+    ) -> None:
         self._count = count
         self._pattern = pattern
+        self._lines_want_answers = lines_want_answers
         self.sent = 0
         self.all_sent = False
         self.received = 0
@@ -52,7 +59,7 @@ class Goal:
             return self.matched
         if self._count is not None:
             return self.received >= self._count
-        return self.received >= self.sent
+        return not self._lines_want_answers or self.received >= self.sent
 
     def missing(self) -> str:
         """What has not come, for a person; ``""`` when nothing is missing."""

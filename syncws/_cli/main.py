@@ -89,7 +89,7 @@ def _run_command(command: str, given: list[str]) -> int:
 def _check_combinations(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
     """Refuse what cannot go together, before anything is done."""
     sources = [name for name in ("message", "file", "listen", "check") if getattr(parsed, name)]
-    if len(sources) > 1:
+    if len(sources) > 1 and sources != ["message", "listen"]:
         parser.error(" and ".join(f"--{name}" for name in sources) + " cannot go together")
     if parsed.text and not parsed.file:
         parser.error("--text goes with --file")

@@ -80,7 +80,7 @@ class _Run:
         self._console = console
         self._began = time.monotonic()
         self._deadline = None if parsed.timeout is None else self._began + parsed.timeout
-        self._goal = Goal(parsed.count, parsed.expect)
+        self._goal = Goal(parsed.count, parsed.expect, lines_want_answers=not parsed.listen)
         self._reads_input = not (parsed.message or parsed.file or parsed.listen or parsed.check)
         self._with_person = (
             self._reads_input and is_terminal(0) and console.out_is_terminal and not parsed.jsonl
@@ -94,6 +94,8 @@ class _Run:
             save=parsed.save,
             marks=self._with_person,
         )
+        self._at_each_opening: list[str | bytes] = []
+        self._refused = False  # one of these could not be sent
         self._timings = Timings(self._began)
         self._verbose = Verbose(
             console,
@@ -106,6 +108,7 @@ class _Run:
         """Send these, or what is typed or piped, and receive; returns the exit status."""
         if self._parsed.check:
             return self._check()
+        self._at_each_opening = messages if self._parsed.listen else []
         with contextlib.ExitStack() as stack:
             stack.enter_context(_told(self._console))
             stack.enter_context(self._recorded())
@@ -190,6 +193,16 @@ class _Run:
         self._printer.event("open", url=url, status=connection.response.status, protocol=connection.protocol)
         if self._with_person:
             greet(self._console, url, connection.protocol, self._began)
+        self._begin(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        """Subscribe: on each connection, since a server knows nothing of the one before."""
+        try:
+            for message in self._at_each_opening:
+                connection.send(message)
+                self._printer.sent(message)
+        except ConnectionClosed:
+            self._refused = not self._parsed.reconnect  # else the next connection sends them
 
     def _on_closed(self, closed: ConnectionClosed) -> None:
         self._verbose.on_closed(closed)
@@ -255,7 +268,9 @@ class _Run:
             session.on_time_up()
         if self._parsed.timings:
             self._timings.round_trip = session.measure()
-        return session.finish(reads_input=self._reads_input)
+        outcome = session.finish(reads_input=self._reads_input)
+        outcome.refused |= self._refused
+        return outcome
 
     def _send_all(self, session: Session, receiver: Receiver, given: list[str | bytes | Source]) -> None:
         for each in given:

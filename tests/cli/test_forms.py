@@ -193,6 +193,44 @@ def test_with_reconnect_a_link_that_is_lost_is_made_anew() -> None:
     assert "503" in done.err and "next attempt in 0.0 s" in done.err
 
 
+def test_a_message_and_then_whatever_comes() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        assert peer.recv() == "subscribe"
+        for number in range(3):
+            peer.send(f"news {number}")
+        peer.send_close(1000)
+        read_to_the_close(peer)
+
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "-m", "subscribe", "--listen", given=b"not read")
+        assert server.connections[0].received == ["subscribe"]
+    assert (done.status, done.lines) == (0, ["news 0", "news 1", "news 2"])
+    assert done.err == "syncws: the server closed: 1000\n"
+
+
+def test_a_message_that_nothing_answers_is_no_fault_where_one_listens() -> None:
+    with LoopbackServer(answer(None, code=1000)) as server:
+        assert syncws(server.url, "-m", "subscribe", "--listen").status == 0
+        assert syncws(server.url, "-m", "subscribe").status == 6
+
+
+def test_with_reconnect_each_connection_begins_with_the_messages() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.send(f"news of {peer.recv()!s} {peer.recv()!s}")
+        if len(server.connections) == 3:
+            read_to_the_close(peer)
+        peer.cut()
+
+    arguments = ("-m", "books", "-m", "films", "--listen", "--reconnect", "--max-pause", "0.01", "-n", "3")
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, *arguments)
+        received = [record.received for record in server.connections]
+    assert (done.status, done.lines) == (0, ["news of books films"] * 3)
+    assert received == [["books", "films"]] * 3
+
+
 def test_with_reconnect_lines_wait_for_the_next_connection() -> None:
     visits: list[Peer] = []
 
