@@ -10,8 +10,9 @@ subprotocol, and whatever of the caller's own secrets a server sends back.
 
 from __future__ import annotations
 
+import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 #: What stands in the place of what is not shown.
 HIDDEN = "..."
@@ -53,6 +54,14 @@ _CREDENTIAL_WORDS = (
     "apikey",
     "-key",
 )
+
+# Parts of the names of pairs, in a query or a cookie, whose values are secrets, whatever they look like.
+_CREDENTIAL_NAMES = (*_CREDENTIAL_WORDS, "key", "pass", "pwd", "sig", "code", "jwt", "user")
+
+# Of a word of letters alone, where nothing says that it is a credential.
+_SHORTEST_TOKEN = 8
+
+_BASIC = re.compile("basic +([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
 
 # The start of a URL, before its userinfo: with our schemes any number of slashes will do (WHATWG URL 4.4).
 _URL_START = re.compile(r"(?:wss?|https?):[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2,}", re.IGNORECASE)
@@ -118,8 +127,8 @@ def public_part(url: str) -> str:
 class Secrets:
     """The credentials that one attempt sends, which a server may send back: in an answer, in its Close.
 
-    They are kept as they are, and what a text must not hold is made of them for each text: most connections
-    never show one.
+    They are kept as they are, and what a text must not hold is made of them when there is a text: most
+    connections never show one.
     """
 
     # Shorter ones would be found in ordinary words, and a password as short as that is no secret.
@@ -129,6 +138,8 @@ class Secrets:
 
     def __init__(self) -> None:
         self._given: tuple[str, ...] = ()
+        self._doubtful: tuple[str, ...] = ()  # those that by their name may hold none
+        self._made: tuple[object, object, list[str]] = (None, None, [])
 
     def add(self, *secrets: str) -> None:
         """Know each of them, and its words: a server may quote a token without its scheme."""
@@ -139,25 +150,46 @@ class Secrets:
         lowered = name.lower()
         if lowered == "cookie":
             self.add_pairs(value, ";")
+        elif (basic := _BASIC.fullmatch(value)) is not None and len(basic[1]) % 4 == 0:
+            user, _, password = binascii.a2b_base64(basic[1]).decode("utf-8", "replace").partition(":")
+            self.add(user, password)
         if not _is_harmless(lowered, value):
-            self.add(value)
+            if is_credential_field(lowered):
+                self._given += (value,)
+            else:
+                self._doubtful += (value,)
 
-    def add_pairs(self, text: str, mark: str) -> None:
-        """Know the text, and of each of its pairs the value alone: a name such as "token" is no secret."""
-        pairs = [pair.strip() for pair in text.split(mark)]
-        self.add(text, *pairs, *(pair.partition("=")[2] for pair in pairs))
+    def add_pairs(self, text: str, mark: str, decode: Callable[[str], str] = str) -> None:
+        """Know the text, and of each of its pairs the value alone, also as `decode` makes it: a name such as
+        "token" is no secret."""
+        given: list[str] = []
+        doubtful = [text]
+        for pair in map(str.strip, text.split(mark)):
+            name, _, value = pair.partition("=")
+            doubtful.append(pair)
+            is_credential = [word for word in _CREDENTIAL_NAMES if word in name.lower()]
+            (given if is_credential else doubtful).extend((value, decode(value)))
+        self._given += tuple(given)
+        self._doubtful += tuple(doubtful)
 
     def hide(self, text: str) -> str:
         """The text without them."""
-        if self._given and text:
-            for secret in sorted(self._forms(), key=len, reverse=True):
+        given, doubtful = self._given, self._doubtful
+        if (given or doubtful) and text:
+            made = self._made
+            if made[0] is not given or made[1] is not doubtful:
+                forms = sorted(self._forms(given, doubtful), key=len, reverse=True)
+                self._made = made = given, doubtful, forms
+            for secret in made[2]:
                 text = text.replace(secret, HIDDEN)
         return text
 
-    def _forms(self) -> set[str]:
+    def _forms(self, given: tuple[str, ...], doubtful: tuple[str, ...]) -> set[str]:
         """Each of them as it is, and as it looks in a URL, in a repr and in UTF-8 that is read as Latin-1."""
+        words = {word for secret in given for word in (secret, *secret.split())}
+        words |= {word for text in doubtful for word in (text, *text.split()) if not _is_ordinary(word)}
         forms: set[str] = set()
-        for word in {word for secret in self._given for word in (secret, *secret.split())}:
+        for word in words:
             if len(word) >= self._SHORTEST and word.lower() not in self._SCHEMES:
                 encoded = word.encode("utf-8", "surrogatepass")
                 latin = encoded.decode("latin-1")
@@ -165,6 +197,11 @@ class Secrets:
                 forms |= {word, repr(word)[1:-1], repr(encoded)[2:-1], escaped}
                 forms |= {latin, word.replace("'", "\\'"), escaped.lower()}
         return forms
+
+
+def _is_ordinary(word: str) -> bool:
+    """Whether it may well be a word of the server's own, as in `?encoding=json` and "invalid json"."""
+    return len(word) < _SHORTEST_TOKEN and word.isascii() and word.isalpha()
 
 
 def quote_body(body: bytes, secrets: Secrets) -> str:

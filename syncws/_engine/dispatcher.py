@@ -159,6 +159,7 @@ class Dispatcher:
         self._log_fields = log_fields
         self._now = now
         self._dispatch = dispatch
+        self._ran_on: list[int] = []  # the thread on which that had the last task run
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
         self._entries: list[_Entry] = []  # those of the present batch that are not dispatched yet
@@ -238,7 +239,7 @@ class Dispatcher:
         while self._entries:  # a Ctrl-C between two listeners takes another turn
             if self._dispatch is None:
                 self._run_batch()
-            elif not dispatch_and_wait(self._dispatch, self._run_batch, self._log_fields):
+            elif not dispatch_and_wait(self._dispatch, self._run_batch, self._log_fields, self._ran_on):
                 self._entries = []  # the process ends; where the task runs after all, it has nothing to do
         self.waiters.notify()
 

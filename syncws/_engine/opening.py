@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .._exceptions import HandshakeError, WebSocketError, printable
 from .._handler_errors import is_raised_by_handler, pass_on
 from .._protocol.handshake import HandshakeRequest, check_response
+from .._protocol.host import percent_decode
 from .._protocol.http11 import Response, basic_credentials, check_field
 from .._protocol.url import URL, check_port
 from .._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
@@ -250,7 +251,7 @@ class Connector:
             secrets.add_field(*field)
         secrets.add(*(protocol for protocol in request.protocols if len(protocol) > 12))
         if request.url.query:
-            secrets.add_pairs(request.url.query, "&")
+            secrets.add_pairs(request.url.query, "&", lambda value: percent_decode(value.replace("+", " ")))
         for credentials in (request.credentials, proxy.credentials if proxy else None):
             if credentials is not None:
                 secrets.add(*credentials, basic_credentials(*credentials))

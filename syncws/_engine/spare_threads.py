@@ -45,10 +45,11 @@ class SpareThreads:
 
     def give(self, work: Work) -> bool:
         """Have a thread that waits take `work`; False where none waits."""
-        tokens = map(deque.pop, (self._tokens,))
-        try:
-            # The token is taken first. A generator would have steps of its own.
-            for _ in map(self._mailbox.put, map(_second, zip(tokens, (work,), strict=False))):
+        # The token is taken first. A generator would have steps of its own.
+        gifts = map(_second, zip(map(deque.pop, (self._tokens,)), (work,), strict=False))
+        puts = map(self._mailbox.put, gifts)
+        try:  # around one step, so that no handler's error is taken for the lack of a token
+            for _ in puts:
                 return True
         except IndexError:
             pass

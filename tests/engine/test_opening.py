@@ -18,6 +18,7 @@ from syncws import HandshakeError, SecurityErr, WebSocketError
 from syncws._engine.opening import Connector, OpenStream
 from syncws._engine.options import check_arguments
 from syncws._protocol.handshake import HandshakeRequest, make_key
+from syncws._quoting import Secrets
 from syncws._transport.poller import Poller
 from syncws.testing import LoopbackServer, Peer, RecordedConnection
 from tests.support.proxies import Proxy, relay, silent
@@ -545,3 +546,13 @@ def test_what_a_server_sends_back_of_our_secrets_is_masked() -> None:
         error = fails(server.url_for("/"), headers={"Authorization": "Bearer s3cret-t0ken"})
     assert "the answer's Upgrade header is '...'" in str(error)
     assert "s3cret" not in str(error)
+
+
+def test_what_is_learned_after_a_text_was_shown_is_masked_in_the_next() -> None:
+    secrets = Secrets()
+    secrets.add("first-secret")
+    assert secrets.hide("first-secret, second-secret") == "..., second-secret"
+    secrets.add("second-secret")
+    assert secrets.hide("first-secret, second-secret") == "..., ..."
+    secrets.add_field("X-Third", "third-secret")
+    assert secrets.hide("first-secret, third-secret") == "..., ..."

@@ -160,6 +160,18 @@ def test_a_handler_that_raises_while_work_is_given_leaves_no_thread_waiting(
         end(spares, monkeypatch)
 
 
+def test_an_index_error_of_a_handler_is_no_lack_of_a_thread(
+    spares: SpareThreads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise IndexError("a handler's, which runs where this call ends")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(spare_threads, "zip", interrupted, raising=False)
+        with pytest.raises(IndexError, match="a handler's"):
+            spares.give(("spare-1", bool))
+
+
 def test_a_fault_ends_the_thread(spares: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     hooked: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lambda arguments: hooked.append(arguments.exc_value))

@@ -89,17 +89,21 @@ MUTANTS = (
     # Spare threads.
     Mutant(
         "work is put where no thread waits",
-        "            for _ in map(self._mailbox.put, map(_second, zip(tokens, (work,), strict=False))):\n"
-        "                return True",
+        "            for _ in puts:\n                return True",
         "            self._mailbox.put(work)\n            return True",
         SPARES,
     ),
     Mutant(
         "a signal handler comes between the token and the work",
-        "            for _ in map(self._mailbox.put, map(_second, zip(tokens, (work,), strict=False))):\n"
-        "                return True",
+        "            for _ in puts:\n                return True",
         "            self._tokens.pop()\n            self._mailbox.put(work)\n            return True",
         SPARES,
+    ),
+    Mutant(
+        "the exit waits for no slow loop on another thread",
+        "not self._begun and not _still_runs(self._ran_on)",
+        "not self._begun",
+        ("process/test_handler_exits.py",),
     ),
     Mutant(
         "a thread ends though its work is on the way",

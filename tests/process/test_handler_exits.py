@@ -123,3 +123,36 @@ def test_the_end_of_the_process_waits_for_no_loop_that_has_ended(name: str, then
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("closed\nsoon\n" if goes_on else "soon\n")
+
+
+SLOW = """
+import queue, threading, time
+import syncws
+from syncws.testing import LoopbackServer
+
+def script(peer):
+    peer.accept()
+    peer.send("1")
+    peer.read_frame()
+
+def run():
+    while True:
+        time.sleep(0.3)  # what a loop does besides
+        tasks.get()()
+
+tasks = queue.SimpleQueue()
+told = threading.Event()
+server = LoopbackServer(script)
+server.__enter__()
+ws = syncws.WebSocket(server.url, onmessage=lambda event: told.set(), dispatch=tasks.put,
+                      onclose=lambda event: print("closed", flush=True))
+threading.Thread(target=run, daemon=True).start()
+told.wait()
+"""
+
+
+def test_the_end_of_the_process_waits_for_a_loop_on_another_thread_that_is_slow() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SLOW], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "closed\n", "")
