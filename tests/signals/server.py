@@ -104,7 +104,11 @@ class Session:
             while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
                 data += self._socket.recv(2**18)
         except OSError:
-            data = b""
+            # CPython 3.14 tells what a send on another connection of this thread has left in OpenSSL's list.
+            try:
+                data = self._socket.recv(2**18)
+            except OSError:
+                data = b""
         if not data:
             self.end()
             return
