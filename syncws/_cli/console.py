@@ -105,7 +105,7 @@ class Console:
             self.tell(line + "\n")
 
     def tell(self, text: str) -> None:
-        """Write to stderr as it is; where that cannot be done, nobody wants to know."""
+        """Write to stderr as it is. An error is ignored, since there is no other place to report it."""
         with contextlib.suppress(OSError):
             _write_all(2, text.encode("utf-8", "backslashreplace"))
 

@@ -1,4 +1,4 @@
-"""One connection: the wiring of its parts, and what both APIs ask of it.
+"""One connection: the wiring of its parts, and the calls that both APIs make.
 
 Owns: nothing. Runs on: the caller's thread. Must not import: what programs call.
 
@@ -56,11 +56,11 @@ class Engine:
     """The part of a connection that both APIs share. Only the methods that say so wait.
 
     Attributes:
-        name: ``syncws-<n>``, which the threads' names begin with.
-        queue: what is to be sent, and its counts.
-        reconnects: how often the connection that comes back, and of which this is one, has come back.
-        tracer: what tells the steps; None where nobody wants to hear of them.
-        log_fields: what log records about the connection carry.
+        name: ``syncws-<n>``; the names of its threads begin with it.
+        queue: the messages to send, and their counts.
+        reconnects: how often the reconnecting object that made this connection has reconnected.
+        tracer: reports the steps; None when neither `trace=` nor the log asks for them.
+        log_fields: the fields of log records about the connection.
     """
 
     def __init__(self, url: URL, protocols: tuple[str, ...], options: Options, consumer: Consumer) -> None:
@@ -90,8 +90,8 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = self._pool.make_call(self._writer)
         self._jobs: list[_Job] = []
-        # A handler that raises may cut off the wake-up of the reader, but not this call, which in turn does
-        # nothing while the only writer thread waits for this same network. So the `finally` blocks do both.
+        # A handler may cut off the wake-up of the reader, but not this call of a C function, which in turn
+        # waits while the only writer thread waits for this network. So the `finally` blocks make both.
         self._wake_by_writer = self.make_job(self._notes.wake)
         wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
@@ -115,10 +115,10 @@ class Engine:
         self._threads = Threads(self.name, self._notes.waiters)
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Make sure of a writer thread, start the consumer's threads, given as (name, body), and the reader,
-        which opens the connection. It comes last: the others are soon out of its way.
+        """Start the threads: a writer if there is none, the consumer's, given as (name, body), at last the
+        reader, which opens the connection.
 
-        Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
+        Raises `ThreadStartError` when the system has no thread left; the started ones then end by themselves.
         """
         process.remember(self)
         try:
@@ -138,7 +138,7 @@ class Engine:
             raise
 
     def open(self) -> None:
-        """Open the connection on this thread; raises what failed. See `caller_opening`."""
+        """Open the connection on this thread, or raise the error. See `caller_opening`."""
         process.remember(self)
         provide = functools.partial(self._pool.provide, self._writer.thread_name)
         running, start = self._threads.running, self._start_thread
@@ -155,7 +155,7 @@ class Engine:
             if self._notes.is_enlisted:
                 opening.end(error, interrupt)
             if interrupt is None or interrupt is error:
-                interrupt = None  # its traceback holds this frame, which would be a cycle
+                interrupt = None  # Its traceback holds this frame, which would be a cycle.
                 raise
         try:
             raise interrupt
@@ -167,7 +167,7 @@ class Engine:
         self._threads.start(name, body, self.fail)
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
-        """One call of a C function that has a writer thread make `call`, whatever a handler does to its
+        """Returns a C function that makes a writer thread call `call`, whatever a handler does to its
         caller."""
         job = _Job(self._writer.thread_name, call)
         self._jobs.append(job)
