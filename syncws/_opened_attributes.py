@@ -1,4 +1,4 @@
-"""What both APIs show of the opening: what was agreed, how long it took, and with whom.
+"""The attributes of the opening that both APIs have: the agreement, the timings, the addresses.
 
 Owns: nothing. Runs on: any thread. Must not import: sockets, frame layout, the reader.
 """
@@ -18,7 +18,7 @@ else:
 
 
 class OpenedAttributes:
-    """The attributes that follow the record of the opening. They are kept after the end."""
+    """The attributes that come from the record of the opening. They keep their values after the end."""
 
     @property
     def _opened(self) -> records.Opened | None:

@@ -1,7 +1,7 @@
 """The types of the options, which signatures name.
 
-Owns: nothing. Runs on: the caller's thread. Must not import: anything that takes time; `import syncws` waits
-for this module, and not for those that check the options.
+Owns: nothing. Runs on: the caller's thread. Must not import: any large module; `import syncws` imports this
+one, but not the modules that check the options.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from . import trace_record as trace_record
 else:
-    # Annotations name these; only who evaluates them imports them.
+    # Annotations name these modules; they are imported only when an annotation is evaluated.
     ssl, socket, cookiejar = Later("ssl"), Later("socket"), Later("http.cookiejar")
     trace_record = Later("syncws._engine.trace_record")
 

@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from .tracer import Tracer
 
     class Opening(TimedOpening, Protocol):
-        """What a route knows of the opening that it is part of; see `opening.Connector`."""
+        """The part of the opening that a route uses; see `opening.Connector`."""
 
         doing: str
         stream: Stream | None
 
         @property
         def name(self) -> str:
-            """What the names of its threads begin with."""
+            """The beginning of the names of its threads."""
 
         def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-            """A new socket, which is known to the opening before anything can happen."""
+            """A new socket, which the opening has noted before anything can interrupt it."""
 
         def measure(self, step: str) -> AbstractContextManager[None]:
             """Note how long a step takes."""
 
         @property
         def tracer(self) -> Tracer | None:
-            """What is told the steps; None where nobody wants to hear of them."""
+            """Reports the steps; None when neither `trace=` nor the log asks for them."""
 
         @property
         def secrets(self) -> Secrets:
-            """What no text may show, whoever says it."""
+            """The credentials that no text may show."""
 
 
 _FAMILIES = {None: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
@@ -69,10 +69,10 @@ class Route:
         self._opening = opening
 
     def open(self) -> Stream:
-        """A stream to the server, ready for the opening handshake.
+        """Open a stream to the server, ready for the opening handshake.
 
-        Raises `OSError` (DNS, TCP, TLS) and `WebSocketError` (the proxy). `opening.stream` is what there is
-        of it, as soon as there is any; it is for the caller to close.
+        Raises `OSError` (DNS, TCP, TLS) and `WebSocketError` (the proxy). `opening.stream` is the stream as
+        soon as there is one; the caller closes it.
         """
         sock = self._connect()
         stream: Stream = Stream(sock)
@@ -97,10 +97,11 @@ class Route:
 
     def _keep(self, stream: Stream) -> None:
         sock = stream.socket
-        # A request with large headers may have to wait for the other side to take it.
+        # The peer may have to read before all of a request with large headers can be sent.
         stream.wait_writable = lambda: self._opening.wait(sock, WRITE)
         self._opening.stream = stream
-        self._opening.check_time()  # a fork before this has not closed it
+        # A fork that came before this has not closed the stream; this raises after one.
+        self._opening.check_time()
 
     # TCP.
 
@@ -127,12 +128,12 @@ class Route:
         return self._dial(self._url.hostname, self._url.effective_port)
 
     def _take_over(self, sock: socket.socket) -> socket.socket:
-        """A socket that the caller has connected."""
+        """Use the socket that the caller has connected."""
         self._opening.doing = "using the socket that was given"
         sock.setblocking(False)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:  # this is no socket of TCP
+        except OSError as error:  # This is no TCP socket.
             pass_on(error)
         for level, name, value in self._options.socket_options:
             sock.setsockopt(level, name, value)
@@ -183,7 +184,7 @@ class Route:
         return stream
 
     def _ask_http(self, stream: Stream, proxy: Proxy) -> None:
-        from .._protocol.proxy import connect_request  # the choice of the proxy has imported it already
+        from .._protocol.proxy import connect_request  # The choice of the proxy has imported it already.
 
         asked = f"CONNECT {self._url.authority}"
         head = connect_request(self._url.authority, proxy)
@@ -288,12 +289,12 @@ class Route:
         except ssl.SSLError as error:
             issuer = stream.untrusted_issuer() if stream is not None else ""
             raise trust.describe(error, tried, name, issuer) from error
-        except ValueError as error:  # the context does not go with the name
+        except ValueError as error:  # The context does not accept the name.
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:
             text = f"{tried}: the server reset TCP (does it speak TLS on this port?)"
             raise ConnectionLost(text) from error
-        # This is asked at once, since a later error of TLS takes it away.
+        # This is asked at once, since it is lost after a later error of TLS.
         self.tls = TLSInfo(*stream.negotiated())
         self._tell("tls", host=name, tls=self.tls)
         self._check_alpn(self.tls.alpn, tried)
@@ -313,4 +314,4 @@ def _peer(sock: socket.socket) -> object:
         return sock.getpeername()
     except OSError as error:
         pass_on(error)
-        return None  # the caller's socket has no such address, or the connection has just ended
+        return None  # The caller's socket has no such address, or the connection has just ended.

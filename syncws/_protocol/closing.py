@@ -108,7 +108,7 @@ class Closing:
     """
 
     def __init__(self, url: str, close_timeout: float | None) -> None:
-        """`url` is for the texts of errors; with `close_timeout` None there is no limit."""
+        """`url` is for the texts of errors; None as `close_timeout` means no limit."""
         self.state = State.CONNECTING
         self.outcome: Outcome | None = None
         self.close_frame = CloseFrame()
@@ -359,5 +359,5 @@ class Closing:
 
 
 def _shorten(text: str) -> str:
-    """As much of `text` as fits a Close frame (RFC 6455 5.5: 125 bytes with the code)."""
+    """As much of `text` as fits into a Close frame (RFC 6455 5.5: 125 bytes with the code)."""
     return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")

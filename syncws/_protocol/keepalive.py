@@ -14,7 +14,7 @@ class Keepalive:
         self._interval = interval
         self._timeout = timeout
         self._ping_at = None if interval is None else now + interval
-        # These are of the oldest ping since which nothing has arrived: later pings must not put off its
+        # These belong to the oldest ping since which nothing has arrived: later pings must not put off its
         # deadline.
         self._ping_requested_at: float | None = None
         self._ping_sent_at: float | None = None
@@ -24,8 +24,8 @@ class Keepalive:
         self._ping_requested_at = self._ping_sent_at = None
 
     def pause(self, left_at: float) -> None:
-        """We paused reading ourselves: the answer to a ping that has left (the last one at `left_at`) may lie
-        unread. One that cannot leave shows a dead link all the same."""
+        """We paused reading ourselves, so the answer to a ping that has left may lie unread. The last one
+        left at `left_at`. A ping that cannot leave still shows a dead link."""
         if self._ping_requested_at is not None and left_at >= self._ping_requested_at:
             self.activity()
 
@@ -45,8 +45,8 @@ class Keepalive:
             left_at: when the last ping was handed to the kernel.
             progress_at: when the kernel last took a byte. While a ping is stuck behind a send that does
                 not move, silence counts from there: a peer that stopped reading must not live for ever.
-            acknowledged_at: when the other side was last seen to take something of what the kernel holds.
-                That counts also after the ping has left, for megabytes may lie in the kernel ahead of it.
+            acknowledged_at: when the other side was last seen to take bytes that the kernel held. This counts
+                also after the ping has left, since megabytes may lie in the kernel ahead of it.
         """
         if self._ping_requested_at is None or self._timeout is None:
             return None
@@ -64,10 +64,10 @@ class Keepalive:
 
     @property
     def awaits_pong(self) -> bool:
-        """Whether there is a deadline: a ping was asked for after which nothing has come."""
+        """Whether there is a deadline: a ping was requested, and nothing has arrived since."""
         return self._ping_requested_at is not None and self._timeout is not None
 
     def has_ping_left(self, left_at: float) -> bool:
-        """Whether the ping that is to be answered was handed to the kernel, the last one having left at
+        """Whether the ping that must be answered was handed to the kernel; the last ping left at
         `left_at`."""
         return self._ping_requested_at is not None and left_at >= self._ping_requested_at

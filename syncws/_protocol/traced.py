@@ -1,10 +1,11 @@
-"""A decoder and an encoder that tell of each frame, for a connection whose steps somebody wants to know.
+"""A decoder and an encoder that report each frame, for a connection whose steps are traced.
 
 Owns: the frame that is still arriving, a second time. Runs on: the threads of `decoder` and `encoder`. Must
 not import: anything with I/O or threads.
 
-They are chosen when a connection is made, so that the others do no step for this. Frames are told in the
-order of the wire: a received one when it is whole, before its message is given out; a sent one before its
+They are chosen when a connection is made, so that other connections do no extra step. Frames are reported in
+the
+order of the wire: a received frame when it is whole, before its message is given out; a sent frame before its
 bytes are handed over, and so before any answer to it.
 """
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from .messages import Message, MessagePart
     from .permessage_deflate import Deflater, Inflater
 
-#: Is told the head byte without reserved bits, the payload as the application knows it, its size, and the
-#: size of the frame on the wire.
+#: The arguments: the head byte without reserved bits, the payload as the application knows it, its size, and
+#: the size of the frame on the wire.
 OnFrame = Callable[[int, bytes, int, int], None]
 
-# How much of a payload is kept until its frame is whole.
+# How many bytes of a payload are kept until its frame is whole.
 LARGEST_KEPT = 16 * 2**20
 
-# The bits of a head byte that are FIN and the opcode.
+# FIN and the opcode, among the bits of a head byte.
 _PLAIN_BITS = 0x8F
 
 
@@ -37,10 +38,10 @@ class TracedDecoder(Decoder):
 
     def __init__(self, max_size: int | None, inflater: Inflater | None, on_frame: OnFrame) -> None:
         super().__init__(max_size, inflater)
-        self.plain_limit = -1  # each frame goes the long way
+        self.plain_limit = -1  # No frame counts as plain, so each goes through `_frame`.
         self._on_frame = on_frame
         self._head_byte = 0
-        self._is_open = False  # whether a frame has begun and was not told
+        self._is_open = False  # whether a frame has begun and was not reported
         self._pieces: list[bytes] = []
         self._kept = 0
         self._size = 0
@@ -49,7 +50,7 @@ class TracedDecoder(Decoder):
     def feed(self, data: bytes) -> list[Message | MessagePart]:
         messages = super().feed(data)
         if self.ended is not None and self._is_open:
-            self._tell()  # the frame that is at fault is told too
+            self._tell()  # The frame that is at fault is reported, too.
         return messages
 
     def get_buffer(self) -> memoryview | None:
@@ -107,7 +108,7 @@ class TracedEncoder(Encoder):
         self._on_frame = on_frame
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
-        for item in items:  # one by one, since a control frame may come after each step
+        for item in items:  # Frames go one by one, since a control frame may come after each step.
             yield from super().encode([item])
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
@@ -128,7 +129,7 @@ class TracedEncoder(Encoder):
             yield head, data, size
 
     def _tell(self, head_byte: int, payload: bytes, on_wire: int) -> None:
-        size = _header_size(on_wire) + 4 + on_wire  # the 4 are the masking key
+        size = _header_size(on_wire) + 4 + on_wire  # The masking key has 4 bytes.
         self._on_frame(head_byte & _PLAIN_BITS, payload[:LARGEST_KEPT], len(payload), size)
 
 

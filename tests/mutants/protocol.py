@@ -77,7 +77,7 @@ MUTANTS = (
     ),
     Mutant(
         "a character that is cut at the end of a message is accepted",
-        '            self._utf8.decode(b"", True)  # raises when a character is cut',
+        '            self._utf8.decode(b"", True)  # This raises when the last character is cut.',
         "            pass",
         DECODER,
     ),

@@ -64,7 +64,7 @@ MUTANTS = (
     ),
     Mutant(
         "a flag wakes one thread alone",
-        "                        _ = None in self._opens  # for the next thread that waits",
+        "                        _ = None in self._opens  # This opens the gate",
         "                        pass",
         PRIMITIVES,
     ),
@@ -76,8 +76,8 @@ MUTANTS = (
     ),
     Mutant(
         "of two items in a Python mailbox one is not offered",
-        "                if self._items:  # two items",
-        "                if False:  # two items",
+        "                if self._items:\n                    self._offer()\n\n    def qsize",
+        "                pass\n\n    def qsize",
         PRIMITIVES,
     ),
     Mutant(
@@ -339,7 +339,7 @@ MUTANTS = (
     ),
     Mutant(
         "a later time-out of close() makes up for an earlier one",
-        "        self.cuts += cut  # one step, so that of several threads none loses its note",
+        "        self.cuts += cut  # This is one step, so that no thread loses its note.",
         "        self.cuts = cut",
         ENGINE,
     ),

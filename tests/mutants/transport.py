@@ -23,7 +23,7 @@ MUTANTS = (
     ),
     Mutant(
         "a failure does not bring the next address forward",
-        "                next_at = now  # RFC 8305 5: a failure starts the next one",
+        "                next_at = now  # RFC 8305 5: a failure starts the next attempt.",
         "                pass",
         DIALER,
     ),
