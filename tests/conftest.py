@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -66,6 +67,18 @@ spare_threads.STAY_SECONDS = 0.002
 
 # A shell has what it runs in the background ignore Ctrl-C, and all that this starts in turn.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the programs of the tests keep their byte code, in a folder of this run, where Python must not write any.
+
+    Hundreds of them import the package, and compiling it takes longer than anything else that they do.
+    """
+    if sys.dont_write_bytecode and sys.pycache_prefix is None:
+        folder = tempfile.TemporaryDirectory(prefix="syncws-bytecode-")
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_finish() -> None:
