@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import sys
 from dataclasses import dataclass
@@ -121,6 +122,7 @@ def imports(source: str, module: str) -> list[Import]:
     return found
 
 
+@functools.cache
 def imports_of(module: str) -> list[Import]:
     return imports(MODULES[module].read_text("utf-8"), module)
 
