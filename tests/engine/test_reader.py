@@ -156,7 +156,7 @@ class Running:
 
 @pytest.fixture(autouse=True)
 def no_answers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The consumer of these tests answers no message, and test_open_link_closing has the wait for an answer."""
+    """The consumer of these tests answers no message; test_open_link_closing has that wait."""
     monkeypatch.setattr("syncws._protocol.closing.CATCH_UP_SECONDS", 0.02)
 
 

@@ -64,8 +64,8 @@ MUTANTS = (
     ),
     Mutant(
         "a flag wakes one thread alone",
-        "                        _ = None in self._opens  # This opens the gate",
-        "                        pass",
+        "                        _ = None in self._opens  # This",
+        "                        pass  # This",
         PRIMITIVES,
     ),
     Mutant(

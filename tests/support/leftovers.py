@@ -1,4 +1,4 @@
-"""What a connection could leave behind in this process: threads and descriptors."""
+"""The threads and descriptors that a connection could leave behind in this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DESCRIPTORS = "/proc/self/fd"
 
 
 def open_descriptors() -> dict[str, str]:
-    """The numbers of the open descriptors and what each leads to; nothing where the system does not tell."""
+    """The numbers of the open descriptors and their targets; nothing if the system does not list them."""
     found = {}
     if os.path.isdir(DESCRIPTORS):
         for number in os.listdir(DESCRIPTORS):

@@ -1,4 +1,4 @@
-"""How scripts of the loopback server end, and ports that nobody serves."""
+"""Ends of scripts of the loopback server, and ports without a server."""
 
 from __future__ import annotations
 
