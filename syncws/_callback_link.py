@@ -287,7 +287,7 @@ class CallbackLink:
                 self.ready_state += is_wanted  # OPEN
             self.hold_or_let_go()
         if target is not None and self.opened is not None:
-            self._tell(target, "open", lambda: Event("open"))
+            self._dispatch_once(target, "open", lambda: Event("open"))
             self.dispatcher.waiters.notify()
 
     def on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None:
@@ -333,23 +333,23 @@ class CallbackLink:
         if error is None or target is None:
             return
         self.failure = error
-        self._tell(target, "error", lambda: ErrorEvent("error", error))
+        self._dispatch_once(target, "error", lambda: ErrorEvent("error", error))
 
     def on_closed(self, record: Closed) -> None:
         target = self._target()
         if target is None:
             return
         if self.failure is not None:
-            self._tell(target, "close", lambda: CloseEvent("close", CloseCode.ABNORMAL))
+            self._dispatch_once(target, "close", lambda: CloseEvent("close", CloseCode.ABNORMAL))
         else:
-            self._tell(target, "close", lambda: self._close_event(record.outcome))
+            self._dispatch_once(target, "close", lambda: self._close_event(record.outcome))
 
     def _close_event(self, outcome: Outcome) -> CloseEvent[Any]:
         event: CloseEvent[Any] = CloseEvent("close", outcome.code, outcome.reason, outcome.was_clean)
         event._shown_reason = self.engine.hide(outcome.reason)
         return event
 
-    def _tell(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
+    def _dispatch_once(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
         """Dispatch an event once, even if Ctrl-C makes the caller repeat this call."""
         if self._told != type:
             self.sent_as_seen = self._send_queue.sent

@@ -313,7 +313,7 @@ class Connection(ConnectionAttributes):
     def __del__(self) -> None:
         engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
         if engine is not None and engine.is_running and not engine.is_closing:
-            engine.release(self)
+            engine.close_collected(self)
         if self._readable is not None:
             self._readable.leave()
 

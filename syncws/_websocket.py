@@ -331,7 +331,7 @@ class WebSocket(ReadyStates, LinkAttributes):
 
     def __del__(self) -> None:
         if self._constructed and self._link.ready_state in (CONNECTING, OPEN):
-            self._link.engine.release(self)
+            self._link.engine.close_collected(self)
 
     # What its base and its link call.
 

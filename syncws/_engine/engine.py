@@ -298,7 +298,7 @@ class Engine:
                 self._wake_by_writer()
                 self._notes.wake()  # again: see `_wake_by_writer`
 
-    def release(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
+    def close_collected(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
         """Close the connection whose owner is being collected while it is open, and warn of that."""
         message = f"unclosed {owner!r}"
         try:

@@ -187,7 +187,7 @@ class OpenLink:
         times = [at for at in (closing.deadline(), ping_deadline) if at is not None]
         if times and now >= min(times):
             if self._input.last_look(now):
-                self._decide(now, ping_deadline)
+                self._handle_deadline(now, ping_deadline)
             return 0.0
         self._input.overdue_since = None
         if times and (progress.is_pending or self._output.unsent):
@@ -205,7 +205,7 @@ class OpenLink:
             return progress.at
         return max(progress.at, progress.handed_at)
 
-    def _decide(self, now: float, ping_deadline: float | None) -> None:
+    def _handle_deadline(self, now: float, ping_deadline: float | None) -> None:
         """Act on a deadline that has passed; the reader has looked into the socket once more."""
         self._input.overdue_since = None
         if ping_deadline is not None and now >= ping_deadline:
@@ -284,7 +284,7 @@ class OpenLink:
         rest = decoder.unread()
         if rest is not None:
             self._has_turn = False
-            lease.release(rest, lease.wanted and self._was_put)
+            lease.lend(rest, lease.wanted and self._was_put)
 
     def _read(self, timeout: float | None) -> None:
         """Wait until there is something to read, and read once."""

@@ -289,7 +289,7 @@ class ReadLease:
                 takes = True
         return takes
 
-    def release(self, rest: bytes, recent: bool) -> None:
+    def lend(self, rest: bytes, recent: bool) -> None:
         """Let consumers read. They find `rest`, which was read before and fed to the decoder, in `chunks`.
 
         `recent`: a consumer has asked for the turn and got a message meanwhile, so it will ask again soon.

@@ -90,7 +90,7 @@ class Route:
     #: What the TLS handshake with the server agreed on; None without TLS.
     tls: TLSInfo | None = None
 
-    def _tell(self, step: str, **fields: Any) -> None:
+    def _trace(self, step: str, **fields: Any) -> None:
         tracer = self._opening.tracer
         if tracer is not None:
             tracer.tell(step, **fields)
@@ -108,15 +108,15 @@ class Route:
     def _connect(self) -> socket.socket:
         options = self._options
         if options.sock is not None:
-            return self._take_over(options.sock)
+            return self._use_given_socket(options.sock)
         if options.unix is not None:
             path = os.fspath(options.unix)
             self._opening.doing = f"connecting to the Unix socket {path!r}"
-            self._tell("connect", address=path)
+            self._trace("connect", address=path)
             with self._opening.measure("tcp"):
                 setup = SocketSetup(options=options.socket_options)
                 sock = dialer.connect_unix(path, self._opening, self._opening.make_socket, setup)
-            self._tell("connected", address=path)
+            self._trace("connected", address=path)
             return sock
         if self._proxy is not None:
             try:
@@ -127,7 +127,7 @@ class Route:
                 raise
         return self._dial(self._url.hostname, self._url.effective_port)
 
-    def _take_over(self, sock: socket.socket) -> socket.socket:
+    def _use_given_socket(self, sock: socket.socket) -> socket.socket:
         """Use the socket that the caller has connected."""
         self._opening.doing = "using the socket that was given"
         sock.setblocking(False)
@@ -137,7 +137,7 @@ class Route:
             pass_on(error)
         for level, name, value in self._options.socket_options:
             sock.setsockopt(level, name, value)
-        self._tell("connected", address=_peer(sock))
+        self._trace("connected", address=_peer(sock))
         return sock
 
     def _dial(self, host: str, port: int, what: str = "") -> socket.socket:
@@ -146,14 +146,14 @@ class Route:
         setup = SocketSetup(self._options.source_address, self._options.socket_options)
         if self._opening.tracer is not None:
             setup = setup._replace(
-                tell=lambda address, error: self._tell(
+                tell=lambda address, error: self._trace(
                     "connect", host=host, port=port, address=address, error=error
                 )
             )
         with self._opening.measure("tcp"):
             sock = dialer.connect(addresses, host, self._opening, self._opening.make_socket, setup)
         if self._opening.tracer is not None:
-            self._tell("connected", host=host, port=port, address=_peer(sock))
+            self._trace("connected", host=host, port=port, address=_peer(sock))
         return sock
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:
@@ -162,10 +162,10 @@ class Route:
         family = _FAMILIES[options.family]
         if options.source_address is not None and options.source_address[0]:
             family = socket.AF_INET6 if ":" in options.source_address[0] else socket.AF_INET
-        self._tell("resolve", host=host, port=port)
+        self._trace("resolve", host=host, port=port)
         with self._opening.measure("dns"):
             addresses = resolver.resolve(host, port, self._opening, self._opening.name, family)
-        self._tell("resolved", host=host, port=port, address=tuple(address[3] for address in addresses))
+        self._trace("resolved", host=host, port=port, address=tuple(address[3] for address in addresses))
         return addresses
 
     # The proxy.
@@ -189,7 +189,7 @@ class Route:
         asked = f"CONNECT {self._url.authority}"
         head = connect_request(self._url.authority, proxy)
         if self._opening.tracer is not None:
-            self._tell("proxy", url=proxy.public, head=masked_head(head))
+            self._trace("proxy", url=proxy.public, head=masked_head(head))
         send_head(stream, head)
         who = f"the proxy {proxy.public}"
         try:
@@ -200,7 +200,7 @@ class Route:
         if self._opening.tracer is not None:
             secrets = self._opening.secrets
             answer = masked_answer(response.status_line, response.headers.multi_items(), secrets)
-            self._tell("proxy", url=proxy.public, status=response.status, head=answer)
+            self._trace("proxy", url=proxy.public, status=response.status, head=answer)
         said = f"{who} answered"
         if 200 <= response.status < 300:
             if rest:
@@ -218,7 +218,7 @@ class Route:
     def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
         from .._transport import socks  # the caller's thread has imported it already; see `options`
 
-        self._tell("proxy", url=proxy.public)
+        self._trace("proxy", url=proxy.public)
         host = self._url.hostname.partition("%")[0]
         if not proxy.resolves:
             addresses = self._resolve(host, self._url.effective_port)
@@ -296,7 +296,7 @@ class Route:
             raise ConnectionLost(text) from error
         # This is asked at once, since it is lost after a later error of TLS.
         self.tls = TLSInfo(*stream.negotiated())
-        self._tell("tls", host=name, tls=self.tls)
+        self._trace("tls", host=name, tls=self.tls)
         self._check_alpn(self.tls.alpn, tried)
         return stream
 

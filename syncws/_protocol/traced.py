@@ -50,7 +50,7 @@ class TracedDecoder(Decoder):
     def feed(self, data: bytes) -> list[Message | MessagePart]:
         messages = super().feed(data)
         if self.ended is not None and self._is_open:
-            self._tell()  # The frame that is at fault is reported, too.
+            self._report()  # The frame that is at fault is reported, too.
         return messages
 
     def get_buffer(self) -> memoryview | None:
@@ -79,7 +79,7 @@ class TracedDecoder(Decoder):
     def _go_on(self, messages: list[Message | MessagePart]) -> bool:
         done = super()._go_on(messages)
         if done and not self._missing and self._is_open:
-            self._tell()
+            self._report()
         return done
 
     def _keep_all(self, inflating: Iterator[bytes]) -> Iterator[bytes]:
@@ -94,7 +94,7 @@ class TracedDecoder(Decoder):
             self._pieces.append(bytes(data[:room]))
             self._kept += len(self._pieces[-1])
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         pieces, self._pieces = self._pieces, []
         self._is_open = False
         self._on_frame(self._head_byte, b"".join(pieces), self._size, self._wire_size)
@@ -113,22 +113,22 @@ class TracedEncoder(Encoder):
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
         for head_byte, payload in items:
-            self._tell(head_byte, payload, len(payload))
+            self._report(head_byte, payload, len(payload))
         return self.join(items)
 
     def _encode_plain(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
         for head_byte, payload in items:
-            self._tell(head_byte, payload, len(payload))
+            self._report(head_byte, payload, len(payload))
         yield from super()._encode_plain(items)
 
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
         done = 0
         for head, data, size in super()._frames_of(head_byte, payload):
-            self._tell(head, payload[done : done + size], len(data))
+            self._report(head, payload[done : done + size], len(data))
             done += size
             yield head, data, size
 
-    def _tell(self, head_byte: int, payload: bytes, on_wire: int) -> None:
+    def _report(self, head_byte: int, payload: bytes, on_wire: int) -> None:
         size = _header_size(on_wire) + 4 + on_wire  # The masking key has 4 bytes.
         self._on_frame(head_byte & _PLAIN_BITS, payload[:LARGEST_KEPT], len(payload), size)
 

@@ -45,7 +45,7 @@ class LentLink(Generic[Receiver]):
         consumer.lease = lease
         self.decoder = Decoder(None)
         lease.open(self.stream, self.decoder.plain_limit)
-        lease.release(b"", False)
+        lease.lend(b"", False)
         self.sent = 0
         if wire:
             self.serve(wire)
@@ -95,7 +95,7 @@ class LentLink(Generic[Receiver]):
         """Let consumers read again, unless a message is under way that only the decoder can go on with."""
         rest = self.decoder.unread()
         if rest is not None:
-            self.lease.release(rest, False)
+            self.lease.lend(rest, False)
 
     def take_turns(self) -> None:
         """Do what the reader does when it is woken."""
