@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncws._engine import spare_threads, writer_pool
+from syncws._engine import spare_threads
 from syncws.testing import LoopbackServer
 from tests.support.leftovers import open_descriptors
 from tests.support.waiting import SECONDS
@@ -62,7 +62,6 @@ sys.addaudithook(_without_network)
 LoopbackServer.close_on_return = False
 
 # Each test waits until the threads that began in it are gone.
-writer_pool.LINGER_SECONDS = 0.002
 spare_threads.STAY_SECONDS = 0.002
 
 # A process that a shell runs in the background ignores Ctrl-C, and so do the processes that it starts.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .._exceptions import ThreadStartError
 from .._handler_errors import is_raised_by_handler
 from .._protocol.frames import CloseCode
-from .spare_threads import shared_spares
+from .spare_threads import start_thread
 
 if TYPE_CHECKING:
     from .primitives import Waiters
@@ -37,12 +37,11 @@ class Threads:
     def start(
         self, name: str, body: Callable[[], None], on_fault: Callable[[BaseException, int], None]
     ) -> None:
-        """Start the thread `name`, which calls `body`. `on_fault` is called with an exception
-        that ends the thread, and the close code for it.
+        """Start the thread `name`, which calls `body`. `on_fault` is called with an exception that ends
+        the thread, and the close code for it.
 
         Raises `ThreadStartError` when the system has no thread left.
         """
-        # Daemon threads: a connection that is never closed must not keep the process from ending.
         # A signal handler may raise before the thread has started, or after. The thread that takes the claim
         # first decides whether `body` runs.
         claims = [name]
@@ -50,7 +49,7 @@ class Threads:
         run = functools.partial(self._run, claims, name, body, on_fault)
         try:
             self.running.add(name)
-            _start(full_name, run)
+            start_thread(full_name, run)
         except BaseException as error:
             if _took(claims):
                 self.running.discard(name)
@@ -83,15 +82,6 @@ class Threads:
         """In a forked child: the threads do not exist here."""
         self._forked = True
         self.running.clear()
-
-
-def _start(name: str, run: Callable[[], None]) -> None:
-    """Make a thread call `run`: a spare one that another connection has left, or a new one."""
-    spares = shared_spares()
-    if spares is None:
-        threading.Thread(target=run, name=name, daemon=True).start()
-    elif not spares.give((name, run)):
-        threading.Thread(target=spares.stay, args=([(name, run)],), name=name, daemon=True).start()
 
 
 def _took(claims: list[str]) -> bool:

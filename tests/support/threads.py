@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+import pytest
+
 from syncws import ConnectionClosed
 from tests.support.waiting import SECONDS
 
@@ -16,6 +18,10 @@ Result = TypeVar("Result")
 
 # How many seconds a thread must stand at one place to count as waiting.
 STANDSTILL = 0.05
+
+needs_spares = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="elsewhere each connection has threads of its own"
+)
 
 
 class Task(Generic[Result]):
