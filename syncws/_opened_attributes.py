@@ -56,7 +56,7 @@ class OpenedAttributes:
 
     @property
     def remote_address(self) -> Any:
-        """The other end of the socket, a proxy's where there is one; None before the open event."""
+        """The other end of the socket, a proxy's if there is one; None before the open event."""
         opened = self._opened
         return None if opened is None else opened.remote_address
 

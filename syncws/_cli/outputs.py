@@ -20,7 +20,7 @@ from .escapes import escape, escape_json, escape_lines
 if TYPE_CHECKING:
     from .console import Console
 
-# How much of a binary message is shown to a person who did not ask for all of it.
+# How many bytes of a binary message a person sees without asking for all of it.
 SHOWN_BYTES = 256
 
 

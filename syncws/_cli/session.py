@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .receiving import Receiver
 
-# Above this, lines are left in stdin until the network has caught up.
+# While more bytes than this are unsent, lines stay in stdin until the network has caught up.
 MOST_BUFFERED = 2**20
 # How many seconds pass between two looks at the connection while the network catches up.
 _SLICE_SECONDS = 0.1
@@ -33,7 +33,7 @@ SETTLE_SECONDS = 1.0
 HURRIED_SECONDS = 1.0
 
 
-#: The chunks of a file; it is given a callable that is told the size of each.
+#: The chunks of a file; the function calls its argument with the size of each.
 Chunks: TypeAlias = Callable[[Callable[[int], None]], Iterator[str] | Iterator[bytes]]
 
 

@@ -30,7 +30,7 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
-# What `--help` and the documentation print.
+# The texts that `--help` and the documentation print.
 MEANINGS = (
     (Status.DONE, "done"),
     (Status.CLOSED, "the server closed with a code other than 1000, 1001 and 1005"),

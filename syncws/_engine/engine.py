@@ -182,11 +182,11 @@ class Engine:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the connection ended, or is about to end; None while that is open."""
+        """How the connection ended or will end; None while that is unknown."""
         return self._reader.closing.outcome
 
     def has_failed_with(self, error: BaseException) -> TypeGuard[Exception]:
-        """Whether `open`, or the wait for it, has raised `error` for a failure, and no signal handler has."""
+        """Whether `error` is a failure of the opening, and not an exception of a signal handler."""
         failed = None if self.closed is None else self.closed.outcome.error
         return error is failed or (isinstance(error, WebSocketError) and not is_raised_by_handler(error))
 
@@ -217,7 +217,7 @@ class Engine:
 
     @property
     def stats(self) -> Stats:
-        """What is counted so far."""
+        """The counts so far."""
         queued_messages, queued_bytes = self._consumer.waiting()
         counts = self._reader.counts
         of_input: dict[str, int] = {}
@@ -276,17 +276,17 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
 
     def abort(self, error: Exception) -> None:
-        """End the connection now; `error` is told as the reason."""
+        """End the connection now, with `error` as the reason."""
         try:
             self._notes.abort_error = error
             self._notes.wake()
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
 
     def fail(self, error: BaseException, close_code: int) -> None:
         """Fail the connection for a fault of the application's, telling the server `close_code`."""
@@ -296,7 +296,7 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
 
     def close_collected(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
         """Close the connection whose owner is being collected while it is open, and warn of that."""
@@ -307,7 +307,7 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
         warn(message, ResourceWarning, source=owner)
 
     def send_fragments(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:
@@ -354,7 +354,7 @@ class Engine:
         """Wait for the record of the end; False when `timeout` seconds were over first."""
         if self._reader.closed is None:
             self._wake_by_writer()
-            self._notes.wake()  # the only writer thread may be the one that waits for this network
+            self._notes.wake()  # The only writer thread may be the one that waits.
         return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
 
     # Calls of `process`.

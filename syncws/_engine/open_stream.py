@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long each step of an opening took, in seconds; None where there was no such step.
+    """How long each step of an opening took, in seconds; None for a step that was not needed.
 
     Attributes:
         dns: looking up the name of the server, or of its proxy.

@@ -102,7 +102,7 @@ class TLSStream(Stream):
         except ssl.SSLError:
             try:
                 self.flush()
-            except OSError as error:  # the handshake's own error is the one to raise
+            except OSError as error:  # The handshake's own error is the one to raise.
                 pass_on(error)
             raise
         self.flush()
@@ -193,7 +193,7 @@ class TLSStream(Stream):
         with self._lock:
             if raw == b"" and not self._undecrypted:
                 # An end without close_notify counts the same: the Close frames show whether the end was
-                # orderly. OpenSSL is not told of it, or it would send an alert in place of our close_notify.
+                # orderly. OpenSSL does not learn of it, or it would send an alert, not our close_notify.
                 self._ended = True
             else:
                 if raw:
@@ -231,7 +231,7 @@ class TLSStream(Stream):
                 error = with_text(error, f"a TLS record arrived broken ({reason})")
             if not total:
                 raise error
-            self._error = error  # the next call raises it; this one returns the data that came before
+            self._error = error  # The next call raises it; this one returns the data that came before.
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)

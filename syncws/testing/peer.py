@@ -146,8 +146,8 @@ class Peer(ByteStream):
 
         Args:
             status: the status of the answer, 403 by default.
-            headers: its fields, a mapping or pairs; ``Content-Length`` is added unless the body's length is
-                told there.
+            headers: its fields, a mapping or pairs; ``Content-Length`` is added unless they say how long the
+                body is.
             body: what follows the head; a `str` goes out as UTF-8.
             reason: the words behind the status; None takes those of RFC 9110.
         """

@@ -312,8 +312,8 @@ MUTANTS = (
     ),
     Mutant(
         "a wish that a handler cut off is not carried out while the only writer waits",
-        "            self._notes.wake()  # the only writer",
-        "            # the only writer",
+        "            self._notes.wake()  # The only writer",
+        "            # The only writer",
         ENGINE,
     ),
     Mutant(

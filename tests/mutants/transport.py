@@ -156,7 +156,7 @@ MUTANTS = (
     ),
     Mutant(
         "the error of a failed handshake is that of the flush",
-        "            except OSError as error:  # the handshake's own error is the one to raise",
+        "            except OSError as error:  # The handshake's own error is the one to raise.",
         "            except ZeroDivisionError as error:",
         BROKEN_ENDS,
     ),
