@@ -80,8 +80,6 @@ class Engine:
             headers=options.headers,
             compression=options.compression is not None,
         )
-        self._url = url.public
-        self._max_buffered = options.max_buffered
         self._pool = shared_pool()
         self._notes = ReaderNotes()
         self._pings = PendingPings()
@@ -270,7 +268,8 @@ class Engine:
         try:
             self.queue.close(frame)
             if timeout is not None:
-                text = f"{self._url}: the end did not come within the timeout of close(), {timeout:g} s"
+                url = self.log_fields["url"]
+                text = f"{url}: the end did not come within the timeout of close(), {timeout:g} s"
                 self._notes.note_cut(time.monotonic() + timeout, TimeoutError(text))
             self._notes.wake()
         finally:
@@ -312,7 +311,7 @@ class Engine:
 
     def send_fragments(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:
         """Send one message in fragments; waits. See `Connection.send`."""
-        call = FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message)
+        call = FragmentedSend(self.queue, self.closed_error, self._fail_message)
         call.run(chunks, text)
 
     def _fail_message(self, error: BaseException, close_code: int) -> None:

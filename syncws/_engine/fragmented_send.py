@@ -31,7 +31,6 @@ class FragmentedSend(FragmentsTurn):
     def __init__(
         self,
         queue: SendQueue,
-        max_buffered: int | None,
         closed_error: Callable[[], ConnectionClosed],
         fail: Callable[[BaseException, int], None],
     ) -> None:
@@ -39,7 +38,7 @@ class FragmentedSend(FragmentsTurn):
         connection."""
         super().__init__(threading.get_ident())
         self._queue = queue
-        self._window = STREAM_WINDOW if max_buffered is None else max(1, min(STREAM_WINDOW, max_buffered))
+        self._window = max(1, min(STREAM_WINDOW, queue.max_buffered))
         self._closed_error = closed_error
         self._fail = fail
 

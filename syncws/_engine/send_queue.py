@@ -80,6 +80,7 @@ class SendQueue(WriterTurn):
         fragmented: which call has the turn at sending in fragments, or `nobody`.
         waiters: the threads that wait for progress of the writer, or for its end.
         inline: the state of callers that write by themselves.
+        max_buffered: how many bytes may be unsent.
     """
 
     def __init__(self, max_buffered: int | None) -> None:
@@ -91,7 +92,7 @@ class SendQueue(WriterTurn):
         self.fragmented = self.nobody
         self.waiters = Waiters()
         self.inline = InlineSends(self)
-        self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
+        self.max_buffered = _ENDLESS if max_buffered is None else max_buffered
 
     # Any thread.
 
@@ -144,7 +145,7 @@ class SendQueue(WriterTurn):
             try:
                 with self.leaf:
                     accepted = accept & (self.phase == ACCEPTING)
-                    taken = accepted & (self.taken - self.sent + size <= self._max_buffered)
+                    taken = accepted & (self.taken - self.sent + size <= self.max_buffered)
                     wake = taken & (self.turn == IDLE)
                     fragmented = self.fragmented
                     waits = taken & fragmented.begun
@@ -161,7 +162,7 @@ class SendQueue(WriterTurn):
         if accepted:
             raise BufferFull(
                 f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
-                f"and max_buffered={self._max_buffered}"
+                f"and max_buffered={self.max_buffered}"
             )
         return self._count(size) if count_refused else REFUSED
 
@@ -181,7 +182,7 @@ class SendQueue(WriterTurn):
         try:
             with self.leaf:
                 accepted = accept & (self.phase == ACCEPTING)
-                taken = accepted & (self.taken - self.sent + size <= self._max_buffered)
+                taken = accepted & (self.taken - self.sent + size <= self.max_buffered)
                 wake = taken & (self.turn == IDLE)
                 fragmented = self.fragmented
                 waits = taken & fragmented.begun

@@ -29,8 +29,8 @@ MUTANTS = (
     ),
     Mutant(
         "a message that just fits is refused",
-        "taken = accepted & (self.taken - self.sent + size <= self._max_buffered)\n                    wake",
-        "taken = accepted & (self.taken - self.sent + size < self._max_buffered)\n                    wake",
+        "taken = accepted & (self.taken - self.sent + size <= self.max_buffered)\n                    wake",
+        "taken = accepted & (self.taken - self.sent + size < self.max_buffered)\n                    wake",
         QUEUE,
     ),
     Mutant(

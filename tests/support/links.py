@@ -89,7 +89,6 @@ class Link:
         self.queue.wake = self.pool.make_call(self.writer)
         self.changes = 0
         self.told_error: tuple[BaseException, int] | None = None
-        self.max_buffered = max_buffered
         self._received = b""
         if pool is not None:
             pool.register(self.writer.thread_name)
@@ -116,7 +115,7 @@ class Link:
 
     def fragments(self) -> FragmentedSend:
         """A call of `send` with an iterable, in this thread."""
-        return FragmentedSend(self.queue, self.max_buffered, self._closed_error, self._fail)
+        return FragmentedSend(self.queue, self._closed_error, self._fail)
 
     def read(self) -> Frame:
         """The next frame that the peer reads."""
