@@ -88,7 +88,6 @@ class LineTerminal:
     def __init__(self, prompt: str, readline: Any) -> None:
         self._prompt = prompt
         self._readline = readline
-        self._main = threading.main_thread().ident
         self._pending: collections.deque[str] = collections.deque()
         # Sockets, since a handler that interrupts the holder of a lock would wait for it for ever.
         self._shown, self._waits_for_shown = _socket_pair()
@@ -99,11 +98,12 @@ class LineTerminal:
         self._before_prompt: collections.deque[int] = collections.deque()
         self._ended = False
         self._end_seen = False
-        self._settings = _save_settings()
+        settings = _save_settings()
         self._poke_number = signal.Signals[POKE]
-        self._former = signal.signal(self._poke_number, self._on_poke)
+        handler = signal.signal(self._poke_number, self._on_poke)
         self._arrived, self._signals = _socket_pair()
-        self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
+        wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
+        self._former = settings, handler, wakeup
         threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
         readline.parse_and_bind("set horizontal-scroll-mode on")  # a line being typed then takes one row
         readline.parse_and_bind("set enable-bracketed-paste on")
@@ -140,7 +140,7 @@ class LineTerminal:
         While nobody is typing they are shown a little later.
         """
         self._pending.append(text)
-        if threading.get_ident() == self._main:
+        if threading.current_thread() is threading.main_thread():
             self._show_pending()
             return
         # Otherwise the main thread may be waiting for this thread; it looks before it goes on typing.
@@ -150,7 +150,7 @@ class LineTerminal:
     def end(self) -> None:
         """Let `read_line` raise; from any thread."""
         self._ended = True
-        while not self._end_seen and threading.get_ident() != self._main:
+        while not self._end_seen and threading.current_thread() is not threading.main_thread():
             self._poke()
 
     def close(self) -> None:
@@ -159,13 +159,14 @@ class LineTerminal:
             return
         self._end_seen = True
         self._show_pending()
-        signal.set_wakeup_fd(self._former_wakeup)
+        settings, handler, wakeup = self._former
+        signal.set_wakeup_fd(wakeup)
         self._arrived.close()  # The end of the stream ends the thread that follows signals.
-        signal.signal(self._poke_number, self._former)
-        _restore_settings(self._settings)
+        signal.signal(self._poke_number, handler)
+        _restore_settings(settings)
 
     def _poke(self) -> None:
-        signal.pthread_kill(self._main or 0, self._poke_number)
+        signal.pthread_kill(threading.main_thread().ident or 0, self._poke_number)
         if select.select((self._waits_for_shown,), (), (), _AGAIN_SECONDS)[0]:
             with contextlib.suppress(OSError):  # Another thread may have taken the byte.
                 self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)

@@ -57,7 +57,6 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
     Attributes:
         script: may be set at any time, and counts from the next connection.
         connections: what was seen of each, in order, see `RecordedConnection`.
-        ssl_context: the context of a client that trusts this server, None without ``tls=True``.
         close_on_return: whether a script's return closes in good order, as said above; False: TCP ends there,
             without a Close frame, for scripts that play every byte themselves. May be set on the class.
         errors: what scripts raised.
@@ -88,7 +87,6 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._certificates = Certificates(tls, None) if isinstance(tls, ssl.SSLContext) else None
         if tls is True:
             self._certificates = certificates()
-        self.ssl_context: ssl.SSLContext | None = self._certificates.client() if self._certificates else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._taken = 0
         self._limit = recording_limit
@@ -100,6 +98,11 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._arrived = threading.Condition()
         self._closing = threading.Event()
         self._listener = self._new_listener(port=port)
+
+    @functools.cached_property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The context of a client that trusts this server; None without ``tls=True``."""
+        return None if self._certificates is None else self._certificates.client()
 
     @property
     def port(self) -> int:
