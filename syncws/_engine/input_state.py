@@ -38,6 +38,7 @@ class InputState:
         pauses: how often it was.
         overdue_since: when a deadline was first seen to have passed; None while none has.
         exhausted: whether nothing is left in the socket since then.
+        put_last: whether the last read has brought messages.
         ended: whether the server has ended its side of TCP.
         reset: whether TCP is to end by a reset.
     """
@@ -50,6 +51,7 @@ class InputState:
         self.pauses = 0
         self.overdue_since: float | None = None
         self.exhausted = False
+        self.put_last = False
         self.ended = False
         self.reset = False
         self._stream = stream

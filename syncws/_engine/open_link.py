@@ -53,7 +53,6 @@ class OpenLink:
 
     Attributes:
         opened_at: when it began, on the clock of `time.monotonic`.
-        counts: the objects that count what is received: the decoder, the stream and the state of reading.
     """
 
     def __init__(
@@ -68,11 +67,9 @@ class OpenLink:
         decoder: Decoder,
         options: Options,
         lease: ReadLease,
-        url: str,
         clock: Callable[[], float],
     ) -> None:
-        """`url` is for error texts. `clock` is `time.monotonic`; tests have their own, and their own
-        `poller`."""
+        """`clock` is `time.monotonic`; tests have their own, and their own `poller`."""
         self.opened_at = clock()
         self._clock = clock
         self._closing = closing
@@ -83,15 +80,16 @@ class OpenLink:
         self._poller = poller
         self._stream = stream
         self._decoder = decoder
-        self._options = options
         self._lease = lease
         self._lends = is_allowed() and stream.is_lendable and type(decoder) is Decoder
         self._has_turn = True
-        self._was_put = False  # whether the last read has brought messages
-        self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
         self._input = InputState(stream, self.opened_at)
-        self.counts = decoder, stream, self._input
+
+    @property
+    def counts(self) -> tuple[Decoder, Stream, InputState]:
+        """The objects that count what is received."""
+        return self._decoder, self._stream, self._input
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: the bytes after the answer to the opening handshake."""
@@ -209,7 +207,8 @@ class OpenLink:
         """Act on a deadline that has passed; the reader has looked into the socket once more."""
         self._input.overdue_since = None
         if ping_deadline is not None and now >= ping_deadline:
-            text = f"{self._url}: nothing came within ping_timeout={self._options.ping_timeout:g} s of a ping"
+            within = f"ping_timeout={self._keepalive.timeout:g} s of a ping"
+            text = f"{self._closing.url}: nothing came within {within}"
             self._do(self._closing.failed(TimeoutError(text), CloseCode.INTERNAL_ERROR, now))
         self._do(self._closing.expired(now, self._output.unsent))
 
@@ -240,7 +239,7 @@ class OpenLink:
                 return
             timeout = 0.0
             self._has_turn = True
-        self._was_put = False
+        self._input.put_last = False
         self._read(timeout)
         self._offer_turn()
 
@@ -284,7 +283,7 @@ class OpenLink:
         rest = decoder.unread()
         if rest is not None:
             self._has_turn = False
-            lease.lend(rest, lease.wanted and self._was_put)
+            lease.lend(rest, lease.wanted and self._input.put_last)
 
     def _read(self, timeout: float | None) -> None:
         """Wait until there is something to read, and read once."""
@@ -297,7 +296,7 @@ class OpenLink:
         error = lease.error
         if error is not None:
             lease.error = None
-            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            self._input_ended(f"the connection with {self._closing.url} was lost: {error}", error)
             return
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
             self._decode(b"")
@@ -311,7 +310,7 @@ class OpenLink:
         try:
             count, data, messages = source.read(self._decoder if closing.decodes else None)
         except OSError as error:
-            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            self._input_ended(f"the connection with {self._closing.url} was lost: {error}", error)
             return
         if stream.output_pending:
             self._output.flush_pending()
@@ -327,9 +326,9 @@ class OpenLink:
             source.exhausted = stream.drained
             if stream.drained and write_error is not None:
                 # Everything that the server sent before the loss has been read by now.
-                self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
+                self._lose(f"the connection with {self._closing.url} was lost: {write_error}", write_error)
         else:
-            self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
+            self._input_ended(f"{self._closing.url} ended TCP without a Close frame", self._output.error)
 
     def _decode_leased(self) -> None:
         """Decode the bytes that consumers have read and left to the reader."""
@@ -373,7 +372,7 @@ class OpenLink:
         """Give the consumer the messages of one `feed`, and handle a Close or a fault after them."""
         decoder, closing = self._decoder, self._closing
         if (messages or decoder.controls) and self._keeps_messages:
-            self._was_put = bool(messages)
+            self._input.put_last = bool(messages)
             wanted = self._consumer.wanted_controls if decoder.controls else ()
             if wanted:
                 put_in_order(self._consumer, messages, decoder, wanted)

@@ -222,7 +222,6 @@ class Reader:
             decoder,
             self._options,
             self._lease,
-            self._request.url.public,
             time.monotonic,
         )
 

@@ -113,7 +113,7 @@ class Closing:
         self.outcome: Outcome | None = None
         self.close_frame = CloseFrame()
         self.close_sent_at: float | None = None
-        self._url = url
+        self.url = url
         self._timeout = float("inf") if close_timeout is None else close_timeout
         self._since = 0.0  # when the present state began
         self._close_received_at = 0.0
@@ -310,10 +310,10 @@ class Closing:
         if self._catching_up:
             return self.caught_up(now)
         if self.state is State.DRAINING:
-            text = f"{self._url}: the network took nothing for close_timeout={self._timeout:g} s"
+            text = f"{self.url}: the network took nothing for close_timeout={self._timeout:g} s"
             return self._lose(TimeoutError(f"{text}, and {unsent} bytes were not sent"))
         if self.state is State.CLOSE_SENT:
-            text = f"{self._url} did not answer the Close frame within close_timeout={self._timeout:g} s"
+            text = f"{self.url} did not answer the Close frame within close_timeout={self._timeout:g} s"
             return self._lose(TimeoutError(text))
         return self._cut()
 

@@ -12,7 +12,7 @@ class Keepalive:
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = interval
-        self._timeout = timeout
+        self.timeout = timeout
         self._ping_at = None if interval is None else now + interval
         # These belong to the oldest ping since which nothing has arrived: later pings must not put off its
         # deadline.
@@ -48,14 +48,14 @@ class Keepalive:
             acknowledged_at: when the other side was last seen to take bytes that the kernel held. This counts
                 also after the ping has left, since megabytes may lie in the kernel ahead of it.
         """
-        if self._ping_requested_at is None or self._timeout is None:
+        if self._ping_requested_at is None or self.timeout is None:
             return None
         if self._ping_sent_at is None and left_at >= self._ping_requested_at:
             self._ping_sent_at = left_at
         since = self._ping_sent_at
         if since is None:
             since = max(self._ping_requested_at, progress_at)
-        return max(since, acknowledged_at) + self._timeout
+        return max(since, acknowledged_at) + self.timeout
 
     def next_at(self, left_at: float, progress_at: float, acknowledged_at: float = 0.0) -> float | None:
         """When to look again; the arguments are those of `deadline`."""
@@ -65,7 +65,7 @@ class Keepalive:
     @property
     def awaits_pong(self) -> bool:
         """Whether there is a deadline: a ping was requested, and nothing has arrived since."""
-        return self._ping_requested_at is not None and self._timeout is not None
+        return self._ping_requested_at is not None and self.timeout is not None
 
     def has_ping_left(self, left_at: float) -> bool:
         """Whether the ping that must be answered was handed to the kernel; the last ping left at

@@ -353,8 +353,8 @@ MUTANTS = (
     ),
     Mutant(
         "bytes that the other side takes from the kernel are no sign of life",
-        "return max(since, acknowledged_at) + self._timeout",
-        "return since + self._timeout",
+        "return max(since, acknowledged_at) + self.timeout",
+        "return since + self.timeout",
         ("protocol/test_keepalive_progress.py",),
     ),
 )

@@ -272,7 +272,6 @@ class ScriptedLink:
             self.decoder,
             self.options,
             self.lease,
-            "ws://test/",
             self.clock,
         )
 
