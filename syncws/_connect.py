@@ -1,8 +1,7 @@
 """`connect`: opens a connection of the blocking API.
 
 Owns: nothing; this module has the signature, and `_connecting` does the work. Runs on: the caller's thread.
-Must
-not import: modules that only a connection needs.
+Must not import: modules that only a connection needs.
 """
 
 from __future__ import annotations

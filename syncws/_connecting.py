@@ -1,8 +1,7 @@
 """How a connection of the blocking API is opened, for `connect` and `reconnect`.
 
 Owns: nothing. Runs on: the caller's thread, which opens the connection, or waits while the reader opens it.
-Must
-not import: sockets, frame layout, the reader.
+Must not import: sockets, frame layout, the reader.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ main thread, and that one. Must not import: anything of the package.
 CPython notes a signal, and runs its handler on the main thread at the next step of Python code. A signal that
 comes after the last such step and before the system call of a wait interrupts nothing, and its handler would
 run when the wait ends, which may be never. On a busy machine that gap takes milliseconds, since another
-thread runs in it. So a thread reads of each signal from a descriptor,
-and interrupts the main thread soon after.
+thread runs in it. So a thread reads of each signal from a descriptor, and interrupts the main thread soon
+after.
 """
 
 from __future__ import annotations

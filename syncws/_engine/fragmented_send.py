@@ -1,8 +1,7 @@
 """A message that is sent in fragments, as its chunks come (RFC 6455 5.4).
 
 Owns: the turn at sending in fragments, and how far the message has come. Runs on: the thread that called
-`send` with an iterable. Must not
-import: sockets, the reading side.
+`send` with an iterable. Must not import: sockets, the reading side.
 """
 
 from __future__ import annotations

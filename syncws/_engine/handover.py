@@ -6,8 +6,7 @@ Must not import: sockets, what programs call.
 
 A signal handler may raise at any step of the caller. So the caller hands over by one store and one call of a
 C function, in an ``except`` and a ``finally``, and the reader also looks by itself. One thread at a time owns
-the
-opening: while the caller is inside, the reader only waits.
+the opening: while the caller is inside, the reader only waits.
 """
 
 from __future__ import annotations

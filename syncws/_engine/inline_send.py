@@ -6,9 +6,8 @@ Owns: one frame of one message, and how much of it the kernel has taken. Runs on
 Otherwise each round trip would wait for a writer thread to wake up. The sender holds a token meanwhile (see
 `primitives`), and may lose it at any call, to its own signal handler that waits or to the end of the
 connection: then the writer finds the rest of the work here. Between the look at the token and the system
-call,
-and between that and the count of its bytes, there is no step at which a handler could run: `map` and ``+=``
-do all of it in C.
+call, and between that and the count of its bytes, there is no step at which a handler could run: `map` and
+``+=`` do all of it in C.
 
 A sender does this for a message that stands apart: something was received since the last one, or some
 microseconds have passed. The further messages of a burst are left to the writer, which sends them in batches.

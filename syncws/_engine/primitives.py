@@ -32,9 +32,8 @@ What was tried and rejected: reentrant locks (they cure re-entry, but a handler 
 waits for another thread that needs the lock which its own thread holds), `threading.Condition` (an exception
 inside its wait leaves its lock released or held, by luck), context managers written in Python, a flag that
 remembers the acquire, `acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
-`queue.SimpleQueue.get`
-with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the time, so a mailbox is
-waited for with one on threads of ours alone.
+`queue.SimpleQueue.get` with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the
+time, so a mailbox is waited for with one on threads of ours alone.
 
 5. A thread that does the work of one of our threads holds a *token*, not a lock: a handler or a finalizer may
    interrupt the holder and wait. So at every call the holder's work is complete, and a wait first gives back

@@ -4,8 +4,8 @@ Owns: the list of live connections, one fork hook, one exit hook. Runs on: which
 opens a connection. Must not import: sockets, the protocol.
 
 A fork copies one thread. In the child every primitive is renewed in place first, in one loop, since its lock
-may be held by a thread that is not there; then each connection closes its copies of the
-descriptors without a word to the network. The parent goes on undisturbed.
+may be held by a thread that is not there; then each connection closes its copies of the descriptors without a
+word to the network. The parent goes on undisturbed.
 
 At the interpreter's end one hook sends Close 1001 on all that is open, and waits a second at most for all
 together. Children of `multiprocessing` end by `os._exit`, after finalizers of their own, so the hook is

@@ -10,9 +10,8 @@ other.
 
 This comes before a message is taken, since a signal handler that raises between the taking and the return
 would lose the message. If a handler raises between the look and the taking, the call of `recv` looks once
-more, as it
-does when its time is over: if several threads receive, the descriptor may stay readable after the last
-message until one of them has looked for another.
+more, as it does when its time is over: if several threads receive, the descriptor may stay readable after the
+last message until one of them has looked for another.
 
 A forked child shares the descriptor's state with its parent. There another one takes its number; it is
 readable for good, since the connection is over.

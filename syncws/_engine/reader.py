@@ -3,11 +3,23 @@
 Owns: the opening, the `Closing` machine, and the one record of the end. Runs on: `run` on the reader thread.
 Must not import: the writer, the consumers, what programs call.
 
-The reader publishes the outcome before it logs, frees its wake-up or ends: a thread that waits for the end
-waits for the outcome alone, and may hold, in a frame that a signal handler interrupted, the locks of logging
-or of the wake-up. Only a trace callable hears of the end earlier. Whatever ends this thread ends the
-connection,
-with that as the cause: no connection stays half alive.
+What can happen at once. A program may close, abort or drop the connection at any moment, also while it is
+being opened; the writer may fail; a signal handler or a fork may interrupt whatever waits for this
+connection. None of that is done here by other threads: they leave notes and wake the reader (`reader_notes`,
+`open_link`), which looks at them before each wait and acts by itself.
+
+Why it is right. One thread makes every step from the opening to the end, so there is one record of the end,
+and it is made in one place. The reader publishes the outcome before it logs, frees its wake-up or ends: a
+thread that waits for the end waits for the outcome alone, and may hold, in a frame that a signal handler
+interrupted, the locks of logging or of the wake-up. Only a trace callable hears of the end earlier. Whatever
+ends this thread ends the connection, with that as the cause: no connection stays half alive.
+
+What was tried and rejected. One thread for both directions: it is less code and about as fast, but then
+compressing, masking and encrypting what is sent takes time from reading, pongs and deadlines. Flags in the
+reader, the writer and the consumer for how far the closing has come: there were fifteen, and nobody could say
+which of their combinations were possible; `closing` has one state. An end of its own for each cause (a
+return, a fault, an error of the socket, any other exception): there were four, and the end of `run` had to
+tell them apart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Calls that take one message in parts, as it arrives (`Connection.recv_streaming`).
 
-Owns: the turn at streaming a message, and the claim on it. Runs on: the threads that receive.
-Must not import: sockets, the protocol. The inbox says what can happen at once.
+Owns: the turn at streaming a message, and the claim on it. Runs on: the threads that receive. Must not
+import: sockets, the protocol. The inbox says what can happen at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A message that is received in parts, as they arrive (`recv_streaming`).
 
-Owns: its parts. Runs on: `count` and `waiting_bytes` on the reader thread; each attribute says which
-threads use it. Must
-not import: anything with threads.
+Owns: its parts. Runs on: `count` and `waiting_bytes` on the reader thread; each attribute says which threads
+use it. Must not import: anything with threads.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ Frames are reported by another decoder and another encoder, which are chosen whe
 
 An exception of a trace callable is logged, and the connection goes on. The callable runs on threads that the
 connection needs, so a call in it that waits for the connection raises `RuntimeError`. Only one step happens
-on a
-thread of the program: the wait of a reconnecting connection before its next attempt. If a signal handler
+on a thread of the program: the wait of a reconnecting connection before its next attempt. If a signal handler
 raises there, in the middle of the callable, the exception goes through.
 """
 

@@ -1,8 +1,7 @@
 """The turn at writing, and the notes for the writer.
 
 Owns: both. Runs on: the methods under *any thread* on any thread, the others on the thread that has the turn.
-Must
-not import: sockets, the reading side.
+Must not import: sockets, the reading side.
 
 The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 

@@ -1,7 +1,7 @@
 """permessage-deflate (RFC 7692): its parameters, the compressor and the bounded inflater.
 
-Owns: the two zlib streams of one connection. Runs on: the writer thread (`Deflater`) and the reader
-thread (`Inflater`), which share nothing. Must not import: anything with I/O or threads.
+Owns: the two zlib streams of one connection. Runs on: the writer thread (`Deflater`) and the reader thread
+(`Inflater`), which share nothing. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations

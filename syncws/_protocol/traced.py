@@ -4,9 +4,8 @@ Owns: the frame that is still arriving, a second time. Runs on: the threads of `
 not import: anything with I/O or threads.
 
 They are chosen when a connection is made, so that other connections do no extra step. Frames are reported in
-the
-order of the wire: a received frame when it is whole, before its message is given out; a sent frame before its
-bytes are handed over, and so before any answer to it.
+the order of the wire: a received frame when it is whole, before its message is given out; a sent frame before
+its bytes are handed over, and so before any answer to it.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 Owns: the parsed form of the URL and what the handshake, the resolver and TLS take from it. Runs on: any
 thread; nothing here has state. Must not import: anything with I/O or threads, nor urllib.
 
-The parser is the WHATWG URL Standard's basic URL parser (4.4) for absolute URLs with a special scheme.
-For these its state machine only ever moves forward, so it is written as a sequence of splits.
+The parser is the WHATWG URL Standard's basic URL parser (4.4) for absolute URLs with a special scheme. For
+these its state machine only ever moves forward, so it is written as a sequence of splits.
 """
 
 from __future__ import annotations

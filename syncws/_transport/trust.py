@@ -1,8 +1,7 @@
 """The certificates that TLS trusts: contexts made of options, and errors of TLS in words for a user.
 
 Owns: the default context, which all connections without a context of their own share. Runs on: any thread.
-Must not
-import: the engine.
+Must not import: the engine.
 """
 
 from __future__ import annotations

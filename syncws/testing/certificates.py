@@ -1,8 +1,8 @@
 """Certificates for a server on loopback, made afresh for each run and never kept.
 
-Owns: one authority for the whole process, which is made when it is first needed, by trustme
-(``pip install 'syncws[testing]'``) or else by the ``openssl`` program. Runs on: the thread that makes a
-server. Must not import: trustme before a certificate is wanted.
+Owns: one authority for the whole process, which is made when it is first needed, by trustme (``pip install
+'syncws[testing]'``) or else by the ``openssl`` program. Runs on: the thread that makes a server. Must not
+import: trustme before a certificate is wanted.
 """
 
 from __future__ import annotations

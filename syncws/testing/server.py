@@ -1,8 +1,8 @@
 """A WebSocket server on loopback that plays a script for each connection.
 
-Owns: the connections, their records, and the errors of scripts. Runs on: one daemon thread that
-accepts, and one for each connection, which runs the TLS handshake and then the script. Must not import:
-anything of the client.
+Owns: the connections, their records, and the errors of scripts. Runs on: one daemon thread that accepts, and
+one for each connection, which runs the TLS handshake and then the script. Must not import: anything of the
+client.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """The bytes of one accepted connection: TCP, and TLS where the server speaks it.
 
 Owns: the socket, the bytes that were read and not yet taken, and every way in which a server can end TCP.
-Runs
-on: the script's thread; other threads may send, and the server's shuts down. All sockets block, so that a
-script reads like the exchange it plays. Must not import: anything that knows a WebSocket.
+Runs on: the script's thread; other threads may send, and the server's shuts down. All sockets block, so that
+a script reads like the exchange it plays. Must not import: anything that knows a WebSocket.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The server's side of the handshake, and the layout of one frame.
 
-Owns: `Request`, the answer to a client's key, one frame to bytes and back. Runs on: any
-thread; nothing here has state. Must not import: anything of the client but the layout of frames and the
-mapping of headers, so that a fault there cannot hide behind the same fault here.
+Owns: `Request`, the answer to a client's key, one frame to bytes and back. Runs on: any thread; nothing here
+has state. Must not import: anything of the client but the layout of frames and the mapping of headers, so
+that a fault there cannot hide behind the same fault here.
 """
 
 from __future__ import annotations

@@ -8,9 +8,9 @@ work, a thread that starts while another one does can escape it, and everything 
 tests can fail here for reasons that are not the package's. The other environments of tox decide whether the
 tests pass; this one decides about coverage alone.
 
-Each folder runs in a process of its own. What fails in it runs once more, alone. The figure comes
-from all the data that there is. If it is high enough, that is true whatever has failed. If it is too low
-while a run did not end well, nothing is judged: it may be too low by an accident.
+Each folder runs in a process of its own. What fails in it runs once more, alone. The figure comes from all
+the data that there is. If it is high enough, that is true whatever has failed. If it is too low while a run
+did not end well, nothing is judged: it may be too low by an accident.
 """
 
 from __future__ import annotations
