@@ -62,6 +62,7 @@ def read_head(
 
     `who` is the name of the peer for errors. When the connection is lost, `explain` is called with the bytes
     that have arrived, and returns a text about the likely cause.
+
     Raises `HandshakeError` for a malformed head, `ConnectionLost` when there is no whole one.
     """
     parser = ResponseParser()
