@@ -148,7 +148,7 @@ class CallbackLink:
         self.engine.start(("worker", self.dispatcher.run))
         self.hold_or_let_go()
 
-    # What the application calls, on any thread.
+    # The application calls these methods, on any thread.
 
     @property
     def buffered_amount(self) -> int:
@@ -275,7 +275,7 @@ class CallbackLink:
             awaits = any(map(registrations.get, _AWAITED[self.ready_state]))
             self._kept_alive = target if awaits else None
 
-    # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
+    # The worker calls these methods, in the order of the events (WHATWG 4, *the tasks*).
 
     def on_opened(self, record: Opened) -> None:
         target = self._target()

@@ -182,7 +182,7 @@ class Entry:
             reason = f" {record.reason}" if record.reason else ""
             self._comment = f"closed with {record.code}{reason}"
 
-    # As HAR.
+    # The form of HAR.
 
     @property
     def size(self) -> int:

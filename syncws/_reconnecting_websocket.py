@@ -260,7 +260,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         if error is None or isinstance(error, Exception):
             self.join()
 
-    # What its base and its links call.
+    # Its base and its links call these methods.
 
     _constructed = False
 

@@ -333,7 +333,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         if self._constructed and self._link.ready_state in (CONNECTING, OPEN):
             self._link.engine.close_collected(self)
 
-    # What its base and its link call.
+    # Its base and its link call these methods.
 
     def _listener_added(self) -> None:
         if self._constructed:

@@ -59,7 +59,7 @@ class _Run:
                 if not self._begun:
                     return False
 
-    # Calls of `process`.
+    # `process` calls these methods.
 
     def close_going_away(self) -> None:
         self._notices.put(False)

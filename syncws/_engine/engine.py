@@ -260,7 +260,7 @@ class Engine:
         error.__cause__ = outcome.error
         return error
 
-    # Calls of the application.
+    # The APIs call these methods for the application.
 
     def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
         """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds
@@ -356,7 +356,7 @@ class Engine:
             self._notes.wake()  # The only writer thread may be the one that waits.
         return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
 
-    # Calls of `process`.
+    # `process` calls these methods.
 
     def close_going_away(self) -> None:
         """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""

@@ -338,7 +338,7 @@ class Connector:
         if self.stream is not None:  # The caller gave a connected socket, which is not in `sockets`.
             self.stream.socket.close()
 
-    # What went wrong.
+    # Texts of errors.
 
     def _explain(self, received: bytes) -> str:
         """A text about the likely cause when the connection was lost before the answer."""

@@ -23,17 +23,17 @@ else:
     ssl, socket, cookiejar = Later("ssl"), Later("socket"), Later("http.cookiejar")
     trace_record = Later("syncws._engine.trace_record")
 
-#: What `headers=` takes.
+#: The type of `headers=`.
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-#: What `max_queue=` takes: bytes, (bytes, messages), or None for no limit.
+#: The type of `max_queue=`: bytes, (bytes, messages), or None for no limit.
 QueueLimit: TypeAlias = int | tuple[int | None, int | None] | None
-#: What `ca=` and each part of `cert=` take.
+#: The type of `ca=`, and of each part of `cert=`.
 FilePath: TypeAlias = str | os.PathLike[str]
-#: What `unix=` takes.
+#: The type of `unix=`.
 UnixPath: TypeAlias = str | bytes | os.PathLike[str]
-#: What `socket_options=` takes: (level, name, value), as for `socket.setsockopt`.
+#: The type of `socket_options=`: (level, name, value), as for `socket.setsockopt`.
 SocketOptions: TypeAlias = Sequence[tuple[int, int, int | bytes]]
-#: What `dispatch=` takes: it schedules a callable of no arguments on the user's own thread.
+#: The type of `dispatch=`: it schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]
 
 #: High enough that a burst is taken off the network in large reads, low enough that a consumer that

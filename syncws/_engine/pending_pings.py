@@ -43,7 +43,7 @@ class PendingPings:
 
     def __init__(self) -> None:
         self.round_trip: float | None = None
-        # In sending order: the writer appends, the reader takes from the left.
+        # The pings are in sending order: the writer appends, the reader takes from the left.
         self._sent: collections.deque[PendingPing] = collections.deque(maxlen=MAX_PENDING)
         self._waiters = Waiters()
         self._ended = False

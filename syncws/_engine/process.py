@@ -48,7 +48,7 @@ class Lives(Protocol):
 # which calls `discard`, may interrupt a thread that held one.
 _live: set[weakref.ref[Lives]] = set()
 
-# Set when connections are closed at the end of the process: failures after that are not logged.
+# This is set when connections are closed at the end of the process: failures after that are not logged.
 _exiting = False
 
 # The process for which the exit hook of `multiprocessing` was last installed.

@@ -87,7 +87,7 @@ class Route:
                 stream = self._start_tls(stream, name, where)
         return stream
 
-    #: What the TLS handshake with the server agreed on; None without TLS.
+    #: The version, cipher and certificate of TLS with the server; None without TLS.
     tls: TLSInfo | None = None
 
     def _trace(self, step: str, **fields: Any) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SHOWN_BYTES = 100
 
 
-#: What `trace=` takes.
+#: The type of `trace=`.
 TraceCallable: TypeAlias = Callable[[TraceRecord], object]
 
 

@@ -34,7 +34,7 @@ from .frames import CloseCode, CloseFrame
 # messages received before it.
 CATCH_UP_SECONDS = 0.5
 
-# After the server's Close: how long the network may take nothing of what is queued before that is given up.
+# How long the network may take nothing of what is queued, after the server's Close, before that is given up.
 STANDSTILL_SECONDS = 2.0
 
 # The least time that our Close has to go out, from when it was queued in answer to the server's. With a short

@@ -59,7 +59,7 @@ class Stream:
     is_tls = False
     #: Whether the layer below has bytes to send that only the writer may send (TLS).
     output_pending = False
-    #: Whether the next `recv` tells the end or an error without another look at the network (TLS).
+    #: Whether the next `recv` returns the end or raises an error without another look at the network (TLS).
     is_over = False
 
     def __init__(self, sock: socket.socket) -> None:

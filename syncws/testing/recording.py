@@ -92,7 +92,7 @@ class RecordedConnection:
             if not self._changed.wait_for(condition, timeout):
                 raise TimeoutError(text)
 
-    # For the script's thread.
+    # The script's thread calls these methods.
 
     @property
     def _keeps(self) -> bool:

@@ -19,7 +19,7 @@ Self = TypeVar("Self", bound="Proxy")
 
 SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
-# Where a proxy may fall silent, or end TCP: before it says its first word, and before its last.
+# The steps at which a proxy may fall silent or end TCP: before its first word, and before its last.
 STEPS = ("greeting", "answer")
 
 
