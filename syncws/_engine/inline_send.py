@@ -15,7 +15,8 @@ The pause alone is no sign: on loopback the answer is there while `send` is stil
 
 With TLS the frame is encrypted first, and the writer sends what is left of those bytes, since nothing can be
 encrypted twice. OpenSSL's calls run signal handlers themselves, so no sender does this on the main thread. A
-finalizer may run in those calls; it must not wait, since nobody could read or write before it returns.
+finalizer may run in those calls; `own_thread` keeps it from waiting, since nobody could read or write before
+it returns.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ up to CPython 3.11 it runs when a container is made, later where signals are loo
 Why it is right.
 
 1. A lock is a *leaf*. Inside it there are only operators and assignments on built-in types: no call, no
-   loop, no `raise`, no container display, no property. Branches only where no caller's thread comes: CPython
-   3.10 looks for signals where a jump is taken, too; what depends on a case is picked by it from a tuple, or
-   multiplied with it. So no handler and no finalizer runs on a thread that holds one, no two are held
-   together, and nobody can wait for a lock whose holder waits for them. A test reads the source for this
-   rule, another one traces it.
+   loop, no `raise`, no container display, no property. Branches stand only in leaves that no caller's thread
+   takes, since CPython 3.10 looks for signals where a jump is taken, too; the others pick a value from a
+   tuple, or multiply it with a condition. So no handler and no finalizer runs on a thread that holds a leaf,
+   no two leaves are held together, and no thread can wait for a lock whose holder waits for it. One test
+   reads the source for this rule, another one traces it.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
    before the release: ``__enter__`` and ``__exit__`` are the lock's own C methods. But CPython 3.14 looks for
    signals between an ``__enter__`` in C and the block, and leaves the lock locked when a handler raises there
@@ -27,6 +27,9 @@ Why it is right.
 4. Nothing is held while a thread waits. A waiter first enters its name, then looks at the condition, and
    sleeps last; a thread that changes something first changes it, then looks for names. So one of the two
    sees the other.
+5. A thread that does the work of one of our threads holds a *token*, not a lock: a handler or a finalizer may
+   interrupt the holder and wait. So at every call the holder's work is complete, and a wait first gives back
+   every token that its own thread holds; the interrupted call then sees that it holds nothing.
 
 What was tried and rejected: reentrant locks (they cure re-entry, but a handler still waits for ever if it
 waits for another thread that needs the lock which its own thread holds), `threading.Condition` (an exception
@@ -34,10 +37,6 @@ inside its wait leaves its lock released or held, by luck), context managers wri
 remembers the acquire, `acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
 `queue.SimpleQueue.get` with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the
 time, so a mailbox is waited for with one on threads of ours alone.
-
-5. A thread that does the work of one of our threads holds a *token*, not a lock: a handler or a finalizer may
-   interrupt the holder and wait. So at every call the holder's work is complete, and a wait first gives back
-   every token that its own thread holds; the interrupted call then sees that it holds nothing.
 
 On PyPy handlers run between any two steps, so that a leaf may be held by a thread that is in one: there a
 handler should only set a flag.

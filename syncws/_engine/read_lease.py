@@ -23,8 +23,8 @@ consumer off after the messages and before the wake-up of other consumers: the t
 those.
 
 With TLS no consumer reads on the main thread: OpenSSL's calls run signal handlers themselves, so that bytes
-would be lost. A finalizer may run in these calls; it must not wait, since nobody could read before it
-returns.
+would be lost. A finalizer may run in these calls; `own_thread` keeps it from waiting, since nobody could
+read before it returns.
 """
 
 from __future__ import annotations
