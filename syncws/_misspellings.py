@@ -1,4 +1,4 @@
-"""Names that look like handlers of the callback API and are none: setting one raises at once.
+"""Names that look like handlers of the callback API and are none: to set one is a mistake, told at once.
 
 Owns: these names. Runs on: any thread. Must not import: anything of the package.
 
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 
 class _Misspelling:
-    """A descriptor that refuses to be set: a handler with this name would never be called."""
+    """Refuses to be set: a handler under this name would never be called."""
 
     def __init__(self, name: str, instead: str) -> None:
         self.__doc__ = f"Not an attribute; {instead}"

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from .._exceptions import SecurityErr
 
-# Options of wscat, websocat and curl, and our option that does the same.
+# What people know from wscat, websocat and curl, and what does the same here.
 ELSEWHERE = {
     "-c": "the URL alone",
     "--connect": "the URL alone",

@@ -3,9 +3,9 @@
 Owns: the terminal, while a conversation lasts. Runs on: the main thread types; any thread shows. Must not
 import: the connection.
 
-Line editing and history are those of `readline`, which must not be disturbed in the middle of a key. So other
-threads put their lines into a list and send a signal, whose handler makes the main thread show them: CPython
-runs handlers between two keys, while readline waits for the next.
+Line editing and history are the standard library's (`readline`). It must not be disturbed in the middle of a
+key, so what other threads want shown waits in a list, and a signal that does nothing else has the main
+thread show it: CPython runs handlers between two keys, in readline's wait for the next.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _FOLLOWED_SECONDS = 1.0
 
 
 class TypingEnded(Exception):  # noqa: N818 - what happened
-    """`Terminal.end` was called, so no further line is wanted."""
+    """There is nothing more to type for: `Terminal.end` was called."""
 
 
 def open_terminal(prompt: str) -> PlainTerminal | LineTerminal:
-    """The best terminal that works here."""
+    """The best terminal that can be had here."""
     usable = hasattr(signal, "pthread_kill") and hasattr(signal, POKE) and os.environ.get("TERM") != "dumb"
     if usable and sys.implementation.name == "cpython":
         with contextlib.suppress(ImportError):
@@ -48,7 +48,7 @@ def open_terminal(prompt: str) -> PlainTerminal | LineTerminal:
 
 
 class PlainTerminal:
-    """A terminal without line editing: the operating system keeps what is typed until Enter."""
+    """Without line editing: what is typed is the terminal's own affair until Enter."""
 
     def __init__(self) -> None:
         self._waiter = Waiter()
@@ -83,11 +83,12 @@ class PlainTerminal:
 
 
 class LineTerminal:
-    """A terminal with line editing by `readline`."""
+    """With `readline`."""
 
     def __init__(self, prompt: str, readline: Any) -> None:
         self._prompt = prompt
         self._readline = readline
+        self._main = threading.main_thread().ident
         self._pending: collections.deque[str] = collections.deque()
         # Sockets, since a handler that interrupts the holder of a lock would wait for it for ever.
         self._shown, self._waits_for_shown = _socket_pair()
@@ -98,12 +99,11 @@ class LineTerminal:
         self._before_prompt: collections.deque[int] = collections.deque()
         self._ended = False
         self._end_seen = False
-        settings = _save_settings()
+        self._settings = _save_settings()
         self._poke_number = signal.Signals[POKE]
-        handler = signal.signal(self._poke_number, self._on_poke)
+        self._former = signal.signal(self._poke_number, self._on_poke)
         self._arrived, self._signals = _socket_pair()
-        wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
-        self._former = settings, handler, wakeup
+        self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
         readline.parse_and_bind("set horizontal-scroll-mode on")  # a line being typed then takes one row
         readline.parse_and_bind("set enable-bracketed-paste on")
@@ -126,8 +126,8 @@ class LineTerminal:
         except EOFError:
             return None
         except SystemError as error:
-            # Two signals came at once. The handler of the first raised, and CPython called the handler of the
-            # second with that exception set.
+            # Of two signals at once the handler of the first raised, and CPython called that of the second
+            # with the exception set.
             raise _first_cause(error) from None
         finally:
             self._in_input = False
@@ -140,17 +140,17 @@ class LineTerminal:
         While nobody is typing they are shown a little later.
         """
         self._pending.append(text)
-        if threading.current_thread() is threading.main_thread():
+        if threading.get_ident() == self._main:
             self._show_pending()
             return
-        # Otherwise the main thread may be waiting for this thread; it looks before it goes on typing.
+        # Elsewhere the main thread may be waiting for this one, and looks before it goes on typing.
         while self._pending and self._in_input and not self._end_seen:
             self._poke()
 
     def end(self) -> None:
         """Let `read_line` raise; from any thread."""
         self._ended = True
-        while not self._end_seen and threading.current_thread() is not threading.main_thread():
+        while not self._end_seen and threading.get_ident() != self._main:
             self._poke()
 
     def close(self) -> None:
@@ -159,25 +159,23 @@ class LineTerminal:
             return
         self._end_seen = True
         self._show_pending()
-        settings, handler, wakeup = self._former
-        signal.set_wakeup_fd(wakeup)
-        self._arrived.close()  # The end of the stream ends the thread that follows signals.
-        signal.signal(self._poke_number, handler)
-        _restore_settings(settings)
+        signal.set_wakeup_fd(self._former_wakeup)
+        self._arrived.close()  # this ends the thread that follows signals
+        signal.signal(self._poke_number, self._former)
+        _restore_settings(self._settings)
 
     def _poke(self) -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, self._poke_number)
+        signal.pthread_kill(self._main or 0, self._poke_number)
         if select.select((self._waits_for_shown,), (), (), _AGAIN_SECONDS)[0]:
-            with contextlib.suppress(OSError):  # Another thread may have taken the byte.
+            with contextlib.suppress(OSError):  # another thread may have taken it
                 self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)
 
     def _follow_signals(self) -> None:
-        """Make sure that a signal is noticed if it comes in the middle of a key or just before a wait."""
+        """Have a signal noticed that came in the middle of a key or just before a wait."""
         with self._signals:
             while numbers := self._signals.recv(64):
-                # This waits first: if the handler raises, no poke is needed, and `input` would call the
-                # handler of the poke with that exception set. Where a signal can be sent again itself, there
-                # is no poke beside it.
+                # Not at once: a handler that raises is enough, and `input` would call that of the poke with
+                # the exception set. Where a signal can be sent again itself, there is no poke beside it.
                 time.sleep(_AGAIN_SECONDS)
                 until = time.monotonic() + _FOLLOWED_SECONDS
                 while set(numbers) != {int(self._poke_number)} and not self._end_seen:
@@ -190,7 +188,7 @@ class LineTerminal:
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
         if not self._typing or self._showing:
-            return  # The interrupted call looks next.
+            return  # the call that was interrupted looks next
         self._show_pending()
         if self._ended:
             self._end_seen = True
@@ -214,7 +212,7 @@ class LineTerminal:
         self._tell_shown()
 
     def _tell_shown(self) -> None:
-        with contextlib.suppress(OSError):  # The pair is full, so the main thread knows already.
+        with contextlib.suppress(OSError):  # full: then it is told already
             self._shown.send(b"\0")
 
 
@@ -275,7 +273,7 @@ def _invisible(prompt: str) -> str:
 
 def _write(text: str) -> None:
     data = memoryview(text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace"))
-    with contextlib.suppress(OSError):  # The terminal is gone; SIGHUP reports that.
+    with contextlib.suppress(OSError):  # the terminal is gone, and SIGHUP says so
         while data:
             data = data[os.write(1, data) :]
 

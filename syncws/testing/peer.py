@@ -243,7 +243,7 @@ class Peer(ByteStream):
         """Send one message: text for a `str`, binary for anything else."""
         text = isinstance(data, str)
         payload = data.encode() if isinstance(data, str) else bytes(data)
-        with self._sending:  # Compressed messages must leave in the order of compression.
+        with self._sending:  # a compressed message must leave in the order of compression
             self.socket.sendall(b"".join(self._message(Opcode.TEXT if text else Opcode.BINARY, payload)))
 
     def ping(self, data: bytes = b"") -> None:

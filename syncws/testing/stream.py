@@ -42,8 +42,7 @@ class ByteStream:
         self.closing = closing
         self._buffer = bytearray()
         self._reads = True
-        # Another thread may shut down the socket: it must not find it half way into TLS, nor its descriptor
-        # closed.
+        # Shutting down crosses threads: it must not meet a socket half way into TLS, or a closed descriptor.
         self._lock = threading.Lock()
         self._sending = threading.Lock()
 
