@@ -2,9 +2,9 @@
 
 Owns: these names. Runs on: any thread. Must not import: anything of the package.
 
-They are attributes of a class, so that setting any other attribute costs nothing and a subclass may define
-each of them for itself. A ``__setattr__`` would see every name, and slow down every assignment. They have a
-class of their own, which `help` shows after all others.
+The names are attributes of a class, so that setting any other attribute costs nothing and a subclass may
+define each of them for itself. A ``__setattr__`` would slow down every assignment. They have a class of their
+own, so that `help` shows them last.
 """
 
 from __future__ import annotations

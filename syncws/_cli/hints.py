@@ -1,4 +1,4 @@
-"""What an option of wscat, websocat or curl is called here, and what the library's words are.
+"""Translations: from options of wscat, websocat and curl to ours, from the library's words to ours.
 
 Owns: the tables. Runs on: the main thread. Must not import: sockets, the engine.
 """
@@ -44,7 +44,7 @@ ELSEWHERE = {
     "--unix-socket": "--unix PATH",
 }
 
-# What the texts of errors advise is an argument in a program, and an option here.
+# Errors of the library advise an argument; on the command line that is an option.
 _OPTIONS = (
     (re.compile(r"\brequire_protocol=False\b"), "--any-subprotocol"),
     (re.compile(r"\bca='file\.pem' or in an ssl_context\b"), "--ca file.pem"),
@@ -52,7 +52,7 @@ _OPTIONS = (
     (re.compile(r"\bmax_size=(?=\d)"), "--max-size "),
     (re.compile(r"\bmax_redirects=(?=\d)"), "--redirects "),
     (re.compile(r"\b(ping|close)_timeout=(?=\d)"), r"--\1-timeout "),
-    # Which may be the rest of --timeout.
+    # A time-out that an error names may be the rest of --timeout.
     (re.compile(r"\bopen_timeout=(?=\d)"), ""),
 )
 

@@ -1,7 +1,7 @@
-"""The threads that one connection has to itself: how they are started, and which of them run.
+"""The threads that belong to one connection: how they are started, and which of them run.
 
 Owns: the names of those that run. Runs on: `start` on the caller's thread, `_run` is the whole of each
-thread. Must not import: what the threads do.
+thread. Must not import: the code that the threads run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Threads:
     """
 
     def __init__(self, prefix: str, waiters: Waiters) -> None:
-        """`prefix`: what their names begin with. `waiters` are told when one has ended."""
+        """`prefix`: the beginning of their names. `waiters` are notified when one has ended."""
         self.running: set[str] = set()
         self._prefix = prefix
         self._waiters = waiters
@@ -37,13 +37,13 @@ class Threads:
     def start(
         self, name: str, body: Callable[[], None], on_fault: Callable[[BaseException, int], None]
     ) -> None:
-        """Start the thread `name`, which calls `body`. `on_fault` is given what ends it before its time, and
-        the close code for that.
+        """Start the thread `name`, which calls `body`. `on_fault` is called with an exception that ends
+        the thread, and the close code for it.
 
-        Raises `ThreadStartError` when the system gives no more threads.
+        Raises `ThreadStartError` when the system has no thread left.
         """
-        # A signal handler may raise before the thread is started, or after: whichever thread takes the claim
-        # decides whether it runs.
+        # A signal handler may raise before the thread has started, or after. The thread that takes the claim
+        # first decides whether `body` runs.
         claims = [name]
         full_name = f"{self._prefix}-{name}"
         run = functools.partial(self._run, claims, name, body, on_fault)
@@ -64,7 +64,7 @@ class Threads:
         body: Callable[[], None],
         on_fault: Callable[[BaseException, int], None],
     ) -> None:
-        """The whole of a thread. What ends it before its time ends the connection."""
+        """The body of each thread. An exception that ends it also ends the connection."""
         if not _took(claims):
             return
         try:
@@ -79,7 +79,7 @@ class Threads:
             self._waiters.notify()
 
     def after_fork(self) -> None:
-        """In a forked child, where none of them is."""
+        """In a forked child: the threads do not exist here."""
         self._forked = True
         self.running.clear()
 

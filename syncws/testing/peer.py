@@ -34,7 +34,7 @@ _RSV1 = 0x40
 
 _STATUSES = frozenset(http.HTTPStatus)
 
-# How long the client may take to answer the Close frame of a script that has returned, in seconds.
+# How many seconds the client may take to answer the Close frame of a script that has returned.
 _GOODBYE = 1.0
 
 
@@ -55,7 +55,7 @@ class Peer(ByteStream):
 
     Attributes:
         recorded: what the test sees of this connection, see `RecordedConnection`.
-        socket: for what no method does; blocking.
+        socket: the blocking socket, for what no method does.
         closing: set when the server stops; ``peer.closing.wait(seconds)`` is a sleep that this ends.
     """
 
@@ -74,7 +74,7 @@ class Peer(ByteStream):
         self._protocols = protocols
         self._compression = compression
         self._assembler = Assembler()
-        self._answered = 0  # the status of the last answer, 0 before
+        self._answered = 0  # the status of the last answer; 0 before the first
         self._close_sent = False
 
     # The opening handshake.
@@ -146,8 +146,8 @@ class Peer(ByteStream):
 
         Args:
             status: the status of the answer, 403 by default.
-            headers: its fields, a mapping or pairs; ``Content-Length`` is added unless the body's length is
-                told there.
+            headers: its fields, a mapping or pairs; ``Content-Length`` is added unless they say how long the
+                body is.
             body: what follows the head; a `str` goes out as UTF-8.
             reason: the words behind the status; None takes those of RFC 9110.
         """
@@ -158,7 +158,7 @@ class Peer(ByteStream):
             pairs = [("Content-Length", str(len(body))), *pairs]
         if reason is None:
             reason = http.HTTPStatus(status).phrase if status in _STATUSES else ""
-        _ = self.request  # must be read before it is answered
+        _ = self.request  # The request must be read before it is answered.
         self._answer(status, reason, pairs, body)
 
     def redirect(self, location: str, status: int = 302) -> None:

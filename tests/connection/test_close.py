@@ -14,7 +14,7 @@ from syncws import ConnectionClosed, InvalidAccessErr, SyntaxErr
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import closed_by, opened
 from tests.support.leftovers import connection_threads, wait_for_no_threads
-from tests.support.servers import hold
+from tests.support.servers import hold, keep_close_code
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
@@ -144,15 +144,8 @@ def test_close_after_the_server_closed_changes_nothing() -> None:
 
 
 def test_the_with_block_closes_with_1000() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        with pytest.raises(PeerClosed) as closed:
-            peer.recv()
-        codes.append(closed.value.code)
-        raise closed.value
-
     codes: list[int | None] = []
-    with LoopbackServer(script) as server:
+    with LoopbackServer(keep_close_code(codes)) as server:
         with syncws.connect(server.url) as connection:
             assert connection.readyState == connection.OPEN
         assert connection.readyState == connection.CLOSED

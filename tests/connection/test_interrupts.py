@@ -20,7 +20,7 @@ from tests.support.clients import closed_by, opened
 from tests.support.interrupts import Interrupted, alarms, interrupt, needs_timer_signals
 from tests.support.leftovers import connection_threads
 from tests.support.moments import needs_moments
-from tests.support.servers import finish, hold, unanswering
+from tests.support.servers import finish, hold, keep_close_code, unanswering
 from tests.support.stress import amount
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -209,15 +209,8 @@ def test_send_of_an_iterable_that_waits_for_the_network_returns_at_once() -> Non
 
 
 def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        with pytest.raises(PeerClosed) as closed:
-            peer.recv()
-        codes.append(closed.value.code)
-        raise closed.value
-
     codes: list[int | None] = []
-    with LoopbackServer(script) as server, alarms(0.1, 0, signal.default_int_handler):
+    with LoopbackServer(keep_close_code(codes)) as server, alarms(0.1, 0, signal.default_int_handler):
         with pytest.raises(KeyboardInterrupt), syncws.connect(server.url) as connection:
             connection.recv()
     assert codes == [1001]

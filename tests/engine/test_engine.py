@@ -251,7 +251,7 @@ def test_an_attempt_is_given_up(wish: str) -> None:
 def test_one_that_nobody_holds_warns_and_closes(server: LoopbackServer) -> None:
     engine, _ = opened(server.url)
     with pytest.warns(ResourceWarning, match="unclosed 'owner'"):
-        engine.release("owner")
+        engine.close_collected("owner")
     assert ended(engine).code == 1001
 
 
@@ -261,7 +261,7 @@ def test_one_that_nobody_holds_closes_even_where_the_warning_is_an_error(server:
 
     engine, _ = opened(server.url)
     with pytest.raises(ResourceWarning):
-        engine.release("owner", warn)
+        engine.close_collected("owner", warn)
     assert ended(engine).code == 1001
 
 
@@ -358,7 +358,7 @@ WISHES: dict[str, Callable[[Engine], object]] = {
     "close": lambda engine: engine.close(CLOSE, 0.03),
     "abort": lambda engine: engine.abort(WebSocketError("enough")),
     "fail": lambda engine: engine.fail(WebSocketError("a fault"), 1011),
-    "release": lambda engine: engine.release("owner", lambda *args, **keywords: None),
+    "release": lambda engine: engine.close_collected("owner", lambda *args, **keywords: None),
 }
 
 

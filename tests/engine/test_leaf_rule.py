@@ -20,6 +20,7 @@ import pytest
 import syncws
 from syncws._engine import primitives
 from tests.signals.server import Server
+from tests.support.waiting import SECONDS
 
 PACKAGE = Path(syncws.__file__).parent
 ENGINE = PACKAGE / "_engine"
@@ -40,7 +41,6 @@ BRANCHES: dict[str, str] = dict.fromkeys(
     "runs on threads of ours, where no handler does",
 )
 
-SECONDS = 10.0
 
 _STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete, ast.If,
                ast.Pass, ast.Return, ast.Break, ast.Continue)  # fmt: skip

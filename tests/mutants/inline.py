@@ -47,8 +47,8 @@ MUTANTS = (
     ),
     Mutant(
         "what has left is not counted where the writer is stopped before it counts",
-        "        self._queue.end_inline(self._stream)  # a writer",
-        "        # a writer",
+        "        self._queue.end_inline(self._stream)  # A writer",
+        "        # A writer",
         INLINE,
     ),
     Mutant(

@@ -64,8 +64,8 @@ MUTANTS = (
     ),
     Mutant(
         "a flag wakes one thread alone",
-        "                        _ = None in self._opens  # for the next thread that waits",
-        "                        pass",
+        "                        _ = None in self._opens  # This",
+        "                        pass  # This",
         PRIMITIVES,
     ),
     Mutant(
@@ -76,8 +76,8 @@ MUTANTS = (
     ),
     Mutant(
         "of two items in a Python mailbox one is not offered",
-        "                if self._items:  # two items",
-        "                if False:  # two items",
+        "                if self._items:\n                    self._offer()\n\n    def qsize",
+        "                pass\n\n    def qsize",
         PRIMITIVES,
     ),
     Mutant(
@@ -312,8 +312,8 @@ MUTANTS = (
     ),
     Mutant(
         "a wish that a handler cut off is not carried out while the only writer waits",
-        "            self._notes.wake()  # the only writer",
-        "            # the only writer",
+        "            self._notes.wake()  # The only writer",
+        "            # The only writer",
         ENGINE,
     ),
     Mutant(
@@ -360,7 +360,7 @@ MUTANTS = (
     ),
     Mutant(
         "a later time-out of close() makes up for an earlier one",
-        "        self.cuts += cut  # one step, so that of several threads none loses its note",
+        "        self.cuts += cut  # This is one step, so that no thread loses its note.",
         "        self.cuts = cut",
         ENGINE,
     ),
