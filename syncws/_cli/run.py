@@ -58,7 +58,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
             messages = _given_messages(parsed)
             files = [Source(path, as_text=parsed.text) for path in parsed.file or ()]
         except (UsageError, DOMException, ValueError) as error:
-            parser.error(in_options(str(error), error))
+            parser.error(in_options(str(error)))
         for file in files:
             stack.callback(file.close)
         for warning in target.warnings:
@@ -70,7 +70,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
             run.on_failed(error)
             return status_of(error)
         except (UsageError, DOMException, TypeError, ValueError, ImportError) as error:
-            parser.error(in_options(str(error), error))
+            parser.error(in_options(str(error)))
 
 
 class _Run:
