@@ -1,29 +1,23 @@
 """The Python of the documentation's pages, run as printed, each block as a program of its own.
 
-Names and addresses of the pages lead to a server of this machine: ``wss://...example.com`` by the proxy that
-the environment names, ``ws://127.0.0.1:8765`` and the few others by a change of the text. A block that only
-defines something has some lines added that use it.
+A block that only defines something has some lines added that use it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
-import socket
-import ssl
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from syncws.testing import LoopbackServer, Peer
-from tests.support.pages import ROOT, python_blocks
+from syncws.testing import Peer
+from tests.support.page_servers import serving
+from tests.support.pages import python_blocks
 from tests.support.programs import PROGRAM_SECONDS
-from tests.support.proxies import Proxy, dial, pump
 
 if TYPE_CHECKING:
     import trustme
@@ -85,7 +79,7 @@ class Block:
     page: str
     number: int
     out: tuple[str, ...] = ()
-    script: Callable[[Peer], None] = echo
+    script: Callable[[Peer], object] = echo
     after: str = ""
     given: str = ""
     needs: tuple[str, ...] = ()
@@ -216,20 +210,6 @@ ELSEWHERE = {
 }
 
 
-@dataclass
-class _Everywhere(Proxy):
-    """An HTTP proxy for which every name and port is one server's."""
-
-    target: int = 0
-
-    def _converse(self, sock: socket.socket) -> None:
-        if self._serve_http(sock) is not None:
-            with dial("127.0.0.1", self.target) as server:
-                self._open.add(server)
-                self._say(sock, self._granted())
-                pump(sock, server)
-
-
 def check_block(block: Block, authority: trustme.CA, folder: Path) -> None:
     """Run a block in `folder`, with servers of its own: it prints what it should, and does not complain."""
     out = _run(block, authority, folder)
@@ -240,42 +220,12 @@ def check_block(block: Block, authority: trustme.CA, folder: Path) -> None:
 
 
 def _run(block: Block, authority: trustme.CA, folder: Path) -> str:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost", "127.0.0.1", "*.example.com").configure_cert(context)
-    _write_files(authority, folder)
-    with contextlib.ExitStack() as stack:
-        plain = stack.enter_context(LoopbackServer(block.script))
-        secure = stack.enter_context(LoopbackServer(block.script, tls=context))
-        proxy = stack.enter_context(_Everywhere("http", target=secure.port))
-        strict = stack.enter_context(_Everywhere("http", ("user", "password"), target=secure.port))
-        way = str(folder / "service.sock")
-        stack.enter_context(_unix_server(way, plain.port))
-        swaps = {
-            "ws://127.0.0.1:8765/": plain.url,
-            "wss://127.0.0.1:8443/": f"wss://127.0.0.1:{secure.port}/",
-            "wss://test.example.com:8443/": f"wss://localhost:{secure.port}/",
-            '("test.example.com", 8443)': f'("localhost", {secure.port})',
-            '("192.0.2.20", 8443)': f'("127.0.0.1", {secure.port})',
-            "192.0.2.10": "127.0.0.1",
-            "http://user:password@proxy.example.com:3128": strict.url,
-            "/run/service.sock": way,
-        }
-        program = python_blocks(block.page)[block.number] + block.after
-        for printed, here in swaps.items():
-            program = program.replace(printed, here)
-        environment = {
-            **_without_proxies(),
-            "https_proxy": proxy.url,
-            "PYTHONIOENCODING": "utf-8",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "QT_QPA_PLATFORM": "offscreen",
-            "SSL_CERT_FILE": str(folder / "company-ca.pem"),
-        }
+    with serving(block.script, authority, folder) as servers:
+        program = servers.leading_here(python_blocks(block.page)[block.number] + block.after)
         with subprocess.Popen(
             [sys.executable, "-c", program],
             cwd=folder,
-            env=environment,
+            env=servers.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -297,42 +247,3 @@ def _exchange(process: subprocess.Popen[str], line: str) -> str:
     process.stdin.write(line)
     process.stdin.flush()
     return process.stdout.readline()
-
-
-def _write_files(authority: trustme.CA, folder: Path) -> None:
-    """The files that the pages name."""
-    client = authority.issue_cert("client.example.com")
-    authority.cert_pem.write_to_path(str(folder / "company-ca.pem"))
-    client.private_key_pem.write_to_path(str(folder / "client.key"))
-    client.cert_chain_pems[0].write_to_path(str(folder / "client.pem"))
-    (folder / "film.mkv").write_bytes(bytes(3_000_000))
-    (folder / "token.txt").write_text("secret\n", "utf-8")
-
-
-def _without_proxies() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-
-
-@contextlib.contextmanager
-def _unix_server(path: str, port: int) -> Iterator[None]:
-    """A Unix socket behind which is a port of this machine."""
-    if not hasattr(socket, "AF_UNIX"):
-        yield
-        return
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-
-        def serve() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    sock = listener.accept()[0]
-                    with sock, dial("127.0.0.1", port) as server:
-                        pump(sock, server)
-
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield
-        with contextlib.suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)
-        thread.join(PROGRAM_SECONDS)
