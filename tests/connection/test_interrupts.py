@@ -210,9 +210,10 @@ def test_send_of_an_iterable_that_waits_for_the_network_returns_at_once() -> Non
 
 def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> None:
     codes: list[int | None] = []
-    with LoopbackServer(keep_close_code(codes)) as server, alarms(0.1, 0, signal.default_int_handler):
+    with LoopbackServer(keep_close_code(codes)) as server:
         with pytest.raises(KeyboardInterrupt), syncws.connect(server.url) as connection:
-            connection.recv()
+            with alarms(0.1, 0, signal.default_int_handler):
+                connection.recv()
     assert codes == [1001]
 
 
