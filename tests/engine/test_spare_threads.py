@@ -206,6 +206,7 @@ def test_the_next_connection_has_the_threads_of_the_last(monkeypatch: pytest.Mon
 
 @needs_spares
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_threads, "STAY_SECONDS", 5.0)
     spares = shared_spares()
