@@ -79,6 +79,14 @@ def _is_of_tls(error: OSError) -> bool:
     return isinstance(error, ssl.SSLError) and (getattr(error, "library", None) or "SSL") == "SSL"
 
 
+def _forget_errors() -> None:
+    """Empty this thread's list of errors, as each handshake does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    other = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLError):
+        other.do_handshake()
+
+
 class TLSStream(Stream):
     """TLS over a connected socket; `handshake_step` must be driven to its end before anything else."""
 
@@ -233,7 +241,7 @@ class TLSStream(Stream):
                     if _is_of_tls(error):
                         raise
                     pass_on(error)
-                    self._forget_errors()
+                    _forget_errors()
                     count = read()
                 if count is None:
                     self._undecrypted = True
@@ -254,12 +262,6 @@ class TLSStream(Stream):
             if not total:
                 raise error
             self._error = error  # The next call raises it; this one returns the data that came before.
-
-    def _forget_errors(self) -> None:
-        """Empty this thread's list of errors."""
-        other = self._tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
-        with contextlib.suppress(ssl.SSLError):
-            other.do_handshake()
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)
