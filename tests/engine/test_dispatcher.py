@@ -155,7 +155,7 @@ def test_entries_that_come_one_by_one_are_dispatched_as_they_come() -> None:
     assert worker.sink.calls == ["open", "a", "close received", "failed", "closed", "over"]
 
 
-def test_who_waits_for_the_end_is_told_after_the_last_callback() -> None:
+def test_a_thread_that_waits_for_the_end_is_woken_after_the_last_callback() -> None:
     worker = Worker()
     assert not worker.dispatcher.wait_over(0.01)
     seen: list[list[str]] = []
@@ -172,7 +172,7 @@ def test_who_waits_for_the_end_is_told_after_the_last_callback() -> None:
     assert seen == [ALL]
 
 
-def test_who_waits_is_told_after_each_batch() -> None:
+def test_waiting_threads_are_woken_after_each_batch() -> None:
     worker = Worker()
     running = Task(worker.dispatcher.run)
     waiting = Task(lambda: worker.dispatcher.waiters.wait_until(lambda: "open" in worker.sink.calls, SECONDS))

@@ -501,7 +501,7 @@ def test_another_consumer_comes_at_each_step() -> None:
 
 
 @needs_points
-def test_who_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
+def test_a_thread_that_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
     for step in steps():
         with LentLink(Inbox((None, None))) as link:
             waiting = Task(partial(link.consumer.waiters.wait_until, lambda: link.consumer.messages, SECONDS))
