@@ -139,7 +139,7 @@ def test_the_end_frees_every_thread_that_waits(record: CloseReceived | Closed) -
         assert isinstance(task.wait(), InboxEnded)
 
 
-def test_records_are_kept_until_they_are_asked_for() -> None:
+def test_a_record_can_be_read_from_then_on() -> None:
     inbox, _ = make()
     assert (inbox.opened, inbox.ending, inbox.closed) == (None, None, None)
     inbox.put_record(OPENED)
