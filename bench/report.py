@@ -44,8 +44,8 @@ def ratio(metric: str, row: dict[str, float], client: str) -> float | None:
 
 HEAD = """# Measured beside others
 
-`python -m bench` has written this page: its [README](../bench/README.md) says how to read it. The chart shows
-how many times as good as the best other client of each row `syncws` is.
+`python -m bench` has written this page: its [README](../bench/README.md) says how to read it. The chart
+compares `syncws` with the best other client of each row: at 2 it is twice as good, at 0.5 half as good.
 
 ![syncws beside the best other client of each row](measured.svg)
 """

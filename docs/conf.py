@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 import syncws
+from syncws._misspellings import Misspelling
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -89,6 +90,13 @@ def prepare_docstring(
     lines[:] = text.split("\n")
 
 
+def skip_misspellings(
+    app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out the names that exist only to be refused."""
+    return isinstance(obj, Misspelling) or None
+
+
 def put_drawings_in(app: Sphinx, doctree: nodes.document) -> None:
     """Replace the images that are drawings by the drawings themselves."""
     for image in list(doctree.findall(nodes.image)):
@@ -103,5 +111,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect(
         "autodoc-process-docstring", prepare_docstring, priority=400
     )  # before the one for Google's style
+    app.connect("autodoc-skip-member", skip_misspellings)
     app.connect("doctree-read", put_drawings_in)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

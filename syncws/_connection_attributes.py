@@ -10,13 +10,14 @@ from ._engine.inbox import Inbox
 from ._engine.records import Opened
 from ._engine.send_queue import SendQueue
 from ._engine.stats import Stats
+from ._misspellings import NoHandlers
 from ._opened_attributes import OpenedAttributes
 from ._protocol.http11 import Response
 from ._protocol.url import URL
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, ReadyStates
 
 
-class ConnectionAttributes(ReadyStates, OpenedAttributes):
+class ConnectionAttributes(ReadyStates, OpenedAttributes, NoHandlers):
     """The attributes that follow the engine and the inbox. They are kept after the end."""
 
     _url: URL

@@ -141,7 +141,8 @@ class ConnectionClosed(WebSocketError):
         code: the close code: the server's, 1005 when its Close frame had none, 1006 after a failure.
         reason: the server's reason as it came, ``""`` when it gave none. The text of the error and its repr
             have ``...`` in the place of what this connection had sent as a credential.
-        wasClean: True after an orderly close.
+        wasClean: True after an orderly close. `Connection.recv` raises as soon as the server's Close frame is
+            here, when our answer may still be on its way: then it is False, and the next call says True.
         unsent: how many bytes ``send()`` took that were not handed to the network.
     """
 

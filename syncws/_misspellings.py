@@ -1,4 +1,4 @@
-"""Names that look like handlers of the callback API and are none: to set one is a mistake, told at once.
+"""Names under which a handler would never be called: to set one is a mistake, told at once.
 
 Owns: these names. Runs on: any thread. Must not import: anything of the package.
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 
-class _Misspelling:
+class Misspelling:
     """Refuses to be set: a handler under this name would never be called."""
 
     def __init__(self, name: str, instead: str) -> None:
@@ -33,12 +33,20 @@ class _Misspelling:
         return AttributeError(f"{owner.__name__} has no attribute {self._name!r}; {self._instead}")
 
 
-class Misspellings:
-    """Refuses other spellings of ``onopen``, ``onmessage``, ``onerror`` and ``onclose``."""
+class _Refusals:
+    """What refuses names does not list them."""
 
     def __dir__(self) -> list[str]:
         owner = type(self)
-        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), _Misspelling)]
+        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), Misspelling)]
+
+
+class Misspellings(_Refusals):
+    """Refuses other spellings of ``onopen``, ``onmessage``, ``onerror`` and ``onclose``."""
+
+
+class NoHandlers(_Refusals):
+    """Refuses handlers, in every spelling, on an object that calls none."""
 
 
 def _spellings(type: str) -> list[str]:
@@ -55,13 +63,17 @@ def _slips(type: str) -> Iterator[str]:
     yield f"on{type}s"
 
 
-def _refuse(names: list[str], instead: str) -> None:
+def _refuse(owner: type[_Refusals], names: list[str], instead: str) -> None:
     for name in names:
-        setattr(Misspellings, name, _Misspelling(name, instead))
+        setattr(owner, name, Misspelling(name, instead))
 
+
+_WAIT_INSTEAD = "recv() gives messages here; a handler goes to WebSocket(url, onmessage=...)"
 
 for _type in ("open", "message", "error", "close"):
-    _wrong = [name for name in (*_spellings(_type), *_slips(_type)) if name != f"on{_type}"]
-    _refuse(_wrong, f"did you mean 'on{_type}'?")
+    _all = [*_spellings(_type), *_slips(_type)]
+    _refuse(Misspellings, [name for name in _all if name != f"on{_type}"], f"did you mean 'on{_type}'?")
+    _refuse(NoHandlers, _all, _WAIT_INSTEAD)
 for _type in ("ping", "pong"):
-    _refuse(_spellings(_type), f"use addEventListener({_type!r}, ...)")
+    _refuse(Misspellings, _spellings(_type), f"use addEventListener({_type!r}, ...)")
+    _refuse(NoHandlers, _spellings(_type), _WAIT_INSTEAD)

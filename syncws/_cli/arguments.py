@@ -39,10 +39,13 @@ class Parser(argparse.ArgumentParser):
         parsed, left = self.parse_known_args(args, namespace)
         if left:
             options = [given for given in left if given.startswith("-")]
-            self.error(hints.unknown(options or left, self._option_string_actions))
+            wanted = " and ".join(f"one {a.metavar or a.dest}" for a in self._actions if not a.option_strings)
+            self.error(hints.unknown(options or left, self._option_string_actions, wanted or "no argument"))
         return parsed
 
     def error(self, message: str) -> NoReturn:
+        if message == "argument -w/--wait: expected one argument":  # as behind it a -1 is, which is --one
+            message += ", a number of seconds or none, which waits for ever"
         self.exit(2, f"usage: {self.usage}\n{self.prog}: {message} (see {self.prog} --help)\n")
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import difflib
 import getpass
 import os
 from typing import TYPE_CHECKING
 
 from .._protocol.url import parse_url
-from .arguments import connect_keywords, direct_options
+from .arguments import COMMANDS, connect_keywords, direct_options
 
 if TYPE_CHECKING:
     import argparse
@@ -151,6 +152,8 @@ def checked_url(text: str) -> str:
     except ValueError:
         usable = False
     hint = f"did you mean {guess}?" if usable else "such as wss://host/path"
+    if command := difflib.get_close_matches(text, COMMANDS, n=1, cutoff=0.75):
+        hint = f"did you mean the command {command[0]}?"
     if text.isdecimal():
         hint = f"a server is: syncws echo --port {text}"
     raise UsageError(f"a URL that begins with ws:// or wss:// is wanted ({hint})")

@@ -110,7 +110,7 @@ FLAGS = (
         PRINTED,
         "--save",
         metavar="DIR",
-        help="each message becomes a file in this folder, and its name is printed",
+        help="each message becomes a file in this folder, which is made if need be, and its name is printed",
     ),
     _flag(
         PRINTED,

@@ -9,8 +9,6 @@ import difflib
 import re
 from collections.abc import Iterable
 
-from .._exceptions import SecurityErr
-
 # What people know from wscat, websocat and curl, and what does the same here.
 ELSEWHERE = {
     "-c": "the URL alone",
@@ -42,11 +40,37 @@ ELSEWHERE = {
     "--connect-timeout": "--open-timeout SECONDS",
     "--max-time": "--timeout SECONDS",
     "--unix-socket": "--unix PATH",
+    "-d": "-m TEXT",
+    "--data": "-m TEXT",
+    "--data-binary": "--file FILE",
+    "-i": "-v",
+    "--include": "-v",
+    "-I": "--check",
+    "--head": "--check",
+    "-A": "-H 'User-Agent: NAME'",
+    "--user-agent": "-H 'User-Agent: NAME'",
+    "--output": "--save DIR, or > FILE",
+    "--proxy-user": "--proxy http://USER:PASSWORD@HOST:PORT",
+    "-E": "-n 0",
+    "--exit-on-eof": "-n 0",
+}
+
+# What they have an option for, and what needs none here.
+NO_OPTION = {
+    "--slash": "/ping and /close need none",
+    "--passphrase": "it is asked for at the terminal",
+    "--no-close": "a Close frame is always sent",
+    "-X": "the request is always GET",
+    "--request": "the request is always GET",
+    **dict.fromkeys(("--tlsv1.2", "--tlsv1.3"), "TLS 1.2 is the least"),
 }
 
 # Errors of the library advise an argument; on the command line that is an option.
 _OPTIONS = (
     (re.compile(r"\brequire_protocol=False\b"), "--any-subprotocol"),
+    (re.compile(r"\ballow_blocked_port=True\b"), "--allow-blocked-port"),
+    # wscat has -x for what is to be sent.
+    (re.compile(r"the proxy \S+: cannot resolve .*", re.DOTALL), r"\g<0> (-x names a proxy; -m TEXT sends)"),
     (re.compile(r"\bca='file\.pem' or in an ssl_context\b"), "--ca file.pem"),
     (re.compile(r"\bserver_hostname= says\b"), "--server-name says"),
     (re.compile(r"\bmax_size=(?=\d)"), "--max-size "),
@@ -57,17 +81,19 @@ _OPTIONS = (
 )
 
 
-def unknown(given: Iterable[str], known: Iterable[str]) -> str:
+def unknown(given: Iterable[str], known: Iterable[str], wanted: str) -> str:
     """The error for arguments that the parser has left over; `known` are the names of its options."""
     name = next(iter(given)).partition("=")[0]  # the value may be a secret
     if not name.startswith("-"):
-        return "one URL is wanted, and there is more"
+        return f"{wanted} is wanted, and there is more"
+    if name in NO_OPTION:
+        return f"there is no option {name} ({NO_OPTION[name]})"
     meant = ELSEWHERE.get(name) or next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), "")
     return f"there is no option {name}" + (f" (did you mean {meant}?)" if meant else "")
 
 
-def in_options(text: str, error: BaseException | None = None) -> str:
+def in_options(text: str) -> str:
     """The text of an error, in the words of the command line."""
     for words, option in _OPTIONS:
         text = words.sub(option, text)
-    return f"{text}; --allow-blocked-port allows it" if isinstance(error, SecurityErr) else text
+    return text

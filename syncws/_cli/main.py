@@ -92,4 +92,4 @@ def _check_combinations(parser: argparse.ArgumentParser, parsed: argparse.Namesp
     if len(sources) > 1 and sources != ["message", "listen"]:
         parser.error(" and ".join(f"--{name}" for name in sources) + " cannot go together")
     if parsed.text and not parsed.file:
-        parser.error("--text goes with --file")
+        parser.error("--text goes with --file: a line is sent as text without it")

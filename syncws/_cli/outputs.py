@@ -15,6 +15,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from .connecting import UsageError
 from .escapes import escape, escape_json, escape_lines
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ SHOWN_BYTES = 256
 
 class SaveFailed(Exception):  # noqa: N818 - named for what happened
     """A file of --save cannot be written."""
+
+
+def make_folder(path: str | None) -> None:
+    """Make the folder of --save, if it is not there, before anything is sent. Raises `UsageError`."""
+    try:
+        if path is not None:
+            os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--save: {path} cannot be made: {error.strerror}") from None
 
 
 class Printer:

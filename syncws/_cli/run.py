@@ -33,7 +33,7 @@ from .files import Source
 from .goal import Goal
 from .hints import in_options
 from .inputs import Lines, decode_line
-from .outputs import Printer
+from .outputs import Printer, make_folder
 from .progress import Progress
 from .receiving import Receiver
 from .session import Session, TimeUp
@@ -57,8 +57,9 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
             target = Target(parsed)
             messages = _given_messages(parsed)
             files = [Source(path, as_text=parsed.text) for path in parsed.file or ()]
+            make_folder(parsed.save)
         except (UsageError, DOMException, ValueError) as error:
-            parser.error(in_options(str(error), error))
+            parser.error(in_options(str(error)))
         for file in files:
             stack.callback(file.close)
         for warning in target.warnings:
@@ -70,7 +71,7 @@ def run_url(parsed: argparse.Namespace, parser: argparse.ArgumentParser, console
             run.on_failed(error)
             return status_of(error)
         except (UsageError, DOMException, TypeError, ValueError, ImportError) as error:
-            parser.error(in_options(str(error), error))
+            parser.error(in_options(str(error)))
 
 
 class _Run:
@@ -119,18 +120,20 @@ class _Run:
                 waiter = Waiter()
                 stack.callback(waiter.close)
                 outcome = self._send_and_receive(connections, waiter, [*messages, *files])
-        self._store_cookies()
+        stored = self._store_cookies()
         outcome.tell(self._console)
         if self._parsed.timings:
             self._timings.tell(self._console)
-        return outcome.status
+        return outcome.status if stored else Status.USAGE
 
-    def _store_cookies(self) -> None:
+    def _store_cookies(self) -> bool:
         if self._target.cookies is not None:
             try:
                 self._target.cookies.save(ignore_discard=True)
             except OSError as error:
                 self._console.say(f"the cookies cannot be stored: {describe(error)}", "bad")
+                return False
+        return True
 
     def _check(self) -> Status:
         def connected() -> Connection:

@@ -88,6 +88,7 @@ class LineTerminal:
     def __init__(self, prompt: str, readline: Any) -> None:
         self._prompt = prompt
         self._readline = readline
+        self._termios: Any = importlib.import_module("termios")  # which is there wherever readline is
         self._main = threading.main_thread().ident
         self._pending: collections.deque[str] = collections.deque()
         # Sockets, since a handler that interrupts the holder of a lock would wait for it for ever.
@@ -99,7 +100,7 @@ class LineTerminal:
         self._before_prompt: collections.deque[int] = collections.deque()
         self._ended = False
         self._end_seen = False
-        self._settings = _save_settings()
+        self._settings = self._read_settings()
         self._poke_number = signal.Signals[POKE]
         self._former = signal.signal(self._poke_number, self._on_poke)
         self._arrived, self._signals = _socket_pair()
@@ -111,8 +112,21 @@ class LineTerminal:
 
     @property
     def _typing(self) -> bool:
-        """Whether there is a prompt, so that what is shown must go above it."""
-        return self._in_input and not self._before_prompt
+        """Whether there is a prompt, so that what is shown must go above it.
+
+        After Enter there is none, though `input` may not have returned yet: readline has given the terminal
+        back by then, which gathers lines itself again.
+        """
+        return self._in_input and not self._before_prompt and not self._gathers_lines()
+
+    def _gathers_lines(self) -> bool:
+        settings = self._read_settings()
+        return settings is not None and bool(settings[3] & self._termios.ICANON)
+
+    def _read_settings(self) -> Any:
+        with contextlib.suppress(OSError, self._termios.error):
+            return self._termios.tcgetattr(0)
+        return None
 
     def read_line(self) -> bytes | None:
         """The next line; None after Ctrl-D. Raises `TypingEnded`."""
@@ -162,7 +176,9 @@ class LineTerminal:
         signal.set_wakeup_fd(self._former_wakeup)
         self._arrived.close()  # this ends the thread that follows signals
         signal.signal(self._poke_number, self._former)
-        _restore_settings(self._settings)
+        if self._settings is not None:
+            with contextlib.suppress(OSError, self._termios.error):
+                self._termios.tcsetattr(0, self._termios.TCSADRAIN, self._settings)
 
     def _poke(self) -> None:
         signal.pthread_kill(self._main or 0, self._poke_number)
@@ -187,7 +203,7 @@ class LineTerminal:
                         self._poke()
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
-        if not self._typing or self._showing:
+        if self._showing or not self._typing:
             return  # the call that was interrupted looks next
         self._show_pending()
         if self._ended:
@@ -199,17 +215,24 @@ class LineTerminal:
     def _show_pending(self) -> None:
         self._showing = True
         try:
-            while self._pending:
-                text = self._pending.popleft()
-                if not self._typing:
-                    _write(text + "\n")
-                elif not self._readline.get_line_buffer():
-                    _write(f"\r\x1b[K{text}\n{self._prompt}")
-                else:
-                    _write("".join(map(_insert_row, text.split("\n"))))
+            while True:
+                while self._pending:
+                    self._show_now(self._pending.popleft())
+                self._tell_shown()
+                # Who is told may have more at once. Its signal finds this call at work, and must: handlers
+                # that interrupt each other here would be too many for the stack.
+                if not self._pending:
+                    return
         finally:
             self._showing = False
-        self._tell_shown()
+
+    def _show_now(self, text: str) -> None:
+        if not self._typing:
+            _write(text + "\n")
+        elif not self._readline.get_line_buffer():
+            _write(f"\r\x1b[K{text}\n{self._prompt}")
+        else:
+            _write("".join(map(_insert_row, text.split("\n"))))
 
     def _tell_shown(self) -> None:
         with contextlib.suppress(OSError):  # full: then it is told already
@@ -276,17 +299,3 @@ def _write(text: str) -> None:
     with contextlib.suppress(OSError):  # the terminal is gone, and SIGHUP says so
         while data:
             data = data[os.write(1, data) :]
-
-
-def _save_settings() -> Any:
-    with contextlib.suppress(ImportError, OSError):
-        termios = importlib.import_module("termios")
-        return termios.tcgetattr(0)
-    return None
-
-
-def _restore_settings(settings: Any) -> None:
-    if settings is not None:
-        termios = importlib.import_module("termios")
-        with contextlib.suppress(OSError, termios.error):
-            termios.tcsetattr(0, termios.TCSADRAIN, settings)

@@ -15,11 +15,11 @@ _Call = TypeVar("_Call", bound=Callable[..., Any])
 # Options of other libraries, and ours that does the same; header fields for which others have an option.
 _NAMES_ELSEWHERE = {
     "additional_headers": "headers",
+    "agent": "proxy",
+    "auth_token": "headers={'Authorization': 'Bearer ...'}",
     "authorization": "headers={'Authorization': ...}, or auth=(user, password)",
-    "bearer_token": "headers={'Authorization': 'Bearer ...'}",
-    "connect_timeout": "open_timeout",
-    "connection_timeout": "open_timeout",
     "basic_auth": "auth",
+    "bearer_token": "headers={'Authorization': 'Bearer ...'}",
     "ca_cert": "ca",
     "ca_certs": "ca",
     "cafile": "ca",
@@ -29,14 +29,18 @@ _NAMES_ELSEWHERE = {
     "check_hostname": "ssl_context",
     "client_cert": "cert",
     "close_code": "close(code)",
+    "connect_timeout": "open_timeout",
+    "connection_timeout": "open_timeout",
     "cookie": "headers={'Cookie': ...}, or cookies= with an http.cookiejar.CookieJar",
     "cookie_jar": "cookies",
-    "debug": "trace=, or DEBUG on the logger 'syncws'",
-    "enable_trace": "trace=, or DEBUG on the logger 'syncws'",
     "custom_headers": "headers",
+    "debug": "trace=, or DEBUG on the logger 'syncws'",
+    "dispatcher": "dispatch=, of the callback API alone",
+    "enable_trace": "trace=, or DEBUG on the logger 'syncws'",
+    "extensions": "compression",
     "extra_headers": "headers",
-    "handshake_timeout": "open_timeout",
     "follow_redirects": "max_redirects",
+    "handshake_timeout": "open_timeout",
     "header": "headers",
     "heartbeat": "ping_interval",
     "host": "headers={'Host': ...}",
@@ -47,35 +51,51 @@ _NAMES_ELSEWHERE = {
     "http_proxy_host": "proxy='http://host:port'",
     "http_proxy_port": "proxy='http://host:port'",
     "http_proxy_timeout": "open_timeout",
+    "insecure": "ca, or ssl_context",
+    "keepalive": "ping_interval",
+    "keepalive_ping_interval_seconds": "ping_interval",
     "keyfile": "cert=(certificate, key)",
     "local_addr": "source_address",
     "logger": "the logger 'syncws'",
+    "max_message_size": "max_size",
     "max_msg_size": "max_size",
     "max_payload": "max_size",
+    "no_proxy": "the environment variable no_proxy, or proxy=None",
     "password": "auth=(user, password)",
     "perMessageDeflate": "compression",
+    "ping_payload": "WebSocket.ping(data)",
     "proxies": "proxy",
     "proxy_auth": "proxy='http://user:password@host:port'",
+    "proxy_headers": "proxy='http://user:password@host:port'",
     "proxy_type": "proxy='socks5h://host:port'",
+    "read_timeout": "recv(timeout=...)",
     "receive_timeout": "recv(timeout=...)",
+    "recv_timeout": "recv(timeout=...)",
     "redirect_limit": "max_redirects",
+    "reject_unauthorized": "ca, or ssl_context",
+    "request_headers": "headers",
+    "send_timeout": "flush(timeout=...), or max_buffered",
     "sni": "server_hostname",
-    "sockopt": "socket_options",
     "socket": "sock",
+    "sockopt": "socket_options",
     "ssl": "ssl_context",
-    "ssl_verify": "ca, or ssl_context",
+    "ssl_ca_certs": "ca",
     "ssl_options": "ssl_context",
+    "ssl_verify": "ca, or ssl_context",
     "sslopt": "ssl_context",
     "subprotocol": "protocols",
     "subprotocols": "protocols",
     "timeout": "open_timeout, or recv(timeout=...)",
-    "user_agent": "headers={'User-Agent': ...}",
-    "user_agent_header": "headers={'User-Agent': ...}",
+    "tls": "ssl_context",
     "token": "headers={'Authorization': 'Bearer ...'}",
     "uds": "unix",
     "unix_socket_path": "unix",
+    "uri": "url",
+    "user_agent": "headers={'User-Agent': ...}",
+    "user_agent_header": "headers={'User-Agent': ...}",
     "username": "auth=(user, password)",
     "verify": "ca, or ssl_context",
+    "verify_mode": "ssl_context",
     "verify_ssl": "ca, or ssl_context",
     "write_limit": "max_buffered",
 }
@@ -89,7 +109,14 @@ _NOT_HERE = {
     "autoping": "every ping is answered",
     "daemon": "not needed: the threads inside do not keep the process from ending",
     "binary_type": "an attribute: binaryType",
+    "class_": "a connection is always a Connection",
+    "connection": "not needed: the handshake's own Connection header is always sent",
+    "create_connection": "a connection is always a Connection",
     "enable_multithread": "not needed: every method may be called from any thread",
+    "fire_cont_frame": "recv_streaming() gives a message in parts",
+    "get_mask_key": "masking keys are always random",
+    "keep_running": "close() ends it",
+    "legacy": "there is one kind of connect()",
     "loop": "not needed: there is no event loop",
     **dict.fromkeys(("params", "path", "port", "query"), "a part of the URL"),
     "skip_utf8_validation": "text is always checked",
@@ -98,7 +125,18 @@ _NOT_HERE = {
 
 # Options of other libraries that say when to reconnect.
 _COMING_BACK = frozenset(
-    {"autoreconnect", "auto_reconnect", "backoff", "max_retries", "reconnect", "retries", "retry"}
+    {
+        "auto_reconnect",
+        "autoreconnect",
+        "backoff",
+        "max_retries",
+        "process_exception",
+        "reconnect",
+        "reconnect_delays",
+        "reconnect_interval",
+        "retries",
+        "retry",
+    }
 )
 
 # Event names of other libraries, and ours.
@@ -167,9 +205,13 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
 def _handler_hint(event: str, known: frozenset[str]) -> str:
     """The text that says what to use instead of ``on<event>``."""
     all_of_them = "handlers are onopen, onmessage, onerror and onclose"
+    if event == "reconnect":
+        return "an open event comes at each return of a ReconnectingWebSocket"
     if "onopen" not in known:
         other = "ReconnectingWebSocket" if "policy" in known else "WebSocket"
         there = f"of the callback API alone: {other}(url, onmessage=...)"
+        if event in ("ping", "pong"):
+            return f"addEventListener({event!r}, ...) of a {other} hears of those; here trace= does"
         return f"{all_of_them}, {there}; here recv() gives messages"
     if event in ("ping", "pong"):
         return f"{all_of_them}; addEventListener({event!r}, ...) hears of those"

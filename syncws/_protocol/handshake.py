@@ -48,12 +48,12 @@ def check_protocols(protocols: str | Iterable[str]) -> tuple[str, ...]:
     Raises `TypeError` when they are not strings, `SyntaxErr` for one that is not a token or is given twice.
     """
     if not isinstance(protocols, Iterable) or isinstance(protocols, (Mapping, bytes, bytearray)):
-        raise TypeError(f"protocols must be a str or strs, not {type(protocols).__name__}")
+        raise TypeError(f"protocols must be a str or an iterable of str, not {type(protocols).__name__}")
     names = (protocols,) if isinstance(protocols, str) else tuple(protocols)
     seen: set[str] = set()
     for name in names:
         if not isinstance(name, str):
-            raise TypeError(f"protocols must be a str or strs, not {type(name).__name__}")
+            raise TypeError(f"protocols must be a str or an iterable of str, not {type(name).__name__}")
         if not is_token(name):
             raise SyntaxErr(f"protocols: {shorten_protocol(name)} is no HTTP token")
         if name.lower() in seen:

@@ -225,7 +225,8 @@ def check_port(url: URL) -> None:
         SecurityErr: the URL's port is one of ``BLOCKED_PORTS``.
     """
     if url.effective_port in BLOCKED_PORTS:
-        raise SecurityErr(f"port {url.effective_port} of {url.origin} is blocked (Fetch standard, bad ports)")
+        remedy = "allow_blocked_port=True connects all the same"
+        raise SecurityErr(f"port {url.effective_port} of {url.origin} is blocked, as in browsers ({remedy})")
 
 
 def _error(url: str, why: str) -> SyntaxErr:

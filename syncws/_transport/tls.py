@@ -20,15 +20,24 @@ OpenSSL want to send stays in `_outgoing` (`output_pending` says so) until the s
 reading thread never sends, or two peers that both do so could wait for each other for ever. 1,500 of 1,500
 connections of the same test ended well.
 
+OpenSSL lists the errors of a thread, and CPython 3.14 and 3.15 leave some there: of a send on another
+connection that was reset, of a hash that is not known. `SSLObject.read`, where it wants more bytes, then
+raises what is last in the list, in 3.14 again and again. So what is not of TLS is no failure of ours: memory
+is all that OpenSSL has here of the network. A handshake forgets the list, so one is begun
+(`_forget_errors`).
+
 What was tried and rejected. With a lock around each call of a blocking `SSLSocket`, a `recv` that waits for
 data keeps `send` out. A non-blocking `SSLSocket` under a lock is safe too, and some per cent faster, but then
 each direction must be able to wait until the socket is ready for the other one, `select` does not see what
 OpenSSL has decrypted already, and TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each
-direction, do not keep two threads out of one SSL object: that is the crash above.
+direction, do not keep two threads out of one SSL object: that is the crash above. To read once more after
+each error, whatever it is: a connection that a fatal alert has ended wants more bytes then, and the alert is
+lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import sys
 import threading
@@ -62,6 +71,12 @@ def with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
         if hasattr(error, name):
             setattr(copy, name, getattr(error, name))
     return copy
+
+
+def _is_of_tls(error: OSError) -> bool:
+    """Whether TLS itself has failed, or wants more: not what another connection has left, see the theory."""
+    # PyPy knows of no library, and has nothing left.
+    return isinstance(error, ssl.SSLError) and (getattr(error, "library", None) or "SSL") == "SSL"
 
 
 class TLSStream(Stream):
@@ -212,7 +227,14 @@ class TLSStream(Stream):
         try:
             # Asking OpenSSL once more when it has nothing would cost more than a small message.
             while incoming.pending or pending():
-                count = read()
+                try:
+                    count = read()
+                except OSError as error:
+                    if _is_of_tls(error):
+                        raise
+                    pass_on(error)
+                    self._forget_errors()
+                    count = read()
                 if count is None:
                     self._undecrypted = True
                     return
@@ -232,6 +254,12 @@ class TLSStream(Stream):
             if not total:
                 raise error
             self._error = error  # The next call raises it; this one returns the data that came before.
+
+    def _forget_errors(self) -> None:
+        """Empty this thread's list of errors."""
+        other = self._tls.context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+        with contextlib.suppress(ssl.SSLError):
+            other.do_handshake()
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)
@@ -257,7 +285,8 @@ class TLSStream(Stream):
         try:
             self._tls.write(data)
             return self._outgoing.read()
-        except ssl.SSLError:
+        except OSError as error:
+            pass_on(error)
             return None
         finally:
             self._lock.release()
@@ -278,8 +307,9 @@ class TLSStream(Stream):
             with self._lock:
                 try:
                     self._tls.unwrap()
-                except ssl.SSLError:
-                    pass  # OpenSSL wants the other side's close_notify; ours is in the outgoing BIO by now.
+                except OSError as error:
+                    # OpenSSL wants the other side's close_notify; ours is in the outgoing BIO by now.
+                    pass_on(error)
             self.flush()
         except OSError as error:  # the connection is gone already
             pass_on(error)

@@ -86,8 +86,11 @@ class Peer(ByteStream):
 
     def read_request(self) -> Request:
         """Read a request up to its empty line; a second call reads a second request."""
+        return self._read_request(None)
+
+    def _read_request(self, deadline: float | None) -> Request:
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            self._fill()
+            self._fill(deadline)
         self._request = parse_request(self.recv_exactly(end + 4)[:-4])
         self.recorded._add_request(self._request)
         return self._request
@@ -113,8 +116,11 @@ class Peer(ByteStream):
             fields: further fields by name: ``Set_Cookie="a=b"`` is ``Set-Cookie: a=b``.
 
         Raises:
+            RuntimeError: it was accepted before.
             ValueError: the request is no opening handshake.
         """
+        if self._answered == 101:
+            raise RuntimeError("the script has called accept() before")
         request = self.request
         if (key := request.headers.get("Sec-WebSocket-Key")) is None:
             raise ValueError(f"the request has no Sec-WebSocket-Key: {request}")
@@ -169,6 +175,11 @@ class Peer(ByteStream):
         self._answered = status
         self.send_bytes(answer_head(status, reason, headers) + rest)
 
+    def _check_open(self) -> None:
+        """Tell a script that has forgotten the opening handshake, unless it has written an answer by hand."""
+        if not self._has_sent:
+            raise RuntimeError("the request is not answered: the script must call accept() first")
+
     # Messages.
 
     def recv(self, timeout: float | None = None) -> str | bytes:
@@ -179,9 +190,11 @@ class Peer(ByteStream):
 
         Raises:
             PeerClosed: the client sent a Close frame; a script that lets this out has the server answer it.
+            RuntimeError: the request is not answered yet.
             TimeoutError: no message came in time; none is lost by that.
             ValueError: the client sent what no client may send.
         """
+        self._check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             opcode, payload = self._assembler.add(self._recv_frame(deadline))
@@ -206,6 +219,7 @@ class Peer(ByteStream):
 
     def echo(self) -> None:
         """Send back every message, a pong for each ping, a Close for the Close: one send for one read."""
+        self._check_open()
         while not self._close_sent:
             out: list[bytes] = []
             at = 0
@@ -241,17 +255,21 @@ class Peer(ByteStream):
 
     def send(self, data: str | Buffer) -> None:
         """Send one message: text for a `str`, binary for anything else."""
+        self._check_open()
         text = isinstance(data, str)
-        payload = data.encode() if isinstance(data, str) else bytes(data)
+        # Of an int or a list bytes() makes something, too, which no script can have meant.
+        payload = data.encode() if isinstance(data, str) else bytes(memoryview(data))
         with self._sending:  # a compressed message must leave in the order of compression
             self.socket.sendall(b"".join(self._message(Opcode.TEXT if text else Opcode.BINARY, payload)))
 
     def ping(self, data: bytes = b"") -> None:
         """Send a Ping frame, and do not wait for its pong."""
+        self._check_open()
         self.send_frame(Opcode.PING, data)
 
     def pong(self, data: bytes = b"") -> None:
         """Send a Pong frame; `recv` and `echo` answer pings by themselves."""
+        self._check_open()
         self.send_frame(Opcode.PONG, data)
 
     def close(self, code: int | None = 1000, reason: str = "", timeout: float = 5) -> None:
@@ -275,6 +293,7 @@ class Peer(ByteStream):
 
     def send_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a Close frame and go on, as no good server does: `close` waits for the client's."""
+        self._check_open()
         self.send_frame(Opcode.CLOSE, CloseFrame(code, reason).payload)
 
     def _answer_close(self, closed: PeerClosed) -> None:
@@ -301,7 +320,9 @@ class Peer(ByteStream):
         """Let the client know why its connection ends: that is where a test looks first."""
         text = f"{type(error).__name__} in the server's script: {error}".rstrip(": ").partition("\n")[0]
         with contextlib.suppress(OSError, EOFError, ValueError):
-            if self._request is not None and not self._answered:
+            if not self._has_sent and self._reads:
+                if self._request is None:  # a client that still sends it would see no answer
+                    self._read_request(time.monotonic() + _GOODBYE)
                 self.refuse(500, body=text)
             else:
                 # RFC 6455 5.5: 125 bytes at most, two of which are the code; no half of a character.

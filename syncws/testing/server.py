@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import os
 import socket
 import ssl
@@ -183,7 +184,9 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             if self._certificates is not None:
                 peer._secure(self._certificates.server)
             errors = self.errors
-            script(peer)
+            if inspect.iscoroutine(made := script(peer)):
+                made.close()
+                raise TypeError("a script is a plain function, not an async one: it has a thread")
             if self.close_on_return:
                 peer._finish(CloseCode.NORMAL, "")
         except PeerClosed as closed:

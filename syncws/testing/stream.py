@@ -42,6 +42,7 @@ class ByteStream:
         self.closing = closing
         self._buffer = bytearray()
         self._reads = True
+        self._has_sent = False
         # Shutting down crosses threads: it must not meet a socket half way into TLS, or a closed descriptor.
         self._lock = threading.Lock()
         self._sending = threading.Lock()
@@ -78,6 +79,7 @@ class ByteStream:
 
     def send_bytes(self, data: Buffer) -> None:
         """Send bytes as they are: half a frame, or none at all."""
+        self._has_sent = True
         with self._sending:
             self.socket.sendall(data)
 
@@ -86,6 +88,7 @@ class ByteStream:
 
         ``peer.drip(frame_bytes(1, b"hello"))`` sends a message that comes a byte at a time.
         """
+        self._has_sent = True
         with self._sending:
             for at in range(0, len(data), size):
                 if at and self.closing.wait(interval):

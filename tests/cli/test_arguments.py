@@ -11,7 +11,7 @@ import pytest
 import syncws
 import syncws._transport
 from syncws._cli.arguments import build_parser
-from syncws._cli.hints import ELSEWHERE, in_options
+from syncws._cli.hints import ELSEWHERE, NO_OPTION, in_options
 from syncws._cli.main import main
 
 SOURCES = Path(syncws.__file__).parent
@@ -67,6 +67,14 @@ def test_options_of_other_tools_are_told_by_their_names_here(
     assert set(named) - {"--port"} <= set(known)
 
 
+@pytest.mark.parametrize("name", sorted(NO_OPTION))
+def test_what_needs_no_option_here_is_told(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert name not in build_parser()._option_string_actions
+    with pytest.raises(SystemExit):
+        main(["ws://127.0.0.1:8765/", name])
+    assert f"there is no option {name} ({NO_OPTION[name]})" in capfd.readouterr().err
+
+
 def test_an_option_that_is_spelt_nearly_right_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["ws://127.0.0.1:8765/", "--mesage=secret"])
@@ -91,7 +99,25 @@ def test_a_port_alone_is_taken_for_the_wish_for_a_server(capfd: pytest.CaptureFi
 def test_what_an_error_advises_is_an_option(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["ws://127.0.0.1:6667/"])
-    assert "--allow-blocked-port allows it" in capfd.readouterr().err
+    assert "(--allow-blocked-port connects all the same)" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["demo", "more"], "no argument is wanted, and there is more"),
+        (["echo", "8765"], "no argument is wanted, and there is more"),
+        (["ech"], "did you mean the command echo?"),
+        (["-w", "-1", "ws://127.0.0.1:8765/"], "a number of seconds or none, which waits for ever"),
+        (["-t", "ws://127.0.0.1:8765/"], "a line is sent as text without it"),
+    ],
+)
+def test_what_is_nearly_right_is_told(
+    arguments: list[str], told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert told in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -104,6 +130,7 @@ def test_what_an_error_advises_is_an_option(capfd: pytest.CaptureFixture[str]) -
         ("no more than max_redirects=1 are followed", "no more than --redirects 1 are followed"),
         ("within ping_timeout=20 s of a ping", "within --ping-timeout 20 s of a ping"),
         ("within close_timeout=3 s", "within --close-timeout 3 s"),
+        ("(allow_blocked_port=True connects", "(--allow-blocked-port connects"),
         ("was not open within open_timeout=0.2 s", "was not open within 0.2 s"),
     ],
 )  # fmt: skip
@@ -112,6 +139,13 @@ def test_the_words_of_the_library_become_those_of_the_command_line(text: str, to
     argument = re.search(r"\w+=|'file.pem'", text)
     assert argument is not None and argument[0] in sources
     assert in_options(text) == told
+
+
+def test_a_message_that_is_given_as_with_wscat_is_not_only_told_to_be_no_proxy() -> None:
+    text = "ws://h/: the proxy http://hi:80: cannot resolve 'hi': Name or service not known"
+    assert in_options(text) == f"{text} (-x names a proxy; -m TEXT sends)"
+    with pytest.raises(OSError, match="the proxy http://h.invalid:80: cannot resolve"):
+        syncws.connect("ws://127.0.0.1.invalid/", proxy="h.invalid")
 
 
 def test_a_package_that_is_missing_is_told_on_two_lines(

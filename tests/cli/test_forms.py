@@ -119,9 +119,26 @@ def test_messages_are_saved_as_files_and_nothing_is_overwritten(tmp_path: Path) 
     assert (tmp_path / "00001.txt").read_text() == "from an earlier run"
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
     with LoopbackServer(say("text", code=1000)) as server:
-        done = syncws(server.url, "--save", str(tmp_path / "none"), "--listen")
+        done = syncws(server.url, "--save", str(tmp_path / "new" / "folder"), "--listen")
+    assert (done.status, done.lines) == (0, [str(tmp_path / "new" / "folder" / "00001.txt")])
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with LoopbackServer() as server:
+        done = syncws(server.url, "--save", str(tmp_path / "file"), "-m", "hello")
+    assert (done.status, done.out) == (2, b"")
+    assert f"--save: {tmp_path / 'file'} cannot be made: File exists" in done.err
+    assert server.connections == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_message_that_cannot_be_saved_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with LoopbackServer(say("text", code=1000)) as server:
+        done = syncws(server.url, "--save", str(tmp_path), "--listen")
     assert (done.status, done.out) == (2, b"")
     assert "cannot be saved" in done.err
 

@@ -109,6 +109,30 @@ def test_a_flood_of_messages_leaves_what_is_typed_whole() -> None:
 
 
 @needs_line_editing
+def test_many_lines_typed_in_a_flood_leave_every_message_a_row_of_its_own() -> None:
+    """A message that comes just when Enter was typed, too, where no prompt is to be drawn again."""
+    typed = [f"line {number}" for number in range(40)]
+
+    def flood(peer: Peer) -> None:
+        peer.accept()
+        for line in typed:
+            for number in range(40):
+                peer.send(f"{line}, message {number}")
+            assert peer.recv() == line
+        peer.send("got it")
+        read_to_the_close(peer)
+
+    with LoopbackServer(flood) as server, terminal(server.url, rows=100) as person:
+        person.wait_for("connected to ws:")
+        person.type("".join(f"{line}\r" for line in typed))
+        person.wait_for("< got it")
+        assert person.leave() == 0
+    assert [line for line in person.screen.lines if line.startswith("> <")] == []
+    received = [line for line in person.screen.lines if line.startswith("< line")]
+    assert received == [f"< {line}, message {number}" for line in typed for number in range(40)]
+
+
+@needs_line_editing
 def test_history_brings_lines_back_and_editing_keys_work() -> None:
     script = Recorder()
     with LoopbackServer(script) as server, terminal(server.url) as person:

@@ -116,6 +116,14 @@ def test_cookies_are_sent_and_stored(tmp_path: Path) -> None:
 
 
 @needs("cookies")
+def test_cookies_that_cannot_be_stored_are_no_success(tmp_path: Path) -> None:
+    with LoopbackServer() as server:
+        done = syncws(server.url, "--cookies", str(tmp_path / "none" / "cookies.txt"), given=b"hello\n")
+    assert (done.status, done.out) == (2, b"hello\n")
+    assert "the cookies cannot be stored: No such file" in done.err
+
+
+@needs("cookies")
 def test_a_file_that_holds_no_cookies_is_told(tmp_path: Path) -> None:
     jar = tmp_path / "cookies.txt"
     jar.write_text("session=42\n")

@@ -66,13 +66,19 @@ UNKNOWN: list[tuple[Callable[..., Any], str, str]] = [
             ("proxy_type", "here: proxy='socks5h://host:port'"),
             ("verify", "here: ca, or ssl_context"),
             ("enable_multithread", "every method may be called from any thread"),
-            ("on_ping", "handlers are onopen, onmessage, onerror and onclose"),
             ("sslVerify", "here: ca, or ssl_context"),
             ("ca_certs", "here: ca"),
             ("check_hostname", "here: ssl_context"),
             ("username", "here: auth=(user, password)"),
             ("enableTrace", "here: trace=, or DEBUG on the logger"),
             ("autoclose", "every Close is answered"),
+            ("proxy_headers", "here: proxy='http://user:password@host:port'"),
+            ("recv_timeout", "here: recv(timeout=...)"),
+            ("send_timeout", "here: flush(timeout=...), or max_buffered"),
+            ("dispatcher", "here: dispatch=, of the callback API alone"),
+            ("rejectUnauthorized", "here: ca, or ssl_context"),
+            ("ping_payload", "here: WebSocket.ping(data)"),
+            ("on_reconnect", "an open event comes at each return of a ReconnectingWebSocket"),
         )
     ],
     (WebSocket, "on_message", "did you mean onmessage?"),
@@ -91,6 +97,14 @@ UNKNOWN: list[tuple[Callable[..., Any], str, str]] = [
     (reconnect, "onopen", "of the callback API alone: ReconnectingWebSocket(url, onmessage=...)"),
     (WebSocket, "max_retries", "reconnect() and ReconnectingWebSocket come back"),
     (reconnect, "backoff", "policy= decides"),
+    (connect, "process_exception", "reconnect() and ReconnectingWebSocket come back"),
+    (
+        WebSocket,
+        "on_ping",
+        "handlers are onopen, onmessage, onerror and onclose; addEventListener('ping', ...)",
+    ),
+    (reconnect, "reconnect_delays", "policy= decides"),
+    (connect, "on_ping", "addEventListener('ping', ...) of a WebSocket hears of those; here trace= does"),
     (connect, "http_session", "unknown option: http_session"),
     (reconnect, "sock", "a socket is used up by its first connection"),
     (ReconnectingWebSocket, "sock", "a socket is used up by its first connection"),
@@ -315,6 +329,15 @@ def test_other_spellings_of_a_handler_cannot_be_set_and_are_not_there(call: Any,
             assert not hasattr(ws, name)
             assert name not in dir(ws)
         assert f"on{handler}" in dir(ws)
+
+
+@pytest.mark.parametrize("name", ["onmessage", "on_message", "onOpen", "onclose", "onerrors", "on_ping"])
+def test_a_connection_that_calls_no_handlers_refuses_them(name: str) -> None:
+    with LoopbackServer() as server, connect(server.url) as connection:
+        with pytest.raises(AttributeError, match=f"^Connection .*'{name}'; recv\\(\\) gives messages here"):
+            setattr(connection, name, print)
+        assert not hasattr(connection, name)
+        assert name not in dir(connection)
 
 
 def test_a_subclass_may_use_the_other_spellings_and_any_other_attribute() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -100,11 +101,14 @@ class Session:
 
     def read(self) -> None:
         try:
-            data = self._socket.recv(2**18)
-            while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-                data += self._socket.recv(2**18)
+            data = self._receive()
         except OSError:
-            data = b""
+            # On CPython 3.14 and 3.15 that may be what a send on another connection has left with OpenSSL.
+            self._server.forget_errors()
+            try:
+                data = self._receive()
+            except OSError:
+                data = b""
         if not data:
             self.end()
             return
@@ -113,6 +117,12 @@ class Session:
             self._read_request()
         while self.path and (frame := self._take_frame()):
             self._handle(*frame)
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(2**18)
+        while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            data += self._socket.recv(2**18)
+        return data
 
     def _read_request(self) -> None:
         head, empty, rest = self._data.partition(b"\r\n\r\n")
@@ -253,6 +263,12 @@ class Server:
         except KeyError:
             pass  # The server does not read from this one at present.
         connection.close()
+
+    def forget_errors(self) -> None:
+        """Empty this thread's list of OpenSSL's errors, as each handshake does."""
+        if self._context is not None:
+            with contextlib.suppress(ssl.SSLError):
+                self._context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True).do_handshake()
 
     def stop(self) -> None:
         """End all connections, and the thread."""

@@ -114,6 +114,12 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
     assert sorted(wanted - anchors) == []
 
 
+def test_the_reference_has_no_names_that_exist_only_to_be_refused(site: Path) -> None:
+    anchors = set().union(*(Links(path).anchors for path in (site / "reference").glob("*.html")))
+    assert "syncws.WebSocket.onmessage" in anchors
+    assert [name for name in anchors if re.search(r"\.on(?!open$|message$|error$|close$)", name, re.I)] == []
+
+
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 def test_no_page_has_an_error_or_is_wider_than_the_screen(
     site: Path, address: str, page: Page, size: tuple[int, int]
