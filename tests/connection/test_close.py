@@ -192,7 +192,7 @@ def test_messages_that_come_after_close_are_not_kept() -> None:
     sent = threading.Event()
     with opened(script) as connection:
         wait_for(sent)
-        connection.ping(SECONDS)  # its pong comes behind the message
+        connection.ping(SECONDS)  # The pong comes after the message.
         connection.close()
         assert connection.recv(0) == "before"
         assert closed_by(connection).code == 1000

@@ -261,7 +261,7 @@ def test_ctrl_c_in_any_call_loses_and_doubles_nothing(where: str) -> None:
             continue
     running.result()
     assert interrupts == 1
-    # Its own batch counts what it has begun; the sink here loses the message that it was called for.
+    # A real batch counts what it has begun; the sink of this test loses the message that it was called for.
     expected = [name for name in ALL if name != where or where not in "ab"]
     assert worker.sink.calls == expected
 
@@ -419,7 +419,8 @@ def test_a_handler_that_raises_at_any_point_of_a_batch_loses_none_of_its_entries
             except queues.Empty:
                 continue
         running.result()
-        # An entry that was done with when the handler came may be told again: its sink tells it once.
+        # An entry that was finished when the handler came may be dispatched again: its sink calls listeners
+        # once.
         assert list(dict.fromkeys(worker.sink.calls)) == ALL
         assert [worker.sink.calls.count(name) for name in ("a", "b")] == [1, 1]
 

@@ -355,7 +355,7 @@ def test_a_stopped_writer_sends_no_further_piece_though_the_network_would_take_i
 
     link = Link(None, stop)
     with link:
-        # As after a reset, which leaves the socket as it is: nothing there ends the sending.
+        # This is as after a reset, which leaves the socket as it is: nothing there ends the sending.
         link.stream.shutdown = lambda: None  # type: ignore[method-assign]
         link.queue.send(BINARY, bytes(2 * MAX_WRITE))
         link.queue.close(CloseFrame(1000))
