@@ -11,14 +11,11 @@ the opening: while the caller is inside, the reader only waits.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import queue
+import threading
 from collections.abc import Callable
 
 from .._exceptions import WebSocketError
 from .._handler_errors import find_interrupt
-from .primitives import make_mailbox
 
 # How many seconds the reader waits before it looks at the opening by itself: a handler may have cut off the
 # caller's notice, or may wait for the reader inside the caller.
@@ -31,14 +28,15 @@ class Handover:
     Attributes:
         failure: the error that the caller's thread has raised; None without one.
         rest: the bytes that came after the answer to the opening handshake.
-        tell: a C function that makes the reader look.
+        tell: a C function that makes the reader look; for one call, by the caller's thread.
     """
 
     def __init__(self) -> None:
         self.failure: BaseException | None = None
         self.rest = b""
-        self._notices = make_mailbox()
-        self.tell: Callable[[], object] = functools.partial(self._notices.put, None)
+        self._notice = threading.Lock()  # It is free while the reader has a notice to take.
+        self._notice.acquire()
+        self.tell: Callable[[], object] = self._notice.release
 
     def wait(self, is_open: Callable[[], bool]) -> bytes:
         """Wait until the connection is open, and return `rest`. Raises `failure` if there is one."""
@@ -46,8 +44,7 @@ class Handover:
             failure = self.failure
             if failure is not None:
                 raise told_of(failure)
-            with contextlib.suppress(queue.Empty):
-                self._notices.get(timeout=LOOK_SECONDS)
+            self._notice.acquire(timeout=LOOK_SECONDS)
         rest, self.rest = self.rest, b""
         return rest
 

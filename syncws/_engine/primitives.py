@@ -35,8 +35,9 @@ What was tried and rejected: reentrant locks (they cure re-entry, but a handler 
 waits for another thread that needs the lock which its own thread holds), `threading.Condition` (an exception
 inside its wait leaves its lock released or held, by luck), context managers written in Python, a flag that
 remembers the acquire, `acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
-`queue.SimpleQueue.get` with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the
-time, so a mailbox is waited for with one on threads of ours alone.
+`queue.SimpleQueue.get` with a timeout: up to CPython 3.12 it waits for ever where its time is over once a
+handler has run, or once another thread has taken what woke it. So it has one only where a thread of ours is
+the only one that waits at the mailbox.
 
 On PyPy handlers run between any two steps, so that a leaf may be held by a thread that is in one: there a
 handler should only set a flag.
