@@ -295,7 +295,7 @@ class Connection(ConnectionAttributes):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`.
+        """Close, and wait for the end; quickly, with 1001, when Ctrl-C or `SystemExit` left the block.
 
         Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on,
         and the loss is logged.

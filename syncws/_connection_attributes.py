@@ -18,7 +18,7 @@ from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, ReadyStates
 
 
 class ConnectionAttributes(ReadyStates, OpenedAttributes, NoHandlers):
-    """The attributes that follow the engine and the inbox. They are kept after the end."""
+    """The attributes that come from the engine and the inbox. They keep their values after the end."""
 
     _url: URL
     _engine: Engine

@@ -254,7 +254,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close for good, and wait for the end; in a hurry when Ctrl-C or `SystemExit` left the block."""
+        """Close for good, and wait for the end; quickly, when Ctrl-C or `SystemExit` left the block."""
         self._stopped.set()
         self._link.leave(error)
         if error is None or isinstance(error, Exception):

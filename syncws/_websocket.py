@@ -326,7 +326,7 @@ class WebSocket(ReadyStates, LinkAttributes):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`."""
+        """Close, and wait for the end; quickly, with 1001, when Ctrl-C or `SystemExit` left the block."""
         self._link.leave(error)
 
     def __del__(self) -> None:

@@ -74,7 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
     Hundreds of them import the package, and compiling it takes longer than anything else that they do.
     """
     if sys.dont_write_bytecode and sys.pycache_prefix is None:
-        folder = tempfile.TemporaryDirectory(prefix="syncws-bytecode-")
+        folder = tempfile.TemporaryDirectory(prefix="syncws-bytecode-", ignore_cleanup_errors=True)
         config.add_cleanup(folder.cleanup)
         os.environ["PYTHONPYCACHEPREFIX"] = folder.name
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

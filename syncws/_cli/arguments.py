@@ -44,7 +44,8 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        if message == "argument -w/--wait: expected one argument":  # as behind it a -1 is, which is --one
+        # argparse takes the -1 of "-w -1" for the option --one.
+        if message == "argument -w/--wait: expected one argument":
             message += ", a number of seconds or none, which waits for ever"
         self.exit(2, f"usage: {self.usage}\n{self.prog}: {message} (see {self.prog} --help)\n")
 

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# What people know from wscat, websocat and curl, and what does the same here.
+# Options of wscat, websocat and curl, and our option that does the same.
 ELSEWHERE = {
     "-c": "the URL alone",
     "--connect": "the URL alone",
@@ -55,7 +55,7 @@ ELSEWHERE = {
     "--exit-on-eof": "-n 0",
 }
 
-# What they have an option for, and what needs none here.
+# Options of theirs without a counterpart here, and the reason.
 NO_OPTION = {
     "--slash": "/ping and /close need none",
     "--passphrase": "it is asked for at the terminal",
@@ -69,7 +69,7 @@ NO_OPTION = {
 _OPTIONS = (
     (re.compile(r"\brequire_protocol=False\b"), "--any-subprotocol"),
     (re.compile(r"\ballow_blocked_port=True\b"), "--allow-blocked-port"),
-    # wscat has -x for what is to be sent.
+    # In wscat, -x is followed by the message to send.
     (re.compile(r"the proxy \S+: cannot resolve .*", re.DOTALL), r"\g<0> (-x names a proxy; -m TEXT sends)"),
     (re.compile(r"\bca='file\.pem' or in an ssl_context\b"), "--ca file.pem"),
     (re.compile(r"\bserver_hostname= says\b"), "--server-name says"),

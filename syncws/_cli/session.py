@@ -30,7 +30,7 @@ _SLICE_SECONDS = 0.1
 # How long to wait for the pong that shows that the server has seen all our messages.
 SETTLE_SECONDS = 1.0
 # How long to wait for the server's Close once nobody reads stdout, or the time is up.
-HURRIED_SECONDS = 1.0
+QUICK_CLOSE_SECONDS = 1.0
 
 
 #: The chunks of a file; the function calls its argument with the size of each.
@@ -220,7 +220,7 @@ class Session:
         closed = receiver.closed
         self._close()
         if not receiver.output_closed:  # A thread whose output is closed may be stuck in a write for ever.
-            receiver.thread.join(HURRIED_SECONDS if self._is_hurried else None)
+            receiver.thread.join(QUICK_CLOSE_SECONDS if self._closes_quickly else None)
         return Outcome(
             failure=receiver.failure,
             closed=receiver.closed,
@@ -234,17 +234,17 @@ class Session:
         )
 
     @property
-    def _is_hurried(self) -> bool:
+    def _closes_quickly(self) -> bool:
         return self._has_no_reader or remaining(self._deadline) == 0
 
     def _close(self) -> None:
         """Close. If nobody waits for further messages, the server gets a second for its Close."""
-        if not self._is_hurried:
+        if not self._closes_quickly:
             self._receiver.close()
             return
         closing = threading.Thread(target=self._receiver.close, name="syncws-cli-closer", daemon=True)
         closing.start()
-        closing.join(HURRIED_SECONDS)
+        closing.join(QUICK_CLOSE_SECONDS)
         self._receiver.abort()
 
     def _look_for_unsent(self) -> None:

@@ -257,9 +257,9 @@ class Peer(ByteStream):
         """Send one message: text for a `str`, binary for anything else."""
         self._check_open()
         text = isinstance(data, str)
-        # Of an int or a list bytes() makes something, too, which no script can have meant.
+        # bytes() accepts an int or a list, too, which no script can have meant.
         payload = data.encode() if isinstance(data, str) else bytes(memoryview(data))
-        with self._sending:  # a compressed message must leave in the order of compression
+        with self._sending:  # Compressed messages must leave in the order of compression.
             self.socket.sendall(b"".join(self._message(Opcode.TEXT if text else Opcode.BINARY, payload)))
 
     def ping(self, data: bytes = b"") -> None:

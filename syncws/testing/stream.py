@@ -43,7 +43,8 @@ class ByteStream:
         self._buffer = bytearray()
         self._reads = True
         self._has_sent = False
-        # Shutting down crosses threads: it must not meet a socket half way into TLS, or a closed descriptor.
+        # Another thread may shut down the socket: it must not find it half way into TLS, nor its descriptor
+        # closed.
         self._lock = threading.Lock()
         self._sending = threading.Lock()
 

@@ -157,7 +157,7 @@ def test_the_with_block_closes_with_1000() -> None:
 @pytest.mark.parametrize(
     ("kind", "answers"), [(KeyboardInterrupt, True), (KeyboardInterrupt, False), (SystemExit, True)]
 )
-def test_a_with_block_left_in_a_hurry_says_1001_and_does_not_wait_for_close_timeout(
+def test_a_with_block_left_by_an_interrupt_says_1001_and_does_not_wait_for_close_timeout(
     kind: type[BaseException], answers: bool
 ) -> None:
     def script(peer: Peer) -> None:
@@ -192,7 +192,7 @@ def test_messages_that_come_after_close_are_not_kept() -> None:
     sent = threading.Event()
     with opened(script) as connection:
         wait_for(sent)
-        connection.ping(SECONDS)  # its pong comes behind the message
+        connection.ping(SECONDS)  # The pong comes after the message.
         connection.close()
         assert connection.recv(0) == "before"
         assert closed_by(connection).code == 1000

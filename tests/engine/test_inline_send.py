@@ -105,7 +105,7 @@ def test_a_burst_is_left_to_a_thread_which_sends_it_in_one_call(monkeypatch: pyt
         assert link.queue.turn == SCHEDULED
 
 
-def test_who_has_received_something_sends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_has_received_something_sends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inline_send, "APART_SECONDS", 3600.0)
     with opened() as link:
         for number in range(5):
@@ -433,7 +433,7 @@ def test_the_writer_comes_at_each_step(
             check_counts(link, frames)
 
 
-def test_who_has_kept_a_writer_away_calls_it_again() -> None:
+def test_a_sender_that_has_kept_a_writer_away_calls_it_again() -> None:
     def send_behind() -> None:
         link.queue.send(TEXT, b"second")
         while link.pool.has_waiting:

@@ -212,7 +212,7 @@ def exchange(server: Server) -> None:
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="the events of C functions differ there")
 def test_nothing_is_called_while_a_leaf_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A profile function hears of that `__enter__` alone which is in Python.
+    # A profile function sees only an `__enter__` that is written in Python.
     monkeypatch.setattr(primitives, "LOOKS_AFTER_ENTER", True)
     watch = Watch()
     with_all = getattr(threading, "setprofile_all_threads", threading.setprofile)

@@ -505,7 +505,7 @@ def test_a_note_from_before_the_stream_is_there_calls_a_writer_once_it_is() -> N
     assert queue.rest()
 
 
-def test_in_a_forked_child_nothing_is_accepted_and_who_waits_is_told() -> None:
+def test_in_a_forked_child_nothing_is_accepted_and_waiting_threads_are_woken() -> None:
     queue, _ = opened()
     fragmented = fragmented_by(queue)
     task = Task(lambda: queue.waiters.wait_until(lambda: queue.turn == FINISHED))

@@ -505,7 +505,7 @@ def test_no_job_is_forgotten_while_threads_come_and_go(members: int, hesitating:
             for _ in range(chance.randrange(4)):
                 account.give()
                 account.wait_done(1)
-            all_quiet.wait(SECONDS)  # what is forgotten now nobody's next job brings to light
+            all_quiet.wait(SECONDS)  # No later job would uncover a job that is forgotten now.
             if number > 0:
                 hesitating.unregister()
             else:

@@ -49,7 +49,7 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "a paused reader is not woken by who takes",
+        "a paused reader is not woken by the consumer that takes",
         "            self.fast_above = count if self._stream_call is None else NEVER",
         "            self.fast_above = 0",
         INBOX,
@@ -131,7 +131,7 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "who waits for the end of a stream is not told",
+        "a thread that waits for the end of a stream is not woken",
         "            self.fast_above += (self._wake_below - self.fast_above) * mine\n"
         "        self.waiters.notify()\n",
         "            self.fast_above += (self._wake_below - self.fast_above) * mine\n",
@@ -144,7 +144,7 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "a message that is not whole holds up who waits for it",
+        "a message that is not whole holds up the thread that waits for it",
         "return collected >= max(bound.max_bytes, LARGEST_UNASKED) and not asked",
         "return collected >= max(bound.max_bytes, LARGEST_UNASKED)",
         INBOX,

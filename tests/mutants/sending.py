@@ -126,13 +126,13 @@ MUTANTS = (
         QUEUE,
     ),
     Mutant(
-        "who waits for a turn at fragments is not told that it is free",
+        "a thread that waits for the turn at fragments is not woken when it is free",
         "            self.waiters.notify()  # The next call may take the turn.\n",
         "            pass\n",
         QUEUE + FRAGMENTS,
     ),
     Mutant(
-        "who sends in fragments is not told of a close",
+        "a thread that sends in fragments is not woken by a close",
         "            self.waiters.notify()  # Threads that wait to send in fragments go on at once.\n",
         "            pass\n",
         QUEUE,
@@ -275,7 +275,7 @@ MUTANTS = (
         WRITER,
     ),
     Mutant(
-        "who waits for room is told at the end",
+        "a thread that waits for room is woken at the end alone",
         "            queue.sent += sent\n            queue.waiters.notify()\n",
         "            queue.sent += sent\n",
         WRITER,

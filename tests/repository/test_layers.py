@@ -56,7 +56,7 @@ LOOKED_UP_LATE = {"queue", "select", "selectors", "socket", "ssl", "threading", 
 # Packages for an optional part: imported where that part is used, and only if they are installed.
 OPTIONAL = {("testing.certificates", "trustme"), ("_transport.socks", "socksio")}
 
-# Modules that nothing of the package imports, but a program that is there whenever they are wanted.
+# Modules that no module of the package imports, but a program that is there whenever they are wanted.
 LOADED_BY = {"testing.pytest_plugin": "pytest"}
 
 # Modules that stand for an optional part as a whole: each is itself imported only where that part is used.

@@ -28,17 +28,17 @@ PUBLIC_FOLDERS += ["examples", "har", "reach", "site"]
 PUBLIC_TESTS = [path for folder in PUBLIC_FOLDERS for path in sorted((ROOT / "tests" / folder).rglob("*.py"))]
 PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_[a-z]\w+"')
 
-# What these tests need from inside all the same.
+# Private names that these tests need all the same.
 PRIVATE_NAMES_THAT_TESTS_NEED = {
-    # A time of the package that is made longer, so that no busy machine can use it up.
+    # A time of the package, which the test makes longer, so that no busy machine can use it up.
     "tests/websocket/test_first_events.py": ["syncws._engine.dispatcher.FIRST_EVENT_SECONDS"],
     "tests/hostile/test_refusals.py": [
         "syncws._engine.answer.BODY_SECONDS",
         "syncws._engine.answer.FRAMED_BODY_SECONDS",
     ],
-    # One that is made so long that a test would not end in time if it were waited for.
+    # A time that is made so long that a test would not end if it were waited for.
     "tests/hostile/test_closing.py": ["syncws._protocol.closing.CATCH_UP_SECONDS"],
-    # A minute that is made nothing, so that no test takes that long.
+    # A minute that is made 0 s, so that no test takes that long.
     "tests/reconnecting/test_reconnector.py": ["syncws._retry.STABLE_SECONDS"],
     # These are tests of one module, whose names the package does not hand out.
     "tests/reconnecting/test_retry.py": ["syncws._retry"],
