@@ -56,9 +56,8 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         recording_limit: bytes of messages that are kept of each connection; 0 keeps none.
 
     Attributes:
-        script: may be set at any time, and counts from the next connection.
+        script, protocols, compression: may be set at any time, and count from the next connection.
         connections: what was seen of each, in order, see `RecordedConnection`.
-        ssl_context: the context of a client that trusts this server, None without ``tls=True``.
         close_on_return: whether a script's return closes in good order, as said above; False: TCP ends there,
             without a Close frame, for scripts that play every byte themselves. May be set on the class.
         errors: what scripts raised.
@@ -89,11 +88,11 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._certificates = Certificates(tls, None) if isinstance(tls, ssl.SSLContext) else None
         if tls is True:
             self._certificates = certificates()
-        self.ssl_context: ssl.SSLContext | None = self._certificates.client() if self._certificates else None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._taken = 0
+        self._taken = 0  # of the errors
         self._limit = recording_limit
-        self._new_peer = functools.partial(Peer, protocols=tuple(protocols), compression=compression)
+        self.protocols: Sequence[str] = protocols
+        self.compression: bool = compression
         self._new_listener = functools.partial(
             Listener, self._begin, host=host, receive_buffer=receive_buffer
         )
@@ -101,6 +100,11 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._arrived = threading.Condition()
         self._closing = threading.Event()
         self._listener = self._new_listener(port=port)
+
+    @functools.cached_property
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """The context of a client that trusts this server, None without ``tls=True``."""
+        return self._certificates.client() if self._certificates else None
 
     @property
     def port(self) -> int:
@@ -159,7 +163,13 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
 
     def _begin(self, connection: socket.socket) -> None:
         recorded = RecordedConnection(len(self.connections) + 1, self._limit)
-        peer = self._new_peer(connection, self._closing, recorded)
+        peer = Peer(
+            connection,
+            self._closing,
+            recorded,
+            protocols=tuple(self.protocols),
+            compression=self.compression,
+        )
         name = f"syncws-loopback-{len(self.connections) + 1}"
         thread = threading.Thread(target=self._serve, args=(peer, self.script), name=name, daemon=True)
         with self._arrived:
