@@ -15,12 +15,17 @@ from setuptools import Extension, setup
 wanted = os.environ.get("SYNCWS_SPEEDUPS") != "0" and sys.implementation.name == "cpython"
 limited = wanted and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
+# Debugging symbols name the folder of the build: without them two wheels of one commit are the same to the
+# byte. Whoever sets CFLAGS has flags of their own.
+without_symbols = ["-g0"] if os.name == "posix" and "CFLAGS" not in os.environ else []
+
 setup(
     ext_modules=[
         Extension(
             "syncws._protocol._speedups",
             ["syncws/_protocol/_speedups.c"],
             define_macros=[("Py_LIMITED_API", "0x030A0000")] if limited else [],
+            extra_compile_args=without_symbols,
             py_limited_api=limited,
             optional=True,
         )

@@ -56,7 +56,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         recording_limit: bytes of messages that are kept of each connection; 0 keeps none.
 
     Attributes:
-        script: may be set at any time, and counts from the next connection.
+        script, protocols, compression: may be set at any time, and count from the next connection.
         connections: what was seen of each, in order, see `RecordedConnection`.
         close_on_return: whether a script's return closes in good order, as said above; False: TCP ends there,
             without a Close frame, for scripts that play every byte themselves. May be set on the class.
@@ -89,9 +89,10 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         if tls is True:
             self._certificates = certificates()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._taken = 0
+        self._taken = 0  # of the errors
         self._limit = recording_limit
-        self._new_peer = functools.partial(Peer, protocols=tuple(protocols), compression=compression)
+        self.protocols: Sequence[str] = protocols
+        self.compression: bool = compression
         self._new_listener = functools.partial(
             Listener, self._begin, host=host, receive_buffer=receive_buffer
         )
@@ -102,8 +103,8 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
 
     @functools.cached_property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """The context of a client that trusts this server; None without ``tls=True``."""
-        return None if self._certificates is None else self._certificates.client()
+        """The context of a client that trusts this server, None without ``tls=True``."""
+        return self._certificates.client() if self._certificates else None
 
     @property
     def port(self) -> int:
@@ -162,7 +163,13 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
 
     def _begin(self, connection: socket.socket) -> None:
         recorded = RecordedConnection(len(self.connections) + 1, self._limit)
-        peer = self._new_peer(connection, self._closing, recorded)
+        peer = Peer(
+            connection,
+            self._closing,
+            recorded,
+            protocols=tuple(self.protocols),
+            compression=self.compression,
+        )
         name = f"syncws-loopback-{len(self.connections) + 1}"
         thread = threading.Thread(target=self._serve, args=(peer, self.script), name=name, daemon=True)
         with self._arrived:

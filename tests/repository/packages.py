@@ -69,22 +69,38 @@ def check_wheel(wheel: Path, tag: str, binaries: int) -> None:
     assert not [name for name in names if name.endswith(".c")]
 
 
+def check_same_again(wheels: list[Path], sdist: Path, folder: Path, **variables: str) -> None:
+    """Hold that another build, for which pip takes another folder, gives the same wheels to the byte."""
+    for speedups in ("", "0"):
+        chosen = {"SYNCWS_SPEEDUPS": speedups} if speedups else {}
+        run(*pip_wheel(sdist, folder), **variables, **chosen)
+    for wheel in wheels:
+        assert wheel.read_bytes() == (folder / wheel.name).read_bytes(), f"{wheel.name} differs"
+
+
+def pip_wheel(sdist: Path, folder: Path) -> list[object]:
+    return [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, sdist]
+
+
 def main(folder: Path) -> None:
     packages = folder / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    for old in packages.iterdir():
+    again = folder / "packages-again"
+    again.mkdir(exist_ok=True)
+    for old in [*packages.iterdir(), *again.iterdir()]:
         old.unlink()
+    when = {"SOURCE_DATE_EPOCH": "1700000000"}
     # Built from the sdist both times, as installers do.
     run(sys.executable, "-m", "build", "--sdist", "--outdir", packages, ROOT)
     (sdist,) = packages.glob("*.tar.gz")
     check_sdist(sdist)
-    pip_wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", packages, sdist]
-    run(*pip_wheel)
+    run(*pip_wheel(sdist, packages), **when)
     (fast,) = packages.glob("*.whl")
     check_wheel(fast, r"cp310-abi3-\w+", 1)
-    run(*pip_wheel, SYNCWS_SPEEDUPS="0")
+    run(*pip_wheel(sdist, packages), SYNCWS_SPEEDUPS="0", **when)
     (pure,) = set(packages.glob("*.whl")) - {fast}
     check_wheel(pure, "py3-none-any", 0)
+    check_same_again([fast, pure], sdist, again, **when)
     run(sys.executable, "-m", "twine", "check", "--strict", *packages.iterdir())
     try_out(fast, folder / "wheel", "c")
     try_out(pure, folder / "pure-wheel", None)

@@ -52,6 +52,17 @@ def test_a_script_set_later_counts_from_the_next_connection(server: LoopbackServ
         assert first.recv(SECONDS) == "echoed"
 
 
+def test_subprotocols_and_compression_set_later_count_from_the_next_connection(
+    server: LoopbackServer,
+) -> None:
+    with syncws.connect(server.url, "chat", require_protocol=False) as first:
+        server.protocols = ["chat"]
+        server.compression = True
+        with syncws.connect(server.url, "chat") as second:
+            assert (first.protocol, first.extensions) == ("", "")
+            assert (second.protocol, second.extensions) == ("chat", "permessage-deflate")
+
+
 def test_a_script_that_returns_closes_with_1000_behind_what_it_sent(server: LoopbackServer) -> None:
     def script(peer: Peer) -> None:
         peer.accept()

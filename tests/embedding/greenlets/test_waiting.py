@@ -282,3 +282,45 @@ LOOKING_UP = """
 def test_a_look_up_that_hangs_is_given_up_at_open_timeout(authority: trustme.CA, tmp_path: Path) -> None:
     with LoopbackServer() as server:
         run(LOOKING_UP, "gevent", server.url, authority, tmp_path)
+
+
+SELECTING = """
+    import select
+
+    ticks = []
+
+    def tick():
+        while True:
+            ticks.append(1)
+            greenlets.sleep(0.005)
+
+    ticker = greenlets.spawn(tick)
+    connections = {syncws.connect(url, **options) for _ in range(3)}
+    messages = []
+    while connections:
+        ready = select.select(list(connections), [], [], 20)[0]
+        assert ready
+        for connection in ready:
+            try:
+                messages.append(connection.recv(5))
+            except syncws.ConnectionClosed:
+                connections.remove(connection)
+    greenlets.kill(ticker)
+    assert sorted(messages) == sorted(["one", "two"] * 3), messages
+    assert len(ticks) > 5
+"""
+
+
+def test_select_waits_for_connections_and_lets_other_greenlets_run(
+    library: str, secure: bool, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    def speak(peer: Peer) -> None:
+        peer.accept()
+        peer.stall(0.1)
+        peer.send("one")
+        peer.stall(0.1)
+        peer.send("two")
+        peer.close(1000)
+
+    with LoopbackServer(speak, tls=server_ssl_context if secure else None) as server:
+        run(SELECTING, library, server.url, authority, tmp_path)
