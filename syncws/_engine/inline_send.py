@@ -89,6 +89,7 @@ class InlineSends:
 
     Attributes:
         stream: the stream to write to; None while no sender may write.
+        largest: the most bytes that a message has which its sender may write.
         last: the last message that a sender wrote itself.
         nobody: a token that no call holds.
         sent: how many messages senders wrote themselves.
@@ -96,10 +97,11 @@ class InlineSends:
         has_received: whether anything has arrived since then; the reading thread sets it.
     """
 
-    __slots__ = ("has_received", "last", "nobody", "sent", "sent_at", "stream")
+    __slots__ = ("has_received", "largest", "last", "nobody", "sent", "sent_at", "stream")
 
     def __init__(self, queue: SendQueue) -> None:
         self.stream: Stream | None = None
+        self.largest = LARGEST
         self.last = self.nobody = InlineSend(queue, (0, b""))
         self.sent = 0
         self.sent_at = 0.0

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
-from .inline_send import LARGEST, InlineSend, InlineSends, may_encrypt, send_inline
+from .inline_send import InlineSend, InlineSends, may_encrypt, send_inline
 from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Waiters, tokens
 from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SEALED, WriterTurn
@@ -133,7 +133,7 @@ class SendQueue(WriterTurn):
         message = FIN | opcode, payload
         inline = self.inline
         stream = inline.stream
-        if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
+        if stream is not None and self.turn == IDLE and size <= inline.largest and inline.stands_apart():
             may_lend = not stream.is_tls or may_encrypt(stream, size)
         else:
             may_lend = False

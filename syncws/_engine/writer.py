@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from .._log import Fields, log_exception
 from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
+from .._protocol.permessage_deflate import MIN_COMPRESSED
 from .._transport.poller import ForkedError
-from .inline_send import is_allowed
+from .inline_send import LARGEST, is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
 from .primitives import LOOKS_IN_ORDER
@@ -85,9 +86,11 @@ class Writer:
         self._on_change = on_change
         self._encoder = encoder
         self._stream = stream
-        is_plain = type(encoder) is Encoder and not encoder.compresses
-        if is_allowed() and stream.is_lendable and is_plain:
-            self._queue.inline.stream = stream
+        if is_allowed() and stream.is_lendable and type(encoder) is Encoder:
+            inline = self._queue.inline
+            # A smaller message is sent as it is, and the compressor knows nothing of it.
+            inline.largest = MIN_COMPRESSED - 1 if encoder.compresses else LARGEST
+            inline.stream = stream
         self._queue.open()
 
     def send_pong(self, payload: bytes) -> None:

@@ -169,8 +169,8 @@ MUTANTS = (
     ),
     Mutant(
         "a compressed message is sent inline as it is",
-        "type(encoder) is Encoder and not encoder.compresses\n",
-        "type(encoder) is Encoder\n",
+        "MIN_COMPRESSED - 1 if encoder.compresses else LARGEST",
+        "LARGEST",
         INLINE,
     ),
     Mutant(
