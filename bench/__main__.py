@@ -50,7 +50,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(asked: dict[str, Any]) -> float | None:
-    """The figure of one sample; None where the client has no such thing."""
+    """The figure of one sample; None if the client has no such feature."""
     client, metric = CLIENTS[asked["client"]], METRICS[asked["metric"]]
     if metric.deflate and not client.deflate:
         return None
@@ -63,7 +63,7 @@ def measure(asked: dict[str, Any]) -> float | None:
 
 
 def run_sample(text: str) -> None:
-    """In the process of one sample: measure it, print the figure, and end without further ado."""
+    """In the process of one sample: measure it, print the figure, and end at once, without any cleanup."""
     asked = json.loads(text)
     figures: list[float | None] = []
 
@@ -98,7 +98,7 @@ def take_sample(asked: dict[str, Any]) -> float | None:
 
 
 def run(asked: argparse.Namespace, clients: list[str], server: dict[str, Any]) -> tuple[Figures, list[str]]:
-    """All samples, and what failed."""
+    """All samples, and the failures."""
     figures: Figures = {metric: {} for metric in asked.metrics}
     failures = []
     ports = {"ws": server["ws"], "wss": server["wss"]}

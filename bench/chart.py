@@ -1,6 +1,6 @@
 """The chart of a run, in SVG: how many times better than the best peer, metric by metric.
 
-It has both colour schemes in it, and takes the reader's.
+The file holds both colour schemes; the browser chooses that of the reader.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BAR = 12
 LEAST, MOST = 1 / 16, 16.0
 COLOURS = {"syncws callback": "callback", "syncws blocking": "blocking"}
 
-# The same names of colours as in the drawings of docs/_static, which the site's style sheet knows.
+# The colours have the same names as in the drawings of docs/_static, which the site's style sheet knows.
 STYLE = """
 .drawing-art { --ink: #1b1f24; --soft: #57606a; --out: #0b5cad; --in: #0a6b3d }
 @media (prefers-color-scheme: dark) {

@@ -1,6 +1,6 @@
 """The clients that are compared: how each one opens, sends and receives.
 
-Every one gives text as `str` and binary messages as `bytes`, each to one call, as programs want them.
+Each client gives text as `str` and binary messages as `bytes`, whole, as programs want them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Client:
     """One column of the table.
 
     Attributes:
-        package: which must be installed.
-        modules: what `import` measures.
+        package: the package that must be installed.
+        modules: the modules that the metric `import` imports.
         deflate: whether it offers compression.
     """
 
@@ -57,7 +57,7 @@ class Client:
         raise NotImplementedError
 
     def version(self) -> str | None:
-        """The version, None if it is not installed."""
+        """The version; None if the client is not installed."""
         try:
             for package in self.needs:
                 importlib.metadata.version(package)
@@ -158,7 +158,7 @@ class Rnet(Client):
             lambda data: ws.send(make.from_text(data)),
             lambda data: ws.send(make.from_binary(data)),
             receive,
-            lambda: None,  # its close() waits for the server
+            lambda: None,  # The close() of this client waits for the server.
         )
 
 
@@ -190,7 +190,7 @@ class Lomond(Client):
 
 
 class Raw(Client):
-    """A bare socket that knows the length of every frame: what Python allows at all.
+    """A bare socket that knows the length of every frame: the fastest that Python allows.
 
     Its masking key is zero, and it makes each frame once.
     """

@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 OPENERS = 8  # the threads that open concurrently
 PATIENCE = 60.0
-REST_SECONDS = 5.0  # a thread that was joined may still be on its last instructions
+REST_SECONDS = 5.0  # A thread that was joined may still be executing its last instructions.
 MESSAGE = "x" * 32
 
 # A round makes half as many connections again as it begins with. Nothing may be left of any: Python's blocks
@@ -47,7 +47,8 @@ TOLERATED_KIB = 8.0
 
 
 class ServerSide(asyncio.Protocol):
-    """The server's end: answers the handshake and Close, and takes part in broadcasts. Reads nothing else."""
+    """The server's end: it answers the handshake and Close, and takes part in broadcasts. It reads nothing
+    else."""
 
     open: ClassVar[set[ServerSide]] = set()
 
@@ -76,7 +77,7 @@ class ServerSide(asyncio.Protocol):
 
 
 def serve(pipe: Pipe) -> None:
-    """Serve until the pipe says "end"; at anything else it says, broadcast."""
+    """Serve until the pipe says "end"; for any other word, broadcast."""
 
     def command() -> None:
         if pipe.recv() == "end":
@@ -98,7 +99,7 @@ def serve(pipe: Pipe) -> None:
 
 
 class Blocking:
-    """One connection that is waited for."""
+    """One connection of the blocking API."""
 
     def __init__(self, url: str) -> None:
         import syncws
@@ -106,7 +107,7 @@ class Blocking:
         self.connection: Any = syncws.connect(url)
 
     def wait_open(self) -> None:
-        """It is open when it is made."""
+        """Nothing to wait for: `connect()` has returned, so it is open."""
 
     def receive(self) -> None:
         assert self.connection.recv(timeout=PATIENCE) == MESSAGE
@@ -115,7 +116,7 @@ class Blocking:
         self.connection.close()
 
     def join(self) -> None:
-        """It is gone when it is closed."""
+        """Nothing to wait for: `close()` has returned, so it has ended."""
 
 
 class Websockets(Blocking):
@@ -127,12 +128,12 @@ class Websockets(Blocking):
 
 
 class Callbacks:
-    """One connection that calls."""
+    """One connection of the callback API."""
 
     def __init__(self, url: str) -> None:
         import syncws
 
-        # One queue for open and messages: it is small, and quick, so that little of what is measured is its.
+        # One queue takes the open event and the messages: it is small and quick, so that it hardly counts.
         self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.connection = syncws.WebSocket(url, onopen=self.events.put, onmessage=self.events.put)
 
@@ -190,7 +191,8 @@ class Measured:
     ) -> None:
         self.kind, self.url, self.broadcast = kind, url, broadcast
         self.figures: dict[str, float] = {}
-        self.close_all([self.open()])  # what the first connection imports is no connection's share
+        # This comes first, so that the imports of the first connection are not counted.
+        self.close_all([self.open()])
         time.sleep(REST_SECONDS / 10)
 
     def open(self, _: object = None) -> Any:
@@ -199,7 +201,7 @@ class Measured:
         return made
 
     def close_all(self, connections: list[Any]) -> None:
-        """As a program would: all are told where that takes no waiting, then all are waited for."""
+        """Close as a program would: first call `close` of all, if it does not wait, then wait for all."""
         on_threads(self.kind.close, connections)
         for connection in connections:
             connection.join()
@@ -232,7 +234,7 @@ class Measured:
         """Open `count`, broadcast, close half of them at random and open as many, broadcast, close all."""
         memory, (threads, descriptors), maps = resident(), threads_and_descriptors(), mappings()
         connections = on_threads(self.open, [None] * count)
-        time.sleep(0.3)  # until the threads have come to rest
+        time.sleep(0.3)  # This waits until the threads have come to rest.
         more_threads, more_descriptors = threads_and_descriptors()
         self.figures |= {
             "KiB": (resident() - memory) / count / 1024,
@@ -295,7 +297,7 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def left_behind(client: str, runs: list[dict[str, float]]) -> bool:
-    """Say so on stderr when something was; threads and descriptors in any run, memory in most."""
+    """Report on stderr what was left behind: threads and descriptors in any run, memory in most runs."""
     left = max(run["left"] for run in runs)
     blocks = statistics.median(run["blocks"] for run in runs)
     grown = statistics.median(run["growth KiB"] for run in runs)
@@ -329,7 +331,7 @@ def table(results: dict[str, list[dict[str, float]]], count: int, opened: int) -
         cells = []
         for runs in results.values():
             figures = [run[name] for run in runs if name in run]
-            # Rounded first, and 0 added, so that no zero has a sign.
+            # The number is rounded first, and 0 added, so that no zero has a sign.
             cells.append(f"{round(statistics.median(figures), digits) + 0:,.{digits}f}" if figures else "")
         print(f"| {title} | " + " | ".join(cells) + " |")
     return sum(left_behind(client, runs) for client, runs in results.items() if client != "websockets") > 0

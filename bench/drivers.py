@@ -22,11 +22,11 @@ ROUND_TRIPS = 10_000
 
 
 class UnmeasuredError(Exception):
-    """The client has no such thing."""
+    """The client has no such feature."""
 
 
 class Sample(NamedTuple):
-    """What is to be measured: `ports` and `ca` are the server's, `seconds` the length of a timed run."""
+    """One sample to measure: `ports` and `ca` are the server's, `seconds` the length of a timed run."""
 
     client: Client
     metric: Metric
@@ -60,7 +60,7 @@ def _cpu() -> float:
 
 
 def _bounds(size: int) -> tuple[int, int]:
-    """With how many messages to begin, and how many are enough."""
+    """The number of messages in the first run, and the largest number."""
     return max(1, min(500, MIB // size)), max(4, min(5_000_000, 1024 * MIB // size))
 
 
@@ -124,13 +124,13 @@ def _raw_receive(sample: Sample, client: Raw) -> Callable[[int], None]:
 
 
 def receive(sample: Sample) -> float:
-    """Messages that come as fast as they are taken."""
+    """Messages a second when the server sends as fast as the client receives."""
     count, seconds, _ = _receive(sample)
     return _rate(sample.metric, count, seconds)
 
 
 def receive_cpu(sample: Sample) -> float:
-    """The CPU that a million of them take, of all threads."""
+    """The CPU seconds of all threads for a million received messages."""
     count, _, cpu = _receive(sample)
     return cpu / count * 1e6
 
@@ -140,7 +140,7 @@ def _sender(link: Link, metric: Metric) -> Callable[[Any], object]:
 
 
 def send(sample: Sample) -> float:
-    """Messages that go out as fast as they are given, until the server has them all."""
+    """Messages a second when the client sends as fast as it can, until the server has them all."""
     client, metric, heard = sample.client, sample.metric, Heard()
     first, most = _bounds(metric.size)
     data = payloads(metric)
@@ -176,7 +176,7 @@ def send(sample: Sample) -> float:
 
 
 def round_trip(sample: Sample) -> float:
-    """From a message to its answer, one at a time: the percentile in microseconds."""
+    """The time from a message to its answer, one at a time: the percentile in microseconds."""
     client, metric, heard = sample.client, sample.metric, Heard()
     data = payload(metric)
     took: list[int] = []
@@ -250,7 +250,7 @@ def _raw_round_trips(sample: Sample, client: Raw, took: list[int]) -> Callable[[
 
 
 def pipelined(sample: Sample) -> float:
-    """Messages and answers with 64 under way at any time."""
+    """Messages and answers a second, with 64 under way at any time."""
     client, metric, heard = sample.client, sample.metric, Heard()
     data = payload(metric)
     if isinstance(client, Raw):
@@ -282,7 +282,7 @@ def pipelined(sample: Sample) -> float:
 
 
 def connect(sample: Sample) -> float:
-    """From the call to the open connection: the median in microseconds."""
+    """The time from the call to the open connection: the median in microseconds."""
     took = []
     server = sample.server("/idle")
     for _ in range(CONNECTS):

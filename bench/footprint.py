@@ -1,4 +1,4 @@
-"""What a client costs a program that has it: its import, and its connections where nothing happens.
+"""What a client costs a program: its import, and its idle connections.
 
 As in `drivers`, a function measures one metric, in a process of its own, and returns one figure.
 """
@@ -24,7 +24,7 @@ BROADCASTS = 5
 
 
 def _import(sample: Sample, flags: tuple[str, ...], code: str) -> list[subprocess.CompletedProcess[str]]:
-    """Import it in five fresh processes, with byte code that is kept."""
+    """Import the client in five fresh processes, with cached byte code."""
     if not sample.client.modules:
         raise UnmeasuredError
     with tempfile.TemporaryDirectory() as cache:
@@ -39,7 +39,7 @@ def _import(sample: Sample, flags: tuple[str, ...], code: str) -> list[subproces
 
 
 def import_time(sample: Sample) -> float:
-    """What `-X importtime` says of everything after `site`, in milliseconds."""
+    """The sum of `-X importtime` for everything after `site`, in milliseconds."""
     totals = []
     for run in _import(sample, ("-X", "importtime"), "import {modules}"):
         entries = [line.split("|") for line in run.stderr.splitlines() if line.startswith("import time:")]
@@ -50,7 +50,7 @@ def import_time(sample: Sample) -> float:
 
 
 def import_modules(sample: Sample) -> float:
-    """How many entries of `sys.modules` it adds."""
+    """How many entries of `sys.modules` the import adds."""
     code = "import sys; before = len(sys.modules)\nimport {modules}\nprint(len(sys.modules) - before)"
     return float(_import(sample, (), code)[0].stdout)
 
@@ -67,7 +67,7 @@ def import_memory(sample: Sample) -> float:
 
 def _idle(sample: Sample, count: Callable[[], float]) -> float:
     server = sample.server("/idle")
-    first = sample.client.open(server, lambda data: None)  # brings what all share
+    first = sample.client.open(server, lambda data: None)  # The first connection makes what all share.
     gc.collect()
     before = count()
     links = [sample.client.open(server, lambda data: None) for _ in range(IDLE)]
@@ -79,7 +79,7 @@ def _idle(sample: Sample, count: Callable[[], float]) -> float:
 
 
 def idle_open(sample: Sample) -> float:
-    """To open many connections one after the other, in milliseconds."""
+    """The time for opening many connections one after the other, in milliseconds."""
     begun = time.perf_counter()
     links = [sample.client.open(sample.server("/idle"), lambda data: None) for _ in range(IDLE)]
     took = time.perf_counter() - begun
@@ -88,7 +88,7 @@ def idle_open(sample: Sample) -> float:
 
 
 def broadcast(sample: Sample) -> float:
-    """From the cause to the last of as many connections that get one message each, in milliseconds."""
+    """The time until each of as many connections has got one message, in milliseconds."""
     if isinstance(sample.client, Raw):
         raise UnmeasuredError
     heard = threading.Semaphore(0)

@@ -1,7 +1,7 @@
 """The server that all clients are measured against, in a process of its own.
 
-It does as little as a server can: what it sends was made beforehand, and what it receives is counted by
-bytes, since the length of each frame is known. So it is several times faster than any client.
+It does as little as a server can: it makes what it sends beforehand, and counts what it receives by bytes,
+since it knows the length of each frame. So it is several times faster than any client.
 
     /flood?size=&text=&deflate=    each text message "n" is answered with n messages
     /sink?size=&deflate=           after a text message "n" come n messages, which are answered with "ok"
@@ -33,7 +33,7 @@ READ = 1024 * 1024
 
 
 def frame(data: str | bytes, deflate: bool = False) -> bytes:
-    """The frame of a message from a server, compressed by itself if asked for."""
+    """The frame of a message from a server, compressed without context if asked for."""
     first = 0x81 if isinstance(data, str) else 0x82
     body = data.encode() if isinstance(data, str) else data
     if deflate:
@@ -58,7 +58,7 @@ class Session:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.held = b""
-        self.at = 0  # how much of it is used up
+        self.at = 0  # how many of these bytes are used up
         self.dropped: memoryview | None = None
 
     def left(self) -> int:
@@ -151,7 +151,7 @@ def sink(session: Session, metric: Metric) -> None:
     while True:
         left = session.read_number()
         if metric.deflate or metric.size >= 65536:
-            while left:  # of lengths that only the client knows, or in fragments
+            while left:  # These frames have lengths that only the client knows, or are fragments.
                 first, length = session.read_header()
                 session.skip(length + 4)
                 left -= first >> 7
@@ -191,7 +191,7 @@ def listen_to_broadcasts(session: Session, metric: Metric) -> None:
 
 
 def broadcast(session: Session, metric: Metric) -> None:
-    """Send a message to each that listens, when all of them do."""
+    """Send a message to each session, once all of them listen."""
     one = frame(payloads(metric)[0])
     while True:
         count = session.read_number()
@@ -222,7 +222,7 @@ def serve(sock: socket.socket, context: ssl.SSLContext | None) -> None:
             metric = Metric("", "", size=query.get("size", 32), is_text=bool(query.get("text")))
             SERVICES[path](session, metric._replace(deflate=bool(query.get("deflate"))))
     except (OSError, EOFError):
-        pass  # the client is gone
+        pass  # The client is gone.
 
 
 def accept_all(listener: socket.socket, context: ssl.SSLContext | None) -> None:
@@ -246,7 +246,7 @@ def make_context(folder: Path) -> tuple[ssl.SSLContext, str]:
     path = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(path))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.num_tickets = 0  # clients that share an SSLSocket between threads hang at them
+    context.num_tickets = 0  # Clients that share an SSLSocket between threads hang at session tickets.
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context, str(path)
 
@@ -260,4 +260,4 @@ if __name__ == "__main__":
     threading.stack_size(256 * 1024)
     for line in lines():
         print(line, flush=True)
-    sys.stdin.read()  # the end of it is the end of the run
+    sys.stdin.read()  # The end of stdin is the end of the run.

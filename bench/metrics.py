@@ -1,4 +1,4 @@
-"""What is measured: each metric with its driver, its unit and the text that the table shows."""
+"""The metrics: each with its driver, its unit and the text that the table shows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _time(text: str, driver: str, **more: bool | int) -> Metric:
 
 
 def _round_trips(key: str, text: str, **more: bool | int) -> dict[str, Metric]:
-    """Three rows: the median, and what a tenth and a hundredth of them exceed."""
+    """Three rows: the median, and the times that a tenth and a hundredth of the round trips exceed."""
     median = _time(text, "round_trip", **more)
     slow = {
         f"{key}-p{percentile}": median._replace(
@@ -101,7 +101,7 @@ METRICS = {
 
 
 def json_texts(size: int, count: int = 64) -> list[str]:
-    """Different texts such as feeds send: together more than compression looks back."""
+    """Different texts, as feeds send them; together they are longer than the window of compression."""
     texts, seed = [], 12345
     for _ in range(count):
         text = '{"channel":"book","levels":['
@@ -120,7 +120,7 @@ def payload(metric: Metric) -> str | bytes:
 
 
 def payloads(metric: Metric) -> list[str | bytes]:
-    """The messages in turn: the same one, but where compression would then be too good."""
+    """The messages in turn: always the same one, unless compression would then be too good."""
     if metric.deflate and metric.size > 100:
         return list(json_texts(metric.size))
     return [payload(metric)]

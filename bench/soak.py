@@ -3,9 +3,9 @@
     python bench/soak.py [--minutes 10] [--record FILE]
 
 Both APIs, with and without reconnecting, ws and wss, with and without compression, talk to the server of
-bench/soak_server.py, which is killed, or ends in order, and comes again, at random. Consumers are slow at
-random, some so much that reading pauses; so are iterables that are sent, and the server. Both sides send in
-bursts. Connections are closed or cut at random; and processes that were forked from this one, or started,
+bench/soak_server.py, which is killed or ends in order at random, and is started again. Consumers are slow at
+random, some so much that reading pauses; so are the server and the iterables that are sent. Both sides send
+in bursts. Connections are closed or cut at random; and processes that were forked from this one, or started,
 have connections of their own and are stopped amid traffic. The clients are in bench/soak_streams.py. The main
 thread has connections too, amid alarms whose handlers use them (bench/soak_signals.py). Needs `websockets`,
 and for wss `trustme` or the openssl command. Linux only.
@@ -71,7 +71,7 @@ class Errors(logging.Handler):
         self._run = run
         logger = logging.getLogger("syncws")
         logger.addHandler(self)
-        logger.propagate = False  # each loss is logged as a warning
+        logger.propagate = False  # Each loss is logged as a warning.
         threading.excepthook = lambda arguments: self.found(repr(arguments.exc_value))
         sys.unraisablehook = self.unraisable
 
@@ -79,9 +79,8 @@ class Errors(logging.Handler):
         self.found(record.getMessage())
 
     def unraisable(self, arguments: Any) -> None:
-        if not isinstance(
-            arguments.exc_value, Interrupted
-        ):  # a handler's, where Python stops every exception
+        # Python stops every exception in a finalizer, also that of a handler, which is no fault.
+        if not isinstance(arguments.exc_value, Interrupted):
             self.found(f"{arguments.err_msg} {arguments.exc_value!r} in {arguments.object!r}")
 
     def found(self, text: str) -> None:
@@ -89,7 +88,7 @@ class Errors(logging.Handler):
 
 
 class Chaos:
-    """What happens to the streams of this process."""
+    """The disturbances of the streams of this process."""
 
     def __init__(self, run: Run, server: ServerProcess, log: Path, ca: str | None) -> None:
         self._run = run
@@ -103,14 +102,15 @@ class Chaos:
             thread.start()
 
     def stop(self) -> None:
-        """The server is up after this."""
+        """Stop the disturbances; the server is up after this."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
     def _restart(self) -> None:
         while not self._over.wait(random.uniform(4, 16)):
-            self._run.generation = None  # before the signal: a loss from here on has its reason
+            # This comes before the signal, so that a loss from here on is explained.
+            self._run.generation = None
             self._server.end(random.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)))
             time.sleep(random.choice((0, random.uniform(0, 2))))
             self._run.generation = self._server.start()
@@ -129,12 +129,13 @@ class Chaos:
     def _fork(self, name: str) -> int:
         """As a server that forks its workers does; the child must not disturb this process's connections."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # that fork and threads do not go together
+            # The warning says that fork and threads do not go together.
+            warnings.simplefilter("ignore", DeprecationWarning)
             child = os.fork()
         if child == 0:
             try:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-                # Without wss: a lock of OpenSSL's may be held by a thread that is not here.
+                # This leaves out wss: a thread that does not exist here may hold a lock of OpenSSL.
                 reload(self._run.log, name, self._server.urls[:1], None)
                 os._exit(0)
             except BaseException as error:
@@ -183,7 +184,7 @@ def make_certificate(folder: Path) -> tuple[Path | None, str | None]:
 
 
 def check(journal: Path, log: Path) -> Counter[str]:
-    """Compare what was acknowledged with what is in the journal; the faults by their kinds."""
+    """Compare the acknowledgements with the journal. Returns the faults by their kinds."""
     faults: Counter[str] = Counter()
     present: dict[str, bytearray] = {}
     expected: Counter[tuple[str, str]] = Counter()
@@ -254,7 +255,7 @@ class Report:
 
 
 def resident() -> float:
-    """MiB."""
+    """The resident memory in MiB."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
@@ -263,7 +264,7 @@ def threads_and_descriptors() -> tuple[int, int]:
 
 
 def watch(run: Run, player: Signalled, report: Report, seconds: float) -> list[float]:
-    """Play until the end, with a row a minute; the samples of resident memory."""
+    """Run until the end, with a row a minute. Returns the samples of resident memory."""
     samples = []
     began = row_at = time.monotonic()
     with contextlib.suppress(KeyboardInterrupt):
@@ -277,7 +278,7 @@ def watch(run: Run, player: Signalled, report: Report, seconds: float) -> list[f
 
 
 def drain(streams: list[Stream], player: Signalled) -> int:
-    """Play until all is acknowledged; how many ids are not."""
+    """Run until everything is acknowledged. Returns how many ids are not."""
     until = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < until:
         left = player.open + sum(stream.outgoing.open for stream in streams)
@@ -288,13 +289,14 @@ def drain(streams: list[Stream], player: Signalled) -> int:
 
 
 def soak(folder: Path, seconds: float, report: Report) -> bool:
-    """The run; True when all that is asserted holds."""
+    """The whole run. Returns True when every assertion holds."""
     journal, log = folder / "journal", folder / "log"
     journal.touch()
     certificate, ca = make_certificate(folder)
     run = Run(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     Errors(run)
-    before = threads_and_descriptors()  # the log's is among them, and is closed after the comparison
+    # The log's descriptor is among them, and is closed after the comparison.
+    before = threads_and_descriptors()
     server = ServerProcess(journal, certificate)
     run.generation = server.start()
     streams = make_streams(run, "stream-", server.urls, ca)

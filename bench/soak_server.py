@@ -1,4 +1,4 @@
-"""The server of bench/soak.py: keeps a journal of what came, acknowledges it, and sends on its own account.
+"""The server of bench/soak.py: it keeps a journal of the messages, acknowledges them, and sends its own.
 
     python bench/soak_server.py JOURNAL GENERATION WS_PORT [WSS_PORT CERTIFICATE]
 
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 # How long an orderly end waits for the clients' Close frames.
 GOODBYE_SECONDS = 2.0
 
-# How long it reads nothing from one connection.
+# How many seconds it may read nothing from one connection.
 LONGEST_PAUSE = 1.5
 
-# How much the kernel takes while the server reads nothing.
+# How many bytes the kernel takes while the server reads nothing.
 RECEIVE_BUFFER = 64 * 1024
 
 BURST = 300  # messages
@@ -71,7 +71,8 @@ class Session:
         self._note = note
         self._generation = generation
         self._number = 0
-        # A number must be on its way before the next one is given out, also amid a fragmented message.
+        # A number must be on its way before the next one is given out, also in the middle of a fragmented
+        # message.
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -101,7 +102,7 @@ class Session:
                 if random.random() < 0.003:
                     await asyncio.sleep(random.uniform(0, LONGEST_PAUSE))
         except ConnectionClosed:
-            pass  # what was not acknowledged comes again
+            pass  # The client sends again what was not acknowledged.
         finally:
             if pushing is not None:
                 pushing.cancel()
@@ -158,7 +159,7 @@ class ServerProcess:
         if self._certificate is not None:
             arguments.append(str(self._certificate))
         command = [sys.executable, __file__, *arguments]
-        # Out of Ctrl-C's reach, and gone when its input ends: it cannot outlive this process.
+        # Ctrl-C does not reach this process, and it ends when its input ends: it cannot outlive this process.
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
         )
@@ -200,7 +201,7 @@ def listening_socket(port: int) -> socket.socket:
 async def main() -> None:
     from websockets.asyncio.server import serve as listen
 
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # a client that is killed is no news
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # A killed client is no fault.
     journal, generation, *ports = sys.argv[1:]
     descriptor = os.open(journal, os.O_WRONLY | os.O_APPEND)
     connections: set[ServerConnection] = set()
@@ -230,7 +231,7 @@ async def main() -> None:
             context.load_cert_chain(ports[2])
             contexts.append(context)
         for tls, port in zip(contexts, ports, strict=False):
-            # The port is kept from others by the parent, whose socket is bound to it as well.
+            # The parent keeps the port from others, and its socket is bound to it as well.
             server = await listen(serve, sock=listening_socket(int(port)), ssl=tls, backlog=256)
             stack.callback(server.close, False)
         print("ready", flush=True)
@@ -238,7 +239,7 @@ async def main() -> None:
         goodbyes = [asyncio.create_task(connection.close(code)) for connection in connections]
         if goodbyes:
             await asyncio.wait(goodbyes, timeout=GOODBYE_SECONDS)
-    os._exit(0)  # clients that have not answered are left, as a restarting server would
+    os._exit(0)  # This leaves clients that have not answered, as a restarting server does.
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ An alarm (`setitimer`) comes every few milliseconds, wherever the main thread is
 message in fragments, `recv()`, `flush()`, `ping()`, `close()`. Its handler sends, receives, pings, flushes or
 closes, on the connection that it has interrupted, or raises, as the one of Ctrl-C does.
 
-What is numbered by its sender must go out in that order, and a handler can come between the numbering and the
+Messages must go out in the order of their numbers, and a handler can come between the numbering and the
 sending. So the program and its handler have a `Lane` each, with numbers of its own; and a lane begins anew
 where an exception has left it unknown whether a message was taken. Nothing here takes a lock, since a handler
 that came meanwhile would wait for it for ever.
@@ -34,15 +34,15 @@ from syncws import ConnectionClosed
 PACKAGE = str(Path(syncws.__file__).parent)
 WINDOW = 16  # ids of one lane that wait for their acknowledgement
 
-# A turn of the main thread takes at most seconds; one of this many counts as a hang, and ends the run.
+# A turn of the main thread takes some seconds; one that takes this many is a hang, and ends the run.
 HANG_SECONDS = 60.0
 
-# The message that recv() is about to return may be lost here, where a handler raises.
+# On these versions a handler that raises may lose the message that recv() is about to return.
 MAY_LOSE = sys.version_info < (3, 11) or sys.implementation.name == "pypy"
 
 
 class Interrupted(BaseException):
-    """What a handler raises."""
+    """The exception of a handler that raises."""
 
 
 class Lane:
@@ -62,13 +62,13 @@ class Lane:
         self.begin()
 
     def begin(self) -> None:
-        """On a new connection, or behind a message of which nobody knows whether it went out."""
+        """Begin anew: on a new connection, or after a message that may or may not have gone out."""
         self._link = next(self._numbers)
         self._seq = 0
         self._again = list(self.open)
 
     def next(self) -> str | None:
-        """What to send; None when there is nothing to send now."""
+        """The next message; None when there is nothing to send now."""
         id = None
         while self._again and id is None:
             id = self._again.pop()
@@ -93,7 +93,7 @@ class Talk:
     """One connection, of either API, and the numbers of what it has received.
 
     Attributes:
-        over_by_us: whether the end was our doing.
+        over_by_us: whether this program has ended the connection.
     """
 
     def __init__(self, lanes: dict[str, Lane]) -> None:
@@ -118,7 +118,7 @@ class Talk:
 
 
 class Signalled:
-    """What the main thread does in the place of sleeping."""
+    """The work of the main thread, which would otherwise sleep."""
 
     def __init__(self, run: Run, urls: list[str], context: Any) -> None:
         self._run = run
@@ -129,7 +129,7 @@ class Signalled:
         self._talk: Talk | None = None
         self._in_parts = False
         self._on = True
-        self._lost = 0  # by handlers that raised, where that may be
+        self._lost = 0  # how many messages handlers that raised have lost, on versions where that may happen
         signal.signal(signal.SIGALRM, self._strike)
 
     @property
@@ -168,9 +168,9 @@ class Signalled:
         except Interrupted:
             self._mine.begin()
             if talk is not None and self._in_parts:
-                talk.over_by_us = True  # nobody can finish that message: the connection fails for it
+                talk.over_by_us = True  # Nobody can finish that message, so the connection fails.
         except ConnectionClosed:
-            pass  # seen in the next turn
+            pass  # The next turn notices this.
         finally:
             self._in_parts = False
 
@@ -187,15 +187,15 @@ class Signalled:
                 talk.target = syncws.WebSocket(url, onmessage=lambda e: talk.receive(e.data), **options)
                 talk.target.wait_open(15)
         except (OSError, syncws.WebSocketError):
-            time.sleep(0.05)  # the server is down
+            time.sleep(0.05)  # The server is down.
             return
         except Interrupted:
-            if talk.target is not None:  # one with a listener lives on without a name for it
+            if talk.target is not None:  # An object with a listener lives on without a reference.
                 talk.target.abort()
             raise
         self._mine.begin()
         self._handlers.begin()
-        self._talk = talk  # from here on handlers see it
+        self._talk = talk  # From here on handlers see the connection.
         talk.target.send(f"H main {self._mine._link}")
         self._run.count("connections")
 
@@ -248,7 +248,7 @@ class Signalled:
             except Interrupted:
                 continue
             except ConnectionClosed:
-                break  # something was not sent: it is sent again
+                break  # Something was not sent, and is sent again.
         if (took := time.monotonic() - began) > 10 + LATE_SECONDS:
             self._run.fault("late", f"close() on the main thread took {took:.1f} s")
         self._talk = None
@@ -283,7 +283,7 @@ class Signalled:
             except (TimeoutError, ConnectionClosed, syncws.InvalidStateErr):
                 pass
             except RuntimeError:
-                if not self._in_parts:  # inside send() of an iterable nobody may wait for its end
+                if not self._in_parts:  # Inside send() of an iterable no call may wait for its end.
                     raise
         self._arm()
 
@@ -310,11 +310,11 @@ def parts(text: str) -> Iterator[str]:
 
 
 def in_package(frame: FrameType | None) -> bool:
-    """Whether the package called what is interrupted; not where that is a part of this module, which it
-    called in turn."""
+    """Whether the interrupted code was called by the package, and is not code of this module that the
+    package has called."""
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
-            return frame.f_code.co_name != "__del__"  # there Python itself stops every exception
+            return frame.f_code.co_name != "__del__"  # In a finalizer Python itself stops every exception.
         if frame.f_code.co_filename == __file__:
             return False
         frame = frame.f_back

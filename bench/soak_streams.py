@@ -1,6 +1,6 @@
 """The clients of bench/soak.py: every kind of connection, and how its application keeps count.
 
-What travels is described in bench/soak_server.py.
+The messages are described in bench/soak_server.py.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from syncws import CloseEvent, ConnectionClosed, Event, MessageEvent
 
 WINDOW = 32  # ids of one stream that wait for their acknowledgement
 
-# What is late: a call that takes so much longer than its time-out, an end that takes so much longer than
-# close_timeout, an acknowledgement that takes as long, on a connection that is open.
+# How much later is a fault: of a call than its time-out, of an end than close_timeout, of an acknowledgement
+# on an open connection.
 LATE_SECONDS = 5.0
 LATE_ANSWER_SECONDS = 30.0
 
-# What a send may raise when the connection is lost just then: the id is sent again on the next one.
+# The exceptions of a send when the connection is lost just then: the id is sent again on the next one.
 LOST = (ConnectionClosed, syncws.InvalidStateErr)
 
 
 class Run:
-    """What all the streams of one process share.
+    """The state that all streams of one process share.
 
     Attributes:
         log: a file that outlives every process: a line for each acknowledgement, and for each fault.
         generation: the server that is up; None while it is being ended.
-        draining: no new ids, no closes: only what is left is to be acknowledged.
+        draining: whether there are no new ids and no closes any more, only acknowledgements.
     """
 
     def __init__(self, log: int) -> None:
@@ -78,7 +78,7 @@ class Outgoing:
         self._again: collections.deque[int] = collections.deque()
 
     def new_connection(self) -> None:
-        """All that is not acknowledged is to be sent again."""
+        """Send again everything that is not acknowledged."""
         with self._lock:
             self._again = collections.deque(self._attempts)
 
@@ -162,14 +162,15 @@ class Stream:
         self.url = url
         self.options = options
         self.outgoing = Outgoing(run, name)
-        self.bursts = random.choice((0.0, 0.9))  # how often the next message goes out at once
-        self.slow = random.choice((0.02, 0.3))  # how often it is slow to handle one
-        # Held while sending: what is numbered for one connection must not go out on the next.
+        self.bursts = random.choice((0.0, 0.9))  # the probability that the next message goes out at once
+        self.slow = random.choice((0.02, 0.3))  # the probability that it handles a message slowly
+        # The lock is held while sending: a message that is numbered for one connection must not go out on the
+        # next.
         self._sending = threading.Lock()
         self._link: Link | None = None
 
     def live(self) -> None:
-        """One connection, or several, from opening to end."""
+        """Run one connection, or several, from opening to end."""
         raise NotImplementedError
 
     def wrap(self, text: str) -> Any:
@@ -215,7 +216,7 @@ class Stream:
                 self.run.pause(0.5)
 
     def lifetime(self) -> Callable[[], bool]:
-        """When to close: at random, but never while the run drains."""
+        """The time of the close: at random, but never while the run drains."""
         until = time.monotonic() + random.uniform(0.5, 25)
         return lambda: self.run.stop.is_set() or (time.monotonic() > until and not self.run.draining.is_set())
 
@@ -254,7 +255,7 @@ class Stream:
 
 
 class Called(Stream):
-    """`WebSocket`, sent to from two threads."""
+    """`WebSocket`, with two threads that send."""
 
     def make(self, **handlers: Any) -> syncws.WebSocket | syncws.ReconnectingWebSocket:
         return syncws.WebSocket(self.url, **handlers, **self.options)
@@ -339,10 +340,11 @@ class WaitingAgain(Waiting):
 
 
 class Streaming(Waiting):
-    """`connect()`, where messages go out and come in in parts."""
+    """`connect()`, with messages in parts in both directions."""
 
     def wrap(self, text: str) -> Any:
-        step = len(text) // 50 + random.randrange(1, 2000)  # the server takes a limited number of fragments
+        # The server accepts a limited number of fragments.
+        step = len(text) // 50 + random.randrange(1, 2000)
         return self.slowly([text[at : at + step] for at in range(0, len(text), step)])
 
     def slowly(self, pieces: list[str]) -> Iterator[str]:
@@ -352,7 +354,7 @@ class Streaming(Waiting):
             yield piece
 
     def receive(self, connection: syncws.Connection) -> str:
-        # Without a time-out, which would skip what is left of a message: one comes every moment anyway.
+        # There is no time-out, which would skip the rest of a message: a message comes every moment anyway.
         return "".join(map(str, connection.recv_streaming()))
 
 
@@ -370,7 +372,7 @@ def make_streams(run: Run, prefix: str, urls: list[str], ca: str | None) -> list
     for kind, url, compression in itertools.product(KINDS, urls, ("deflate", None)):
         options: dict[str, Any] = {"compression": compression, "ping_interval": random.choice((0.5, 20))}
         if random.random() < 0.5:
-            options["max_queue"] = 256 * 1024, 32  # so that a slow consumer holds up the server
+            options["max_queue"] = 256 * 1024, 32  # With this, a slow consumer holds up the server.
         if url.startswith("wss"):
             options["ssl_context"] = context
         streams.append(kind(run, f"{prefix}{len(streams)}", url, options))
@@ -378,7 +380,7 @@ def make_streams(run: Run, prefix: str, urls: list[str], ca: str | None) -> list
 
 
 def reload(log: int, name: str, urls: list[str], ca: str | None) -> None:
-    """What a reloaded process does: it connects anew, talks, and ends in order if it is let."""
+    """The program of a reloaded process: it connects anew, talks, and ends in order unless it is killed."""
     logging.getLogger("syncws").setLevel(logging.ERROR)  # each loss is logged as a warning
     run = Run(log)
     streams = make_streams(run, name, urls, ca)

@@ -98,7 +98,8 @@ _LATER = {
 
 def _publish(public: Any, module: str) -> Any:
     """Have tracebacks and `help` show the public name of a class, and `get_type_hints` find what it names."""
-    if issubclass(type(public), type):  # on CPython 3.10 isinstance() takes an alias of a type for a class
+    # On CPython 3.10 isinstance() says that an alias of a type is a class.
+    if issubclass(type(public), type):
         names = {**vars(sys.modules[module]), public.__name__: public}
         # These use names of the class's own module, so they are evaluated before __module__ changes.
         annotations = vars(public).get("__annotations__", {})
@@ -111,7 +112,7 @@ def _publish(public: Any, module: str) -> Any:
     return public
 
 
-if not TYPE_CHECKING:  # type checkers would take it for a module in which every name is right
+if not TYPE_CHECKING:  # With this, type checkers would accept every name of the module.
 
     def __getattr__(name: str) -> Any:
         if name not in _LATER:

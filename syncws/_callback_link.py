@@ -3,13 +3,13 @@
 Owns: that ready state, and what the application wants of the connection. Runs on: the methods that begin with
 ``on_`` where the callbacks run, the others on any thread. Must not import: sockets, frame layout, the reader.
 
-`WebSocket` has one for its life, `ReconnectingWebSocket` one after the other. It holds its target by a weak
-reference, and by a strong one while that has listeners which may still hear of something: as in browsers, an
-object with listeners lives on, and one without is closed when the program lets it go (WHATWG 5).
+A `WebSocket` has one link for life, a `ReconnectingWebSocket` one link after the other. The link holds its
+target by a weak reference, and by a strong one while the target has listeners that may still be called: as in
+browsers, an object with listeners lives on, and one without is closed when it is collected (WHATWG 5).
 
 The ready state changes in a leaf (see `primitives`), on two sides: `close` and `abort` make it CLOSING before
-they return, all else makes it follow the events. A wish of the application's is noted in that leaf, and
-carried out after it; where a signal handler cuts a call short in between, a thread of ours carries it out,
+they return, and everything else makes it follow the events. What the application wants is noted in that leaf
+and carried out after it. If a signal handler cuts the call short in between, a thread of ours carries it out,
 and so does each later call.
 """
 
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from ._protocol.messages import Message, MessagePart
     from ._protocol.url import URL
 
-# How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
+# How long the end of a with-block waits for the close event when Ctrl-C or SystemExit has left the block.
 QUICK_CLOSE_SECONDS = 1.0
 
 CLOSED_EARLY = "close() was called before the connection was open"
 
-# By ready state, the one that the application's wish for the end leads to.
+# The ready state after `close` or `abort`, by the ready state before it.
 _CLOSING_FROM = (CLOSING, CLOSING, CLOSING, CLOSED)
 
-# By ready state, the events of which a listener may still hear.
+# The events that may still come, by ready state.
 _AWAITED = (
     ("open", "message", "ping", "pong", "error", "close"),
     ("message", "ping", "pong", "error", "close"),
@@ -60,15 +60,15 @@ _AWAITED = (
 
 _CONTROL_TYPES = {int(Opcode.PING): "ping", int(Opcode.PONG): "pong"}
 
-# What the application wants of the connection.
+# What the application wants: a Close frame to send, a failure, or `abort`.
 _Wish = CloseFrame | Exception | None
 
 
 class Target(Protocol):
-    """What is known here of `WebSocket` and `ReconnectingWebSocket`.
+    """What this module needs of `WebSocket` and `ReconnectingWebSocket`.
 
     Attributes:
-        _binary_type: how binary messages are given.
+        _binary_type: the type in which binary messages are given to listeners.
     """
 
     _binary_type: str
@@ -87,13 +87,13 @@ class Target(Protocol):
         """Deal with what a listener raised, where that was caught."""
 
     def _raise_interrupt(self) -> None:
-        """Raise the KeyboardInterrupt that came while listeners ran, if any."""
+        """Raise the KeyboardInterrupt that a listener raised, if any did."""
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
         """Dispatch an open, error or close event."""
 
     def _on_fork(self) -> None:
-        """In a forked child: take note that the connection is closed."""
+        """In a forked child: note that the connection is closed."""
 
 
 class CallbackLink:
@@ -101,11 +101,11 @@ class CallbackLink:
 
     Attributes:
         url: of the connection.
-        engine: what carries it.
-        dispatcher: what runs the callbacks.
+        engine: the connection itself.
+        dispatcher: runs the callbacks.
         ready_state: as callbacks see it.
         opened: the record of the opening, once the open event is dispatched; None before.
-        failure: what the error event has told; None without one.
+        failure: the error of the error event; None while there was none.
         sent_as_seen: how many bytes of messages were sent when the present callback began.
     """
 
@@ -137,29 +137,29 @@ class CallbackLink:
         self._carry_out_soon = self.engine.make_job(lambda: (call := carry_out()) is not None and call())
 
     def forsake(self, why: str) -> None:
-        """The constructor of the target did not come to its end: nobody is to be told of anything."""
+        """The constructor of the target has raised: no event may be dispatched."""
         self._target = _nobody
         self._kept_alive = None
         self.abort(why)
         self.dispatcher.constructor_returned(True)  # the worker ends only after this
 
     def start(self) -> None:
-        """Start the threads; raises `ThreadStartError` when the system gives none."""
+        """Start the threads. Raises `ThreadStartError` when the system has no thread left."""
         self.engine.start(("worker", self.dispatcher.run))
         self.hold_or_let_go()
 
-    # What the application calls, on any thread.
+    # The application calls these methods, on any thread.
 
     @property
     def buffered_amount(self) -> int:
-        """Bytes given to `send` and not handed to the network; inside a callback it does not fall."""
+        """Bytes given to `send` and not handed to the network; the number does not fall inside a callback."""
         if self.dispatcher.callback_thread == threading.get_ident():
             return self._send_queue.queued - self.sent_as_seen
         return self._send_queue.buffered
 
     @property
     def is_closed_by_application(self) -> bool:
-        """Whether the application closed or aborted it: it need not be told of the end."""
+        """Whether the application closed or aborted the connection, and so expects its end."""
         return self._wish is not None
 
     @property
@@ -168,17 +168,17 @@ class CallbackLink:
         return self.opened is not None and self._told != ""
 
     def send(self, opcode: int, payload: bytes) -> int:
-        """Queue a message; what becomes of it is TAKEN, COUNTED or REFUSED of the send queue."""
+        """Queue a message. Returns TAKEN, COUNTED or REFUSED, as the send queue does."""
         return self._send_queue.send(opcode, payload, self.ready_state == OPEN, count_refused=True)
 
     def ping(self, payload: bytes) -> None:
-        """Queue a ping ahead of the data; once closing it is dropped."""
+        """Queue a ping ahead of the data. It is dropped once the connection is closing."""
         if self.ready_state == OPEN:
             self._send_queue.leave_note(PendingPing(payload))
 
     def close(self, frame: CloseFrame) -> None:
         """Close the connection, or abandon the attempt to open it. Returns at once."""
-        # By ready state; no branch in the leaf, see `primitives`.
+        # The leaf must hold no branch (see `primitives`), so the wish is picked by ready state from a list.
         wishes: list[_Wish] = [WebSocketError(CLOSED_EARLY), frame, None, None]
         try:
             with self._leaf:
@@ -193,7 +193,7 @@ class CallbackLink:
         self.hold_or_let_go()
 
     def leave(self, error: BaseException | None) -> None:
-        """The end of a with-block, which `error` leaves: close, and wait for the end."""
+        """End a with-block, which raised `error` if not None: close, and wait for the close event."""
         if error is not None and not isinstance(error, Exception):
             self._close_quickly()
             return
@@ -208,7 +208,7 @@ class CallbackLink:
             raise
 
     def _close_quickly(self) -> None:
-        """Tell the server that this end goes away, and give it a second."""
+        """Close with 1001, and abort if the server has not answered within a second."""
         over = False
         try:
             self.close(CloseFrame(CloseCode.GOING_AWAY))
@@ -236,7 +236,7 @@ class CallbackLink:
         self.hold_or_let_go()
 
     def _carry_out(self) -> None:
-        """Tell the engine what the application wants; to say so again does no harm."""
+        """Tell the engine what the application wants. A second call does no harm."""
         wish = self._wish
         if isinstance(wish, CloseFrame):
             self.engine.close(wish)
@@ -251,13 +251,13 @@ class CallbackLink:
             raise RuntimeError(f"{call} was called from a callback, which it would wait for")
 
     def wait_over(self, timeout: float | None) -> bool:
-        """Wait until the close event is dispatched; False when `timeout` seconds were over first."""
+        """Wait until the close event is dispatched. Returns False when `timeout` seconds passed first."""
         self.dispatcher.first_events.pass_all()
         self._carry_out()
         return self.dispatcher.wait_over(timeout)
 
     def wait_open(self, timeout: float | None) -> bool:
-        """Wait until the open event is dispatched, or the end; False after `timeout` seconds."""
+        """Wait until the open event is dispatched, or the connection ends; False after `timeout` seconds."""
         dispatcher = self.dispatcher
         dispatcher.first_events.begin_wait_open()
         try:
@@ -266,16 +266,16 @@ class CallbackLink:
             dispatcher.first_events.end_wait_open()
 
     def hold_or_let_go(self) -> None:
-        """Keep the target alive while it has listeners that may still hear of something."""
+        """Keep the target alive while it has listeners that may still be called."""
         target = self._target()
         seen: object = None
         while target is not None and seen is not target._registrations:
-            # A later call looks again, so the last one to write here has seen the last change.
+            # Each call looks at the listeners anew, so the call that writes last has seen the last change.
             seen = registrations = target._registrations
             awaits = any(map(registrations.get, _AWAITED[self.ready_state]))
             self._kept_alive = target if awaits else None
 
-    # What the worker calls, in the order of the events (WHATWG 4, *the tasks*).
+    # The worker calls these methods, in the order of the events (WHATWG 4, *the tasks*).
 
     def on_opened(self, record: Opened) -> None:
         target = self._target()
@@ -287,7 +287,7 @@ class CallbackLink:
                 self.ready_state += is_wanted  # OPEN
             self.hold_or_let_go()
         if target is not None and self.opened is not None:
-            self._tell(target, "open", lambda: Event("open"))
+            self._dispatch_once(target, "open", lambda: Event("open"))
             self.dispatcher.waiters.notify()
 
     def on_messages(self, messages: Iterator[Message | MessagePart], time_stamp: float) -> None:
@@ -312,7 +312,7 @@ class CallbackLink:
                 event.target = target
                 self.sent_as_seen = self._send_queue.sent
                 target._fire(event)
-            except KeyboardInterrupt:  # it is raised later, as with messages
+            except KeyboardInterrupt:  # This is raised later, as `_message_events` does it.
                 self.on_controls(ControlBatch([(opcode, payload)]), time_stamp)
                 raise
 
@@ -326,37 +326,38 @@ class CallbackLink:
             self.ready_state = CLOSED
         error = record.outcome.error
         if error is None and isinstance(self._wish, Exception):
-            # The server had opened and closed before the call, but no event had been dispatched yet.
+            # The application has closed, but the server opened and closed before that; no event had been
+            # dispatched yet.
             error = self._wish
         target = self._target()
         if error is None or target is None:
             return
         self.failure = error
-        self._tell(target, "error", lambda: ErrorEvent("error", error))
+        self._dispatch_once(target, "error", lambda: ErrorEvent("error", error))
 
     def on_closed(self, record: Closed) -> None:
         target = self._target()
         if target is None:
             return
         if self.failure is not None:
-            self._tell(target, "close", lambda: CloseEvent("close", CloseCode.ABNORMAL))
+            self._dispatch_once(target, "close", lambda: CloseEvent("close", CloseCode.ABNORMAL))
         else:
-            self._tell(target, "close", lambda: self._close_event(record.outcome))
+            self._dispatch_once(target, "close", lambda: self._close_event(record.outcome))
 
     def _close_event(self, outcome: Outcome) -> CloseEvent[Any]:
         event: CloseEvent[Any] = CloseEvent("close", outcome.code, outcome.reason, outcome.was_clean)
         event._shown_reason = self.engine.hide(outcome.reason)
         return event
 
-    def _tell(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
-        """Dispatch an event once, also where Ctrl-C has this called again."""
+    def _dispatch_once(self, target: Target, type: str, make: Callable[[], Event[Any]]) -> None:
+        """Dispatch an event once, even if Ctrl-C makes the caller repeat this call."""
         if self._told != type:
             self.sent_as_seen = self._send_queue.sent
             target._on_link_event(self, make())
             self._told = type
 
     def on_fault(self, error: Exception) -> None:
-        """What came cannot be told: the connection is failed, and no message follows the missing one."""
+        """Messages were lost to a fault of our own: fail the connection, so that none follows the gap."""
         with self._leaf:
             self.ready_state = _CLOSING_FROM[self.ready_state]
         self.engine.fail(error, CloseCode.INTERNAL_ERROR)
@@ -371,7 +372,7 @@ class CallbackLink:
         return target is None or bool(target._registrations.get(kind))
 
     def on_over(self) -> None:
-        """The last event is dispatched, or nothing dispatches any more."""
+        """The last event was dispatched, or no thread is left to dispatch it."""
         self.ready_state = CLOSED
         self._kept_alive = None
 

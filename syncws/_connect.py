@@ -1,7 +1,7 @@
 """`connect`: opens a connection of the blocking API.
 
-Owns: nothing; the signature stands here, and the work in `_connecting`. Runs on: the caller's thread. Must
-not import: what `import syncws` need not wait for.
+Owns: nothing; this module has the signature, and `_connecting` does the work. Runs on: the caller's thread.
+Must not import: modules that only a connection needs.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def connect(
     ca: FilePath | None = None,
     cert: FilePath | tuple[FilePath, FilePath] | None = None,
     server_hostname: str | None = None,
-    # the way
+    # route
     proxy: str | None = "auto",
     sock: socket.socket | None = None,
     unix: UnixPath | None = None,
@@ -81,8 +81,7 @@ def connect(
         headers, origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca,
             cert, server_hostname, proxy, sock, unix, source_address, family, socket_options, open_timeout,
             close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
-            trace: as
-            for `syncws.WebSocket`.
+            trace: as for `syncws.WebSocket`.
 
     Raises:
         SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`.

@@ -1,7 +1,7 @@
 """How a connection of the blocking API is opened, for `connect` and `reconnect`.
 
-Owns: nothing. Runs on: the caller's thread, which opens the connection, or waits while the reader does. Must
-not import: sockets, frame layout, the reader.
+Owns: nothing. Runs on: the caller's thread, which opens the connection, or waits while the reader opens it.
+Must not import: sockets, frame layout, the reader.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def open_connection(url: str, protocols: str | Iterable[str], options: dict[str,
 def prepare_connection(
     url: str, protocols: str | Iterable[str], options: dict[str, Any]
 ) -> tuple[Connection, Engine, Inbox]:
-    """A connection for `open_prepared`."""
+    """Make a connection that is not open yet, for `open_prepared`."""
     parsed, checked, checked_options = check_arguments(url, protocols, options)
     inbox = Inbox(checked_options.max_queue)
     engine = Engine(parsed, checked, checked_options, inbox)
@@ -39,11 +39,12 @@ def prepare_connection(
 
 
 def opens_here(engine: Engine) -> bool:
-    """Whether the caller's own thread opens the connection, which is faster by some changes of threads.
+    """Whether the caller's own thread opens the connection, which saves some changes of threads.
 
-    An interrupted opening leaves sockets that only the count of references closes at once. Where greenlets
-    stand for threads there is nothing to gain. What a trace callable raises must not leave the call, and what
-    a signal handler raises in it, or in the middle of logging, must.
+    It does not on PyPy, since an interrupted opening leaves sockets that only reference counting closes at
+    once; nor with greenlets in the place of threads, where there is nothing to gain; nor when steps are
+    traced or logged, since an exception of a trace callable must not leave the call, but one of a signal
+    handler in the middle of it must.
     """
     if sys.implementation.name != "cpython" or is_patched() or engine.tracer is not None:
         return False
@@ -51,7 +52,7 @@ def opens_here(engine: Engine) -> bool:
 
 
 def open_prepared(engine: Engine, inbox: Inbox) -> None:
-    """Open the connection, and wait until it is open; raises what failed."""
+    """Open the connection, and wait until it is open, or raise the error."""
     if opens_here(engine):
         engine.open()
         return

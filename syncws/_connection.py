@@ -32,11 +32,12 @@ from ._ready_state import STATE_NAMES
 # Iteration ends quietly on these: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
 
-# How long a with-block that is left by Ctrl-C or SystemExit waits for the end.
+# How long the end of a with-block waits for the end of the connection when Ctrl-C or SystemExit has left the
+# block.
 QUICK_CLOSE_SECONDS = 1.0
 
 # How long `flush` waits, once the writer has ended, for the record of how the connection ended. It comes at
-# once, unless the reader is held up by messages that nobody receives.
+# once, unless messages that nobody receives hold up the reader.
 _RECORD_SECONDS = 1.0
 
 Self = TypeVar("Self", bound="Connection")
@@ -48,7 +49,7 @@ def close_going_away(connection: Connection) -> None:
 
 
 def check_may_wait(call: str) -> None:
-    """Raise `RuntimeError` on a thread of ours, where a finalizer may run: it would wait for itself."""
+    """Raise `RuntimeError` on a thread of ours: a finalizer that runs there would wait for itself."""
     if is_own_thread():
         raise RuntimeError(f"{call} was called on a thread that syncws itself needs, as by a finalizer")
 
@@ -61,7 +62,7 @@ class Connection(ConnectionAttributes):
     `ResourceWarning`.
     """
 
-    _readable: Readable | None = None  # made by the first call of fileno()
+    _readable: Readable | None = None  # The first call of fileno() makes it.
 
     # These two are Any, since type checkers count what a public signature names as public.
     def __init__(self, url: URL, engine: Any, inbox: Any) -> None:
@@ -88,7 +89,8 @@ class Connection(ConnectionAttributes):
             ConnectionClosed: the connection is over and all messages were received; at every call.
             TypeError: `timeout` is no number.
         """
-        if timeout is not None:  # checked here, since a needless call would cost a tenth of a message
+        # This is checked here, since a needless call would cost a tenth of a message.
+        if timeout is not None:
             check_timeout("timeout", timeout)
         inbox = self._inbox
         if len(self._messages) > inbox.fast_above:
@@ -102,7 +104,7 @@ class Connection(ConnectionAttributes):
         try:
             return inbox.receive(timeout)
         except InboxEnded:
-            pass  # so that the error below is not chained to this one
+            pass  # The error below is raised outside this block, so that it is not chained to this one.
         except BaseException:
             if self._readable is not None:
                 self._readable.look()
@@ -130,7 +132,8 @@ class Connection(ConnectionAttributes):
     def _stream(self, timeout: float | None) -> Iterator[str | bytes]:
         check_may_wait("recv_streaming()")
         try:
-            # A plain return will not do: the connection must not be collected while only this is held.
+            # A plain return is not enough: the connection must not be collected while the program holds only
+            # this.
             yield from self._inbox.stream(timeout)
             return
         except InboxEnded:
@@ -153,10 +156,10 @@ class Connection(ConnectionAttributes):
         if readable is None:
             readable = self.__dict__.setdefault(
                 "_readable", Readable(self._inbox)
-            )  # another thread may be doing the same
-        self._inbox.lease = None  # the thread that selects does not read: the reader does
+            )  # Another thread may be doing the same.
+        self._inbox.lease = None  # The reader reads, not the thread that selects.
         self._inbox.source = readable
-        self._messages = ()  # recv() then leaves all to the inbox
+        self._messages = ()  # With this, recv() leaves everything to the inbox.
         return readable.fileno()
 
     def __iter__(self) -> Iterator[str | bytes]:
@@ -225,7 +228,8 @@ class Connection(ConnectionAttributes):
         if not self._engine.wait_flushed(timeout):
             raise TimeoutError(f"{self.bufferedAmount} bytes are still waiting after {timeout:g} s")
         if self._engine.is_output_over and self.bufferedAmount:
-            # The writer may be the first to notice; how the connection ended is for the reader to say.
+            # The writer may be the first to notice the end, but only the reader knows how the connection
+            # ended.
             self._engine.wait_closed(_RECORD_SECONDS)
             raise self._closed_error()
 
@@ -291,7 +295,7 @@ class Connection(ConnectionAttributes):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`.
+        """Close, and wait for the end; quickly, with 1001, when Ctrl-C or `SystemExit` left the block.
 
         Raises `ConnectionClosed` when something was not sent; where an exception is under way, that goes on,
         and the loss is logged.
@@ -311,16 +315,17 @@ class Connection(ConnectionAttributes):
         log_warning(self._engine.log_fields, "%s: %d bytes were not sent", self._url.public, unsent)
 
     def __del__(self) -> None:
-        engine = self.__dict__.get("_engine")  # without one a signal handler has cut the constructor off
+        # Without an engine, a signal handler has cut the constructor off.
+        engine = self.__dict__.get("_engine")
         if engine is not None and engine.is_running and not engine.is_closing:
-            engine.release(self)
+            engine.close_collected(self)
         if self._readable is not None:
             self._readable.leave()
 
     # Inside.
 
     def _received_all(self) -> ConnectionClosed:
-        """The last message was received: after this is reported, nothing more can be sent."""
+        """The last message was received, which `recv` reports: from then on nothing can be sent."""
         self._send_queue.stop_accepting()
         return self._closed_error()
 
@@ -340,7 +345,7 @@ class Connection(ConnectionAttributes):
             raise self._closed_error()
 
     def _close_and_wait(self, frame: CloseFrame, timeout: float | None) -> int:
-        """Begin the closing, and wait for the end where this thread may; returns how much was not sent."""
+        """Begin the closing, and wait for the end if this thread may. Returns the number of unsent bytes."""
         engine = self._engine
         engine.close(frame, timeout)
         if is_own_thread() or engine.is_sending_fragments_here():
@@ -349,7 +354,7 @@ class Connection(ConnectionAttributes):
         return 0 if engine.closed is None else engine.closed.unsent
 
     def _close_quickly(self) -> None:
-        """Tell the server that this end goes away, and give it a second."""
+        """Close with 1001, and abort if the server has not answered within a second."""
         engine = self._engine
         over = False
         try:
@@ -360,7 +365,7 @@ class Connection(ConnectionAttributes):
                 self.abort("the with-block was left")
 
     def _all_was_sent(self) -> bool:
-        """Wait until all that `send` took is with the network, or will never be."""
+        """Wait until all bytes that `send` took were handed to the network, or cannot be any more."""
         self._engine.wait_flushed(None)
         return self.bufferedAmount == 0
 

@@ -1,4 +1,4 @@
-"""What `Connection` shows of its connection.
+"""The attributes of `Connection`.
 
 Owns: nothing. Runs on: any thread. Must not import: sockets, frame layout, the reader.
 """
@@ -18,7 +18,7 @@ from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN, ReadyStates
 
 
 class ConnectionAttributes(ReadyStates, OpenedAttributes, NoHandlers):
-    """The attributes that follow the engine and the inbox. They are kept after the end."""
+    """The attributes that come from the engine and the inbox. They keep their values after the end."""
 
     _url: URL
     _engine: Engine
@@ -37,7 +37,7 @@ class ConnectionAttributes(ReadyStates, OpenedAttributes, NoHandlers):
     @property
     def response(self) -> Response:
         """The head of the server's answer to the opening handshake: status, reason, headers."""
-        assert self._inbox.opened is not None  # connect() gives no connection away before it is open
+        assert self._inbox.opened is not None  # connect() returns no connection before it is open.
         return self._inbox.opened.response
 
     @property
@@ -56,20 +56,20 @@ class ConnectionAttributes(ReadyStates, OpenedAttributes, NoHandlers):
 
     @property
     def stats(self) -> Stats:
-        """What the connection has counted so far: messages, bytes, what waits. Cheap, on any thread."""
+        """The counts of the connection so far: messages, bytes, what waits. Cheap; any thread may ask."""
         return self._engine.stats
 
     @property
     def close_code(self) -> int | None:
-        """The code of the end, from the moment at which `recv` can raise; None before.
+        """The close code, as soon as `recv` may raise `ConnectionClosed`; None before.
 
-        The server's, 1005 when its Close frame had none, 1006 after a failure.
+        It is the server's; 1005 when its Close frame had none, 1006 after a failure.
         """
         ending = self._inbox.ending
         return None if ending is None else ending.code
 
     @property
     def close_reason(self) -> str | None:
-        """The reason of the end, ``""`` when there was none; None as long as `close_code` is."""
+        """The close reason, ``""`` when there was none; None as long as `close_code` is None."""
         ending = self._inbox.ending
         return None if ending is None else ending.reason

@@ -1,4 +1,4 @@
-"""`EventTarget`: who is called with an event, and in what order (DOM standard 2.7 to 2.9, HTML 8.1.8.1).
+"""`EventTarget`: which listeners an event calls, and in what order (DOM 2.7 to 2.9, HTML 8.1.8.1).
 
 Owns: the listener lists of one object. Runs on: listeners may be added and removed from any thread; they are
 called in the thread that dispatches. Must not import: sockets, the protocol.
@@ -36,7 +36,7 @@ EventT = TypeVar("EventT", bound=Event[Any])
 
 def _refuse_coroutines(name: str, callback: Listener) -> None:
     """Raise `TypeError` for an ``async def``: calling it makes a coroutine, which nothing would run."""
-    import inspect  # imported here, so that `import syncws` need not wait for it
+    import inspect  # This import stands here, so that `import syncws` need not wait for it.
 
     calls = [callback, getattr(callback, "handleEvent", None)]
     if callable(callback):
@@ -53,7 +53,7 @@ def _in_main_thread() -> bool:
 
 
 class _Registration:
-    """One entry of a listener list. A dispatch that is under way reads ``removed``."""
+    """One entry of a listener list. A running dispatch skips an entry that is ``removed``."""
 
     __slots__ = ("call", "callback", "once", "removed")
 
@@ -117,7 +117,7 @@ class EventTarget:
         self._listener_added()
 
     def removeEventListener(self, type: str, callback: Listener | None) -> None:
-        """Remove a listener. A dispatch that is under way does not call it any longer."""
+        """Remove a listener. A running dispatch no longer calls it."""
         entry = self._find(self._registrations, type, callback)
         if entry is not None:
             entry.removed = True
@@ -159,8 +159,8 @@ class EventTarget:
         event.currentTarget = None
 
     def _listener_raised(self, type: str, entry: _Registration, error: BaseException) -> None:
-        """Deal with what a listener raised; called where it was caught, so that the log has its traceback."""
-        # All are logged elsewhere: a callback must not end the worker thread, which others wait for.
+        """Log the exception of a listener. The caller is handling it, so the log gets its traceback."""
+        # This logs SystemExit, too: on another thread than the main one, no exception may end the worker.
         if isinstance(error, (KeyboardInterrupt, SystemExit)) and _in_main_thread():
             # This one is meant for the program. It is raised after the dispatch, so that no event is lost.
             self._interrupt = error

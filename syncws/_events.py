@@ -58,7 +58,8 @@ class MessageEvent(Event[TargetT]):
         origin: ``ws://host[:port]`` or ``wss://host[:port]`` of the connection's URL.
     """
 
-    # What comes from the network is made without __init__ (see `_message_events`): its type is this one.
+    # Events of messages from the network are made without __init__ (see `_message_events`): their type is
+    # this one.
     type: str = "message"
     data: str | bytes | bytearray
 
@@ -85,7 +86,7 @@ class CloseEvent(Event[TargetT]):
         wasClean: True when the closing handshake was done.
     """
 
-    # The reason as the repr shows it, where it may hold a secret.
+    # The reason for the repr, in case it holds a secret.
     _shown_reason: str | None = None
 
     def __init__(self, type: str, code: int = 0, reason: str = "", wasClean: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The exceptions: the caller's mistakes, and the faults of the network and of the server.
 
-Owns: every exception class of the package. Runs on: any thread. Imports of the package only what an
-exception holds (`Headers`) and what it may quote.
+Owns: every exception class of the package. Runs on: any thread. Must not import: anything of the package but
+`_headers` and `_quoting`.
 
 The caller's mistakes (raised at the call, named as in `xml.dom`):
 
@@ -152,7 +152,7 @@ class ConnectionClosed(WebSocketError):
         """`shown` is the reason as texts show it, where it holds a secret."""
         self._shown = reason if shown is None else shown
         self._said = said = printable(f"{code} {self._shown}".rstrip())
-        # 1006 is never on the wire: it stands for a failure (RFC 6455 7.4.1).
+        # 1006 is never sent over the network: it stands for a failure (RFC 6455 7.4.1).
         super().__init__(f"connection failed: {said}" if code == 1006 else f"connection closed: {said}")
         self.code = code
         self.reason = reason
@@ -162,7 +162,7 @@ class ConnectionClosed(WebSocketError):
     def __str__(self) -> str:
         cause = "" if self.__cause__ is None else f": {self.__cause__}"
         unsent = f"{self.unsent} bytes were not sent"
-        # After a standstill the cause itself says it.
+        # After a standstill the text of the cause already says how much was not sent.
         return super().__str__() + cause + (f" ({unsent})" if self.unsent and unsent not in cause else "")
 
     def __repr__(self) -> str:

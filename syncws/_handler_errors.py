@@ -1,15 +1,15 @@
-"""What a signal handler raises while one of our calls runs on its thread: that is the program's own, and no
-failure of the network, though it may well be a `TimeoutError` or another `OSError`.
+"""Exceptions of signal handlers: a handler that interrupts one of our calls may raise a `TimeoutError` or
+another `OSError`, which is no failure of the network and must reach the program.
 
 Owns: the code of the handlers that were there when a connection was opened. Runs on: any thread; handlers run
 on the main one alone. Must not import: anything of the package.
 
-It is known by its traceback, which goes through the function that is the handler. So a step that takes an
-error for a failure and goes on with another address lets that one pass; and where a step has made another
-error of it, the call finds it among the causes, and raises it as it was.
+Such an exception is recognised by its traceback, which goes through the function of the handler. So a step
+that catches errors and goes on, such as with another address, raises this one again; and if a step has made
+another error of it, the call finds it among the causes, and raises it unchanged.
 
-A handler that is written in C leaves no such trace. Where there is one, nothing that may fail is done on the
-main thread but single calls, in which no handler runs; see `can_tell_handlers`.
+A handler that is written in C leaves no such trace. If there is one, the main thread makes only single calls
+in which no handler runs, and leaves everything else that may fail to our threads; see `can_tell_handlers`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ import traceback
 from types import CodeType, FunctionType, MethodType
 from typing import Any
 
-# Of the handlers that were there when a connection was opened: one may put the one before it back into its
-# place before it raises. Each is there once, however often it is installed.
+# The code of the handlers that were installed when a connection was opened: a handler may restore the one
+# before it before it raises. Each is listed once, however often it is installed.
 _codes: set[CodeType] = set()
 
-# What Python installs itself. It raises KeyboardInterrupt, which no step takes for a failure.
+# The handlers that Python itself installs. Theirs raises KeyboardInterrupt, which no step takes for a
+# failure.
 _harmless = _signal.default_int_handler
 
 
 def can_tell_handlers() -> bool:
-    """Whether it can be told, on this thread, what a signal handler raises from all else.
+    """Whether an exception of a signal handler can be recognised on this thread.
 
-    Asked before a connection is opened on the thread of a caller.
+    `connect()` asks this before it opens a connection on the caller's thread.
     """
     if threading.current_thread() is not threading.main_thread():
         return True  # no handler runs here
-    # The function in C: that of `signal` takes twenty times as long, as it makes members of an enum.
+    # This calls the function in C: that of `signal` takes twenty times as long, since it makes members of an
+    # enum.
     can_tell = True
     for handler in map(_signal.getsignal, range(1, _signal.NSIG)):
         if callable(handler) and handler is not _harmless:
@@ -49,7 +51,7 @@ def can_tell_handlers() -> bool:
 
 
 def _code_of(handler: Any) -> CodeType | None:
-    """The code that runs when `handler` is called; None where that is written in C."""
+    """The code that runs when `handler` is called; None if it is written in C."""
     for _ in range(100):  # a partial of a partial may hold itself
         if isinstance(handler, FunctionType):
             return handler.__code__
@@ -67,13 +69,13 @@ def _code_of(handler: Any) -> CodeType | None:
 def is_raised_by_handler(error: BaseException) -> bool:
     """Whether a signal handler that is written in Python raised it."""
     if error.__traceback__ is None or error.__traceback__.tb_next is None:
-        return False  # it has come from the very step that was tried
+        return False  # It comes from the very step that was tried.
     codes = _codes | {_code_of(handler) for handler in map(_signal.getsignal, range(1, _signal.NSIG))}
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def is_interrupt_of_python(error: BaseException) -> bool:
-    """Whether it is the Ctrl-C of Python's own handler, in C: then no statement raised it."""
+    """Whether this is a KeyboardInterrupt of Python's own handler in C: then no statement raised it."""
     import opcode
 
     traceback_ = error.__traceback__
@@ -88,15 +90,15 @@ def is_interrupt_of_python(error: BaseException) -> bool:
 
 
 def pass_on(error: BaseException) -> None:
-    """Raise it again, if a signal handler raised it."""
+    """Raise `error` again if a signal handler raised it."""
     if is_raised_by_handler(error):
         raise error
 
 
 def find_interrupt(error: BaseException, handled: BaseException | None = None) -> BaseException | None:
-    """What has interrupted the caller, where `error` is that, or has come of it; None for a failure.
+    """The exception that interrupted the caller, if `error` is that or was caused by it; None for a failure.
 
-    `handled` is what the caller was about to handle before.
+    `handled` is the exception that the caller was handling before.
     """
     seen: list[BaseException | None] = [None, handled]  # errors may lead in circles
     left: list[BaseException | None] = [error]
@@ -105,7 +107,7 @@ def find_interrupt(error: BaseException, handled: BaseException | None = None) -
         if found is None or found in seen:
             continue
         if not isinstance(found, Exception) or is_raised_by_handler(found):
-            # Who keeps the error keeps its frames, and these would keep a descriptor open.
+            # A reference to the error keeps its frames alive, and these would keep a descriptor open.
             traceback.clear_frames(found.__traceback__)
             return found
         seen.append(found)

@@ -1,9 +1,9 @@
 """One request of a HAR file, with its answer and the messages behind it.
 
-Owns: what is known of them. Runs on: one thread at a time. Must not import: anything with I/O or threads.
+Owns: the facts about them. Runs on: one thread at a time. Must not import: anything with I/O or threads.
 
 The fields are those that Chromium's DevTools write (HAR 1.2, and Chromium's own that begin with ``_``), with
-one more where there is something to say: ``comment``, which HAR has everywhere.
+one more where it is needed: ``comment``, which HAR allows everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._protocol.frames import Opcode
 if TYPE_CHECKING:
     from ._engine.trace_record import TraceRecord
 
-# What an entry takes beside its heads, roughly.
+# The size of an entry without its heads, roughly.
 _FRAME_OF_ENTRY = 1024
 
 _NO_STEP = -1.0  # HAR's way to say that there was no such step
@@ -28,7 +28,7 @@ _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONTINUATION)
 
 
 class Budget:
-    """How much may still be kept, of all entries together, and what was not.
+    """How much may still be kept, of all entries together, and how much was not.
 
     Attributes:
         payloads: bytes left for payloads, as JSON writes them.
@@ -45,7 +45,8 @@ class Budget:
         self.without_payload = self.payload_bytes = self.unlisted = 0
 
     def take_payload(self, size: int) -> bool:
-        """Whether a payload may be kept; it counts as kept then. After the first that may not, none may."""
+        """Whether a payload may be kept; if so, it is counted. After the first refusal every payload is
+        refused."""
         if size > self.payloads:
             self.payloads = 0
             return False
@@ -63,7 +64,7 @@ class Budget:
 
 
 class _Incoming:
-    """A message of which not all frames are there, of one direction."""
+    """An incomplete message of one direction."""
 
     __slots__ = ("kept", "opcode", "parts", "size")
 
@@ -133,7 +134,7 @@ class Entry:
             ours_came_first = "close sent" in self._times
             self._times.setdefault(f"close {record.step}", record.time)
             if record.step == "received" and not ours_came_first and record.code not in (None, 1000):
-                # Chromium leaves it out, but without it a replay would end with 1000.
+                # Chromium leaves the Close frame out, but without it a replay would end with 1000.
                 self._add_message("receive", record.time, Opcode.CLOSE, record.payload or b"")
             return
         if record.opcode not in _DATA:
@@ -181,7 +182,7 @@ class Entry:
             reason = f" {record.reason}" if record.reason else ""
             self._comment = f"closed with {record.code}{reason}"
 
-    # As HAR.
+    # The form of HAR.
 
     @property
     def size(self) -> int:

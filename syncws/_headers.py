@@ -1,7 +1,7 @@
 """Header fields as programs read them: a mapping that compares names without case.
 
-Owns: the fields of one answer, which never change. Runs on: any thread. Imports of the package only what may
-be quoted.
+Owns: the fields of one answer, which never change. Runs on: any thread. Must not import: anything of the
+package but `_quoting`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What both classes of the callback API show of their connection (WHATWG 3.1).
+"""The attributes of the connection that both classes of the callback API have (WHATWG 3.1).
 
 Owns: `binaryType`. Runs on: any thread. Must not import: sockets, frame layout, the reader.
 """
@@ -23,7 +23,7 @@ else:
 
 
 class LinkAttributes(OpenedAttributes, EventTarget, Misspellings):
-    """The attributes that follow the link: of the one connection, or of the present one."""
+    """The attributes that come from the link: that of the one connection, or of the present one."""
 
     if TYPE_CHECKING:
         _link: CallbackLink

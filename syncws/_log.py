@@ -1,4 +1,4 @@
-"""The logger ``syncws``: it reports what is wrong where no caller or listener can be told.
+"""The logger ``syncws``, for errors that no caller and no listener gets.
 
 Owns: the logger, and the fields of its records. Runs on: any thread. Must not import: anything of the
 package but `_handler_errors`.
@@ -18,7 +18,7 @@ from ._handler_errors import pass_on
 
 _logger = logging.getLogger("syncws")
 
-#: What a record carries besides its message: `extra` of the logging module.
+#: The fields of a record besides its message: `extra` of the logging module.
 Fields = Mapping[str, object]
 
 

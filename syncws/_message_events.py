@@ -2,12 +2,12 @@
 
 Owns: nothing that lasts. Runs on: the thread that callbacks run in. Must not import: sockets, the engine.
 
-It is written flat, since it runs for each message and little else does: the event is made without a call of
-Python, and the one listener that there is nearly always is called from here.
+The code is flat, since it runs for each message and little other code does: the event is made without a call
+of a Python function, and if there is just one listener, as usual, it is called from here.
 
-Where `dispatch=` has callbacks run on the main thread, Ctrl-C may come at any call. A message that no
-listener was called for yet is dispatched before it goes on; from that call on it counts as what the listener
-has raised.
+If `dispatch=` runs callbacks on the main thread, Ctrl-C may come at any call. If no listener was called for
+the message yet, the message is dispatched before the exception goes on; after that call, the exception counts
+as one of the listener.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class _Sent(Protocol):
-    """Who counts what was sent."""
+    """The object that counts the bytes that were sent."""
 
     sent: int
 
 
 class Link(Protocol):
-    """The connection, as callbacks see it.
+    """The part of a `CallbackLink` that this module uses.
 
     Attributes:
         ready_state: as callbacks see it.
@@ -62,10 +62,10 @@ def _dispatch_until_one_raises(
     messages: Iterator[Message | MessagePart],
     time_stamp: float,
 ) -> bool:
-    """The same, up to a message whose listener raises; True after that."""
+    """Do the same up to a message whose listener raises; True if one did."""
     make = MessageEvent.__new__
     lists = only = None
-    called = None  # whether the listener of the message at hand was called; None where none is at hand
+    called = None  # whether the listener of the present message was called; None without one
     try:
         for data in messages:
             called = False
@@ -94,7 +94,7 @@ def _dispatch_until_one_raises(
     except BaseException as error:
         if called:
             event.currentTarget = None
-            assert only is not None  # `_fire` deals itself with what listeners raise
+            assert only is not None  # `_fire` handles exceptions of listeners itself.
             target._listener_raised("message", only, error)
             return True
         if called is False and isinstance(error, KeyboardInterrupt):

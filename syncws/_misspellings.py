@@ -1,10 +1,10 @@
-"""Names under which a handler would never be called: to set one is a mistake, told at once.
+"""Names under which a handler would never be called: setting one raises at once.
 
 Owns: these names. Runs on: any thread. Must not import: anything of the package.
 
-They are attributes of a class, so that setting any other attribute costs nothing and a subclass may define
-each of them for itself. A ``__setattr__`` would see every name, and slow down every assignment. They have a
-class of their own, which `help` shows after all others.
+The names are attributes of a class, so that setting any other attribute costs nothing and a subclass may
+define each of them for itself. A ``__setattr__`` would slow down every assignment. They have a class of their
+own, so that `help` shows them last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 
 class Misspelling:
-    """Refuses to be set: a handler under this name would never be called."""
+    """A descriptor that refuses to be set: a handler under this name would never be called."""
 
     def __init__(self, name: str, instead: str) -> None:
         self.__doc__ = f"Not an attribute; {instead}"
@@ -34,7 +34,7 @@ class Misspelling:
 
 
 class _Refusals:
-    """What refuses names does not list them."""
+    """Leaves the refused names out of `dir()`."""
 
     def __dir__(self) -> list[str]:
         owner = type(self)

@@ -1,7 +1,7 @@
 """The wait for an open connection of a `ReconnectingWebSocket`, over any number of attempts.
 
-Owns: whether the open event of the present connection was dispatched. Runs on: any thread waits, the one
-that dispatches tells. Must not import: sockets, the reader.
+Owns: whether the open event of the present connection was dispatched. Runs on: `wait` on any thread, the
+other methods on the thread that dispatches. Must not import: sockets, the reader.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OpenWait:
-    """Those who wait, and what they wait for."""
+    """The waiting threads, and the state that they wait for."""
 
     def __init__(self) -> None:
         self._waiters = Waiters()
@@ -40,7 +40,8 @@ class OpenWait:
         self._waiters.notify()
 
     def wait(self, first_events: FirstEvents, timeout: float | None) -> bool:
-        """Wait for an open connection; False after `timeout` seconds. Raises what ended the last attempt."""
+        """Wait for an open connection; False after `timeout` seconds. Raises the error of the last
+        attempt."""
         first_events.begin_wait_open()
         try:
             done = self._waiters.wait_until(lambda: self._is_open or self._is_over, timeout)

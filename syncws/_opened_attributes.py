@@ -1,4 +1,4 @@
-"""What both APIs show of the opening: what was agreed, how long it took, and with whom.
+"""The attributes of the opening that both APIs have: the agreement, the timings, the addresses.
 
 Owns: nothing. Runs on: any thread. Must not import: sockets, frame layout, the reader.
 """
@@ -18,7 +18,7 @@ else:
 
 
 class OpenedAttributes:
-    """The attributes that follow the record of the opening. They are kept after the end."""
+    """The attributes that come from the record of the opening. They keep their values after the end."""
 
     @property
     def _opened(self) -> records.Opened | None:
@@ -56,7 +56,7 @@ class OpenedAttributes:
 
     @property
     def remote_address(self) -> Any:
-        """The other end of the socket, a proxy's where there is one; None before the open event."""
+        """The other end of the socket, a proxy's if there is one; None before the open event."""
         opened = self._opened
         return None if opened is None else opened.remote_address
 

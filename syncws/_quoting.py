@@ -1,11 +1,11 @@
-"""What texts may quote: the one place that decides which words of a caller, a server or a proxy are shown.
+"""The one place that decides which words of a caller, a server or a proxy a text may quote.
 
-Owns: the rules, no state. Runs on: any thread. Imports nothing of the package.
+Owns: the rules, no state. Runs on: any thread. Must not import: anything of the package.
 
 Exceptions, log records, warnings and reprs are read by more people than the program's settings: they end in
 log files, issue trackers and monitors. So what may be a credential is never in them: userinfo, query and
-fragment of a URL, the values of header fields but for a few that hold none, all but the beginning of a
-subprotocol, and whatever of the caller's own secrets a server sends back.
+fragment of a URL, the values of header fields except a few that hold none, all of a subprotocol but its
+beginning, and the caller's own secrets that a server sends back.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import binascii
 import re
 from collections.abc import Callable, Iterable
 
-#: What stands in the place of what is not shown.
+#: The text that stands in the place of a hidden one.
 HIDDEN = "..."
 
-# How much of a text, and of a body, an error shows, and how long the whole of it may be.
+# How many characters of a text and of a body an error shows, and how long its text may be.
 MAX_QUOTED = 200
 MAX_TEXT = 1000
 
@@ -32,16 +32,16 @@ _HARMLESS_FIELDS = frozenset(
     }
 )
 
-# What their values look like, unless a server puts something else there.
+# The form of their values; a server may put something else there.
 _HARMLESS = frozenset('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ,;:/+.()*_="-')
 _LONGEST_HARMLESS = 64
 
 _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# For `str.translate`, which takes no step of Python's for a character: a field may have millions of them.
+# For `str.translate`, which takes no Python step for each character: a field may have millions of them.
 _PERCENT_ESCAPES = {byte: f"%{byte:02X}" for byte in range(256) if byte not in _UNRESERVED}
 
-# Fields of a request that go to no other origin than the one they were given for: those of the standards, and
-# whatever by its name is one.
+# Parts of the names of request fields that may hold a credential: the fields of the standards, and others.
+# They are sent to no origin but the one that they were given for.
 _CREDENTIAL_WORDS = (
     "auth",
     "token",
@@ -55,10 +55,10 @@ _CREDENTIAL_WORDS = (
     "-key",
 )
 
-# Parts of the names of pairs, in a query or a cookie, whose values are secrets, whatever they look like.
+# Parts of names in a query or a cookie: the values of such pairs are secrets, whatever they look like.
 _CREDENTIAL_NAMES = (*_CREDENTIAL_WORDS, "key", "pass", "pwd", "sig", "code", "jwt", "user")
 
-# Of a word of letters alone, where nothing says that it is a credential.
+# From this length on, a word of letters alone counts as a credential, even if nothing else says so.
 _SHORTEST_TOKEN = 8
 
 _BASIC = re.compile("basic +([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
@@ -68,8 +68,8 @@ _URL_START = re.compile(r"(?:wss?|https?):[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2,}", r
 
 
 def printable(text: str) -> str:
-    """The server's words for use in an error's text, with their control characters escaped: none of them
-    may reach a terminal, or begin a line of its own in a log."""
+    """The server's words for an error's text, with their control characters escaped: none of these may reach
+    a terminal, or begin a new line in a log."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
@@ -84,12 +84,12 @@ def shorten(text: str) -> str:
 
 
 def shorten_protocol(name: str) -> str:
-    """A subprotocol as texts show it: its beginning, since the rest may be a token (as Kubernetes has it)."""
+    """A subprotocol as texts show it: its beginning, since the rest may be a token (as with Kubernetes)."""
     return repr(name) if len(name) <= 12 else f"{name[:12]!r}{HIDDEN}"
 
 
 def shown_fields(fields: Iterable[tuple[str, str]]) -> str:
-    """Header fields as a repr shows them: the values of those alone that hold no credential."""
+    """Header fields as a repr shows them, with the values of those that hold no credential."""
 
     def shown(name: str, value: str) -> str:
         return repr(value) if _is_harmless(name.lower(), value) else HIDDEN
@@ -113,7 +113,7 @@ def has_url_start(text: str) -> bool:
 
 
 def public_part(url: str) -> str:
-    """What a URL that cannot be parsed is, with dots for its userinfo, query and fragment."""
+    """A URL that cannot be parsed, with dots for its userinfo, query and fragment."""
     match = _URL_START.match(url)
     start = match[0] if match else ""
     head, mark, tail = ([*re.split("([?#])", url, maxsplit=1), "", ""])[:3]
@@ -125,28 +125,28 @@ def public_part(url: str) -> str:
 
 
 class Secrets:
-    """The credentials that one attempt sends, which a server may send back: in an answer, in its Close.
+    """The credentials that one attempt sends, and that a server may send back in an answer or in its Close.
 
-    They are kept as they are, and what a text must not hold is made of them when there is a text: most
-    connections never show one.
+    They are kept as they are. Their other forms are made only when there is a text to look through, since
+    most connections never show one.
     """
 
-    # Shorter ones would be found in ordinary words, and a password as short as that is no secret.
+    # Shorter ones would be found in ordinary words, and so short a password is no secret.
     _SHORTEST = 4
     # The first word of many credentials, and no secret: a server's "Bearer token expired" stays readable.
     _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "token"})
 
     def __init__(self) -> None:
         self._given: tuple[str, ...] = ()
-        self._doubtful: tuple[str, ...] = ()  # those that by their name may hold none
+        self._doubtful: tuple[str, ...] = ()  # those whose names may belong to an ordinary value
         self._made: tuple[object, object, list[str]] = (None, None, [])
 
     def add(self, *secrets: str) -> None:
-        """Know each of them, and its words: a server may quote a token without its scheme."""
+        """Add each of them, and its words: a server may quote a token without its scheme."""
         self._given += secrets
 
     def add_field(self, name: str, value: str) -> None:
-        """Know the value of a field of the request, unless it is one of those that hold no credential."""
+        """Add the value of a field of the request, unless it is a field that holds no credential."""
         lowered = name.lower()
         if lowered == "cookie":
             self.add_pairs(value, ";")
@@ -160,8 +160,8 @@ class Secrets:
                 self._doubtful += (value,)
 
     def add_pairs(self, text: str, mark: str, decode: Callable[[str], str] = str) -> None:
-        """Know the text, and of each of its pairs the value alone, also as `decode` makes it: a name such as
-        "token" is no secret."""
+        """Add the text, and the value of each of its pairs, also as `decode` makes it. The name of a pair,
+        such as "token", is no secret."""
         given: list[str] = []
         doubtful = [text]
         for pair in map(str.strip, text.split(mark)):
@@ -173,7 +173,7 @@ class Secrets:
         self._doubtful += tuple(doubtful)
 
     def hide(self, text: str) -> str:
-        """The text without them."""
+        """The text, with dots in the place of each of them."""
         given, doubtful = self._given, self._doubtful
         if (given or doubtful) and text:
             made = self._made
@@ -200,7 +200,7 @@ class Secrets:
 
 
 def _is_ordinary(word: str) -> bool:
-    """Whether it may well be a word of the server's own, as in `?encoding=json` and "invalid json"."""
+    """Whether the server may well use this word itself, as "json" of `?encoding=json` in "invalid json"."""
     return len(word) < _SHORTEST_TOKEN and word.isascii() and word.isalpha()
 
 
@@ -208,12 +208,12 @@ def quote_body(body: bytes, secrets: Secrets) -> str:
     """The beginning of an answer's body as an error's text ends with it; nothing for an empty one."""
     if not body:
         return ""
-    # What is cut must not be cut within a secret, so they go first. Latin-1 keeps every byte.
+    # A cut must not divide a secret, so secrets are hidden first. Latin-1 keeps every byte.
     shown = secrets.hide(body[: MAX_QUOTED * 16].decode("latin-1"))[:MAX_QUOTED]
     return f": {shown.encode('latin-1')!r}"
 
 
-# Fields of our own request that hold nothing of the caller's.
+# Fields of our own request that hold no value of the caller's.
 _OURS = frozenset({"origin", "sec-websocket-key", "sec-websocket-protocol"})
 
 
@@ -240,8 +240,8 @@ def _shortened(protocol: str) -> str:
 
 
 def masked_answer(first: str, fields: Iterable[tuple[str, str]], secrets: Secrets) -> bytes:
-    """The head of an answer as a trace shows it: nothing of the caller's own `secrets` is in it, nor a query,
-    nor a field that by its name may hold a credential."""
+    """The head of an answer as a trace shows it: without the caller's own `secrets`, without a query, and
+    without the value of any field with the name of a credential."""
     shown = [secrets.hide(first)]
     for name, value in fields:
         hidden = is_credential_field(name)

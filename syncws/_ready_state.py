@@ -12,7 +12,7 @@ STATE_NAMES = ("CONNECTING", "OPEN", "CLOSING", "CLOSED")
 
 
 class _Constant:
-    """A number that can be read from a class and its instances, and not set on an instance."""
+    """A number that can be read from a class and its instances, but not set on an instance."""
 
     def __init__(self, value: int) -> None:
         self._value = value

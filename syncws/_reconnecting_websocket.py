@@ -1,10 +1,10 @@
 """`ReconnectingWebSocket`: the callback API's connection that comes back after a loss.
 
-Owns: one thread that makes a `CallbackLink` after the other. Runs on: that thread, the callbacks of the
+Owns: one thread that makes one `CallbackLink` after the other. Runs on: that thread, the callbacks of the
 present link, and any caller's. Must not import: sockets, frame layout, the reader.
 
-What is sent is either reported as unsent at a loss, or refused after it: the loss event seals the link's send
-queue, which counts nothing from then on, and tells what it counted.
+No message is lost without a report: `send` refuses it, or the loss event reports its bytes as unsent. For
+that the loss event seals the link's send queue, which then counts nothing more.
 """
 
 from __future__ import annotations
@@ -85,17 +85,17 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     Args:
         url, protocols, headers: as for `syncws.WebSocket`; each may also be a callable, which is asked before
             each attempt (for tokens that expire).
-        onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but that `onclose` is given
+        onopen, onmessage, onerror, onclose, dispatch: as for `syncws.WebSocket`, but `onclose` is called with
             a `LossEvent`.
         policy: is given a `Loss`, returns the seconds to wait, or None to stop; see `syncws.default_policy`.
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
             close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
-            trace: as
-            for `syncws.WebSocket`.
+            trace: as for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; what a callable raises at first.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; any error of a callable's first
+            call.
     """
 
     @explain_unknown
@@ -125,7 +125,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         ca: FilePath | None = None,
         cert: FilePath | tuple[FilePath, FilePath] | None = None,
         server_hostname: str | None = None,
-        # the way
+        # route
         proxy: str | None = "auto",
         unix: UnixPath | None = None,
         source_address: tuple[str, int] | None = None,
@@ -169,7 +169,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         link.dispatcher.constructor_returned(any(handlers))
 
     def _forsake(self) -> None:
-        """The constructor has raised: nobody has this object."""
+        """The constructor has raised: end what it has begun, since nobody has this object."""
         if "_link" in vars(self):
             self._stopped.set()
             self._link.forsake("the constructor was interrupted")
@@ -254,13 +254,13 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close for good, and wait for the end; in a hurry when Ctrl-C or `SystemExit` left the block."""
+        """Close for good, and wait for the end; quickly, when Ctrl-C or `SystemExit` left the block."""
         self._stopped.set()
         self._link.leave(error)
         if error is None or isinstance(error, Exception):
             self.join()
 
-    # What its base and its links call.
+    # Its base and its links call these methods.
 
     _constructed = False
 
@@ -284,19 +284,19 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             if link.failure is None:
                 self._set_next_delay(self._lost_error(link, event), link.engine.open_seconds)
             queue = link.engine.queue
-            # For good, bufferedAmount goes on counting what is dropped, as that of a WebSocket does.
+            # After the final close, bufferedAmount counts what is dropped, as in a WebSocket.
             event = LossEvent(event, self._retry_in, queue.buffered if self._over else queue.seal())
         self._fire_own(event)
         if event.type == "open":
             self._opening.opened()
 
     def _on_fork(self) -> None:
-        """In a forked child, where the thread is not: closed, for good."""
+        """In a forked child: this is closed for good, since its thread does not exist here."""
         self._over = True
         self._stopped.set()
         self._ended.set()
 
-    _reconnects = -1  # the first connection does not come back
+    _reconnects = -1  # Making the first connection is no reconnect.
 
     # The thread.
 
@@ -326,7 +326,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 return
             stopped = self._stopped.wait(self._retry_in)
             if self._over:
-                block_forever()  # only a greenlet comes here: a fork copied it into the child
+                block_forever()  # Only a greenlet gets here: a fork has copied it into the child.
             if stopped:
                 self._attempt_failed(WebSocketError("close() was called before the connection was open"))
                 continue
@@ -335,17 +335,17 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 link.engine.reconnects = max(0, self._reconnects)
                 self._log_fields = {**self._log_fields, "url": link.url.public}
                 link.start()
-            except BaseException as error:  # this may be SystemExit too, but others wait for this thread
+            except BaseException as error:  # SystemExit, too, must not end this thread: others wait for it.
                 self._attempt_failed(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
             link.dispatcher.constructor_returned(True)
-            if self._stopped.is_set():  # close() came while it was being made, and has not seen it
+            if self._stopped.is_set():  # close() came while the link was being made, and has not seen it.
                 link.close(validate_close(CloseCode.NORMAL, ""))
 
     def _attempt_failed(self, error: Exception) -> None:
-        """There was no attempt: dispatch the events of one that failed."""
+        """The attempt could not begin: dispatch the events of one that failed."""
         self._set_next_delay(error, 0.0)
-        # The context is copied, since this thread is inside its own already.
+        # The context is copied, since this thread has entered its own already.
         context = contextvars.copy_context()
         if self._dispatch is None:
             self._fire_failed_attempt(error)
@@ -361,7 +361,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._raise_interrupt()
 
     def _lost_error(self, link: CallbackLink, close: CloseEvent[Any] | None) -> Exception:
-        """What the policy is asked about: what failed, or that a connection is closed that was open."""
+        """The error for the policy: the failure, or a `ConnectionClosed` for a connection that was open."""
         failure = link.failure
         if link.opened is None:
             return failure if isinstance(failure, Exception) else WebSocketError(repr(failure))

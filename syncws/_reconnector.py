@@ -58,7 +58,7 @@ def reconnect(
     ca: FilePath | None = None,
     cert: FilePath | tuple[FilePath, FilePath] | None = None,
     server_hostname: str | None = None,
-    # the way
+    # route
     proxy: str | None = "auto",
     unix: UnixPath | None = None,
     source_address: tuple[str, int] | None = None,
@@ -77,7 +77,7 @@ def reconnect(
     compression: Literal["deflate"] | None = "deflate",
     trace: Callable[[trace_record.TraceRecord], object] | None = None,
 ) -> Reconnector:
-    """Connections to one server, one after the other: each is given when the one before is over.
+    """Connect to a server again and again: each connection comes when the one before is over.
 
         for connection in syncws.reconnect("wss://feed.example.com/"):
             try:
@@ -94,17 +94,15 @@ def reconnect(
         origin, auth, cookies, max_redirects, require_protocol, allow_blocked_port, ssl_context, ca, cert,
             server_hostname, proxy, unix, source_address, family, socket_options, open_timeout,
             close_timeout, ping_interval, ping_timeout, max_size, max_queue, max_buffered, compression,
-            trace: as
-            for `syncws.WebSocket`.
+            trace: as for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, at the call; for what a callable
-            returns, by the iteration.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.connect`, from the call; for the results of
+            callables, from the iteration.
 
-    A loss, or an attempt that failed, that is followed by another attempt is logged as a warning, with its
-    cause and the time of that attempt; an end with 1000 as information.
-    The iteration raises what went wrong when the policy says to stop, and ends quietly when the server closed
-    with 1000 or `stop` was called.
+    A loss or a failed attempt before another attempt is logged as a warning, with its cause and the time of
+    the next attempt; an end with 1000 is logged as information. The iteration raises the error when the
+    policy says to stop, and ends quietly when the server has closed with 1000 or `stop` was called.
     """
     options = chosen(locals())
     arguments = FreshArguments(url, protocols, options.pop("headers"), options)
@@ -122,13 +120,14 @@ class Reconnector:
     def __init__(self, policy: RetryPolicy, arguments: Any) -> None:
         self._retry_state = RetryState(policy)
         self._arguments = cast(FreshArguments, arguments)
-        # The caller's mistakes raise here; each attempt makes what it needs of them anew.
-        self._log_fields: Fields = {"url": self._arguments.check()}  # of the present connection or attempt
+        # The caller's mistakes raise here; each attempt checks and parses the arguments anew.
+        # the fields of the present connection or attempt
+        self._log_fields: Fields = {"url": self._arguments.check()}
         self._stopped = Flag()
         self._connection: Connection | None = None
-        self._engine: Engine | None = None  # that of `_connection`
-        self._tracer: Tracer | None = None  # that of the last connection or attempt
-        self._reconnects = -1  # the first connection does not come back
+        self._engine: Engine | None = None  # the engine of `_connection`
+        self._tracer: Tracer | None = None  # the tracer of the last connection or attempt
+        self._reconnects = -1  # Making the first connection is no reconnect.
 
     def __iter__(self) -> Reconnector:
         return self
@@ -163,7 +162,7 @@ class Reconnector:
 
     @property
     def stats(self) -> Stats:
-        """What the present connection has counted so far; without one all but `reconnects` is 0."""
+        """The counts of the present connection so far; without one all but `reconnects` are 0."""
         engine = self._engine
         return Stats(reconnects=max(0, self._reconnects)) if engine is None else engine.stats
 
@@ -173,7 +172,7 @@ class Reconnector:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop; the present connection is closed by the rules of the end of its own with-block."""
+        """Stop; the present connection is closed as at the end of its own with-block."""
         self._stopped.set()
         connection, engine = self._connection, self._engine
         if connection is None or engine is None:
@@ -185,7 +184,7 @@ class Reconnector:
             engine.abort(WebSocketError("stop() was called"))
 
     def _attempt(self) -> Connection | Exception:
-        """An open connection, or what the attempt has failed with. Raises what a signal handler does."""
+        """Make one attempt. Returns an open connection or the error; raises exceptions of signal handlers."""
         try:
             connection, engine, inbox = prepare_connection(*self._arguments.ask())
         except Exception as error:
@@ -193,7 +192,7 @@ class Reconnector:
             return error
         self._log_fields = {"url": engine.log_fields["url"]}
         self._tracer = engine.tracer
-        self._engine, self._connection = engine, connection  # stop() can reach it from here on
+        self._engine, self._connection = engine, connection  # stop() can reach the connection from here on.
         try:
             if self._stopped.is_set():
                 engine.abort(WebSocketError("stop() was called"))
@@ -208,7 +207,7 @@ class Reconnector:
         return connection
 
     def _leave(self) -> None:
-        """Be done with the present connection, and wait as long as the policy wants."""
+        """End the present connection, and wait as long as the policy says."""
         connection, engine = self._connection, self._engine
         if connection is None or engine is None:
             return
@@ -221,7 +220,7 @@ class Reconnector:
         engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
-            return  # the body wants the next one, or none
+            return  # The loop's body has left it open, and wants the next one, or none.
         self._pause(engine.closed_error(), engine.open_seconds)
 
     def _pause(self, error: Exception, open_seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""When to try again after a connection could not be made, or was lost (RFC 6455 7.2.3).
+"""When to try again after a connection was lost or could not be made (RFC 6455 7.2.3).
 
 Owns: the default policy. Runs on: whichever thread reconnects. Must not import: sockets, threads, the
 callback API, the blocking API.
@@ -23,7 +23,7 @@ STABLE_SECONDS = 60.0
 # A server may ask for a longer pause than ours, but only up to this.
 LONGEST_RETRY_AFTER = 3600.0
 
-# Statuses that refuse for now, not for good.
+# HTTP statuses of a refusal that may not last.
 _TEMPORARY_STATUSES = frozenset({408, 425, 429, *range(500, 600)})
 
 
@@ -116,7 +116,7 @@ class RetryState:
         self._failures = 0
 
     def next_delay(self, error: Exception, open_seconds: float) -> float | None:
-        """Ask the policy; returns the seconds to wait, or None to stop."""
+        """Ask the policy. Returns the seconds to wait, or None to stop."""
         if open_seconds >= STABLE_SECONDS:
             self._failures = 0
         self._failures += 1
@@ -127,11 +127,11 @@ def log_loss(fields: Fields, error: Exception, retry_in: float | None) -> None:
     """Log a loss or a failed attempt, and what comes next: a quiet end as information, else a warning."""
     then = "no further attempt" if retry_in is None else f"next attempt in {retry_in:.1f} s"
     if not isinstance(error, ConnectionClosed):
-        log(logging.WARNING, fields, "%s; %s", error, then)  # its text names the URL
+        log(logging.WARNING, fields, "%s; %s", error, then)  # The text of this error names the URL.
         return
     is_quiet = retry_in is None and error.code == 1000
     level, what = (logging.INFO, "closed") if is_quiet else (logging.WARNING, "lost")
-    said = str(error).partition(": ")[2]  # the code, the reason, the cause
+    said = str(error).partition(": ")[2]  # This is the code, the reason and the cause.
     url = fields["url"]
-    where = "" if str(url) in said else f"{url}: "  # most causes name it
+    where = "" if str(url) in said else f"{url}: "  # Most causes name the URL.
     log(level, fields, "%s%s (%s); %s", where, what, said, then)

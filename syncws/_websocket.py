@@ -52,8 +52,9 @@ class WebSocket(ReadyStates, LinkAttributes):
     one after the other on a thread of their own. Every method may be called from any thread, also from
     inside callbacks, and none but `join` waits.
 
-    While it has listeners, it lives on, also when the program holds it no more. One without is closed when
-    it is collected, as in browsers (WHATWG 5), with a `ResourceWarning` if it was open.
+    While it has listeners, it stays open even if the program keeps no reference to it. A `WebSocket` without
+    listeners is closed when it is collected, as in browsers (WHATWG 5), with a `ResourceWarning` if it was
+    open.
 
     Args:
         url: an absolute ``ws:`` or ``wss:`` URL (``http:`` and ``https:`` are taken as these).
@@ -145,7 +146,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         ca: FilePath | None = None,
         cert: FilePath | tuple[FilePath, FilePath] | None = None,
         server_hostname: str | None = None,
-        # the way
+        # route
         proxy: str | None = "auto",
         sock: socket.socket | None = None,
         unix: UnixPath | None = None,
@@ -180,7 +181,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         link.dispatcher.constructor_returned(any(handlers))
 
     def _forsake(self) -> None:
-        """The constructor has raised: nobody has this object."""
+        """The constructor has raised: end what it has begun, since nobody has this object."""
         if "_link" in vars(self):
             self._link.forsake("the constructor was interrupted")
 
@@ -325,14 +326,14 @@ class WebSocket(ReadyStates, LinkAttributes):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close, and wait for the end; in a hurry when the block was left by Ctrl-C or `SystemExit`."""
+        """Close, and wait for the end; quickly, with 1001, when Ctrl-C or `SystemExit` left the block."""
         self._link.leave(error)
 
     def __del__(self) -> None:
         if self._constructed and self._link.ready_state in (CONNECTING, OPEN):
-            self._link.engine.release(self)
+            self._link.engine.close_collected(self)
 
-    # What its base and its link call.
+    # Its base and its link call these methods.
 
     def _listener_added(self) -> None:
         if self._constructed:
@@ -349,7 +350,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         self._fire(event)
 
     def _tell_console(self, error: BaseException) -> None:
-        """A failure that no listener will hear of is logged, as browsers print it to their console."""
+        """Log a failure for which there is no listener, as browsers print it to their console."""
         if not (
             self._registrations.get("error")
             or self._link.is_closed_by_application

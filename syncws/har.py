@@ -1,11 +1,11 @@
 """`syncws.har`: a recorder of connections, whose file browsers and `syncws.testing` read.
 
-Owns: what was recorded, up to a bound, and the file. Runs on: the threads that `trace` is called on; the end
-on any. Must not import: sockets, the reader, the two APIs.
+Owns: the records, up to a bound, and the file. Runs on: the threads that call `trace`; `close` on any thread.
+ Must not import: sockets, the reader, the two APIs.
 
-A trace is called wherever a step happens, in a signal handler too, so it must never wait for a lock that the
-frame below may hold. So a record is left in a queue, and whoever finds the lock free carries the queue over
-into the entries.
+A trace callable may be called anywhere, also in a signal handler, so it must never wait for a lock that the
+interrupted frame may hold. So it leaves its record in a queue, and the thread that finds the lock free moves
+the queue into the entries.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ._version import __version__
 
 __all__ = ["Recorder"]
 
-# How long the end waits for another thread that is carrying records over.
+# How many seconds `close` waits for another thread that is moving records.
 _LOCK_SECONDS = 5.0
 
 
@@ -76,7 +76,7 @@ class Recorder:
         self._budget = Budget(max_bytes)
         self._records: collections.deque[TraceRecord] = collections.deque()
         self._lock = threading.Lock()
-        self._holder: int | None = None  # the thread that carries records over
+        self._holder: int | None = None  # the thread that moves records into the entries
         self._entries: list[Entry] = []
         self._present: dict[int, Entry | None] = {}  # the entries of the connections that have not ended
         self._process = os.getpid()
@@ -88,7 +88,7 @@ class Recorder:
         return f"<syncws.har.Recorder {self._path!r}>"
 
     def __call__(self, record: TraceRecord) -> None:
-        """Take a step of a connection; after the end it is passed over."""
+        """Record a step of a connection; after `close` this does nothing."""
         if self._stopped:
             return
         if self._process != os.getpid():
@@ -109,7 +109,7 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Write the file, whatever has ended the block."""
+        """Write the file, also after an exception in the block."""
         self.close()
 
     def close(self) -> None:
@@ -137,8 +137,10 @@ class Recorder:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock, with no record left to carry over; but where this is a signal handler that has
-        interrupted its holder on this very thread."""
+        """Hold the lock, with all records moved into the entries.
+
+        A signal handler that has interrupted the holder on this very thread does not wait for it.
+        """
         if self._holder == threading.get_ident() or not self._lock.acquire(timeout=_LOCK_SECONDS):
             yield
             return
@@ -160,9 +162,9 @@ class Recorder:
                 self._present.pop(record.connection, None)
 
     def _entry_for(self, record: TraceRecord) -> Entry | None:
-        """The entry that a step belongs to; None for one that belongs to none, or has no room."""
+        """The entry for a step; None if its connection has ended, or there is no room."""
         if record.step == "retry":
-            return None  # its connection has ended
+            return None  # Its connection has ended.
         known = record.connection in self._present
         entry = self._present.get(record.connection)
         redirected = entry is not None and entry.is_answered and record.step in ("resolve", "request")
@@ -178,7 +180,7 @@ class Recorder:
     # The file.
 
     def _check_path(self) -> None:
-        """Tell at once what would otherwise be told at the end."""
+        """Raise at once the errors that would otherwise come at the end."""
         folder = os.path.dirname(self._path)
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)

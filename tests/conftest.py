@@ -1,4 +1,4 @@
-"""What holds for every test: nothing outlives it, nothing leaves this machine, certificates are fresh."""
+"""Rules for every test: nothing outlives it, nothing leaves this machine, certificates are fresh."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncws._engine import spare_threads, writer_pool
+from syncws._engine import spare_threads
 from syncws.testing import LoopbackServer
 from tests.support.leftovers import open_descriptors
 from tests.support.waiting import SECONDS
@@ -57,15 +58,26 @@ def _is_numeric(host: str | bytes) -> bool:
 
 sys.addaudithook(_without_network)
 
-# The scripts of these tests say byte by byte how a connection ends; what returns ends TCP there.
+# The scripts of these tests say byte by byte how a connection ends, so the return of a script ends TCP.
 LoopbackServer.close_on_return = False
 
 # Each test waits until the threads that began in it are gone.
-writer_pool.LINGER_SECONDS = 0.002
 spare_threads.STAY_SECONDS = 0.002
 
-# A shell has what it runs in the background ignore Ctrl-C, and all that this starts in turn.
+# A process that a shell runs in the background ignores Ctrl-C, and so do the processes that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where Python must not write byte code, let the programs of the tests keep it in a folder of this run.
+
+    Hundreds of them import the package, and compiling it takes longer than anything else that they do.
+    """
+    if sys.dont_write_bytecode and sys.pycache_prefix is None:
+        folder = tempfile.TemporaryDirectory(prefix="syncws-bytecode-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_finish() -> None:
@@ -94,7 +106,7 @@ def nothing_outlives_the_test() -> Iterator[None]:
         threading.Event().wait(0.002)
         rounds += 1
         if rounds % 20 == 0:
-            gc.collect()  # the frames of what a signal handler raised may be kept until then
+            gc.collect()  # A signal handler's exception may keep its frames until a collection.
     assert not leftover
 
 

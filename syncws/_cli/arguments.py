@@ -32,10 +32,10 @@ examples:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors fit on two lines, and which knows what options are called elsewhere."""
+    """A parser whose errors fit on two lines, and which knows our options' names in other programs."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As `argparse` does; an option that there is not is told with the one that there is."""
+        """Parse as `argparse` does. The error for an unknown option names the one that is meant."""
         parsed, left = self.parse_known_args(args, namespace)
         if left:
             options = [given for given in left if given.startswith("-")]
@@ -44,7 +44,8 @@ class Parser(argparse.ArgumentParser):
         return parsed
 
     def error(self, message: str) -> NoReturn:
-        if message == "argument -w/--wait: expected one argument":  # as behind it a -1 is, which is --one
+        # argparse takes the -1 of "-w -1" for the option --one.
+        if message == "argument -w/--wait: expected one argument":
             message += ", a number of seconds or none, which waits for ever"
         self.exit(2, f"usage: {self.usage}\n{self.prog}: {message} (see {self.prog} --help)\n")
 
@@ -55,13 +56,13 @@ def connect_keywords() -> frozenset[str]:
 
 
 def available_flags() -> list[Flag]:
-    """The options that work with what the package has."""
+    """The options whose keyword `connect` has."""
     keywords = connect_keywords()
     return [flag for flag in FLAGS if not flag.keyword or flag.keyword in keywords]
 
 
 def build_parser(prog: str = "syncws") -> Parser:
-    """The parser for a URL; the commands are told apart before it is used."""
+    """The parser for a URL. `main` looks for the other commands before it uses this parser."""
     parser = Parser(
         prog=prog,
         usage=f"{prog} [options] URL | {prog} {' | '.join(COMMANDS)}",
@@ -84,18 +85,18 @@ def build_parser(prog: str = "syncws") -> Parser:
 
 
 def direct_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options that `connect` is given as they stand; those that were left out are left out."""
+    """The options that `connect` takes as they stand, without those that the command line does not have."""
     found = {}
     for flag in available_flags():
         if flag.direct and (value := getattr(arguments, flag.keyword)) not in (None, False):
             found[flag.keyword] = value
         elif flag.direct and flag.settings.get("default") is not None:
-            found[flag.keyword] = value  # "none" was asked for, where none is not the default
+            found[flag.keyword] = value  # The command line says "none", and that is not the default.
     return found
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal, with names in one column and texts in another."""
+    """Formats help as wide as the terminal, with names in one column and texts in another."""
 
     def __init__(self, prog: str) -> None:
         width = min(100, shutil.get_terminal_size().columns) - 2

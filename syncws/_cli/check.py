@@ -39,7 +39,8 @@ def run_check(connect: Any, url: str, console: Console, wait: float | None) -> S
 
 def _look(connection: Connection, took: float, wait: float | None) -> tuple[Status, str]:
     told = [f"open in {took * 1000:.1f} ms"]
-    # Messages of the server must not hold up the pong, and only a thread that receives notices its Close.
+    # Messages of the server must not hold up the pong, and the server's Close is noticed only by a thread
+    # that receives.
     threading.Thread(target=_drain, args=(connection,), name="syncws-cli-receiver", daemon=True).start()
     try:
         told.append(f"ping {connection.ping(wait) * 1000:.1f} ms")
@@ -51,7 +52,7 @@ def _look(connection: Connection, took: float, wait: float | None) -> tuple[Stat
             return status, f"{told[0]}, then {closed}"
         return status or Status.NO_ANSWER, f"{told[0]}, but the server closed: {closed._said}"
     finally:
-        with contextlib.suppress(ConnectionClosed):  # nothing was sent that could be lost
+        with contextlib.suppress(ConnectionClosed):  # This error is about unsent data, and nothing was sent.
             connection.close()
     return Status.DONE, ", ".join(told)
 

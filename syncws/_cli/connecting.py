@@ -26,12 +26,12 @@ class UsageError(Exception):
 
 
 class Target:
-    """What `connect` and `reconnect` are called with.
+    """The arguments for `connect` and `reconnect`.
 
     Attributes:
         url, protocols, options: the arguments.
-        warnings: what the user is to be told.
-        cookies: what is to be stored again at the end, None without --cookies.
+        warnings: the texts that the user should read.
+        cookies: the jar that is saved at the end; None without --cookies.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -125,8 +125,8 @@ class Target:
 
 
 def _cookie_jar(path: str) -> MozillaCookieJar:
-    """The cookies of a file in Netscape's format, which need not be there yet."""
-    from http import cookiejar  # imported here, since it imports much that only this option needs
+    """The cookies of a file in Netscape's format. The file need not exist yet."""
+    from http import cookiejar  # This import stands here, since it imports much that only this option needs.
 
     jar = cookiejar.MozillaCookieJar(path)
     try:
@@ -141,14 +141,14 @@ def _cookie_jar(path: str) -> MozillaCookieJar:
 
 
 def checked_url(text: str) -> str:
-    """The URL as the standard writes it; raises `UsageError` with what was probably meant."""
+    """The URL as the standard writes it. Raises `UsageError`, which says what was probably meant."""
     scheme, colon, _ = text.partition(":")
     if "://" in text or (colon and scheme.lower() in ("ws", "wss", "http", "https")):
         return str(parse_url(text))
     guess = f"ws://{'localhost' if text.startswith(':') else ''}{text}"
     try:
         parse_url(guess)
-        usable = not set("@?") & set(text)  # a value that may hold a secret is not repeated
+        usable = not set("@?") & set(text)  # A text that may hold a secret is not repeated.
     except ValueError:
         usable = False
     hint = f"did you mean {guess}?" if usable else "such as wss://host/path"

@@ -35,7 +35,7 @@ def open_missing_descriptors() -> None:
         try:
             os.fstat(wanted)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # This takes the lowest number that is free.
 
 
 def wants_colour(when: str, descriptor: int) -> bool:
@@ -105,7 +105,7 @@ class Console:
             self.tell(line + "\n")
 
     def tell(self, text: str) -> None:
-        """Write to stderr as it is; where that cannot be done, nobody wants to know."""
+        """Write to stderr as it is. An error is ignored, since there is no other place to report it."""
         with contextlib.suppress(OSError):
             _write_all(2, text.encode("utf-8", "backslashreplace"))
 
@@ -119,5 +119,5 @@ def _write_all(descriptor: int, data: bytes) -> None:
     while view:
         try:
             view = view[os.write(descriptor, view) :]
-        except BlockingIOError:  # another process has made the pipe that it shares with us non-blocking
+        except BlockingIOError:  # Another process has made the pipe that it shares with us non-blocking.
             select.select((), (descriptor,), ())

@@ -60,7 +60,7 @@ class Conversation:
         return self._finish(left)
 
     def _on_line(self, line: bytes) -> bool:
-        """Do what a line says; True when it is the last."""
+        """Send a line, or carry out its command. Returns True when it ends the conversation."""
         if line.startswith(b"//"):
             line = line[1:]
         elif line.startswith(b"/"):
@@ -105,7 +105,7 @@ class Conversation:
         except TimeoutError:
             self._console.say(f"no pong within {PING_SECONDS:g} s", "bad")
         except ConnectionClosed:
-            return  # the close is told at the end
+            return  # `finish` reports how the connection closed.
 
     def _close(self, words: list[str]) -> bool:
         try:
@@ -122,7 +122,7 @@ class Conversation:
             self._console.say(str(error), "bad")
             return False
         except ConnectionClosed:
-            pass  # something was not sent, which is told at the end
+            pass  # `finish` reports that something was not sent.
         return True
 
     def _finish(self, left: bool) -> Outcome:

@@ -30,7 +30,7 @@ _NEXT = """\
 Next, in one terminal:  {0} echo
 in another:             {0} ws://127.0.0.1:8765/"""
 
-# The lanes, by how the names of threads end; the writer's and the reader's steps are heard of by `trace=`.
+# The lanes, by the endings of thread names. The steps of the writer and the reader come from `trace=`.
 _LANES = ("your thread", "writer", "server", "reader", "worker")
 _WIDTHS = (16, 12, 10, 12, 20)
 _STYLES = {"writer": "lane", "reader": "lane", "server": "note", "worker": "received"}
@@ -63,7 +63,7 @@ def run_demo(given: list[str], prog: str) -> int:
 
 
 class _Client:
-    """What a program does: the constructor and the calls on its thread, the handlers on the worker."""
+    """A program: it makes its calls on its own thread, and its handlers run on the worker."""
 
     def __init__(self, table: _Table) -> None:
         self._table = table
@@ -85,7 +85,8 @@ class _Client:
         )
         if self._opened.wait(_SECONDS) and ws.readyState == ws.OPEN:
             for data in ("Grüße, server!", bytes(range(256)) * 256):
-                with self._table.lock:  # held so that this row comes before those that follow from it
+                # The lock is held so that this row stands before the rows of the events that follow from it.
+                with self._table.lock:
                     ws.send(data)
                     state = f"buffered {ws.bufferedAmount}"
                     self._table.row("your thread", f"send({_describe(data)})", state)
@@ -180,7 +181,7 @@ class _Table:
                 peer.send(data)
 
     def trace(self, record: Any) -> None:
-        """A step that no handler hears of, from `trace=`."""
+        """Print a step that no handler is called for; `trace=` calls this."""
         name = threading.current_thread().name.rpartition("-")[2]
         lane = name if name in self._lanes else "your thread"
         if record.step in ("sent", "received"):
@@ -194,7 +195,8 @@ class _Table:
             text.encode(encoding)
         except UnicodeEncodeError:
             text = text.translate({0x2500: "-", 0x25B6: ">", 0x25C0: "<"})
-        with contextlib.suppress(OutputClosed):  # the reader has had enough; the demo goes on to its end
+        # Nobody reads our output any more; the demo goes on to its end.
+        with contextlib.suppress(OutputClosed):
             self._console.put_line(text)
 
 

@@ -1,4 +1,4 @@
-"""``syncws echo``: a server on this machine that sends back what it gets, for trying.
+"""``syncws echo``: a server on this machine that sends every message back, to try a client with.
 
 Owns: the server. Runs on: the main thread waits, the server has threads of its own. Must not import: the
 engine.

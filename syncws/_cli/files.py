@@ -22,7 +22,7 @@ class Source:
 
     Attributes:
         name: as it was given.
-        total: its size; None where it has none, as a pipe.
+        total: its size in bytes; None for a file without one, such as a pipe.
     """
 
     def __init__(self, path: str, *, as_text: bool) -> None:
@@ -39,7 +39,7 @@ class Source:
         self.total = status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def chunks(self, on_chunk: Callable[[int], None]) -> Iterator[str] | Iterator[bytes]:
-        """Its content; `on_chunk` is told how many bytes come next."""
+        """The content in chunks. `on_chunk` is called with the size of each before it is yielded."""
         pieces = self._pieces(on_chunk)
         return self._decoded(pieces) if self._as_text else pieces
 
@@ -56,7 +56,7 @@ class Source:
         except OSError as error:
             raise BadLine(f"{self.name} cannot be read: {error.strerror}") from None
         if empty:
-            yield b""  # an empty message is one too
+            yield b""  # An empty file is sent as an empty message.
 
     def _decoded(self, pieces: Iterator[bytes]) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")()

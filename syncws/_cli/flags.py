@@ -30,7 +30,7 @@ FOLDERS = ("DIR",)
 
 @dataclass(frozen=True)
 class Flag:
-    """One option: its names, what `argparse` is told of it, and the keyword of `connect` that it needs.
+    """One option: its names, its arguments for `argparse`, and the keyword of `connect` that it needs.
 
     A `direct` one is passed to `connect` as it is.
     """

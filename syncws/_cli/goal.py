@@ -1,9 +1,10 @@
-"""What counts as done.
+"""When a run has sent and received all that it should.
 
 Owns: how many lines were sent and how many messages came. Runs on: the thread that sends counts lines, the
 one that receives counts messages. Must not import: the connection.
 
-Without -n and --expect each line wants one message, with --listen none. With them, these say what is wanted.
+Without -n and --expect the run waits for one message for each line, with --listen for none. With -n or
+--expect, these options say what to wait for.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Goal:
-    """Counts towards the end.
+    """Counts messages until the run is done.
 
     Attributes:
         sent: how many messages were sent; by the sending thread.
@@ -41,11 +42,11 @@ class Goal:
 
     @property
     def is_explicit(self) -> bool:
-        """Whether the command line says what is wanted, rather than the number of lines."""
+        """Whether the command line says what to wait for, so that the number of lines does not."""
         return self._count is not None or self._pattern is not None
 
     def on_message(self, message: str | bytes) -> bool:
-        """Count a message that came; True when it is the last that is wanted."""
+        """Count a message that came. Returns True when the run waits for no further one."""
         self.received += 1
         if self._pattern is not None and isinstance(message, str) and self._pattern.search(message):
             self.matched = True
@@ -54,7 +55,7 @@ class Goal:
 
     @property
     def is_met(self) -> bool:
-        """Whether all that is wanted has come, as far as is known by now."""
+        """Whether all that the run waits for has come, as far as is known by now."""
         if self._pattern is not None:
             return self.matched
         if self._count is not None:

@@ -1,4 +1,4 @@
-"""What an option of wscat, websocat or curl is called here, and what the library's words are.
+"""Translations: from options of wscat, websocat and curl to ours, from the library's words to ours.
 
 Owns: the tables. Runs on: the main thread. Must not import: sockets, the engine.
 """
@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
-# What people know from wscat, websocat and curl, and what does the same here.
+# Options of wscat, websocat and curl, and our option that does the same.
 ELSEWHERE = {
     "-c": "the URL alone",
     "--connect": "the URL alone",
@@ -55,7 +55,7 @@ ELSEWHERE = {
     "--exit-on-eof": "-n 0",
 }
 
-# What they have an option for, and what needs none here.
+# Options of theirs without a counterpart here, and the reason.
 NO_OPTION = {
     "--slash": "/ping and /close need none",
     "--passphrase": "it is asked for at the terminal",
@@ -65,18 +65,18 @@ NO_OPTION = {
     **dict.fromkeys(("--tlsv1.2", "--tlsv1.3"), "TLS 1.2 is the least"),
 }
 
-# What the texts of errors advise is an argument in a program, and an option here.
+# Errors of the library advise an argument; on the command line that is an option.
 _OPTIONS = (
     (re.compile(r"\brequire_protocol=False\b"), "--any-subprotocol"),
     (re.compile(r"\ballow_blocked_port=True\b"), "--allow-blocked-port"),
-    # wscat has -x for what is to be sent.
+    # In wscat, -x is followed by the message to send.
     (re.compile(r"the proxy \S+: cannot resolve .*", re.DOTALL), r"\g<0> (-x names a proxy; -m TEXT sends)"),
     (re.compile(r"\bca='file\.pem' or in an ssl_context\b"), "--ca file.pem"),
     (re.compile(r"\bserver_hostname= says\b"), "--server-name says"),
     (re.compile(r"\bmax_size=(?=\d)"), "--max-size "),
     (re.compile(r"\bmax_redirects=(?=\d)"), "--redirects "),
     (re.compile(r"\b(ping|close)_timeout=(?=\d)"), r"--\1-timeout "),
-    # Which may be the rest of --timeout.
+    # A time-out that an error names may be the rest of --timeout.
     (re.compile(r"\bopen_timeout=(?=\d)"), ""),
 )
 

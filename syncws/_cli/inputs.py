@@ -57,7 +57,7 @@ class Lines:
         first, end, rest = data.partition(self._end)
         if not end:
             if data:
-                self._pieces.append(data)  # joined once, however many reads a line takes
+                self._pieces.append(data)  # The pieces are joined once, however many reads a line takes.
             return
         lines = [b"".join([*self._pieces, first]), *rest.split(self._end)]
         self._pieces = [last] if (last := lines.pop()) else []

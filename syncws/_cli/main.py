@@ -59,20 +59,20 @@ def _run(given: list[str]) -> int:
     parsed = parser.parse_args(given)
     _check_combinations(parser, parsed)
     console = Console(colour=parsed.color, quiet=parsed.quiet)
-    from .run import run_url  # imported here, since --help and the demo can do without
+    from .run import run_url  # This import stands here, since --help and the demo do not need it.
 
     return run_url(parsed, parser, console)
 
 
 def _program() -> str:
-    """How the command line was begun, for usage and errors."""
-    # Other programs that were begun with -m may call `main`, too.
+    """The words that started the program, for usage and errors."""
+    # A program of the user's that was started with -m may call `main`, too.
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return "python -m syncws" if getattr(spec, "name", None) == "syncws.__main__" else "syncws"
 
 
 def _run_command(command: str, given: list[str]) -> int:
-    # Imported here, since each can do without what the others need.
+    # These imports stand here, since no command needs the modules of the others.
     if command == "demo":
         from .demo import run_demo
 

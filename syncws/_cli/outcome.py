@@ -1,4 +1,4 @@
-"""How a run ended: the exit status by its cause, and what a person is told of it.
+"""How a run ended: the exit status by its cause, and the text for a person.
 
 Owns: which cause counts when there are several. Runs on: the main thread. Must not import: sockets, the
 engine.
@@ -23,13 +23,13 @@ class Outcome:
 
     Attributes:
         failure: what ended the receiving, other than the connection's end.
-        closed: how the connection ended; None when nobody waited for it.
+        closed: how the connection ended; None when the run did not wait for its end.
         was_theirs: it ended before we closed it.
         unsent: bytes that were queued and not handed to the network.
         refused: something could not even be queued, since the connection was over.
-        bad_input: a line or a file could not be sent for what it is; it has been told.
+        bad_input: a line or a file was no valid message; its error was printed already.
         no_reader: nobody reads stdout any more.
-        missing: what is wanted and has not come, for a person; "" when nothing is missing.
+        missing: what the run waited for and did not get, for a person; "" when nothing is missing.
     """
 
     failure: Exception | None = None

@@ -21,7 +21,7 @@ from .escapes import escape, escape_json, escape_lines
 if TYPE_CHECKING:
     from .console import Console
 
-# How much of a binary message is shown to a person who did not ask for all of it.
+# How many bytes of a binary message a person sees without asking for all of it.
 SHOWN_BYTES = 256
 
 
@@ -52,7 +52,7 @@ class Printer:
         save: str | None = None,
         marks: bool = False,
     ) -> None:
-        """`marks`: begin the lines with a mark, as a conversation on a terminal wants."""
+        """With `marks`, lines begin with a mark, as in a conversation on a terminal."""
         self._console = console
         self._encoding = encoding
         self._end = b"\0" if null else b"\n"
@@ -79,12 +79,12 @@ class Printer:
             self._console.put(self._pretty_text(message).encode("utf-8") + self._end)
 
     def sent(self, message: str | bytes) -> None:
-        """Print that a message was sent, where that is asked for."""
+        """Print that a message was sent, if the options ask for that."""
         if self._jsonl:
             self._event("sent", **_describe(message), **_data(message))
 
     def event(self, kind: str, **fields: Any) -> None:
-        """Print what is no message, where that is asked for."""
+        """Print an event other than a message, if the options ask for that."""
         if self._jsonl:
             self._event(kind, **fields)
 
@@ -135,7 +135,7 @@ class Printer:
                 self._number += 1
                 path = os.path.join(self._folder, f"{self._number:05}.{'bin' if binary else 'txt'}")
                 try:
-                    with open(path, "xb") as file:  # a file that an earlier run has left stays
+                    with open(path, "xb") as file:  # "x": a file of an earlier run is not overwritten.
                         file.write(message if isinstance(message, bytes) else message.encode("utf-8"))
                     return path
                 except FileExistsError:

@@ -22,7 +22,7 @@ _EACH_SECONDS = 0.1
 
 
 class Progress:
-    """Draws how much of a file is with the network: what was read less what is still buffered.
+    """Draws how much of a file was handed to the network: the bytes read minus the bytes still buffered.
 
     Attributes:
         taken: bytes that `send` has been given.
@@ -43,7 +43,7 @@ class Progress:
             console.display = self.above
 
     def update(self, *, at_end: bool = False) -> None:
-        """Draw, if it is time."""
+        """Draw the bar, if enough time has passed since it was last drawn."""
         now = time.monotonic()
         if at_end or now - self._drawn_at >= _EACH_SECONDS:
             self._drawn_at = now
@@ -57,7 +57,7 @@ class Progress:
             self._console.tell(f"\r\x1b[K{text}\n{self._line}")
 
     def end(self) -> None:
-        """Leave the bar as it is, and the terminal to others."""
+        """End the bar's line; nothing is drawn after this."""
         self.update(at_end=True)
         with self._lock:
             self._console.display = None

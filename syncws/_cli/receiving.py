@@ -24,8 +24,8 @@ class Receiver:
 
     Attributes:
         connection: the one that is open, or was last; None before the first.
-        closed: how the last connection ended; None while it has not.
-        failure: what else ended the receiving.
+        closed: how the last connection ended; None while it has not ended.
+        failure: the error that ended the receiving, if it was not the connection's end.
         has_enough: the last message that was wanted has come.
         output_closed: nobody reads stdout any more.
         is_over: the receiving has ended; the main thread has been woken since.
@@ -58,7 +58,7 @@ class Receiver:
         self.thread = threading.Thread(target=self._run, name="syncws-cli-receiver", daemon=True)
 
     def close(self) -> None:
-        """Close what is open, and let no other connection follow; what was not sent stays counted."""
+        """Close the present connection, and let no other one follow. Unsent bytes stay counted."""
         if self.connection is not None:
             with contextlib.suppress(ConnectionClosed):
                 self.connection.close()
@@ -66,7 +66,7 @@ class Receiver:
             self._connections.stop()
 
     def abort(self) -> None:
-        """End the connection without waiting for anybody."""
+        """End the connection without waiting for the server."""
         if self.connection is not None and hasattr(self.connection, "abort"):
             self.connection.abort()
 
@@ -113,7 +113,7 @@ class Receiver:
 
 
 def _settled(connection: Connection, closed: ConnectionClosed) -> ConnectionClosed:
-    """How it ended once that is certain: at first it is not known whether our answer to a Close got away."""
+    """How it ended, once that is certain: at first our answer to a Close may still be on its way out."""
     with contextlib.suppress(ConnectionClosed):
         connection.close()
     try:

@@ -1,4 +1,4 @@
-"""One run with a URL: everything that it is made of, put together.
+"""One run with a URL: it puts the parts of the command line together.
 
 Owns: nothing that lasts. Runs on: the main thread. Must not import: the engine.
 """
@@ -96,7 +96,7 @@ class _Run:
             marks=self._with_person,
         )
         self._at_each_opening: list[str | bytes] = []
-        self._refused = False  # one of these could not be sent
+        self._refused = False  # whether one of these could not be sent
         self._timings = Timings(self._began)
         self._verbose = Verbose(
             console,
@@ -145,7 +145,7 @@ class _Run:
             return run_check(connected, self._target.url, self._console, self._parsed.wait)
 
     def on_failed(self, error: BaseException) -> None:
-        """Tell that no connection could be made."""
+        """Report that no connection could be made."""
         self._verbose.on_failed(error)
         self._console.say(describe(error), "bad")
         self._printer.event("error", message=describe(error))
@@ -155,7 +155,8 @@ class _Run:
     def _options(self) -> dict[str, Any]:
         options = dict(self._target.options)
         if self._deadline is not None:
-            left = max(0.001, round(self._deadline - time.monotonic(), 3))  # the error tells it
+            # The error's text shows this number.
+            left = max(0.001, round(self._deadline - time.monotonic(), 3))
             options["open_timeout"] = min(left, options.get("open_timeout") or left)
         return options
 
@@ -169,13 +170,13 @@ class _Run:
             with made as connections:
                 yield connections
         else:
-            # What was not sent is told by the outcome.
+            # The outcome reports what was not sent.
             with contextlib.suppress(ConnectionClosed), self._connect() as connection:
                 yield [connection]
 
     @contextlib.contextmanager
     def _recorded(self) -> Iterator[None]:
-        """Trace the connection where that is asked for: --har, -v, --show-control."""
+        """Trace the connection if --har, -v or --show-control asks for that."""
         hearers = [self._verbose.trace] if self._verbose.is_traced else []
         with contextlib.ExitStack() as stack:
             if getattr(self._parsed, "har", None):
@@ -205,7 +206,7 @@ class _Run:
                 connection.send(message)
                 self._printer.sent(message)
         except ConnectionClosed:
-            self._refused = not self._parsed.reconnect  # else the next connection sends them
+            self._refused = not self._parsed.reconnect  # With --reconnect, the next connection sends them.
 
     def _on_closed(self, closed: ConnectionClosed) -> None:
         self._verbose.on_closed(closed)
@@ -301,8 +302,8 @@ class _Run:
 
 
 def _recorder(path: str) -> Recorder:
-    """What writes the file of --har."""
-    from ..har import Recorder  # imported here, since only this option needs it
+    """The recorder that writes the file of --har."""
+    from ..har import Recorder  # This import stands here, since only this option needs it.
 
     try:
         return Recorder(path)
@@ -311,7 +312,7 @@ def _recorder(path: str) -> Recorder:
 
 
 def _given_messages(parsed: argparse.Namespace) -> list[str | bytes]:
-    """The messages of --message, which are spelt as lines of stdin are."""
+    """The messages of --message, decoded as lines of stdin are."""
     try:
         return [decode_line(os.fsencode(text), parsed.encoding) for text in parsed.message or ()]
     except ValueError as error:
@@ -320,7 +321,7 @@ def _given_messages(parsed: argparse.Namespace) -> list[str | bytes]:
 
 @contextlib.contextmanager
 def _told(console: Console) -> Iterator[None]:
-    """Let what the package logs, such as the time of the next attempt, be told as everything else is."""
+    """Print what the package logs, such as the time of the next attempt, like our own texts."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -1,6 +1,6 @@
 """A run without a person at the keys: lines in, messages out, and a status.
 
-Owns: the order of things: send, wait for the answers, close. Runs on: the main thread; the receiving has a
+Owns: the order of the steps: send, wait for the answers, close. Runs on: the main thread; the receiving has a
 thread of its own. Must not import: the engine.
 """
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .receiving import Receiver
 
-# Above this, lines are left in stdin until the network has caught up.
+# While more bytes than this are unsent, lines stay in stdin until the network has caught up.
 MOST_BUFFERED = 2**20
-# How often what stands still is looked at while the network catches up.
+# How many seconds pass between two looks at the connection while the network catches up.
 _SLICE_SECONDS = 0.1
-# How long the pong is waited for that shows that the server has seen all our messages.
+# How long to wait for the pong that shows that the server has seen all our messages.
 SETTLE_SECONDS = 1.0
-# How long the server's Close is waited for once nobody reads stdout, or the time is up.
-HURRIED_SECONDS = 1.0
+# How long to wait for the server's Close once nobody reads stdout, or the time is up.
+QUICK_CLOSE_SECONDS = 1.0
 
 
-#: The chunks of a file; it is given a callable that is told the size of each.
+#: The chunks of a file; the function calls its argument with the size of each.
 Chunks: TypeAlias = Callable[[Callable[[int], None]], Iterator[str] | Iterator[bytes]]
 
 
@@ -56,7 +56,7 @@ class Session:
         deadline: float | None,
         comes_back: bool = False,
     ) -> None:
-        """`deadline`: of the whole run, by `time.monotonic()`; `comes_back`: another connection follows."""
+        """`deadline` ends the whole run, by `time.monotonic()`. `comes_back`: another one may follow."""
         self._console = console
         self._printer = printer
         self._goal = goal
@@ -65,7 +65,7 @@ class Session:
         self._wait_seconds = wait
         self._deadline = deadline
         self._comes_back = comes_back
-        self._refused = False  # a message was not sent since the connection was over
+        self._refused = False  # whether a message was not sent since the connection was over
         self._bad_input = False
         self._missing = ""
 
@@ -99,12 +99,12 @@ class Session:
             self._bad_input = True
 
     def send(self, message: str | bytes) -> None:
-        """Send one message; after the end it is kept in mind that it was not."""
+        """Send one message, or note that the connection was over and it was not sent."""
         if self._send_with(lambda connection: connection.send(message)):
             self._printer.sent(message)
 
     def send_file(self, chunks: Chunks, progress: Progress | None = None) -> None:
-        """Send one message in fragments, as they come, and wait until it is with the network."""
+        """Send one message in fragments as its chunks come, and wait until all was handed to the network."""
 
         def on_chunk(size: int) -> None:
             if remaining(self._deadline) == 0:
@@ -121,11 +121,11 @@ class Session:
         self._flush(progress)
 
     def _send_with(self, send: Callable[[Connection], None], *, again: bool = True) -> bool:
-        """Send over the connection, the next one if need be; whether that was possible."""
+        """Send over the present connection, or over the next one. Returns whether that was possible."""
         while not self.is_over:
             connection = self._receiver.connection
             if connection is None or self._receiver.closed is not None:
-                self._wait(None)  # there is no connection yet, or none after a loss
+                self._wait(None)  # There is no connection yet, or none after a loss.
                 continue
             try:
                 send(connection)
@@ -150,7 +150,7 @@ class Session:
     # Waiting.
 
     def await_answers(self) -> None:
-        """Wait until what was sent has left and all that is wanted has come, or --wait is over."""
+        """Wait until everything was sent and the goal is met, or --wait is over."""
         self._goal.all_sent = True
         self._flush()
         until = None if self._wait_seconds is None else time.monotonic() + self._wait_seconds
@@ -164,7 +164,7 @@ class Session:
             self._settle()
 
     def await_end(self) -> None:
-        """Wait until the server closes, or what is wanted has come."""
+        """Wait until the server closes or the goal is met."""
         while not self.is_over:
             self._wait(None)
 
@@ -185,14 +185,15 @@ class Session:
         return _ask(lambda: connection.ping(SETTLE_SECONDS))
 
     def _settle(self) -> None:
-        """Let come what the server had said by the time at which it saw all of ours.
+        """Receive what the server sent before it had seen all our messages.
 
         A ping goes behind our messages, and its pong behind what the server sent before it. So a greeting
         that came first does not take the place of an answer.
         """
         connection = self._receiver.connection
         if self.measure() is None and connection is not None and not self._comes_back:
-            # No pong: the server is silent, or has closed, of which the receiving is about to hear.
+            # No pong came: the server is silent, or it has closed, which the receiving thread is about to
+            # notice.
             while not self.is_over and connection.readyState != Connection.OPEN:
                 self._wait(None)
 
@@ -207,25 +208,25 @@ class Session:
     # The end.
 
     def on_time_up(self) -> None:
-        """--timeout is over: what is wanted and has not come is missing."""
+        """--timeout is over: what the run still waited for is missing."""
         if not self._goal.is_met:
             self._missing = f"{self._goal.missing()} when --timeout was over"
 
     def finish(self, *, reads_input: bool) -> Outcome:
-        """Close, let the receiving come to its end, and say how it went."""
+        """Close, wait for the end of the receiving, and return the outcome."""
         receiver = self._receiver
         if reads_input and receiver.is_over and not receiver.has_enough and not self._goal.all_sent:
             self._look_for_unsent()
         closed = receiver.closed
         self._close()
-        if not receiver.output_closed:  # a thread whose output is closed may be stuck in a write for ever
-            receiver.thread.join(HURRIED_SECONDS if self._is_hurried else None)
+        if not receiver.output_closed:  # A thread whose output is closed may be stuck in a write for ever.
+            receiver.thread.join(QUICK_CLOSE_SECONDS if self._closes_quickly else None)
         return Outcome(
             failure=receiver.failure,
             closed=receiver.closed,
             was_theirs=closed is not None,
             unsent=receiver.unsent,
-            # Where there never was a connection, why there was none is the cause.
+            # If there never was a connection, the reason for that is the failure.
             refused=self._refused and receiver.connection is not None,
             bad_input=self._bad_input,
             no_reader=self._has_no_reader,
@@ -233,21 +234,21 @@ class Session:
         )
 
     @property
-    def _is_hurried(self) -> bool:
+    def _closes_quickly(self) -> bool:
         return self._has_no_reader or remaining(self._deadline) == 0
 
     def _close(self) -> None:
-        """Close; where nobody waits for what may still come, the server gets a second for its Close."""
-        if not self._is_hurried:
+        """Close. If nobody waits for further messages, the server gets a second for its Close."""
+        if not self._closes_quickly:
             self._receiver.close()
             return
         closing = threading.Thread(target=self._receiver.close, name="syncws-cli-closer", daemon=True)
         closing.start()
-        closing.join(HURRIED_SECONDS)
+        closing.join(QUICK_CLOSE_SECONDS)
         self._receiver.abort()
 
     def _look_for_unsent(self) -> None:
-        """Look whether stdin holds what cannot be sent any more."""
+        """Look whether stdin holds lines that cannot be sent any more."""
         self._waiter.wait(0, for_input=True)
         if self._waiter.input_ready and self._waiter.read():
             self._refused = True
@@ -261,7 +262,7 @@ _T = TypeVar("_T")
 
 
 def _ask(call: Callable[[], _T]) -> _T | None:
-    """Call what may end with a time-out or with the connection, both of which are looked at elsewhere."""
+    """Make a call, and ignore a time-out or the end of the connection: other code looks at both."""
     try:
         return call()
     except (TimeoutError, ConnectionClosed):

@@ -6,7 +6,8 @@ main thread, and that one. Must not import: anything of the package.
 CPython notes a signal, and runs its handler on the main thread at the next step of Python code. A signal that
 comes after the last such step and before the system call of a wait interrupts nothing, and its handler would
 run when the wait ends, which may be never. On a busy machine that gap takes milliseconds, since another
-thread runs in it. So a thread is told of each signal as it comes, and interrupts the main thread soon after.
+thread runs in it. So a thread reads of each signal from a descriptor, and interrupts the main thread soon
+after.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ POKE = "SIGURG"
 # How many seconds after a signal, and after the poke before, the main thread is poked.
 _POKES = (0.02, 0.1, 0.5)
 
-# The signals whose handler has raised `Stopped`: these have been noticed.
+# The signals whose handler has raised `Stopped`, and so have been noticed.
 _noticed: list[int] = []
-# Those that were sent once more since.
+# The signals among them that were sent once more since.
 _repeated: list[int] = []
 
 
@@ -43,7 +44,7 @@ class Stopped(BaseException):
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if _noticed and _repeated:  # it was noticed just before `repeat` sent it again
+    if _noticed and _repeated:  # The signal was noticed just before `repeat` sent it again.
         _repeated.clear()
         return
     _repeated.clear()
@@ -90,7 +91,7 @@ def stopping() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _noticing() -> Iterator[None]:
-    """Have each signal noticed in the block, though it came just before a wait."""
+    """Make sure in the block that each signal is noticed, even if it comes just before a wait."""
     poke = getattr(signal, POKE, None)
     if poke is None or not hasattr(signal, "pthread_kill") or signal.getsignal(poke) != signal.SIG_DFL:
         yield
@@ -109,7 +110,7 @@ def _noticing() -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(former_wakeup)
         ended.set()
-        arrived.close()  # this ends the thread
+        arrived.close()  # The end of the stream ends the thread.
         follower.join()
         signal.signal(poke, former)
 

@@ -12,12 +12,12 @@ from .._exceptions import ConnectionClosed, DOMException, HandshakeError
 from .._protocol.frames import CloseCode
 from .hints import in_options
 
-# An end with one of these is an orderly one.
+# A connection that ends with one of these codes has ended in order.
 QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
 
 
 class Status(IntEnum):
-    """What the process ends with; a signal adds its number to 128 (Ctrl-C: 130)."""
+    """The exit status. After a signal it is 128 plus the signal's number (Ctrl-C: 130)."""
 
     DONE = 0
     CLOSED = 1  # a close code other than 1000, 1001 and 1005
@@ -30,7 +30,7 @@ class Status(IntEnum):
     INTERRUPTED = 130
 
 
-# What `--help` and the documentation print.
+# The texts that `--help` and the documentation print.
 MEANINGS = (
     (Status.DONE, "done"),
     (Status.CLOSED, "the server closed with a code other than 1000, 1001 and 1005"),
@@ -68,7 +68,7 @@ def describe(error: BaseException) -> str:
 
 
 def _is_tls(error: BaseException) -> bool:
-    with contextlib.suppress(ImportError):  # an interpreter may be built without it
+    with contextlib.suppress(ImportError):  # An interpreter may be built without ssl.
         import ssl
 
         return isinstance(error, ssl.SSLError)

@@ -35,11 +35,11 @@ _FOLLOWED_SECONDS = 1.0
 
 
 class TypingEnded(Exception):  # noqa: N818 - what happened
-    """There is nothing more to type for: `Terminal.end` was called."""
+    """`Terminal.end` was called, so no further line is wanted."""
 
 
 def open_terminal(prompt: str) -> PlainTerminal | LineTerminal:
-    """The best terminal that can be had here."""
+    """The best terminal that works here."""
     usable = hasattr(signal, "pthread_kill") and hasattr(signal, POKE) and os.environ.get("TERM") != "dumb"
     if usable and sys.implementation.name == "cpython":
         with contextlib.suppress(ImportError):
@@ -48,7 +48,7 @@ def open_terminal(prompt: str) -> PlainTerminal | LineTerminal:
 
 
 class PlainTerminal:
-    """Without line editing: what is typed is the terminal's own affair until Enter."""
+    """A terminal without line editing: the operating system keeps what is typed until Enter."""
 
     def __init__(self) -> None:
         self._waiter = Waiter()
@@ -83,20 +83,20 @@ class PlainTerminal:
 
 
 class LineTerminal:
-    """With `readline`."""
+    """A terminal with line editing by `readline`."""
 
     def __init__(self, prompt: str, readline: Any) -> None:
         self._prompt = prompt
         self._readline = readline
-        self._termios: Any = importlib.import_module("termios")  # which is there wherever readline is
+        self._termios: Any = importlib.import_module("termios")  # termios exists wherever readline does
         self._main = threading.main_thread().ident
         self._pending: collections.deque[str] = collections.deque()
-        # Sockets, since a handler that interrupts the holder of a lock would wait for it for ever.
+        # These are sockets: with a lock, a handler that interrupts its holder would wait for it for ever.
         self._shown, self._waits_for_shown = _socket_pair()
         self._showing = False
         self._in_input = False
-        # Holds something until readline has drawn the prompt. Readline itself takes it out, by a hook that is
-        # no Python code: an exception of a signal handler would be dropped there.
+        # This holds something until readline has drawn the prompt. Readline itself takes it out, by a hook
+        # that is no Python code: an exception of a signal handler would be lost there.
         self._before_prompt: collections.deque[int] = collections.deque()
         self._ended = False
         self._end_seen = False
@@ -140,8 +140,8 @@ class LineTerminal:
         except EOFError:
             return None
         except SystemError as error:
-            # Of two signals at once the handler of the first raised, and CPython called that of the second
-            # with the exception set.
+            # Two signals came at once. The handler of the first raised, and CPython called the handler of the
+            # second with that exception set.
             raise _first_cause(error) from None
         finally:
             self._in_input = False
@@ -157,7 +157,7 @@ class LineTerminal:
         if threading.get_ident() == self._main:
             self._show_pending()
             return
-        # Elsewhere the main thread may be waiting for this one, and looks before it goes on typing.
+        # Otherwise the main thread may be waiting for this thread; it looks before it goes on typing.
         while self._pending and self._in_input and not self._end_seen:
             self._poke()
 
@@ -174,7 +174,7 @@ class LineTerminal:
         self._end_seen = True
         self._show_pending()
         signal.set_wakeup_fd(self._former_wakeup)
-        self._arrived.close()  # this ends the thread that follows signals
+        self._arrived.close()  # The end of the stream ends the thread that follows signals.
         signal.signal(self._poke_number, self._former)
         if self._settings is not None:
             with contextlib.suppress(OSError, self._termios.error):
@@ -183,15 +183,16 @@ class LineTerminal:
     def _poke(self) -> None:
         signal.pthread_kill(self._main or 0, self._poke_number)
         if select.select((self._waits_for_shown,), (), (), _AGAIN_SECONDS)[0]:
-            with contextlib.suppress(OSError):  # another thread may have taken it
+            with contextlib.suppress(OSError):  # Another thread may have taken the byte.
                 self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)
 
     def _follow_signals(self) -> None:
-        """Have a signal noticed that came in the middle of a key or just before a wait."""
+        """Make sure that a signal is noticed if it comes in the middle of a key or just before a wait."""
         with self._signals:
             while numbers := self._signals.recv(64):
-                # Not at once: a handler that raises is enough, and `input` would call that of the poke with
-                # the exception set. Where a signal can be sent again itself, there is no poke beside it.
+                # This waits first: if the handler raises, no poke is needed, and `input` would call the
+                # handler of the poke with that exception set. Where a signal can be sent again itself, there
+                # is no poke beside it.
                 time.sleep(_AGAIN_SECONDS)
                 until = time.monotonic() + _FOLLOWED_SECONDS
                 while set(numbers) != {int(self._poke_number)} and not self._end_seen:
@@ -204,7 +205,7 @@ class LineTerminal:
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
         if self._showing or not self._typing:
-            return  # the call that was interrupted looks next
+            return  # The interrupted call looks next.
         self._show_pending()
         if self._ended:
             self._end_seen = True
@@ -219,8 +220,8 @@ class LineTerminal:
                 while self._pending:
                     self._show_now(self._pending.popleft())
                 self._tell_shown()
-                # Who is told may have more at once. Its signal finds this call at work, and must: handlers
-                # that interrupt each other here would be too many for the stack.
+                # A thread that sees its text may have more at once. Its signal finds this call still running,
+                # and must: handlers that interrupt each other here could overflow the stack.
                 if not self._pending:
                     return
         finally:
@@ -235,7 +236,7 @@ class LineTerminal:
             _write("".join(map(_insert_row, text.split("\n"))))
 
     def _tell_shown(self) -> None:
-        with contextlib.suppress(OSError):  # full: then it is told already
+        with contextlib.suppress(OSError):  # The pair is full, so the thread knows already.
             self._shown.send(b"\0")
 
 
@@ -296,6 +297,6 @@ def _invisible(prompt: str) -> str:
 
 def _write(text: str) -> None:
     data = memoryview(text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace"))
-    with contextlib.suppress(OSError):  # the terminal is gone, and SIGHUP says so
+    with contextlib.suppress(OSError):  # The terminal is gone; SIGHUP reports that.
         while data:
             data = data[os.write(1, data) :]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .. import Connection
     from .console import Console
 
-# What the connection's own record may have, in the order in which it happens.
+# The steps that the connection's own record may have, in the order in which they happen.
 _STEPS = (
     ("dns", "name"),
     ("tcp", "TCP"),

@@ -16,7 +16,7 @@ from .. import Connection, ConnectionClosed, HandshakeError
 if TYPE_CHECKING:
     from .console import Console
 
-# Steps that -v shows; the frames, -vv.
+# The steps that -v shows. -vv shows the frames as well.
 _FRAMES = ("sent", "received")
 _OPCODES = {0: "continuation", 1: "text", 2: "binary", 8: "close", 9: "ping", 10: "pong"}
 _SHOWN_BYTES = 64
@@ -27,7 +27,7 @@ _SECRET = ("set-cookie", "authorization", "www-authenticate", "proxy-authenticat
 class Verbose:
     """Tells the steps of a connection.
 
-    It hears of them by `trace=` where `connect` has that, and else only of those that the connection shows.
+    The steps come by `trace=` where `connect` has that option, otherwise from the connection's attributes.
 
     Attributes:
         is_traced: whether `trace` is to be passed on.
@@ -69,7 +69,7 @@ class Verbose:
                 self._step("the rest of the body is not shown")
 
     def trace(self, record: Any) -> None:
-        """A step, as `trace=` tells it."""
+        """Show a step; `trace=` calls this."""
         if record.step in _FRAMES:
             is_control = record.step == "received" and record.opcode in (9, 10)
             if self._level > 1 or (self._control and is_control):
@@ -99,7 +99,8 @@ class Verbose:
         self._lines("*", [text])
 
     def _lines(self, mark: str, lines: Iterable[str]) -> None:
-        with self._lock:  # steps of two directions may come at once, and a head stays together
+        # Steps of both directions may come at once, and the lines of a head must stay together.
+        with self._lock:
             for line in lines:
                 self._console.say(line, "note", mark=mark + " ")
 
@@ -110,7 +111,7 @@ def _masked(field: str) -> str:
 
 
 def _details(record: Any) -> list[str]:
-    """What a step has, in the order in which one reads it."""
+    """The fields of a step, in the order in which a person reads them."""
     found = []
     for name in ("host", "port", "address", "url", "status", "code", "reason", "error"):
         value = getattr(record, name, None)

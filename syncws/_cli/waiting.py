@@ -41,7 +41,8 @@ class Waiter:
 
     def wake(self) -> None:
         """End a wait from another thread, or the next one when there is none."""
-        with contextlib.suppress(OSError):  # full: then it will wake anyway; closed: nobody waits
+        # The pair is full, so it wakes anyway; or it is closed, so nobody waits.
+        with contextlib.suppress(OSError):
             self._wake.send(b"\0")
 
     def wait(self, timeout: float | None, *, for_input: bool = False) -> None:
@@ -70,7 +71,7 @@ class Waiter:
                 self.output_broken = True
 
     def read(self) -> bytes | None:
-        """What stdin has; ``b""`` at its end, None when there is nothing after all."""
+        """What stdin holds; ``b""`` at its end, None when it holds nothing yet."""
         try:
             return os.read(self._stdin, _CHUNK) if self._pumped is None else self._pumped.recv(_CHUNK)
         except BlockingIOError:

@@ -1,1 +1,1 @@
-"""The life of one connection on its threads, and what these leave for each other."""
+"""The life of one connection on its threads, and the notes that these leave for each other."""

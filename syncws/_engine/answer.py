@@ -1,7 +1,7 @@
 """A request, and the answer to it, read off a stream: the head, and the body of a refusal.
 
-Owns: what has come of one answer. Runs on: the thread that opens the connection. Must not import: the other
-threads.
+Owns: the bytes of one answer that have arrived. Runs on: the thread that opens the connection. Must not
+import: the other threads.
 
 It reads the answers of servers and of proxies alike.
 """
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
     from .._transport.stream import Stream
 
     class TimedOpening(OpeningDeadline, Protocol):
-        """How the opening waits, and what it says of itself; see `opening.Connector`."""
+        """How the opening waits, and what it is doing; see `opening.Connector`."""
 
         @property
         def doing(self) -> str:
-            """What it waits for, as an error's text says it."""
+            """The present step, in the words of an error's text."""
 
         def check_time(self) -> float:
             """Raise when the opening was given up or its time is over; else say what time it is."""
 
 
-# How long a refusal waits for its body, within open_timeout: one whose end the head tells, and another one.
+# How long to wait for the body of a refusal, within open_timeout: when its head says where the body ends, and
+# when it does not.
 FRAMED_BODY_SECONDS = 5.0
 BODY_SECONDS = 1.0
 
-# Interim answers (102, 103) before the final one: more than any server has use for, and a flood must end.
+# How many interim answers (102, 103) may come before the final one: more than any server needs, but a flood
+# of them must end.
 MAX_INTERIM = 32
 
-# One read. A head is small.
+# How much is read at once. A head is small.
 _READ_SIZE = 16 * 1024
 
 
 def send_head(stream: Stream, head: bytes) -> None:
-    """Send a request; an answer that came before the end of TCP is still to be read."""
+    """Send a request. If TCP has ended, this does not raise: an answer may have come before that."""
     try:
         stream.send(head)
     except ConnectionError as error:
@@ -58,8 +60,9 @@ def read_head(
 ) -> tuple[Response, bytes]:
     """The final answer's head, and the bytes after it.
 
-    `who` answers. `explain` is given what had come when the connection was lost, and returns what may have
-    caused that.
+    `who` is the name of the peer for errors. When the connection is lost, `explain` is called with the bytes
+    that have arrived, and returns a text about the likely cause.
+
     Raises `HandshakeError` for a malformed head, `ConnectionLost` when there is no whole one.
     """
     parser = ResponseParser()
@@ -89,14 +92,15 @@ def read_head(
 
 
 def _receive(stream: Stream, opening: TimedOpening) -> bytes:
-    opening.check_time()  # a peer that sends without end must not evade the deadline
+    opening.check_time()  # A peer that sends without end must not evade the deadline.
     while (data := stream.recv(_READ_SIZE)) is None:
         opening.wait(stream.socket, READ)
     return data
 
 
 def read_body(stream: Stream, opening: TimedOpening, response: Response, rest: bytes) -> bytes:
-    """The body of a refusal, as far as it comes without much waiting; `rest` has come with the head."""
+    """The body of a refusal, or as much of it as comes soon; it begins with `rest`, which came with the
+    head."""
     parser = BodyParser(response)
     parser.feed(rest)
     until = time.monotonic() + (FRAMED_BODY_SECONDS if parser.framed else BODY_SECONDS)
@@ -111,7 +115,8 @@ def read_body(stream: Stream, opening: TimedOpening, response: Response, rest: b
                 continue
         except OSError as error:
             pass_on(error)
-            break  # the refusal is what is told, not how TCP ended after it or that the time is over
+            # The error to report is the refusal, not the end of TCP after it, nor that the time is over.
+            break
         if not data:
             break
         parser.feed(data)

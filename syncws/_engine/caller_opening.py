@@ -1,13 +1,13 @@
-"""An opening on the thread of a caller, as `connect()` has it, and the threads that it starts.
+"""An opening on the caller's own thread, as `connect()` makes it, and the threads that it starts.
 
-Owns: that these are started, and what is done where the opening comes to no open connection. Runs on: the
-caller's thread; `_provide_and_read` on the reader's. Must not import: sockets, what programs call.
+Owns: the start of these threads, and the cleanup after an opening that fails. Runs on: the caller's thread;
+`_provide_and_read` on the reader thread. Must not import: sockets, what programs call.
 
-To change from thread to thread takes as long as to open a connection on this machine, and to start a thread
-longer. So who waits for the opening does it, and the threads are started when there is first something to
-wait for: the look-up of a name, TCP, TLS, the answer. From then on the reader thread waits for the end of the
-opening, and does what is left to do where a signal handler has cut the caller off. Before that there are only
-the caller's own frames, and the sockets that `Connector` knows.
+On loopback a change of threads takes as long as opening a connection does, and starting a thread takes
+longer. So the thread that waits for the opening also makes it, and the other threads are started at its first
+wait: for a look-up, for TCP, TLS or the answer. From then on the reader thread waits for the end of the
+opening, and cleans up if a signal handler cuts the caller off. Before that, only the caller's frames and the
+sockets that `Connector` knows need any cleanup.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class CallerOpening:
         start: Callable[[str, Callable[[], None]], None],
         provide: Callable[[], None],
     ) -> None:
-        """`running` has the names of the threads that are started, and have not ended; `start` starts one.
-        `provide` makes sure of a writer thread. Both raise `ThreadStartError`."""
+        """`running` holds the names of the threads that were started and have not ended; `start` starts one.
+        `provide` makes sure that there is a writer thread. Both raise `ThreadStartError`.
+        """
         self._reader = reader
         self._notes = notes
         self._running = running
@@ -55,10 +56,13 @@ class CallerOpening:
             raise
 
     def end(self, error: BaseException, interrupt: BaseException | None) -> None:
-        """`run` has raised `error`, because of `interrupt` if there is one: see that all is done that is done
-        at the end of a connection. It waits for that, but for an interrupt."""
+        """Clean up after `run` has raised `error`; `interrupt` is its cause if a signal handler raised that.
+
+        This waits for the end of the connection, unless there is an interrupt.
+        """
         closed = self._reader.closed
-        if self._notes.forked:  # in a signal handler, or in a trace callable, which has returned here
+        # The fork was in a signal handler, or in a trace callable, and the child has returned here.
+        if self._notes.forked:
             if (interrupt is None or isinstance(error, ForkedError)) and closed is not None:
                 raise closed.outcome.error or error from None
             return
@@ -69,7 +73,7 @@ class CallerOpening:
             self._notes.waiters.wait_until(lambda: self._notes.is_over)
 
     def _start_reader(self) -> None:
-        self._notes.check_wanted()  # a forked child starts none
+        self._notes.check_wanted()  # In a forked child this raises, so that no thread is started.
         if "reader" not in self._running:
             try:
                 self._start("reader", self._provide_and_read)
@@ -77,7 +81,8 @@ class CallerOpening:
                 raise self._note(error) from error
 
     def _note(self, error: ThreadStartError) -> WebSocketError:
-        """What the steps of the opening let through, to whom the error itself would be one of the network."""
+        """The error in another class: the steps of the opening take an `OSError` for a failure of the
+        network."""
         self._thread_error = error
         return WebSocketError(str(error))
 
@@ -88,8 +93,9 @@ class CallerOpening:
         notes.check_wanted()
 
     def _provide_and_read(self) -> None:
-        """The body of the reader thread. A writer thread that is missing is started while the caller waits
-        for the network."""
+        """The body of the reader thread. It starts a writer thread if there is none, while the caller waits
+        for the network.
+        """
         try:
             self._provide()
         except ThreadStartError as error:

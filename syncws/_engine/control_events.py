@@ -1,9 +1,9 @@
-"""Pings and pongs that listeners hear of, in their place between the messages (RFC 6455 5.5.2, 5.5.3).
+"""Pings and pongs for listeners, in their place between the messages (RFC 6455 5.5.2, 5.5.3).
 
 Owns: nothing. Runs on: the reader thread. Must not import: sockets, threads, what programs call.
 
-Nothing of this runs where nobody listens: a consumer says which of the two it wants to hear of, and is asked
-only when one has come.
+Nothing of this runs while nobody listens: the consumer says which of the two are wanted, and is asked only
+when one has come.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ ControlFrame = tuple[int, bytes]
 
 
 class ControlBatch:
-    """Pings and pongs that came one behind the other.
+    """Pings and pongs that came with no message between them.
 
     Attributes:
-        frames: those that are not dispatched yet; after a Ctrl-C the dispatch goes on there.
+        frames: the ones that are not dispatched yet; after a Ctrl-C the dispatch goes on with them.
     """
 
     __slots__ = ("frames",)
@@ -38,7 +38,7 @@ def put_in_order(
 ) -> None:
     """Give the consumer what one `feed` brought: messages, and the control frames that are wanted, in the
     order in which they came."""
-    size = decoder.size  # all of it counts with the first put, since only the sum matters
+    size = decoder.size  # The whole size counts with the first put, since only the sum matters.
     begin = 0
     batch: list[ControlFrame] = []
     for frame, place in zip(decoder.controls, decoder.control_places, strict=True):

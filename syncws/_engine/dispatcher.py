@@ -1,16 +1,16 @@
 """The worker thread: takes the events off the queue in batches and dispatches them.
 
 Owns: the order of callbacks, and the wait of the first events for their listeners. Runs on: the worker
-thread; with `dispatch=`, the callbacks themselves run wherever that schedules them, and the worker only hands
-over. Must not import: sockets, the protocol.
+thread. With `dispatch=`, the callbacks run where that schedules them, and the worker only hands them over.
+Must not import: sockets, the protocol.
 
 Five assumptions hold between here and the listeners. The reader puts open first, then messages in the order
 of arrival, then the server's Close, then the end, once. One callback runs at a time. The ready state changes
 here, between callbacks, as part of dispatching. Whatever a callback raises, the next one runs. After the
 close event nothing is dispatched, and only then is `over` true.
 
-What a callback raises is caught where that is called. So an exception here is a fault of the package's own,
-as where memory runs out: the connection is failed for it, and its end dispatched as any other.
+An exception of a callback is caught where the callback is called. So an exception here is a fault of the
+package, or memory has run out: it fails the connection, whose end is dispatched like any other.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class _Failed:
 
 _Messages = Iterator["Message | MessagePart"]
 
-# An entry of the queue, its messages as an iterator, which knows how far it is.
+# An entry of the queue. Its messages are an iterator, so that the dispatch can go on after an interrupt.
 _Entry = _Messages | ControlBatch | Opened | CloseReceived | _Failed | Closed
 
 
 class EventSink(Protocol):
-    """What the worker dispatches to. Where Ctrl-C has cut a call short, it is made again."""
+    """What the worker dispatches to. A call that Ctrl-C has cut short is made again."""
 
     def on_opened(self, record: Opened) -> None: ...
     def on_messages(self, messages: _Messages, time_stamp: float) -> None: ...
@@ -78,8 +78,8 @@ class FirstEvents:
     def __init__(self) -> None:
         self._constructed = False  # whether the constructor has returned
         self._all_pass = False
-        self._until: float | None = None  # None: that, or `wait_open`, has not returned
-        self._awaited_open = False  # all but messages pass
+        self._until: float | None = None  # None until the constructor, or `wait_open`, has returned
+        self._awaited_open = False  # while a thread waits for the opening, all events but messages pass
         self._waiters = Waiters()
 
     @property
@@ -106,13 +106,14 @@ class FirstEvents:
         self._waiters.notify()
 
     def begin_wait_open(self) -> None:
-        """A thread waits for the opening: open, error and close pass, messages wait for their listener."""
+        """A thread waits for the opening: let open, error and close pass; messages wait for their
+        listener."""
         self._awaited_open = True
         self._until = None
         self._waiters.notify()
 
     def end_wait_open(self) -> None:
-        """That wait is over: messages have the usual time from now on."""
+        """That wait is over: messages wait for their listener as long as usual from now on."""
         self._until = time.monotonic() + FIRST_EVENT_SECONDS
         self._waiters.notify()
 
@@ -136,7 +137,7 @@ class Dispatcher:
 
     Attributes:
         callback_thread: the identifier of the thread that callbacks run in right now; None between batches.
-        first_events: what holds the first events back.
+        first_events: holds the first events back until they have listeners.
         over: whether the last event has been dispatched.
         waiters: the threads that wait for that, and for the open event.
     """
@@ -159,10 +160,10 @@ class Dispatcher:
         self._log_fields = log_fields
         self._now = now
         self._dispatch = dispatch
-        self._ran_on: list[int] = []  # the thread on which that had the last task run
+        self._ran_on: list[int] = []  # the thread on which `dispatch` ran the last task
         # Callbacks see the context variables of the constructor's caller, on every Python version alike.
         self._context = contextvars.copy_context()
-        self._entries: list[_Entry] = []  # those of the present batch that are not dispatched yet
+        self._entries: list[_Entry] = []  # the entries of the present batch that are not dispatched yet
         self._not_before = 0.0
         self._forked = False
         self._worker: int | None = None  # the thread of `run`
@@ -172,7 +173,7 @@ class Dispatcher:
         return threading.get_ident() in (self.callback_thread, self._worker)
 
     def wait_over(self, timeout: float | None) -> bool:
-        """Wait until the last event is dispatched; False when `timeout` seconds were over first."""
+        """Wait until the last event is dispatched. Returns False when `timeout` seconds passed first."""
         return self.waiters.wait_until(lambda: self.over, timeout)
 
     def constructor_returned(self, has_listeners: bool) -> None:
@@ -196,7 +197,7 @@ class Dispatcher:
             while more:
                 batch = self._queue.take()
                 more = self._dispatch_batch(batch)
-                batch = []  # frees the messages before the next wait
+                batch = []  # This frees the messages before the next wait.
         finally:
             self._worker = None
             self.over = True
@@ -204,9 +205,9 @@ class Dispatcher:
             self.waiters.notify()
 
     def _dispatch_batch(self, batch: list[Entry]) -> bool:
-        """Dispatch a batch; False after the one that ends with the close event."""
+        """Dispatch a batch. Returns False after the batch that ends with the close event."""
         if self._forked:
-            raise ForkedError  # only a greenlet comes here, which a fork has copied into the child
+            raise ForkedError  # Only a greenlet gets here: a fork has copied it into the child.
         entries: list[_Entry] = []
         for entry in batch:
             if isinstance(entry, list):
@@ -236,11 +237,11 @@ class Dispatcher:
                 time.sleep(left)
             self._not_before = 0.0
         self._entries = entries
-        while self._entries:  # a Ctrl-C between two listeners takes another turn
+        while self._entries:  # After a Ctrl-C between two listeners this goes on with the next one.
             if self._dispatch is None:
                 self._run_batch()
             elif not dispatch_and_wait(self._dispatch, self._run_batch, self._log_fields, self._ran_on):
-                self._entries = []  # the process ends; where the task runs after all, it has nothing to do
+                self._entries = []  # The process ends. If the task runs after all, it finds nothing to do.
         self.waiters.notify()
 
     def _run_batch(self) -> None:
@@ -252,7 +253,8 @@ class Dispatcher:
         self._sink.raise_interrupt()
 
     def _dispatch_all(self) -> None:
-        """Dispatch the entries, and remove what is done: after a Ctrl-C the next call goes on there."""
+        """Dispatch the entries, and remove each one when it is done: after a Ctrl-C the next call goes on
+        there."""
         entries, sink = self._entries, self._sink
         while entries:
             entry = entries[0]
@@ -276,11 +278,11 @@ class Dispatcher:
 
 
 def _kind_of(entry: _Entry) -> str | None:
-    """The kind of event that an entry is dispatched as; None where nothing is."""
+    """The type of the event that an entry becomes; None for an entry that waits for no listener."""
     if isinstance(entry, Opened):
         return "open"
     if isinstance(entry, (CloseReceived, ControlBatch)):
-        return None  # nothing waits for who listens to a ping
+        return None  # Pings and pongs do not wait for a listener.
     if isinstance(entry, _Failed):
         return None if entry.closed.outcome.error is None else "error"
     return "close" if isinstance(entry, Closed) else "message"

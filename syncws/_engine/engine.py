@@ -1,4 +1,4 @@
-"""One connection: the wiring of its parts, and what both APIs ask of it.
+"""One connection: the wiring of its parts, and the calls that both APIs make.
 
 Owns: nothing. Runs on: the caller's thread. Must not import: what programs call.
 
@@ -56,11 +56,11 @@ class Engine:
     """The part of a connection that both APIs share. Only the methods that say so wait.
 
     Attributes:
-        name: ``syncws-<n>``, which the threads' names begin with.
-        queue: what is to be sent, and its counts.
-        reconnects: how often the connection that comes back, and of which this is one, has come back.
-        tracer: what tells the steps; None where nobody wants to hear of them.
-        log_fields: what log records about the connection carry.
+        name: ``syncws-<n>``; the names of its threads begin with it.
+        queue: the messages to send, and their counts.
+        reconnects: how often the reconnecting object that made this connection has reconnected.
+        tracer: reports the steps; None when neither `trace=` nor the log asks for them.
+        log_fields: the fields of log records about the connection.
     """
 
     def __init__(self, url: URL, protocols: tuple[str, ...], options: Options, consumer: Consumer) -> None:
@@ -80,8 +80,6 @@ class Engine:
             headers=options.headers,
             compression=options.compression is not None,
         )
-        self._url = url.public
-        self._max_buffered = options.max_buffered
         self._pool = shared_pool()
         self._notes = ReaderNotes()
         self._pings = PendingPings()
@@ -90,8 +88,8 @@ class Engine:
         self._writer = Writer(self.queue, self._pings, self._pool, self.name, self.log_fields)
         self.queue.wake = self._pool.make_call(self._writer)
         self._jobs: list[_Job] = []
-        # A handler that raises may cut off the wake-up of the reader, but not this call, which in turn does
-        # nothing while the only writer thread waits for this same network. So the `finally` blocks do both.
+        # A handler may cut off the wake-up of the reader, but not this call of a C function, which in turn
+        # waits while the only writer thread waits for this network. So the `finally` blocks make both.
         self._wake_by_writer = self.make_job(self._notes.wake)
         wake_all = functools.partial(_wake_all, self._notes, consumer.waiters)
         self._lease = lease = ReadLease(self.queue, consumer.leaf)
@@ -115,10 +113,10 @@ class Engine:
         self._threads = Threads(self.name, self._notes.waiters)
 
     def start(self, *bodies: tuple[str, Callable[[], None]]) -> None:
-        """Make sure of a writer thread, start the consumer's threads, given as (name, body), and the reader,
-        which opens the connection. It comes last: the others are soon out of its way.
+        """Start the threads: a writer if there is none, the consumer's, given as (name, body), at last the
+        reader, which opens the connection.
 
-        Raises `ThreadStartError` when the system gives no more threads; what was started ends by itself then.
+        Raises `ThreadStartError` when the system has no thread left; the started ones then end by themselves.
         """
         process.remember(self)
         try:
@@ -138,7 +136,7 @@ class Engine:
             raise
 
     def open(self) -> None:
-        """Open the connection on this thread; raises what failed. See `caller_opening`."""
+        """Open the connection on this thread, or raise the error. See `caller_opening`."""
         process.remember(self)
         provide = functools.partial(self._pool.provide, self._writer.thread_name)
         running, start = self._threads.running, self._start_thread
@@ -155,7 +153,7 @@ class Engine:
             if self._notes.is_enlisted:
                 opening.end(error, interrupt)
             if interrupt is None or interrupt is error:
-                interrupt = None  # its traceback holds this frame, which would be a cycle
+                interrupt = None  # Its traceback holds this frame, which would be a cycle.
                 raise
         try:
             raise interrupt
@@ -167,7 +165,7 @@ class Engine:
         self._threads.start(name, body, self.fail)
 
     def make_job(self, call: Callable[[], object]) -> Callable[[], object]:
-        """One call of a C function that has a writer thread make `call`, whatever a handler does to its
+        """Returns a C function that makes a writer thread call `call`, whatever a handler does to its
         caller."""
         job = _Job(self._writer.thread_name, call)
         self._jobs.append(job)
@@ -182,11 +180,11 @@ class Engine:
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the connection ended, or is about to end; None while that is open."""
+        """How the connection ended or will end; None while that is unknown."""
         return self._reader.closing.outcome
 
     def has_failed_with(self, error: BaseException) -> TypeGuard[Exception]:
-        """Whether `open`, or the wait for it, has raised `error` for a failure, and no signal handler has."""
+        """Whether `error` is a failure of the opening, and not an exception of a signal handler."""
         failed = None if self.closed is None else self.closed.outcome.error
         return error is failed or (isinstance(error, WebSocketError) and not is_raised_by_handler(error))
 
@@ -217,7 +215,7 @@ class Engine:
 
     @property
     def stats(self) -> Stats:
-        """What is counted so far."""
+        """The counts so far."""
         queued_messages, queued_bytes = self._consumer.waiting()
         counts = self._reader.counts
         of_input: dict[str, int] = {}
@@ -262,7 +260,7 @@ class Engine:
         error.__cause__ = outcome.error
         return error
 
-    # Calls of the application.
+    # The APIs call these methods for the application.
 
     def close(self, frame: CloseFrame, timeout: float | None = None) -> None:
         """Begin the closing handshake: `frame` goes out behind all that is queued; after `timeout` seconds
@@ -270,23 +268,24 @@ class Engine:
         try:
             self.queue.close(frame)
             if timeout is not None:
-                text = f"{self._url}: the end did not come within the timeout of close(), {timeout:g} s"
+                url = self.log_fields["url"]
+                text = f"{url}: the end did not come within the timeout of close(), {timeout:g} s"
                 self._notes.note_cut(time.monotonic() + timeout, TimeoutError(text))
             self._notes.wake()
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
 
     def abort(self, error: Exception) -> None:
-        """End the connection now; `error` is told as the reason."""
+        """End the connection now, with `error` as the reason."""
         try:
             self._notes.abort_error = error
             self._notes.wake()
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
 
     def fail(self, error: BaseException, close_code: int) -> None:
         """Fail the connection for a fault of the application's, telling the server `close_code`."""
@@ -296,9 +295,9 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
 
-    def release(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
+    def close_collected(self, owner: object, warn: Callable[..., None] = warnings.warn) -> None:
         """Close the connection whose owner is being collected while it is open, and warn of that."""
         message = f"unclosed {owner!r}"
         try:
@@ -307,12 +306,12 @@ class Engine:
         finally:
             if self._reader.closed is None:
                 self._wake_by_writer()
-                self._notes.wake()  # again: see `_wake_by_writer`
+                self._notes.wake()  # This is done twice; `_wake_by_writer` says why.
         warn(message, ResourceWarning, source=owner)
 
     def send_fragments(self, chunks: Iterator[str | Buffer], text: bool | None = None) -> None:
         """Send one message in fragments; waits. See `Connection.send`."""
-        call = FragmentedSend(self.queue, self._max_buffered, self.closed_error, self._fail_message)
+        call = FragmentedSend(self.queue, self.closed_error, self._fail_message)
         call.run(chunks, text)
 
     def _fail_message(self, error: BaseException, close_code: int) -> None:
@@ -354,10 +353,10 @@ class Engine:
         """Wait for the record of the end; False when `timeout` seconds were over first."""
         if self._reader.closed is None:
             self._wake_by_writer()
-            self._notes.wake()  # the only writer thread may be the one that waits for this network
+            self._notes.wake()  # The only writer thread may be the one that waits.
         return self._notes.waiters.wait_until(lambda: self._notes.is_over, timeout)
 
-    # Calls of `process`.
+    # `process` calls these methods.
 
     def close_going_away(self) -> None:
         """The process ends: tell the server that this end goes away (WHATWG, *make disappear*)."""

@@ -1,10 +1,10 @@
 """The event queue between the reader and the worker, which dispatches the events.
 
 Owns: the events that wait, and their bounds. Runs on: the `put_` methods on the reader thread, `take` on the
-worker. Must not import: frames, sockets; it never hears of either.
+worker. Must not import: frames, sockets.
 
-An entry is a list of messages, all that one read from the network brought, or control frames that somebody
-listens to, or a record. The worker takes all the entries that wait: one leaf and one wake-up for each batch.
+An entry is a list of all messages of one read from the network, or control frames for listeners, or a record.
+The worker takes all entries that wait at once: one leaf and one wake-up for each batch.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class EventQueue:
         self.on_fork: Callable[[], None] = _do_nothing
         self.ask_wanted: Callable[[], tuple[int, ...]] = tuple
         self._max_bytes, self._max_messages = limit
-        self.lease: ReadLease | None = None  # the worker may read by it
+        self.lease: ReadLease | None = None  # The worker may read by this lease.
         self.leaf = Leaf()
         self.waiters = Waiters()
         self._entries: list[Entry] = []
@@ -71,10 +71,10 @@ class EventQueue:
         self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
-        # The note is set before the counts are read. The worker changes the counts before it looks for the
-        # note. So at least one of the two threads sees what the other has done.
+        # The note is set before the counts are read, and the worker changes the counts before it looks for
+        # the note. So at least one of the two threads sees what the other has done.
         self._reader_waits = True
-        with self.leaf:  # without the leaf the worker could take entries between the two looks
+        with self.leaf:  # Without the leaf the worker could take entries between the two looks.
             size = self._in_progress_bytes + self._bytes
             count = self._in_progress_messages + self._messages
         full = _reaches(size, self._max_bytes) or _reaches(count, self._max_messages)
@@ -99,7 +99,7 @@ class EventQueue:
     # The worker.
 
     def take(self) -> list[Entry]:
-        """All the entries that wait, waiting for the first. What was taken before is done with."""
+        """Take all entries that wait, and wait for the first. The entries of the call before are done."""
         with self.leaf:
             self._in_progress_messages = self._in_progress_bytes = 0
             self._idle = not self._entries
@@ -139,7 +139,7 @@ class EventQueue:
             lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)
 
     def after_fork(self, closed: Closed) -> None:
-        """In a forked child: what came is the parent's; here there is only the end."""
+        """In a forked child: the messages are the parent's, so only the end is left here."""
         self._entries = [closed]
         self.on_fork()
 

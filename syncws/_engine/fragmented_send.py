@@ -1,7 +1,7 @@
 """A message that is sent in fragments, as its chunks come (RFC 6455 5.4).
 
-Owns: the turn at it, and how far it is. Runs on: the thread that called `send` with an iterable. Must not
-import: sockets, the reading side.
+Owns: the turn at sending in fragments, and how far the message has come. Runs on: the thread that called
+`send` with an iterable. Must not import: sockets, the reading side.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ class FragmentedSend(FragmentsTurn):
     def __init__(
         self,
         queue: SendQueue,
-        max_buffered: int | None,
         closed_error: Callable[[], ConnectionClosed],
         fail: Callable[[BaseException, int], None],
     ) -> None:
@@ -38,7 +37,7 @@ class FragmentedSend(FragmentsTurn):
         connection."""
         super().__init__(threading.get_ident())
         self._queue = queue
-        self._window = STREAM_WINDOW if max_buffered is None else max(1, min(STREAM_WINDOW, max_buffered))
+        self._window = max(1, min(STREAM_WINDOW, queue.max_buffered))
         self._closed_error = closed_error
         self._fail = fail
 
@@ -53,8 +52,8 @@ class FragmentedSend(FragmentsTurn):
         try:
             is_sent = self._wait_turn() and self._send_chunks(opcode, payload, chunks, encoder)
         except BaseException as error:
-            # What a handler's exception has cut off is made again: else the connection would stay as it
-            # is for ever, or the next call would wait for this one.
+            # A handler's exception may have cut off this cleanup, so it is made again: otherwise the
+            # connection would stay inside the message, or the next call would wait for this one for ever.
             try:
                 self._fail_unfinished(error)
             except BaseException:
@@ -71,8 +70,10 @@ class FragmentedSend(FragmentsTurn):
             raise self._closed_error()
 
     def _fail_unfinished(self, error: BaseException) -> None:
-        """Fail the connection for a message that has begun and cannot be ended: nothing may follow it. Where
-        a Close cuts it off all the same, that stands."""
+        """Fail the connection: nothing may follow a message that has begun and cannot be ended.
+
+        If a Close has cut the message off already, that Close stands.
+        """
         if self.begun and self._queue.phase < CUT:
             self._fail(error, CloseCode.INTERNAL_ERROR)
 
@@ -88,7 +89,7 @@ class FragmentedSend(FragmentsTurn):
     def _send_chunks(
         self, opcode: int, payload: bytes, chunks: Iterator[str | Buffer], encoder: ChunkEncoder
     ) -> bool:
-        """False when the connection takes no more of it."""
+        """Queue all fragments. Returns False when the connection takes no more of them."""
         if not self._send(opcode, payload):
             return False
         for chunk in chunks:
@@ -115,7 +116,9 @@ class FragmentedSend(FragmentsTurn):
         return True
 
     def _fits(self, room: int) -> bool:
-        """Whether no more than `room` bytes are unsent. Messages that wait for the end of this one do not
-        count: it would wait for itself. They are read last, or one that comes in between would count after
-        all."""
+        """Whether no more than `room` bytes are unsent.
+
+        Messages that wait for the end of this one do not count, since it would wait for itself. Their bytes
+        are read last, or a message that comes in between would count after all.
+        """
         return self._queue.unsent - self.behind_bytes <= room

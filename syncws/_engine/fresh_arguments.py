@@ -1,7 +1,7 @@
-"""The arguments of connections that are made again and again, of which some are asked for each time.
+"""The arguments of connections that are made again and again; some are asked for before each attempt.
 
-Owns: what the caller gave. Runs on: the caller's thread, and that of each attempt. Must not import: anything
-with I/O or threads.
+Owns: the caller's arguments. Runs on: the caller's thread, and that of each attempt. Must not import:
+anything with I/O or threads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ Protocols = str | Iterable[str]
 
 
 class FreshArguments:
-    """`url`, `protocols` and `headers` may each be a callable, which is asked before each attempt.
+    """The arguments of one call; `url`, `protocols` and `headers` may be callables, called before each
+    attempt.
 
     A token that expires may stand in any of the three.
     """
@@ -35,13 +36,13 @@ class FreshArguments:
         for name, given in (("url", url), ("protocols", protocols), ("headers", headers)):
             check_plain(name, given)
         self._url = url
-        # An iterator is good for one attempt alone.
+        # An iterator would be used up by the first attempt.
         self._protocols = protocols if callable(protocols) else check_protocols(protocols)
         self._headers = headers
         self._options = options
 
     def check(self) -> str:
-        """Check all that need not be asked for; the URL as logs show it, "" when it is to be asked for.
+        """Check the arguments that are no callables. Returns the URL for logs, "" when it is a callable.
 
         Raises as `check_arguments` does.
         """
@@ -52,7 +53,8 @@ class FreshArguments:
         return check_arguments(self._url, (), known)[0].public
 
     def ask(self) -> tuple[str, Protocols, dict[str, Any]]:
-        """The URL, the subprotocols and the options of the next attempt; raises what a callable raises."""
+        """The URL, the subprotocols and the options of the next attempt. Errors of callables are passed
+        on."""
         url = self._url() if callable(self._url) else self._url
         protocols = self._protocols() if callable(self._protocols) else self._protocols
         headers = self._headers() if callable(self._headers) else self._headers

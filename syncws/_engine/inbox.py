@@ -4,7 +4,7 @@ Owns: the messages, and the one that arrives in parts. Runs on: the `put_` and `
 thread, the others on any thread that receives. Must not import: sockets, the protocol.
 
 Who owns what, and why nothing is lost or doubled. The reader unpacks each batch and appends to `messages`; it
-counts and bounds them alone. A consumer takes by ``for message in source: return message``, where `source`
+alone counts and bounds them. A consumer takes by ``for message in source: return message``, where `source`
 pops one at each step: from that step of C to the return CPython looks for no signal (3.11 and later), so a
 handler that raises leaves the message either in the deque or with the caller; and the step is whole between
 several consumers, on free-threaded builds too. So a consumer holds no lock and transfers nothing in several
@@ -14,15 +14,15 @@ A message is collected whole by the decoder unless somebody streams: `wants_part
 message in parts is one object, `StreamedMessage`: the reader appends, one streaming call claims it and takes.
 Where nobody has claimed it by its end, the reader joins it, and it is a message like any other.
 
-The bound counts what can be taken. While the reader is paused, `fast_above` says from which number of
-messages on taking one must wake it; a consumer that looked at that before the pause and takes after it wakes
-nobody, so a paused reader also looks by itself, at growing intervals of at most a second. A message that is
-not whole, and that no call streams, counts too, but alone it pauses the reader only while nobody waits for
-it, and past 16 MiB, or max_queue where that is more: to take what is there must suffice for reading to go on.
+The bound counts the messages that can be taken. While the reader is paused, `fast_above` says from which
+number of messages on taking one must wake it; a consumer that looked at that before the pause and takes after
+it wakes nobody, so a paused reader also looks by itself, at growing intervals of at most a second. A message
+that is not whole, and that no call streams, counts too; but by itself it pauses the reader only while no call
+waits for it, and past 16 MiB, or max_queue if that is more: reading must go on once all messages are taken.
 
-A consumer that finds nothing is back for more: it notes how often something was put by then. It looks and
-notes in one leaf, and the reader puts and counts in one, so that nothing can come in between: what is being
-put would else seem to be dealt with already.
+A consumer that finds nothing has handled everything before: it notes how many puts there were by then. It
+looks and notes in one leaf, and the reader puts and counts in one leaf, so that no put comes in between:
+otherwise a message that is just being put would seem to be handled already.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from .read_lease import LeasedRead
     from .stream_calls import StreamCall
 
-# How many bytes of an incomplete message are read while no call asks for it, unless max_queue is more.
+# How many bytes of an incomplete message are read while no call waits for a message, unless max_queue is
+# more.
 LARGEST_UNASKED = 16 * 2**20
 
 _NOTHING = ()
@@ -60,14 +61,14 @@ class Inbox(StreamCalls):
 
     Attributes:
         messages: the whole messages.
-        source: iterated over, it pops one of them at each step; `IndexError` where there is none. See also
-            `readable`.
+        source: an iterator that pops one of them at each step, and raises `IndexError` when there is none.
+            See also `readable`.
         fast_above: while more are there, a consumer may pop one and do nothing else; see `receive`.
         opened: the record of the beginning; None before it.
         ending: how the connection ends, set after the last message was put.
         closed: the record of the end; None before it.
         waiters: the threads that wait for any of these.
-        lease: by which calls of `receive` may read; None where they may not.
+        lease: the lease by which calls of `receive` may read; None when they may not.
     """
 
     def __init__(self, limit: tuple[int | None, int | None]) -> None:
@@ -80,24 +81,26 @@ class Inbox(StreamCalls):
         self.ending: Outcome | None = None
         self.closed: Closed | None = None
         self.waiters = Waiters()
-        self._wake_below = 0  # while the reader is paused: it wants to be woken when fewer are left
+        # While the reader is paused, it must be woken when fewer messages than this are left.
+        self._wake_below = 0
         self._bound = ReceiveBound(*limit)
-        self._put_count = 0  # how often something was put that a consumer can take
-        self._back_at = -1  # what that was when a consumer last found nothing
+        self._put_count = 0  # how many puts there were of something that a consumer can take
+        self._back_at = -1  # the value of _put_count when a consumer last found nothing
         self._reader_waits = False
         self.lease: ReadLease | None = None
-        self._leased: list[tuple[int, int]] = []  # the batches read by lease that are not counted yet
+        # the batches that were read by lease and are not counted yet
+        self._leased: list[tuple[int, int]] = []
         self.leaf = Leaf()
         self._stream_call: StreamCall | None = None
         self._incoming: StreamedMessage | None = None
-        self._claimed: StreamedMessage | None = None  # of those that are complete, the last that was claimed
+        self._claimed: StreamedMessage | None = None  # the claimed message that was completed last
 
     # The reader thread.
 
     wanted_controls = ()
 
     def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
-        raise NotImplementedError  # none is wanted
+        raise NotImplementedError  # The inbox wants no control frames.
 
     @property
     def wants_parts(self) -> bool:
@@ -143,7 +146,8 @@ class Inbox(StreamCalls):
         with self.leaf:
             message.parts += parts
             self._put_count += message.claimer is not None
-        if message.skipped:  # read last: the claimer sets this, then drops what it finds
+        # This is read last: the claimer sets `skipped`, then drops the parts that it finds.
+        if message.skipped:
             message.parts.clear()
         if not part.final:
             return
@@ -171,12 +175,13 @@ class Inbox(StreamCalls):
 
     def is_full(self, collected: int) -> bool:
         self._count_leased()
-        self._reader_waits = True  # set before the counts are read: see `event_queue`
+        self._reader_waits = True  # This is set before the counts are read; `event_queue` says why.
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
         if full and not self._wake_below:
             self._set_wake_below(self._bound.room_at(waiting) + 1)
-            full = self._passes_bound(len(self.messages), collected)  # some may have been taken meanwhile
+            # Some messages may have been taken meanwhile.
+            full = self._passes_bound(len(self.messages), collected)
         if not full and self._wake_below:
             self._set_wake_below(0)
         self._reader_waits = full
@@ -190,13 +195,13 @@ class Inbox(StreamCalls):
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
         size = bound.waiting_bytes(waiting)
-        if self._wake_below and waiting:  # paused until half of the bound is taken
+        if self._wake_below and waiting:  # Reading is paused until half of the bound is taken.
             return waiting >= self._wake_below
         claimed, incoming = self._claimed, self._incoming
         in_parts = 0 if claimed is None else claimed.waiting_bytes()
         if incoming is not None:
             if incoming.claimer is None and self._stream_call is None:
-                collected += incoming.waiting_bytes()  # nobody can take these bytes yet
+                collected += incoming.waiting_bytes()  # Nobody can take these bytes yet.
             else:
                 in_parts += incoming.waiting_bytes()
         if not waiting and not in_parts:
@@ -206,7 +211,7 @@ class Inbox(StreamCalls):
 
     def is_caught_up(self) -> bool:
         self._reader_waits = True
-        # Whether a stream is about to claim something is looked at first, since a claim changes the count.
+        # This looks first whether a stream is about to claim something, since a claim changes the count.
         is_claiming = self._stream_call is not None and self._has_unclaimed()
         caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up
@@ -217,7 +222,7 @@ class Inbox(StreamCalls):
         return count, self._bound.seen_bytes(count)
 
     def after_fork(self, closed: Closed) -> None:
-        """In a forked child: what had come is the parent's to receive; here there is only the end."""
+        """In a forked child: the messages are the parent's, so only the end is left here."""
         self.messages.clear()
         self._incoming = None
         self._stream_call = None
@@ -253,7 +258,7 @@ class Inbox(StreamCalls):
             self.waiters.notify()
 
     def receive(self, timeout: float | None) -> Message:
-        """The next message, waiting for it.
+        """Wait for the next message, and take it.
 
         Raises `TimeoutError`, or `InboxEnded` when the connection is over.
         """
@@ -268,7 +273,7 @@ class Inbox(StreamCalls):
                     for message in self.source:
                         return message
                 except IndexError:
-                    continue  # another thread has taken it
+                    continue  # Another thread has taken it.
             lease = self.lease
             if lease is not None and self.ending is None:
                 left = LEASE_SECONDS if until is None else until - time.monotonic()
@@ -281,13 +286,13 @@ class Inbox(StreamCalls):
                 continue
             if self.ending is not None:
                 self._come_back(self.messages)
-                if not self.messages:  # the end is set after the last message
+                if not self.messages:  # The end is set after the last message was put.
                     raise InboxEnded
             elif until is not None and time.monotonic() >= until:
                 raise TimeoutError(f"no message came within {timeout:g} s")
 
     def _wait_stream_over(self, until: float | None) -> None:
-        """Wait while another thread streams a message: what follows that is behind it."""
+        """Wait while another thread streams a message: later messages come after its end."""
         if self._stream_call is not None:
             self.check_not_streaming()
             left = None if until is None else until - time.monotonic()
@@ -295,7 +300,7 @@ class Inbox(StreamCalls):
                 raise TimeoutError("no message came in time: another thread streams one")
 
     def _come_back(self, source: collections.deque[Any]) -> None:
-        """If nothing is in what it takes from, the application is back for more."""
+        """If there is no message, note that the application has handled all that came so far."""
         with self.leaf:
             is_empty = not source
             self._back_at += (self._put_count - self._back_at) * is_empty

@@ -3,19 +3,20 @@
 Owns: one frame of one message, and how much of it the kernel has taken. Runs on: the thread that calls
 `send`. Must not import: the reading side, the writer.
 
-A round trip would else wait for a writer thread to wake up. The sender holds a token meanwhile (see
+Otherwise each round trip would wait for a writer thread to wake up. The sender holds a token meanwhile (see
 `primitives`), and may lose it at any call, to its own signal handler that waits or to the end of the
-connection: then the writer finds here what is left to do. Between the look at the token and the system call,
-and between that and the count of its bytes, there is no step at which a handler could run: `map` and ``+=``
-do all of it in C.
+connection: then the writer finds the rest of the work here. Between the look at the token and the system
+call, and between that and the count of its bytes, there is no step at which a handler could run: `map` and
+``+=`` do all of it in C.
 
-It is done for a message that stands apart: something was received since the last one, or some microseconds
-have passed. The next ones of a burst are the writer's, which sends them in batches. The pause alone is no
-sign: on loopback the answer is there while `send` is still in the kernel.
+A sender does this for a message that stands apart: something was received since the last one, or some
+microseconds have passed. The further messages of a burst are left to the writer, which sends them in batches.
+The pause alone is no sign: on loopback the answer is there while `send` is still in the kernel.
 
-With TLS the frame is encrypted first, and what is left of that is the writer's: nothing can be encrypted
-twice. OpenSSL's calls run signal handlers themselves, so that is not done where these run. A finalizer may
-run in them; it is kept from waiting, since nobody could read or write before it returns.
+With TLS the frame is encrypted first, and the writer sends what is left of those bytes, since nothing can be
+encrypted twice. OpenSSL's calls run signal handlers themselves, so no sender does this on the main thread. A
+finalizer may run in those calls; `own_thread` keeps it from waiting, since nobody could read or write before
+it returns.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from .._transport.stream import Stream
     from .send_queue import SendQueue
 
-# Seconds between two sends from which on the second is no part of a burst.
+# A send so many seconds after the last one is no part of a burst.
 APART_SECONDS = 8e-6
 
-# What a sender frames and masks itself, in bytes. To mask more without C takes longer than to wake a thread.
+# The largest payload that a sender frames and masks itself, in bytes. Masking more without C takes longer
+# than waking a thread.
 LARGEST = 64 * 1024 if codec.speedups else 16 * 1024
 
 # The largest payload of which the frame is one record of TLS, in bytes.
@@ -48,7 +50,7 @@ ALLOWED = os.environ.get("SYNCWS_INLINE") != "0" and sys.implementation.name == 
 
 
 def is_allowed() -> bool:
-    """Whether senders may write. Where greenlets stand for threads, the writer is as near."""
+    """Whether senders may write. With greenlets in the place of threads there is nothing to gain."""
     return ALLOWED and not is_patched()
 
 
@@ -59,9 +61,9 @@ class InlineSend(Token):
         queue: whose message it is.
         message: its head byte and its payload.
         size: of the payload, in bytes.
-        frame: its bytes as the network gets them; empty before they are made.
-        whole: what `sent` is when the kernel took all of them; something else before they are made.
-        sent: how many of these the kernel took, if it was asked; else empty.
+        frame: its bytes as the network gets them; empty until they are made.
+        whole: the value of `sent` once the kernel took all of them; an impossible one until they are made.
+        sent: how many of these the kernel took; empty if it was not asked.
         settled: whether the message is with the kernel and counted.
     """
 
@@ -78,26 +80,28 @@ class InlineSend(Token):
         self.settled = True
 
     def let_go(self) -> None:
-        """It is settled, and stays here as the last one: keep no bytes of it."""
+        """Free the bytes: the message is settled, but this object stays as the last one."""
         self.frame, self.message = b"", (0, b"")
 
 
 class InlineSends:
-    """What the senders of one connection share.
+    """The state that the senders of one connection share.
 
     Attributes:
-        stream: where they write; None while nobody may.
-        last: the last message that was sent so.
+        stream: the stream to write to; None while no sender may write.
+        largest: the most bytes that a message has which its sender may write.
+        last: the last message that a sender wrote itself.
         nobody: a token that no call holds.
-        sent: how many messages were sent so.
+        sent: how many messages senders wrote themselves.
         sent_at: when the last was, or a batch of the writer's, on the clock of `time.monotonic`.
-        has_received: whether anything has come since then; the thread that reads says so.
+        has_received: whether anything has arrived since then; the reading thread sets it.
     """
 
-    __slots__ = ("has_received", "last", "nobody", "sent", "sent_at", "stream")
+    __slots__ = ("has_received", "largest", "last", "nobody", "sent", "sent_at", "stream")
 
     def __init__(self, queue: SendQueue) -> None:
         self.stream: Stream | None = None
+        self.largest = LARGEST
         self.last = self.nobody = InlineSend(queue, (0, b""))
         self.sent = 0
         self.sent_at = 0.0
@@ -109,8 +113,11 @@ class InlineSends:
 
 
 class _Nowhere:
-    """Where a sender counts whose token was taken. The writer may be counting then, without a leaf, and what
-    it adds would be lost even by adding 0, where threads do not share the interpreter's lock."""
+    """The counter for a sender whose token was taken.
+
+    The writer may be changing the real one then, without a leaf. Without the interpreter's lock, adding even
+    0 to the real one could lose what the writer adds.
+    """
 
     sent = handed = 0
     progress_at = 0.0
@@ -120,13 +127,16 @@ _nowhere = _Nowhere()
 
 
 def may_encrypt(stream: Stream, size: int) -> bool:
-    """Whether the caller may encrypt a message of so many bytes itself: as one record, frame and all."""
+    """Whether the caller may encrypt a message of so many bytes itself: its whole frame must fit one
+    record."""
     return size <= LARGEST_OF_TLS and stream.is_usable_here()
 
 
 def send_inline(stream: Stream, token: InlineSend) -> bool:
-    """Write the message of `token` as far as that takes no waiting, and give the token back; True when a
-    writer thread has something to do."""
+    """Write the message of `token` as far as the kernel takes it without a wait, and give the token back.
+
+    Returns True when a writer thread has something left to do.
+    """
     queue, inline = token.queue, token.queue.inline
     if stream.is_tls:
         _send_encrypted(stream, token)
@@ -164,16 +174,18 @@ def _send_plain(stream: Stream, token: InlineSend) -> None:
         with token.queue.leaf:
             token.in_call = token.held
     if token.in_call:
-        try:  # around one operator: no handler runs in it, whose error would be taken for the socket's
+        # This holds one operator only. No handler runs in it, whose error would be taken for the socket's.
+        try:
             sent += call
         except OSError:
-            pass  # the kernel is full, or the connection is lost: the writer tries again, and tells
+            # The kernel is full, or the connection is lost: the writer tries again, and reports the error.
+            pass
 
 
 def _send_encrypted(stream: Stream, token: InlineSend) -> None:
     frame = codec.frames([token.message], os.urandom(4))
     with token.queue.leaf:
-        token.in_call = token.held  # what is encrypted must be sent: from here on nobody takes the token
+        token.in_call = token.held  # Encrypted bytes must be sent, so nobody may take the token from here on.
     if not token.in_call:
         return
     with own_thread():

@@ -1,6 +1,6 @@
-"""How much is read at once, how long a paused reader waits, and what a passed deadline has still to look at.
+"""How much is read at once, how long a paused reader waits, and the last look after a deadline.
 
-Owns: these, for one open link. Runs on: the reader thread. Must not import: the consumers.
+Owns: this state of one open link. Runs on: the reader thread. Must not import: the consumers.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ class InputState:
     """The state of reading: sizes, pauses, the last look after a deadline, the end.
 
     Attributes:
-        progress: of the other direction.
+        progress: the progress of the other direction.
         read_size: how many bytes the next read asks for.
         pause: how long a paused reader waits before it looks again.
         paused: whether it is paused.
         pauses: how often it was.
         overdue_since: when a deadline was first seen to have passed; None while none has.
         exhausted: whether nothing is left in the socket since then.
+        put_last: whether the last read has brought messages.
         ended: whether the server has ended its side of TCP.
         reset: whether TCP is to end by a reset.
     """
@@ -50,14 +51,17 @@ class InputState:
         self.pauses = 0
         self.overdue_since: float | None = None
         self.exhausted = False
+        self.put_last = False
         self.ended = False
         self.reset = False
         self._stream = stream
         self._received = stream.received
 
     def read(self, decoder: Decoder | None) -> tuple[int | None, bytes, list[Message | MessagePart]]:
-        """Read once; return how many bytes came, as `recv` of the stream does, those that are still to be
-        decoded, and the messages that are whole by it: `decoder` has a large one read into its place.
+        """Read once, for `decoder`, which has a large message read straight into its place.
+
+        Returns how many bytes came, as `recv` of the stream does, the bytes that are still to be decoded, and
+        the messages that are whole now.
 
         Raises `OSError` when the connection was lost.
         """
@@ -85,13 +89,13 @@ class InputState:
         return received != self._received
 
     def next_pause(self) -> float:
-        """How long to wait for the consumer before looking again: ever longer."""
+        """How many seconds to wait for the consumer before the next look; each pause is longer."""
         pause = self.pause
         self.pause = min(pause * 2, LONGEST_PAUSE)
         return pause
 
     def last_look(self, now: float) -> bool:
-        """Whether the socket was looked into since a deadline has passed, and nothing is left in it."""
+        """Whether the reader has looked into the socket since the deadline, and nothing is left in it."""
         if self.overdue_since is None:
             self.overdue_since = now
             self.exhausted = self.ended

@@ -1,8 +1,8 @@
 """An open connection: one loop, which reads, feeds the decoder and keeps the clock.
 
-Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline but
-that of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what programs
-call.
+Owns: the read side of the stream, the `Decoder`, the inputs of the `Closing` machine, and every deadline
+except that of the opening. Runs on: the reader thread. Must not import: the writer, the consumers, what
+programs call.
 
 How it works. One loop goes on until the machine is CLOSED. Each turn of it looks at the notes that others
 have left, then at the clock, then waits for the socket, for a wake-up or for the next deadline, and reads
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from .pending_pings import PendingPings
     from .reader_notes import ReaderNotes
 
-# How long the reader waits before it looks again at a consumer that is in the call that reads, in seconds.
+# How many seconds the reader waits before it looks again at a consumer that is inside the call that reads.
 SHORTEST_LOOK = 0.0005
 
 # How often progress of the output is looked for while a deadline waits for it: four times in what is left.
@@ -53,7 +53,6 @@ class OpenLink:
 
     Attributes:
         opened_at: when it began, on the clock of `time.monotonic`.
-        counts: who counts what is received: the decoder, the stream and the state of reading.
     """
 
     def __init__(
@@ -68,10 +67,9 @@ class OpenLink:
         decoder: Decoder,
         options: Options,
         lease: ReadLease,
-        url: str,
         clock: Callable[[], float],
     ) -> None:
-        """`url` is for texts. `clock` is `time.monotonic`, and `poller` waits by it; tests have their own."""
+        """`clock` is `time.monotonic`; tests have their own, and their own `poller`."""
         self.opened_at = clock()
         self._clock = clock
         self._closing = closing
@@ -82,22 +80,23 @@ class OpenLink:
         self._poller = poller
         self._stream = stream
         self._decoder = decoder
-        self._options = options
         self._lease = lease
         self._lends = is_allowed() and stream.is_lendable and type(decoder) is Decoder
         self._has_turn = True
-        self._was_put = False  # whether the last read has brought messages
-        self._url = url
         self._keepalive = Keepalive(options.ping_interval, options.ping_timeout, self.opened_at)
         self._input = InputState(stream, self.opened_at)
-        self.counts = decoder, stream, self._input
+
+    @property
+    def counts(self) -> tuple[Decoder, Stream, InputState]:
+        """The objects that count what is received."""
+        return self._decoder, self._stream, self._input
 
     def run(self, data: bytes) -> None:
-        """Go on until the machine is CLOSED. `data`: what came behind the answer to the opening handshake."""
+        """Go on until the machine is CLOSED. `data`: the bytes after the answer to the opening handshake."""
         self._lease.open(self._stream, self._decoder.plain_limit)
         if data:
             self._decode(data)
-        # Nothing here holds what was read while it waits for more: idle connections cost little.
+        # While this waits for more it holds no bytes of the last read: idle connections must cost little.
         while True:
             now = self._clock()
             self._follow_notes(now)
@@ -107,12 +106,12 @@ class OpenLink:
             self._receive(timeout)
 
     def cut(self) -> None:
-        """Where TCP is to end by a reset, have nothing more go out before that."""
+        """If TCP is to end by a reset, keep the stream from sending anything before that."""
         if self._input.reset:
             self._stream.reset()
 
     def close(self) -> None:
-        """Free the socket. No writer may be in a call."""
+        """Free the socket. No writer may be in a call of the stream."""
         while not self._lease.take():
             time.sleep(SHORTEST_LOOK)
         self._stream.close()
@@ -134,22 +133,22 @@ class OpenLink:
             self._do(closing.cut_wanted(cut_at, cut_error))
         error = output.error
         if error is not None and not isinstance(error, OSError):
-            # A fault of the writer itself: no thread is left that could send the server a Close frame.
+            # The writer itself has failed, so no thread is left that could send the server a Close frame.
             self._do(closing.failed(error, CloseCode.INTERNAL_ERROR, now))
             self._do(closing.lost(error))
         elif error is not None and self._input.ended:
-            self._do(closing.lost(error))  # neither side can be used any more
+            self._do(closing.lost(error))  # Neither direction can be used any more.
         if closing.is_catching_up and self._consumer.is_caught_up():
             self._do(closing.caught_up(now))
 
     def _follow_close(self, now: float) -> None:
-        """How far our own Close is. Before each input that comes from the network, since it is older than
-        that."""
+        """Tell the machine how far our Close has come, before newer inputs: those from the network."""
         output, closing = self._output, self._closing
-        close_sent_at = output.close_sent_at  # read first: see the head of the module
+        close_sent_at = output.close_sent_at  # This is read first; the head of the module says why.
         if output.close_called and closing.state is not State.CLOSED:
             if closing.is_catching_up and not output.close_queued:
-                self._do(closing.caught_up(now))  # it had seen the server's Close, which we answer
+                # The application has seen the server's Close.
+                self._do(closing.caught_up(now))
             else:
                 self._do(closing.close_called(now))
         if closing.close_sent_at is None and close_sent_at is not None:
@@ -166,7 +165,7 @@ class OpenLink:
     # The clock.
 
     def _check_clock(self, now: float) -> float | None:
-        """Do what is due; return the seconds until something is due again, None for never."""
+        """Do everything that is due. Returns the seconds until something is due again, None for never."""
         closing, keepalive, progress = self._closing, self._keepalive, self._input.progress
         is_open = closing.state is State.OPEN
         if not (is_open and keepalive.has_ping_left(self._output.ping_sent_at)):
@@ -186,7 +185,7 @@ class OpenLink:
         times = [at for at in (closing.deadline(), ping_deadline) if at is not None]
         if times and now >= min(times):
             if self._input.last_look(now):
-                self._decide(now, ping_deadline)
+                self._handle_deadline(now, ping_deadline)
             return 0.0
         self._input.overdue_since = None
         if times and (progress.is_pending or self._output.unsent):
@@ -197,18 +196,19 @@ class OpenLink:
         return max(0.0, min(times) - now) if times else None
 
     def _progress_at(self) -> float:
-        """When the output last moved. What the kernel takes from us counts until our Close has left, since a
-        server that stopped reading must not live by what is sent after that."""
+        """When the output last moved. Bytes that the kernel takes after our Close do not count: it takes them
+        also for a server that has stopped reading."""
         progress = self._input.progress
         if self._closing.close_sent_at is not None:
             return progress.at
         return max(progress.at, progress.handed_at)
 
-    def _decide(self, now: float, ping_deadline: float | None) -> None:
-        """A deadline has passed, and the socket was looked into once more."""
+    def _handle_deadline(self, now: float, ping_deadline: float | None) -> None:
+        """Act on a deadline that has passed; the reader has looked into the socket once more."""
         self._input.overdue_since = None
         if ping_deadline is not None and now >= ping_deadline:
-            text = f"{self._url}: nothing came within ping_timeout={self._options.ping_timeout:g} s of a ping"
+            within = f"ping_timeout={self._keepalive.timeout:g} s of a ping"
+            text = f"{self._closing.url}: nothing came within {within}"
             self._do(self._closing.failed(TimeoutError(text), CloseCode.INTERNAL_ERROR, now))
         self._do(self._closing.expired(now, self._output.unsent))
 
@@ -224,13 +224,13 @@ class OpenLink:
             if self._keepalive.awaits_pong:
                 source.progress.look(self._clock())
                 if not source.progress.is_pending:
-                    # The pong may lie unread in the socket; a ping that the network did not take has none.
+                    # The pong may lie unread in the socket, unless the network never took the ping.
                     self._keepalive.pause(self._output.ping_sent_at)
             pause = source.next_pause()
             until = self._clock() + pause
             self._poller.wait(None, READ, pause if timeout is None else min(pause, timeout))
             if self._clock() < until:
-                source.pause = FIRST_PAUSE  # it was woken: a consumer may be about to take something
+                source.pause = FIRST_PAUSE  # It was woken: a consumer may be about to take something.
             return
         source.pause = FIRST_PAUSE
         source.paused = False
@@ -239,7 +239,7 @@ class OpenLink:
                 return
             timeout = 0.0
             self._has_turn = True
-        self._was_put = False
+        self._input.put_last = False
         self._read(timeout)
         self._offer_turn()
 
@@ -251,7 +251,7 @@ class OpenLink:
                 return True
             self._poller.wait(None, READ, SHORTEST_LOOK)
             return False
-        lease.reader_looks = True  # set before the look
+        lease.reader_looks = True  # This is set before the look at the lease.
         if lease.is_used():
             self._poller.wait(None, READ, LEASE_SECONDS if timeout is None else min(LEASE_SECONDS, timeout))
             if self._input.has_activity():
@@ -264,7 +264,7 @@ class OpenLink:
 
     @property
     def _may_lend(self) -> bool:
-        """Whether a consumer may read: what comes is for it, and is to be told whole."""
+        """Whether a consumer may read: messages are for the application, and none is wanted in parts."""
         return (
             self._lends
             and self._closing.state is State.OPEN
@@ -275,7 +275,7 @@ class OpenLink:
         )
 
     def _offer_turn(self) -> None:
-        """Let consumers read, where no message is under way but one that they can go on with."""
+        """Let consumers read, unless a message is under way that only the decoder can go on with."""
         lease, decoder = self._lease, self._decoder
         decoder.keeps_beginning = lease.wanted
         if not self._may_lend or decoder.has_more or (self._stream.is_tls and not lease.wanted):
@@ -283,10 +283,10 @@ class OpenLink:
         rest = decoder.unread()
         if rest is not None:
             self._has_turn = False
-            lease.release(rest, lease.wanted and self._was_put)
+            lease.lend(rest, lease.wanted and self._input.put_last)
 
     def _read(self, timeout: float | None) -> None:
-        """Read once, waiting for that if need be."""
+        """Wait until there is something to read, and read once."""
         stream, closing, source, lease = self._stream, self._closing, self._input, self._lease
         if lease.chunks:
             is_new = lease.unfed or lease.needs_reader
@@ -296,7 +296,7 @@ class OpenLink:
         error = lease.error
         if error is not None:
             lease.error = None
-            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            self._input_ended(f"the connection with {self._closing.url} was lost: {error}", error)
             return
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):
             self._decode(b"")
@@ -310,7 +310,7 @@ class OpenLink:
         try:
             count, data, messages = source.read(self._decoder if closing.decodes else None)
         except OSError as error:
-            self._input_ended(f"the connection with {self._url} was lost: {error}", error)
+            self._input_ended(f"the connection with {self._closing.url} was lost: {error}", error)
             return
         if stream.output_pending:
             self._output.flush_pending()
@@ -325,13 +325,13 @@ class OpenLink:
         elif count is None:
             source.exhausted = stream.drained
             if stream.drained and write_error is not None:
-                # Everything that the server had sent before the loss is read by now.
-                self._lose(f"the connection with {self._url} was lost: {write_error}", write_error)
+                # Everything that the server sent before the loss has been read by now.
+                self._lose(f"the connection with {self._closing.url} was lost: {write_error}", write_error)
         else:
-            self._input_ended(f"{self._url} ended TCP without a Close frame", self._output.error)
+            self._input_ended(f"{self._closing.url} ended TCP without a Close frame", self._output.error)
 
     def _decode_leased(self) -> None:
-        """Decode what consumers have read and left."""
+        """Decode the bytes that consumers have read and left to the reader."""
         data = self._lease.take_chunks()
         if self._input.has_activity():
             self._keepalive.activity()
@@ -340,8 +340,7 @@ class OpenLink:
 
     @property
     def _keeps_messages(self) -> bool:
-        """Whether messages that arrive are for the application. After close() none is dispatched, so none is
-        kept, and nothing holds up the server's Close."""
+        """Whether messages that arrive are kept: after close() none is dispatched."""
         return self._closing.takes_messages and not self._output.close_called
 
     @property
@@ -351,7 +350,7 @@ class OpenLink:
         return self._consumer.wants_parts and not decoder.streaming and decoder.collected > 0
 
     def _input_ended(self, text: str, cause: BaseException | None) -> None:
-        """Nothing more comes. After the server's Close our answer may get through all the same."""
+        """The server has ended its side of TCP. After its Close, our answer may still get through."""
         now = self._clock()
         self._input.ended = True
         self._follow_close(now)
@@ -370,10 +369,10 @@ class OpenLink:
         self._take_messages(self._decoder.feed(data))
 
     def _take_messages(self, messages: list[Message | MessagePart]) -> None:
-        """Deal with what the decoder has found."""
+        """Give the consumer the messages of one `feed`, and handle a Close or a fault after them."""
         decoder, closing = self._decoder, self._closing
         if (messages or decoder.controls) and self._keeps_messages:
-            self._was_put = bool(messages)
+            self._input.put_last = bool(messages)
             wanted = self._consumer.wanted_controls if decoder.controls else ()
             if wanted:
                 put_in_order(self._consumer, messages, decoder, wanted)

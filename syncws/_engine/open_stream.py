@@ -1,6 +1,6 @@
-"""What the opening hands over: the open stream, and what is known of it for good.
+"""The result of the opening: the open stream, and the facts about it that never change.
 
-Owns: nothing of its own. Runs on: any thread; the records never change. Must not import: threads, ssl.
+Owns: nothing. Runs on: any thread; the records never change. Must not import: threads, ssl.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """How long each step of an opening took, in seconds; None where there was no such step.
+    """How long each step of an opening took, in seconds; None for a step that was not needed.
 
     Attributes:
         dns: looking up the name of the server, or of its proxy.
         tcp: connecting to the first address that answered.
-        proxy: what the proxy took: TLS with it, and opening the way to the server.
+        proxy: TLS with the proxy, and the request for the way to the server.
         tls: the TLS handshake with the server.
         upgrade: from the request to the answer.
-        total: all of it, redirects and waits between the steps included.
+        total: the whole opening, with redirects and the waits between the steps.
     """
 
     dns: float | None = None
@@ -56,11 +56,11 @@ class OpenStream:
     """An open connection.
 
     Attributes:
-        stream: for the threads of the connection.
-        result: what was agreed.
+        stream: the stream, for the threads of the connection.
+        result: the result of the opening handshake.
         rest: the first bytes after the answer.
         timings: how long each step took.
-        local_address, remote_address: the socket's two ends, as `socket` gives them; None where it cannot.
+        local_address, remote_address: the socket's two ends, as `socket` gives them; None when it gives none.
         tls: None without TLS.
     """
 

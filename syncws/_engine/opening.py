@@ -1,6 +1,6 @@
 """The opening of a connection: DNS, TCP, proxy, TLS, the opening handshake and redirects, under one deadline.
 
-Owns: the stream until it is handed over, open. Runs on: the thread that opens the connection. Must not
+Owns: the stream until it is open and handed over. Runs on: the thread that opens the connection. Must not
 import: the other threads.
 """
 
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# A peer that sends, and does not read for some seconds, is alive by what it sends: the keepalive says so, and
-# the system, which knows of one direction alone, must not end it sooner.
+# A peer that sends, but reads nothing for some seconds, is alive, as the keepalive sees by what it sends. The
+# operating system knows of one direction alone, and must not end such a connection sooner than the keepalive.
 LEAST_SILENCE_SECONDS = 30.0
 
 # Ports on which servers speak TLS.
@@ -50,14 +50,14 @@ class Connector:
     """One attempt, with the redirects that it follows.
 
     Attributes:
-        at: when its time is over, on the clock of `time.monotonic`; None for never.
-        sockets: those that were made, closed ones too; for a forked child to close, and where a signal
-            handler cuts the opening off.
-        stream: what there is of the connection, as soon as there is any; for these to close, too.
-        doing: what is waited for, as a time-out says it.
-        name: what the names of its threads begin with.
-        tracer: what is told the steps; None where nobody wants to hear of them.
-        secrets: what no text of it may show.
+        at: when its time is over, on the clock of `time.monotonic`; None for no limit.
+        sockets: all sockets that were made, also closed ones: a forked child closes them, and so does the
+            cleanup after a signal handler has cut the opening off.
+        stream: the stream as soon as there is one; these close it as well.
+        doing: the present step, in the words of the error of a time-out.
+        name: the beginning of the names of its threads.
+        tracer: reports the steps; None when neither `trace=` nor the log asks for them.
+        secrets: the credentials that no text may show.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class Connector:
         tracer: Tracer | None = None,
         before_waiting: Callable[[], None] | None = None,
     ) -> None:
-        """`check` is called before each wait; it raises when the attempt was abandoned. `before_waiting` is
-        called once, when there is something to wait for."""
+        """`check` is called before each wait, and raises when the attempt was abandoned. `before_waiting` is
+        called once, before the first wait."""
         if not options.require_protocol or options.auth is not None:
             request = replace(request, require_protocol=options.require_protocol, auth=options.auth)
         self._request = request
@@ -106,7 +106,7 @@ class Connector:
                 pass
             return opened
         except ForkedError:
-            self.close_sockets()  # and not a word to the peer, which is the parent's
+            self.close_sockets()  # The connection is the parent's, so the peer must not hear of this.
             raise
         except BaseException as error:
             self.close()
@@ -116,10 +116,10 @@ class Connector:
                 self._name_url(error)
             raise
 
-    # What the steps need of the whole: `route.Opening`.
+    # The methods that the steps of the way call; see `route.Opening`.
 
     def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-        # One step of C leads from the call to the list, so that no signal handler comes between.
+        # The call and the append are one step of C, so that no signal handler comes between them.
         self.sockets += map(socket.socket, (family,), (kind,), (protocol,))
         return self.sockets[-1]
 
@@ -173,7 +173,7 @@ class Connector:
         return max(0.0, min(ends) - now) if ends else None
 
     def check_time(self) -> float:
-        """Raise when the attempt was abandoned or its time is over; else say what time it is."""
+        """Return the time of the clock. Raises when the attempt was abandoned or its time is over."""
         self._check()
         now = time.monotonic()
         if self.at is not None and now >= self.at:
@@ -185,7 +185,7 @@ class Connector:
 
     @contextlib.contextmanager
     def measure(self, step: str) -> Iterator[None]:
-        """Note how long a step took; of a step that comes again the last."""
+        """Note how long a step took. If a step comes again, the last time counts."""
         begun = time.monotonic()
         yield
         self._seconds[step] = time.monotonic() - begun
@@ -193,7 +193,7 @@ class Connector:
     # One request and its answer.
 
     def _try_once(self) -> OpenStream | None:
-        """The open stream; None when a redirect is to be followed."""
+        """Make one request. Returns the open stream, or None after a redirect that should be followed."""
         request = self._request
         self._seconds.clear()
         proxy = self._choose_proxy(request.url)
@@ -274,9 +274,10 @@ class Connector:
         )
 
     def _limit_silence(self, stream: Stream) -> None:
-        """Have the system notice, within the time that a ping would take, that nothing gets through.
+        """Let the operating system end the connection when nothing gets through for as long as a ping may
+        take.
 
-        Never sooner: it ends a healthy connection too whose other side does not read for so long.
+        The time must not be shorter, since this also ends a healthy connection whose peer reads nothing.
         """
         options = self._options
         user_timeout = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -302,7 +303,7 @@ class Connector:
         return len(self._visited) - 1
 
     def _follow(self, response: Response) -> None:
-        """Ask what the answer points to next."""
+        """Set up the next request, for the URL in the answer."""
         from .._protocol import redirect  # the caller's thread has imported it already
 
         location = response.headers.get_all("Location")[0]
@@ -322,7 +323,7 @@ class Connector:
         self._request = request
 
     def close(self) -> None:
-        """Close what there is of the connection."""
+        """Close the stream or the socket, if there is one."""
         try:
             if self.stream is not None:
                 self.stream.close()
@@ -331,16 +332,16 @@ class Connector:
             self.close_sockets()
 
     def close_sockets(self) -> None:
-        """Close what there is, without a word to the peer."""
+        """Close the descriptors of the stream or the socket, and send the peer nothing."""
         for sock in self.sockets:
             sock.close()
-        if self.stream is not None:  # the caller gave a connected socket
+        if self.stream is not None:  # The caller gave a connected socket, which is not in `sockets`.
             self.stream.socket.close()
 
-    # What went wrong.
+    # Texts of errors.
 
     def _explain(self, received: bytes) -> str:
-        """What may be the cause of a connection that was lost while the answer was waited for."""
+        """A text about the likely cause when the connection was lost before the answer."""
         url = self._request.url
         if received:
             return f" after {received[:1024]!r}"
@@ -375,7 +376,7 @@ class Connector:
         )
 
     def _name_url(self, error: OSError | WebSocketError) -> None:
-        """Have the error's text begin with the URL that it is about, and show no secret."""
+        """Put the public form of the URL before the error's text, and hide secrets in it."""
         public = self._request.url.public
         system = isinstance(error, OSError) and isinstance(error.strerror, str)
         said = str(error.strerror) if isinstance(error, OSError) and system else str(error)
@@ -393,4 +394,4 @@ def _address(ask: Callable[[], object]) -> object:
         return ask()
     except OSError as error:
         pass_on(error)
-        return None  # the caller's socket has no such address, or the connection has just ended
+        return None  # The caller's socket has no such address, or the connection has just ended.

@@ -1,9 +1,9 @@
 """The check of each option by itself.
 
-Owns: nothing. Runs on: the caller's thread. Must not import: threads, nor sockets but to tell one.
+Owns: nothing. Runs on: the caller's thread. Must not import: threads; sockets only to recognise one.
 
 Every check raises `TypeError` for a wrong type and `ValueError` for a bad value; both name the option, and
-quote the value only where that can be no secret.
+quote the value only if that cannot be a secret.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .._protocol.host import parse_address
 from .._protocol.http11 import Fields, check_field
 from .option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit
 
-# What takes the place of a header that the handshake sends itself.
+# The option to use instead of a header that the handshake sends itself.
 _INSTEAD_OF_HEADERS = {
     "sec-websocket-extensions": "use compression=",
     "sec-websocket-protocol": "use protocols=",
@@ -54,16 +54,16 @@ def check_headers(headers: HeadersLike | None) -> Fields:
         faults.append(ValueError(f"headers must not hold {listed}"))
     if len(faults) == 1:
         raise faults[0]
-    if faults:  # one error names all of them, so that nobody has to find them one by one
+    if faults:  # One error names all of them, so that nobody has to find them one by one.
         kind = TypeError if any(isinstance(fault, TypeError) for fault in faults) else ValueError
         raise kind("headers: " + "; ".join(str(fault).removeprefix("headers: ") for fault in faults))
     return tuple(fields)
 
 
 def check_timeout(name: str, value: object) -> None:
-    """Check a time-out of a method: a number of seconds, or None for no end; 0 and less do not wait.
+    """Check the time-out of a method: a number of seconds, None for no limit; 0 and less do not wait.
 
-    Raises `TypeError` for what is no number, `ValueError` for one that no clock can count to; both name it.
+    Raises `TypeError` for a value that is not a number, `ValueError` for one that is too large for a clock.
     """
     if value is None:
         return
@@ -78,7 +78,8 @@ def check_seconds(name: str, value: object) -> None:
         return
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds or None, not {value!r}")
-    if not 0 < value <= sys.float_info.max:  # infinity, NaN, or an int beyond what a float holds
+    # This refuses infinity, NaN, and an int that a float cannot hold.
+    if not 0 < value <= sys.float_info.max:
         raise ValueError(f"{name} must be greater than 0 seconds, or None, not {value!r}")
 
 
@@ -125,7 +126,7 @@ def check_auth(auth: object) -> None:
     for part, name in zip(auth, ("user", "password"), strict=True):
         if not isinstance(part, str):
             raise TypeError(f"auth: the {name} must be a str, not {type(part).__name__}")
-        # RFC 7617 2: no control characters.
+        # RFC 7617 2 allows no control characters.
         if any(ord(char) < 32 or ord(char) == 127 or 0xD800 <= ord(char) < 0xE000 for char in part):
             raise ValueError(f"auth: the {name} holds a control character or a lone surrogate")
     if ":" in auth[0]:
@@ -133,7 +134,7 @@ def check_auth(auth: object) -> None:
 
 
 def check_cookies(cookies: object) -> None:
-    # A jar is known by its methods, so that nothing here imports http.cookiejar.
+    # A jar is recognised by its methods, so that nothing here imports http.cookiejar.
     if cookies is not None and not (
         hasattr(cookies, "add_cookie_header") and hasattr(cookies, "extract_cookies")
     ):
@@ -180,7 +181,8 @@ def check_proxy(proxy: object) -> None:
         return
     if not isinstance(proxy, str):
         raise TypeError(f"proxy must be 'auto', a URL or None, not {type(proxy).__name__}")
-    from .._protocol.proxy import parse_proxy  # imported here, since most connections have no proxy
+    # This import stands here, since most connections have no proxy.
+    from .._protocol.proxy import parse_proxy
 
     parse_proxy(proxy)
 
@@ -215,7 +217,7 @@ def check_dispatch(dispatch: object) -> None:
 
 
 def check_plain(name: str, call: object) -> None:
-    """Raise `TypeError` for an ``async def``, which is called here and awaited nowhere."""
+    """Raise `TypeError` for an ``async def``: it would be called here and awaited nowhere."""
     if not callable(call):
         return
     if inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__):

@@ -1,7 +1,7 @@
 """The types of the options, which signatures name.
 
-Owns: nothing. Runs on: the caller's thread. Must not import: anything that takes time; `import syncws` waits
-for this module, and not for those that check the options.
+Owns: nothing. Runs on: the caller's thread. Must not import: any large module; `import syncws` imports this
+one, but not the modules that check the options.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
     from . import trace_record as trace_record
 else:
-    # Annotations name these; only who evaluates them imports them.
+    # Annotations name these modules; they are imported only when an annotation is evaluated.
     ssl, socket, cookiejar = Later("ssl"), Later("socket"), Later("http.cookiejar")
     trace_record = Later("syncws._engine.trace_record")
 
-#: What `headers=` takes.
+#: The type of `headers=`.
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-#: What `max_queue=` takes: bytes, (bytes, messages), or None for no limit.
+#: The type of `max_queue=`: bytes, (bytes, messages), or None for no limit.
 QueueLimit: TypeAlias = int | tuple[int | None, int | None] | None
-#: What `ca=` and each part of `cert=` take.
+#: The type of `ca=`, and of each part of `cert=`.
 FilePath: TypeAlias = str | os.PathLike[str]
-#: What `unix=` takes.
+#: The type of `unix=`.
 UnixPath: TypeAlias = str | bytes | os.PathLike[str]
-#: What `socket_options=` takes: (level, name, value), as for `socket.setsockopt`.
+#: The type of `socket_options=`: (level, name, value), as for `socket.setsockopt`.
 SocketOptions: TypeAlias = Sequence[tuple[int, int, int | bytes]]
-#: What `dispatch=` takes: it schedules a callable of no arguments on the user's own thread.
+#: The type of `dispatch=`: it schedules a callable of no arguments on the user's own thread.
 Dispatch = Callable[[Callable[[], None]], object]
 
 #: High enough that a burst is taken off the network in large reads, low enough that a consumer that

@@ -29,8 +29,8 @@ from .trace_record import TraceRecord
 if TYPE_CHECKING:
     from .._protocol.proxy import Proxy
 
-# What checks an option, given its value. The others are checked by name, or changed into the one form in
-# which the record holds them.
+# The function that checks the value of an option. Other options are checked by their names below, or are
+# changed into the one form in which the record holds them.
 _CHECKS: dict[str, Callable[[Any], object]] = {
     "auth": checks.check_auth,
     "ca": checks.check_ca,
@@ -58,7 +58,7 @@ _FORMS: dict[str, Callable[[Any], object]] = {
     "socket_options": checks.socket_options,
 }
 
-# Pairs of options that exclude each other: one says how the other would be done.
+# Pairs of options that exclude each other: each says how the same thing is done.
 _CONTRADICTIONS = (
     ("ssl_context", "ca"),
     ("ssl_context", "cert"),
@@ -105,12 +105,12 @@ class Options:
 
     @classmethod
     def from_keywords(cls, **keywords: Any) -> Options:
-        """Check the options that a call was given.
+        """Check the options of one call.
 
         Raises `TypeError` for a wrong type and `ValueError` for a bad value. Both name the option, and quote
-        the value unless that may be a secret.
+        its value unless that may be a secret.
         """
-        # Most options of most calls are the very defaults, which need no check.
+        # Most options of most calls are the default objects themselves, which need no check.
         chosen = {name: value for name, value in keywords.items() if value is not _AS_GIVEN.get(name, _OTHER)}
         for name, value in chosen.items():
             if name in _CHECKS:
@@ -138,7 +138,7 @@ class Options:
             raise ValueError("credentials are given twice: as auth= and as Authorization in headers")
 
 
-# The defaults as the calls' signatures have them. Checking every option takes longer than to make a socket.
+# The defaults, as in the signatures of the calls. Checking every option takes longer than making a socket.
 _AS_GIVEN: dict[str, object] = {
     **{field.name: field.default for field in fields(Options)},
     "headers": None,
@@ -174,9 +174,9 @@ def check_arguments(
 
 
 def choose_proxy(options: Options, url: URL) -> Proxy | None:
-    """The proxy for a URL; None for none.
+    """The proxy for a URL, or None.
 
-    Raises `ValueError` for a variable of the environment that is no URL of a proxy.
+    Raises `ValueError` when a variable of the environment is no URL of a proxy.
     """
     if options.sock is not None or options.unix is not None or options.proxy is None:
         return None
@@ -188,17 +188,21 @@ def choose_proxy(options: Options, url: URL) -> Proxy | None:
 
 
 def _names_proxy() -> bool:
-    """Whether the environment may name a proxy. In bytes where they can be had, since `os.environ` decodes
-    every name."""
+    """Whether the environment may name a proxy.
+
+    This looks at the names as bytes if the system has them, since `os.environ` decodes every name.
+    """
     if sys.platform != "win32":
         return b"_proxy" in b" ".join(os.environb).lower()
     return "_proxy" in " ".join(os.environ).lower()
 
 
 def _prepare(url: URL, options: Options) -> Options:
-    """Have all that the connection takes imported and read here, on the caller's thread: a fork must not find
-    the import lock in the hands of a thread that opens a connection, and a file that is missing is the
-    caller's mistake."""
+    """Import the modules and read the files that the connection needs, on the caller's thread.
+
+    If a thread that opens a connection imported a module, a fork could find it holding the import lock. And
+    a missing file is the caller's mistake.
+    """
     proxy = choose_proxy(options, url)
     if options.max_redirects:
         from .._protocol import redirect  # noqa: F401

@@ -1,25 +1,25 @@
-"""What waits to be sent, in the order in which it goes out (RFC 6455 5.4, 5.5, 5.5.1).
+"""The frames that wait to be sent, in the order in which they go out (RFC 6455 5.4, 5.5, 5.5.1).
 
 Owns: that order. Runs on: whichever thread has the writer's turn. Must not import: sockets, threads, the
 clock.
 
 There are two lanes. Control frames go ahead of data, between frames. Data keeps its order, but for the
-messages that are sent while another one goes out in fragments: RFC 6455 5.4 forbids to mix them, so these
-wait *behind* it. The Close is an item of the data's lane: what stands before it goes out first, and nothing
+messages that are sent while another one goes out in fragments: RFC 6455 5.4 forbids to mix them, so they
+wait *behind* it. The Close is an item of the data's lane: items before it go out first, and nothing goes out
 after it.
 
 Where the data's lane is:
 
     WHOLE -> INSIDE      a first fragment
-    INSIDE -> WHOLE      the last fragment: what waited behind goes next
+    INSIDE -> WHOLE      the last fragment: the messages behind it go next
     WHOLE -> ENDED       a Close
-    INSIDE -> ENDED      a Close that does not wait for the last fragment, or `cut`: what waits behind is
-                         given up, since nothing may follow a beginning but its end, or a Close
-    INSIDE -> FINISHING  a Close that waits for the last fragment; what is behind goes out before it
+    INSIDE -> ENDED      a Close that does not wait for the last fragment, or `cut`: the messages behind are
+                         given up, since a first fragment may be followed only by its message's end or a Close
+    INSIDE -> FINISHING  a Close that waits for the last fragment; the messages behind go out before the Close
     FINISHING -> ENDED   the last fragment, `cut`, or another Close that does not wait
 
-Once it is ENDED nothing is taken any more. Of several Close frames the first goes out, unless a `last` one
-comes before it has left.
+Once it is ENDED the outbox takes nothing more. Of several Close frames the first goes out, unless a `last`
+one comes before the first has been taken.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class CutNote:
 
 @dataclass(frozen=True)
 class CloseNote:
-    """The end of what is sent.
+    """The end of the output.
 
     Attributes:
         close: the Close frame.
-        finish: the message in fragments is finished first, and what waits behind it sent.
-        last: the frame takes the place of one that waits, and the output ends with it, as a fault's does.
+        finish: the message in fragments is finished first, and the messages behind it are sent.
+        last: the frame replaces one that waits, and the output ends with it, as after a fault.
     """
 
     close: CloseFrame
@@ -94,7 +94,7 @@ class Outbox:
         self._close: CloseFrame | None = None
         self._has_left = False
 
-    # What comes in.
+    # What is put in.
 
     def put(self, notes: Iterable[object]) -> None:
         """Take notes of any kind, in their order; a frame stands for itself."""
@@ -114,7 +114,7 @@ class Outbox:
                 raise TypeError(f"a fault of syncws: the outbox takes no {note!r}")
 
     def put_messages(self, frames: list[Frame]) -> None:
-        """Whole messages; the list is the outbox's from now on."""
+        """Take whole messages; the list belongs to the outbox from now on."""
         if self._state == INSIDE:
             self._behind += frames
         elif self._state == WHOLE:
@@ -149,7 +149,7 @@ class Outbox:
             self._behind = []
 
     def put_close(self, note: CloseNote) -> None:
-        """A Close; see the head of the module for what it does to a message in fragments, and to another
+        """Take a Close; the head of the module says what it does to a message in fragments and another
         Close."""
         if self._has_left:
             return

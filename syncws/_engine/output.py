@@ -1,6 +1,6 @@
-"""What the reader knows of the writer.
+"""The part of the writer that the reader uses.
 
-Owns: nothing. Runs on: the reader thread. Must not import: anything that runs.
+Owns: nothing. Runs on: the reader thread. Must not import: the writer.
 """
 
 from __future__ import annotations

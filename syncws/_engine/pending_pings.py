@@ -1,7 +1,7 @@
-"""The pings that wait for their pongs, and the threads that do (RFC 6455 5.5.2, 5.5.3).
+"""The pings that wait for their pongs, and the threads that wait for pongs (RFC 6455 5.5.2, 5.5.3).
 
-Owns: what is awaited. Runs on: `start` and `wait` on any thread, `sent` on the one that has the writer's
-turn, `pong_received` and `end` on the reader thread. Must not import: sockets, the protocol.
+Owns: the pings that were not answered. Runs on: `start` and `wait` on any thread, `sent` on the one that has
+the writer's turn, `pong_received` and `end` on the reader thread. Must not import: sockets, the protocol.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 
 from .primitives import Waiters
 
-# How many pings are remembered that a server does not answer.
+# How many unanswered pings are remembered.
 MAX_PENDING = 1024
 
 
@@ -20,8 +20,8 @@ class PendingPing:
     """A ping that waits for its pong, and the note of it for the writer.
 
     Attributes:
-        payload: what its pong will have; eight random bytes where nothing was given, which tell it from all
-            others.
+        payload: the payload of its pong too; eight random bytes if the caller gave none, which tell it from
+            all other pings.
         asked_at: when it was made, on the clock of `time.monotonic`.
         pong_at: when its pong came, on the clock of `time.monotonic`; None before.
     """
@@ -43,13 +43,13 @@ class PendingPings:
 
     def __init__(self) -> None:
         self.round_trip: float | None = None
-        # In sending order: the writer appends, the reader takes from the left.
+        # The pings are in sending order: the writer appends, the reader takes from the left.
         self._sent: collections.deque[PendingPing] = collections.deque(maxlen=MAX_PENDING)
         self._waiters = Waiters()
         self._ended = False
 
     def wait(self, ping: PendingPing, timeout: float | None) -> float | None:
-        """When the pong came, on the clock of `time.monotonic`; None when the connection ended first.
+        """Wait for the pong. Returns when it came, by `time.monotonic`; None when the connection ended first.
 
         Raises `TimeoutError` when it did not come within `timeout` seconds.
         """
@@ -78,6 +78,6 @@ class PendingPings:
         self._waiters.notify()
 
     def end(self) -> None:
-        """The connection is over, here or because this is a forked child: no pong will come."""
+        """The connection is over, or this is a forked child: no pong will come."""
         self._ended = True
         self._waiters.notify()

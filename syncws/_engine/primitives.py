@@ -1,7 +1,7 @@
 """Locks, waits and wake-ups that stay right whatever a signal handler, finalizer, fork or greenlet does.
 
-Owns: every primitive of the package, and what a fork must renew. Runs on: any thread. Must not import:
-anything of the package.
+Owns: every primitive of the package, and the list of those that a fork must renew. Runs on: any thread. Must
+not import: anything of the package.
 
 What can happen. CPython runs signal handlers on the main thread, between two steps of whatever Python code it
 is in: at the start of a Python function, after a call (of a C function too) and at a backward jump; never
@@ -12,32 +12,32 @@ up to CPython 3.11 it runs when a container is made, later where signals are loo
 Why it is right.
 
 1. A lock is a *leaf*. Inside it there are only operators and assignments on built-in types: no call, no
-   loop, no `raise`, no container display, no property. Branches only where no caller's thread comes: CPython
-   3.10 looks for signals where a jump is taken, too; what depends on a case is picked by it from a tuple, or
-   multiplied with it. So no handler and no finalizer runs on a thread that holds one, no two are held
-   together, and nobody can wait for a lock whose holder waits for them. A test reads the source for this
-   rule, another one traces it.
+   loop, no `raise`, no container display, no property. Branches stand only in leaves that no caller's thread
+   takes, since CPython 3.10 looks for signals where a jump is taken, too; the others pick a value from a
+   tuple, or multiply it with a condition. So no handler and no finalizer runs on a thread that holds a leaf,
+   no two leaves are held together, and no thread can wait for a lock whose holder waits for it. One test
+   reads the source for this rule, another one traces it.
 2. A leaf is taken so that no handler runs between the acquire and the block, and given back so that none runs
    before the release: ``__enter__`` and ``__exit__`` are the lock's own C methods. But CPython 3.14 looks for
    signals between an ``__enter__`` in C and the block, and leaves the lock locked when a handler raises there
    (3.15: a profiler). From 3.14 on `Leaf` acquires in ``for _ in acquires: return``: nothing runs between.
 3. A note in a leaf is followed by the wake-up of its owner, in a ``finally`` around it, and that wake-up is
-   one call of a C function: `put` of a mailbox. Where a wake-up takes more than that, each later call and
-   each wait makes up for one that a handler cut off.
-4. Nothing is held while a thread waits. A waiter enters its name first, looks at the condition then, and
-   sleeps last; who changes something changes it first and looks for names then. So one of the two sees the
-   other.
+   one call of a C function: `put` of a mailbox. Some wake-ups take more steps, which a handler can cut off:
+   each later call and each wait then makes up for that.
+4. Nothing is held while a thread waits. A waiter first enters its name, then looks at the condition, and
+   sleeps last; a thread that changes something first changes it, then looks for names. So one of the two
+   sees the other.
+5. A thread that does the work of one of our threads holds a *token*, not a lock: a handler or a finalizer may
+   interrupt the holder and wait. So at every call the holder's work is complete, and a wait first gives back
+   every token that its own thread holds; the interrupted call then sees that it holds nothing.
 
-What was tried and rejected: reentrant locks (they cure re-entry, but a handler that waits for another thread
-while its own holds the lock still waits for ever), `threading.Condition` (an exception inside its wait leaves
-its lock released or held, by luck), context managers written in Python, a flag that remembers the acquire,
-`acquire(False)`: each of them loses the lock in a fifth or more of the interrupts. `queue.SimpleQueue.get`
-with a timeout: up to CPython 3.12 it waits for ever once a handler has outlasted the time, so a mailbox is
-waited for with one on threads of ours alone.
-
-5. What a thread holds while it works in the place of one of ours is a *token*, not a lock: its handler, or a
-   finalizer, may interrupt it and wait. So at every call the holder's work is complete, and a wait first
-   gives back every token that its own thread holds; the interrupted call then sees that it holds nothing.
+What was tried and rejected: reentrant locks (they cure re-entry, but a handler still waits for ever if it
+waits for another thread that needs the lock which its own thread holds), `threading.Condition` (an exception
+inside its wait leaves its lock released or held, by luck), context managers written in Python, a flag that
+remembers the acquire, `acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
+`queue.SimpleQueue.get` with a timeout: up to CPython 3.12 it waits for ever where its time is over once a
+handler has run, or once another thread has taken what woke it. So it has one only where a thread of ours is
+the only one that waits at the mailbox.
 
 On PyPy handlers run between any two steps, so that a leaf may be held by a thread that is in one: there a
 handler should only set a flag.
@@ -65,37 +65,37 @@ _LONGEST_WAIT = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) el
 
 
 class Token:
-    """What a thread holds while it reads or writes in the place of one of ours; one object for each call.
+    """The right to read or write in the place of one of our threads; one object for each call.
 
     Attributes:
-        thread: whose it is.
-        held: whether that may go on.
-        in_call: whether its system call is under way: until then the token may be taken away.
+        thread: the identifier of the thread that makes the call.
+        held: whether the call still has the right.
+        in_call: whether its system call is under way; the token is not taken away meanwhile.
     """
 
     __slots__ = ("_wake", "held", "in_call", "thread")
 
     def __init__(self, wake: Callable[[], object]) -> None:
-        """For a call of this thread. `wake`: one C function, which wakes who then goes on."""
+        """Make a token for a call of this thread. `wake`: a C function that wakes the thread that goes on."""
         self.thread = threading.get_ident()
         self.held = False
         self.in_call = False
         self._wake = wake
 
     def give_back(self) -> None:
-        """Let ours go on, in the name of the call that holds it."""
+        """Let our thread go on; any code may do this in the name of the call that holds the token."""
         try:
             self.in_call = self.held = False
         finally:
             self._wake()
 
 
-# The tokens that calls hold, or are about to. No lock: each use is one operation of a dict.
+# The tokens that calls hold or are about to hold. No lock: each use is one operation of a dict.
 tokens: dict[Token, None] = {}
 
 
 def give_back_tokens() -> None:
-    """Before this thread waits: what it holds, in calls that this one has interrupted, is given back."""
+    """Before this thread waits: give back the tokens of the calls of this thread that are interrupted."""
     here = threading.get_ident()
     for token in list(tokens):
         if token.thread == here:
@@ -109,25 +109,26 @@ class _Renewable(Protocol):
 
 
 class Sleeper(Protocol):
-    """What waits among `Waiters`: a lock, or something else with its method in C, which wakes it."""
+    """An entry of `Waiters`: a lock, or another object whose `release`, a C method, wakes its owner."""
 
     @property
     def release(self) -> Callable[[], object]: ...
 
 
-# Without the interpreter's lock a processor may look at one thing before others see what it stored elsewhere:
-# "change first, look for names then" needs a leaf around the look, too. The build says it: the lock may be on
-# for the moment.
+# Without the interpreter's lock a processor may read one value before other processors see what it stored
+# elsewhere: "first change it, then look for names" needs a leaf around the look, too. This goes by the build,
+# since the lock may be on only for the moment.
 LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
-LOOKS_AFTER_ENTER = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"  # see 2 above
+# This is about rule 2 above.
+LOOKS_AFTER_ENTER = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
 
-# Everything that a fork must renew. No lock: each use is one operation of a set, which is whole on every
+# The objects that a fork must renew. No lock: each use is one operation of a set, which is atomic on every
 # build, and a finalizer, which discards, may interrupt a thread that held one.
 _renewables: set[weakref.ref[Any]] = set()
-# What must be renewed before anything else wakes a waiter in the child.
+# The objects that must be renewed before anything else wakes a waiter in the child.
 _renewed_first: set[weakref.ref[Any]] = set()
 
-# The threads of ours that must never wait for a connection: readers, writers, look-ups.
+# Our threads that must never wait for a connection: readers, writers, look-ups.
 own_threads: set[int] = set()
 
 
@@ -159,7 +160,7 @@ class Leaf:
 
     renew: Callable[[], None]
 
-    if TYPE_CHECKING:  # the slots hold methods of C's lock
+    if TYPE_CHECKING:  # The slots hold methods of the lock in C.
 
         def __enter__(self) -> object: ...
         def __exit__(self, *exc_info: Any) -> None: ...
@@ -193,9 +194,9 @@ class Waiters:
         return bool(self._sleeping)
 
     def wait_until(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
-        """Call `predicate` now and after each `notify`, until what it returns is true; returns that.
+        """Call `predicate` now and after each `notify`, until its result is true, and return that result.
 
-        When `timeout` seconds are over first, what it returned last is returned. No lock is held in it.
+        When `timeout` seconds pass first, the last result is returned. `predicate` runs without a lock held.
         """
         result = predicate()
         if result:
@@ -225,7 +226,7 @@ class Waiters:
                 return result
 
     def enter(self, sleeper: Sleeper) -> None:
-        """Wake `sleeper` by the next `notify`, once. It looks at what it waits for after this call."""
+        """Wake `sleeper` by the next `notify`, once. Its owner must check its condition after this call."""
         with self._leaf:
             self._sleeping[sleeper] = None
 
@@ -236,14 +237,14 @@ class Waiters:
             del self._sleeping[sleeper]
 
     def notify(self) -> None:
-        """Let all waiting threads look again. Change what they look at before this call."""
+        """Let all waiting threads look again. The caller changes what they look at before this call."""
         if LOOKS_IN_ORDER and not self._sleeping:
             return
         sleeping: dict[Sleeper, None] = {}
         nobody = sleeping
         woken: list[Sleeper] = []
-        # The list is made before the `try`, so that the `finally` is one step: an exception of a handler
-        # forgets nobody.
+        # The iterator is made before the `try`, so that the `finally` is one step: an exception of a handler
+        # leaves no waiter asleep.
         releases = map(_release, woken)
         try:
             with self._leaf:
@@ -269,12 +270,11 @@ class Mailbox(Protocol):
 
 
 class _PythonMailbox:
-    """A mailbox where C has none that works. `put` takes no lock, so that it can come in the middle of
-    another."""
+    """A mailbox for where the one in C does not work. `put` takes no lock, so one can interrupt another."""
 
     def __init__(self) -> None:
         self._items: collections.deque[Any] = collections.deque()
-        self._token = threading.Lock()  # free while a thread that waits should look
+        self._token = threading.Lock()  # The lock is free while a waiting thread should look.
         self._token.acquire()
 
     def put(self, item: Any) -> None:
@@ -294,7 +294,8 @@ class _PythonMailbox:
             except IndexError:
                 continue  # another thread was quicker
             finally:
-                if self._items:  # two items may have come with one token, and an exception may take one along
+                # Two items may have come with one release, and an exception may have lost one.
+                if self._items:
                     self._offer()
 
     def qsize(self) -> int:
@@ -304,13 +305,13 @@ class _PythonMailbox:
         try:
             self._token.release()
         except RuntimeError:
-            pass  # it is free already
+            pass  # The lock is free already.
 
 
 def make_mailbox() -> Mailbox:
     """A mailbox that works for threads, and for greenlets in a program that gevent or eventlet patched."""
-    # gevent brings one of its own. In that of CPython all of eventlet's greenlets would stand still. PyPy and
-    # eventlet have one in Python, in which a finalizer that puts while its thread puts waits for itself.
+    # gevent has a queue of its own. CPython's would block all of eventlet's greenlets. PyPy and eventlet have
+    # one in Python, in which a finalizer that puts while its own thread puts waits for itself.
     maker = queue.SimpleQueue.__module__
     is_usable = maker.startswith("gevent") or (maker == "_queue" and not is_patched())
     return queue.SimpleQueue() if is_usable else _PythonMailbox()
@@ -322,7 +323,7 @@ def is_patched() -> bool:
 
 
 class Flag:
-    """What `threading.Event` is, but set by one store and one call of a C function."""
+    """Like `threading.Event`, but set by one store and one call of a C function."""
 
     __slots__ = ("__weakref__", "_gate", "_opens", "_set")
 
@@ -332,9 +333,11 @@ class Flag:
         _remember(self)
 
     def _make_gate(self) -> None:
-        self._gate = threading.Lock()  # free once the flag is set, except while a thread passes that on
+        # The lock is free once the flag is set, except while a waiting thread passes it on.
+        self._gate = threading.Lock()
         self._gate.acquire()
-        # `None in` this opens the gate: one operator, so that no handler's error is taken for the lock's.
+        # The operator `None in` on this iterator opens the gate: it is no call, so no handler's error is
+        # taken for the lock's.
         self._opens = map(_release, itertools.repeat(self._gate))
 
     def set(self) -> None:
@@ -361,19 +364,19 @@ class Flag:
             finally:
                 if self._set:
                     try:
-                        _ = None in self._opens  # for the next thread that waits
+                        _ = None in self._opens  # This opens the gate for the next thread that waits.
                     except RuntimeError:
                         pass  # it is open already
         return True
 
     def renew(self) -> None:
-        """In a forked child: a gate of its own; a wait that a signal handler forked out of goes on at it."""
+        """In a forked child: make a new gate; a wait whose signal handler has forked goes on with that."""
         left_behind = self._opens
         self._make_gate()
         try:
             _ = None in left_behind
         except RuntimeError:
-            pass  # the flag is set
+            pass  # This opens the new gate, since the flag is set.
 
 
 class own_thread:  # noqa: N801 - reads as a statement
@@ -387,6 +390,6 @@ class own_thread:  # noqa: N801 - reads as a statement
 
 
 def is_own_thread() -> bool:
-    """Whether the caller is a reader, a writer or a look-up of ours: a finalizer of the program's may run
-    there, and a wait for a connection could be a wait for itself."""
+    """Whether this thread is a reader, a writer or a look-up of ours. A finalizer of the program may run on
+    it, and there a wait for a connection could be a wait for itself."""
     return threading.get_ident() in own_threads

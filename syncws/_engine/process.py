@@ -4,8 +4,8 @@ Owns: the list of live connections, one fork hook, one exit hook. Runs on: which
 opens a connection. Must not import: sockets, the protocol.
 
 A fork copies one thread. In the child every primitive is renewed in place first, in one loop, since its lock
-may be held by a thread that is not there; then each connection is told, and closes its copies of the
-descriptors without a word to the network. The parent goes on undisturbed.
+may be held by a thread that is not there; then each connection closes its copies of the descriptors without a
+word to the network. The parent goes on undisturbed.
 
 At the interpreter's end one hook sends Close 1001 on all that is open, and waits a second at most for all
 together. Children of `multiprocessing` end by `os._exit`, after finalizers of their own, so the hook is
@@ -31,24 +31,24 @@ EXIT_SECONDS = 1.0
 
 
 class Lives(Protocol):
-    """What is known here of an `Engine`, and of whatever else has threads."""
+    """The part of an `Engine`, and of other objects with threads, that this module uses."""
 
     def close_going_away(self) -> None:
-        """The process ends: tell the server."""
+        """The process ends: tell the server that this end goes away."""
 
     def wait_over(self, timeout: float) -> None:
-        """Wait until nothing is left to do."""
+        """Wait until the threads have ended."""
 
     def after_fork(self) -> None:
-        """In a forked child, where none of the threads is."""
+        """In a forked child: the threads do not exist here."""
 
 
-# A running thread keeps its engine alive, also when nobody holds the connection any more. No lock: each use
-# is one operation of the set, which is whole on every build, and the garbage collector, which calls
-# `discard`, may interrupt a thread that held one.
+# All live engines. A running thread keeps its engine alive, also when the program has dropped the connection.
+# No lock: each use is one operation of the set, which is atomic on every build, and the garbage collector,
+# which calls `discard`, may interrupt a thread that held one.
 _live: set[weakref.ref[Lives]] = set()
 
-# Set when connections are closed at the end of the process: failures after that are not logged.
+# This is set when connections are closed at the end of the process: failures after that are not logged.
 _exiting = False
 
 # The process for which the exit hook of `multiprocessing` was last installed.
@@ -56,7 +56,7 @@ _hooked_child = 0
 
 
 def remember(engine: Lives) -> None:
-    """Tell `engine` of forks and of the process's end, for as long as it lives."""
+    """Call the methods of `engine` at forks and at the process's end, as long as it lives."""
     _live.add(weakref.ref(engine, _live.discard))
     _hook_child_of_multiprocessing()
 
@@ -72,11 +72,12 @@ def check_threads() -> None:
     Without this a connection would hang: up to uWSGI 2.0.25 threads stand still between two requests, unless
     there is ``--enable-threads``.
     """
-    # The server puts its module there before it imports an application, and no other process has one. Not
-    # `uwsgi.opt`, which says what was asked for: --threads implies it, and later versions always do it.
+    # uWSGI puts its module there before it imports an application, and no other process has one. `uwsgi.opt`
+    # would not do, since it holds what was asked for: --threads implies threads, and later versions always
+    # have them.
     if getattr(sys.modules.get("uwsgi"), "has_threads", 1):
         return
-    # With --gevent-monkey-patch a thread is a greenlet, which needs no time of its own.
+    # With --gevent-monkey-patch a thread is a greenlet, which runs without --enable-threads.
     monkey = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("threading"):
         return
@@ -103,10 +104,10 @@ def _at_exit() -> None:
     _exiting = True
     until = time.monotonic() + EXIT_SECONDS
     engines = _all_live()
-    with contextlib.ExitStack() as goodbyes:  # an exception of one does not keep the others from being called
+    with contextlib.ExitStack() as goodbyes:  # If one call raises, the others are still made.
         for engine in engines:
             goodbyes.callback(engine.close_going_away)
-    # Wait for the worker threads too: CPython aborts when a thread prints while the interpreter ends.
+    # This waits for the worker threads, too: CPython aborts when a thread prints while the interpreter ends.
     for engine in engines:
         engine.wait_over(max(0.0, until - time.monotonic()))
     wait_shared_pool_exited(max(0.0, until - time.monotonic()))

@@ -4,24 +4,27 @@ Owns: whose turn it is to read while the connection is open, and the bytes that 
 made messages yet. Runs on: the methods under *a consumer* on the thread that receives, the others on the
 reader thread. Must not import: the consumers, the writer.
 
-A consumer that finds nothing to take waits for the network itself, and so is not woken by a reader that was
-woken first: a round trip has no change of threads then. It holds a token (see `primitives`), for
-`LEASE_SECONDS` at most, and does only what can be repeated: what it reads is in `chunks` at once, parsing
-plain frames changes nothing, and one leaf makes the messages the application's and what is left of the bytes
-the next `chunks`. All that is no plain frame stays in `chunks`, for the reader.
+A consumer that finds nothing to take waits for the network itself. So no reader must wake up first and then
+wake the consumer: a round trip has no change of threads. It holds a token (see `primitives`), for
+`LEASE_SECONDS` at most, and each of its steps can be repeated: bytes that it reads are in `chunks` at once,
+parsing plain frames changes nothing, and one leaf gives the messages to the application and replaces `chunks`
+by the bytes that are left. Everything but plain frames stays in `chunks` for the reader.
 
-No system call tells the reader of a lease. It finds out when the first bytes wake both, and lets the socket
-go: it looks every `LEASE_SECONDS` whether the consumer was here, and takes the turn back if not. It may do so
-at any moment but while the consumer is in the call that reads, which does not wait: the token says `in_call`
-from a store before that call to one after it, and no handler runs in between. A consumer for whom nothing
-came within a lease gives the turn back with one wake-up, and waits as without it.
+Starting a lease costs no system call. The reader notices it when the first bytes wake both threads, and stops
+watching the socket: it looks every `LEASE_SECONDS` whether a consumer was here, and takes the turn back if
+none was. It may take it at any moment, except while the consumer is in the call that reads, which does not
+wait: `in_call` of the token is true from a store before that call to a store after it, and no handler runs in
+between. If nothing comes within a lease, the consumer gives the turn back with one wake-up, and waits without
+a lease.
 
-`needs_reader` is true from before bytes are read until they are messages, so that whatever cuts a consumer
-off, the reader finds them; what wakes it then is one call of a C function in a ``finally``. A handler may cut
-it off between the messages and the wake-up of other consumers as well: whoever is woken then wakes those.
+`needs_reader` is true from before bytes are read until they are messages. So whatever cuts a consumer off,
+the reader finds the bytes; one call of a C function in a ``finally`` wakes it. A handler may also cut a
+consumer off after the messages and before the wake-up of other consumers: the thread that is woken next wakes
+those.
 
-With TLS nobody reads where signal handlers run: OpenSSL's calls run them themselves, so that bytes would be
-lost. A finalizer may run in these calls; it is kept from waiting, since nobody could read before it returns.
+With TLS no consumer reads on the main thread: OpenSSL's calls run signal handlers themselves, so that bytes
+would be lost. A finalizer may run in these calls; `own_thread` keeps it from waiting, since nobody could
+read before it returns.
 """
 
 from __future__ import annotations
@@ -40,14 +43,14 @@ if TYPE_CHECKING:
     from .._transport.stream import Stream
     from .send_queue import SendQueue
 
-# How long a consumer waits by lease, and how often the reader looks at it, in seconds.
+# How many seconds a consumer waits by lease, and how often the reader looks at it.
 LEASE_SECONDS = 0.005
 
-# How much is read at once by lease, in bytes. What is read is a new object each time: of larger ones the C
-# library gives the memory back to the system at once, and to get it again takes longer than to fill it.
+# How much is read at once by lease, in bytes. Each read makes a new object: the C library returns the memory
+# of larger ones to the system at once, and getting it again takes longer than filling it.
 READ_SIZE = 64 * 1024
 
-# After bytes that were for the reader, so many requests for a lease are refused: where those come often, a
+# After bytes that were for the reader, so many requests for a lease are refused: if such bytes come often, a
 # lease costs more than it saves.
 REFUSED_AFTER = 8
 
@@ -57,22 +60,22 @@ ALLOWED = os.environ.get("SYNCWS_LEASE") != "0" and sys.implementation.name == "
 
 
 def is_allowed() -> bool:
-    """Whether consumers may read. In a patched program nothing is won: greenlets change places at each
-    wait."""
+    """Whether consumers may read. In a patched program that gains nothing: each wait changes greenlets."""
     return ALLOWED and hasattr(select, "poll") and not is_patched()
 
 
 class LeasedRead:
-    """What a consumer has read by lease, and what it takes to make messages of it in one leaf.
+    """The result of one read by lease, prepared so that one leaf can hand it over.
 
     Attributes:
-        token: while it is held, that may be done.
-        messages, count: those that are whole.
+        token: the consumer's turn; the result may be handed over while this is held.
+        messages, count: the whole messages.
         size, payload: their bytes, with the headers of their frames and without.
-        chunks: what is left, at the index that says whether the token is held; the lease's go to the other.
+        chunks: a pair; at the index of `token.held` stand the bytes that are left, and the lease's own chunks
+            take the other place.
         left: how many bytes are left.
-        for_reader: whether the reader is to look at them at once.
-        received: where a consumer that comes too late counts: the reader counts in the stream meanwhile.
+        for_reader: whether the reader must look at them at once.
+        received: the counter for a consumer that comes too late: the reader counts in the stream meanwhile.
     """
 
     __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payload", "received", "size", "token")
@@ -91,12 +94,12 @@ class LeasedRead:
 
 
 class Taker(Protocol):
-    """A consumer, as far as it is known here."""
+    """The part of a consumer that this module uses."""
 
     def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
-        """In one leaf, where the token is still held: append the messages, leave the rest in the lease's
-        `chunks`, whether there is any in `unfed`, and whether it is for the reader in `needs_reader`; and
-        count what came."""
+        """In one leaf, if the token is still held: append the messages, and count them; put the rest into the
+        lease's `chunks`, and set `unfed` if there is any, `needs_reader` if it is for the reader.
+        """
 
 
 class ReadLease:
@@ -104,21 +107,22 @@ class ReadLease:
 
     Attributes:
         chunks: the bytes that were read by lease and are not messages yet.
-        counted: how many of these are in `received` of the stream, where that does not count itself.
-        stream: where it is read.
-        messages_received, bytes_received: what was received by lease so far.
-        needs_reader: whether the reader is to look at them at once.
-        unfed: whether the decoder has not seen them.
-        error: what reading by lease has raised; for the reader, since the next read may say something else.
-        recent: whether a consumer was here since the reader last looked.
-        wanted: whether it was refused since the reader last gave the turn away.
-        reader_looks: whether the reader, which leaves the socket to consumers, looks every `LEASE_SECONDS`.
-        wake_soon: has a thread of ours wake the reader and the other consumers; one C function.
+        counted: how many of these are in `received` of the stream, if that does not count by itself.
+        stream: the stream to read from.
+        messages_received, bytes_received: the counts of what was received by lease so far.
+        needs_reader: whether the reader must look at `chunks` at once.
+        unfed: whether `chunks` holds bytes that the decoder has not seen.
+        error: the error of a read by lease; the reader must see it, since the next read may raise another
+        one.
+        recent: whether a consumer had the turn since the reader last looked.
+        wanted: whether a consumer was refused since the reader last gave the turn away.
+        reader_looks: whether the reader leaves the socket to consumers, and looks every `LEASE_SECONDS`.
+        wake_soon: a C function that makes a thread of ours wake the reader and the other consumers.
         wake: wakes the reader now; takes several steps of Python.
     """
 
     def __init__(self, queue: SendQueue, leaf: Leaf) -> None:
-        """`leaf` is the consumer's: what a consumer has read is to become messages in one step."""
+        """`leaf` is the consumer's, so that bytes become messages in one step."""
         self.chunks: list[bytes] = []
         self.counted = 0
         self.stream: Stream | None = None
@@ -143,8 +147,10 @@ class ReadLease:
     # A consumer.
 
     def read(self, taker: Taker, seconds: float) -> bool:
-        """Wait for the network, at most `seconds`, and read in the reader's place; True when the consumer
-        should look again, False when it is to wait as usual."""
+        """Wait for the network, at most `seconds`, and read in the reader's place.
+
+        Returns True when the consumer should look again, False when it should wait without a lease.
+        """
         if self._refusals:
             self._refusals -= 1
             return False
@@ -183,13 +189,13 @@ class ReadLease:
 
     def _read(self, token: Token, taker: Taker, seconds: float) -> bool:
         stream = self.stream
-        assert stream is not None  # `release` has it before any consumer comes here
+        assert stream is not None  # `open` has set it before any consumer gets here.
         sock = stream.socket
         if self._poll_first:
-            # Nothing here raises but a signal handler, whose error must not be taken for the socket's.
+            # Only a signal handler raises here, and its error must not be taken for the socket's.
             number = sock.fileno()
             if number < 0:
-                return False  # the turn was taken back, and the socket closed
+                return False  # The turn was taken back, and the socket closed.
             poller = select.poll()
             poller.register(number, select.POLLIN)
             if not poller.poll(min(seconds, LEASE_SECONDS) * 1000.0):
@@ -204,7 +210,7 @@ class ReadLease:
                 token.in_call = token.held
         if token.in_call:
             self.needs_reader = True
-            try:  # around one operator, in which no handler runs
+            try:  # This holds one operator only, in which no handler runs.
                 self.chunks += call
             except BlockingIOError:
                 token.in_call = False
@@ -229,7 +235,7 @@ class ReadLease:
         except OSError as error:
             self.error = error
             return False
-        except BaseException as error:  # what was decrypted is lost, and the connection with it
+        except BaseException as error:  # The decrypted bytes are lost, and the connection with them.
             self.error = error
             raise
         if data is None:
@@ -247,7 +253,7 @@ class ReadLease:
     def _make_messages(self, token: Token, taker: Taker, stream: Stream) -> bool:
         chunks = self.chunks
         if not token.held or not chunks or not chunks[-1]:
-            return False  # the reader has taken the turn back, or it is to find the end
+            return False  # The reader has taken the turn back, or it must find the end.
         self._poll_first = stream.drained if stream.is_tls else len(chunks[-1]) < READ_SIZE
         self._queue.inline.has_received = True
         read = LeasedRead(token, chunks, self._limit)
@@ -275,7 +281,7 @@ class ReadLease:
         return takes
 
     def take_if_free(self) -> bool:
-        """Take the turn where no consumer has it."""
+        """Take the turn if no consumer has it."""
         takes = False
         with self._leaf:
             if not self._token.held:
@@ -283,9 +289,11 @@ class ReadLease:
                 takes = True
         return takes
 
-    def release(self, rest: bytes, recent: bool) -> None:
-        """Let consumers read, who find `rest` as what was read before, and has been fed. `recent`: one of
-        them has asked for the turn, and has got something meanwhile, so that it soon asks again."""
+    def lend(self, rest: bytes, recent: bool) -> None:
+        """Let consumers read. They find `rest`, which was read before and fed to the decoder, in `chunks`.
+
+        `recent`: a consumer has asked for the turn and got a message meanwhile, so it will ask again soon.
+        """
         chunks = [rest] if rest else []
         size = len(rest)
         with self._leaf:
@@ -295,9 +303,10 @@ class ReadLease:
             self.wanted = self._reader_has = False
 
     def take_chunks(self) -> bytes:
-        """What was read by lease and is not decoded."""
+        """Take the bytes that were read by lease and are not decoded."""
         fresh: list[bytes] = []
-        # This is one leaf: a consumer that comes too late stores what it has found in a leaf too, unchanged.
+        # This is one leaf, since a consumer that comes too late also stores the chunks that it has found,
+        # unchanged, in a leaf.
         with self._leaf:
             chunks = self.chunks
             counted = self.counted
@@ -323,10 +332,11 @@ class ReadLease:
 def parse_chunks(
     chunks: list[bytes], limit: int, messages: list[Message | MessagePart]
 ) -> tuple[int, int, bytes]:
-    """Append the messages of the plain frames that `chunks` begin with; return their bytes, with headers and
-    without, and what stands behind them.
+    """Append the messages of the plain frames at the beginning of `chunks`.
 
-    Of the last chunk only those bytes are copied that end a frame of the one before.
+    Returns their bytes, with headers and without, and the bytes after them.
+
+    Of the last chunk only the bytes that end a frame of the chunk before are copied.
     """
     *earlier, data = chunks
     size = payload = position = 0
@@ -342,8 +352,9 @@ def parse_chunks(
 
 
 def missing_of(data: bytes, limit: int) -> int:
-    """How many bytes must come until the plain frame that `data` begin with is whole, or until its length is
-    known; 0 where it is whole, or is not plain."""
+    """How many bytes are missing until the plain frame at the beginning of `data` is whole, or until its
+    length is known; 0 when it is whole, or is not plain.
+    """
     if data[0] not in PLAIN_FRAMES:
         return 0
     if len(data) < 2:

@@ -2,15 +2,16 @@
 
 Owns: that descriptor. Runs on: any thread. Must not import: the protocol, the reader.
 
-It is one more waiter of the inbox, which a call of a C function wakes by making the descriptor readable: so
-the reader does nothing for it, and nothing costs where it was never asked for. Only who receives does more:
-before it takes the last message it enters its name among the waiters again, makes the descriptor unreadable
-and looks again, in this order. So of it and of a reader that puts a message just then one sees the other.
+The descriptor is one more waiter of the inbox, which a call of a C function wakes by making it readable. So
+the reader does nothing for it, and it costs nothing before it is asked for. Only a receiving thread does
+more: before it takes the last message it enters the descriptor among the waiters again, makes it unreadable
+and looks again, in this order. So this thread and a reader that puts a message just then cannot miss each
+other.
 
-It comes before the taking, since a signal handler that raises between the taking and the return would lose
-the message. Where one raises between the look and the taking, the call of `recv` looks once more, as it does
-when its time is over: where several threads receive, the descriptor may stay readable behind the last message
-until one of them has looked for another.
+This comes before a message is taken, since a signal handler that raises between the taking and the return
+would lose the message. If a handler raises between the look and the taking, the call of `recv` looks once
+more, as it does when its time is over: if several threads receive, the descriptor may stay readable after the
+last message until one of them has looked for another.
 
 A forked child shares the descriptor's state with its parent. There another one takes its number; it is
 readable for good, since the connection is over.
@@ -30,7 +31,7 @@ from .primitives import remember_first
 if TYPE_CHECKING:
     from .inbox import Inbox
 
-# How much can be read off a forked child's descriptor, which nobody should read at all.
+# How many bytes a forked child's descriptor holds; nobody should read it at all.
 _FOR_GOOD = 2**32 - 1
 
 
@@ -52,7 +53,8 @@ class Readable:
     """See the head of the module. Iterated over, it is the source that `Inbox.source` describes."""
 
     def __init__(self, inbox: Inbox) -> None:
-        self._inbox = weakref.ref(inbox)  # weak, since the inbox holds this object as its source
+        # The reference is weak, since the inbox holds this object as its source.
+        self._inbox = weakref.ref(inbox)
         self._source = inbox.source
         self._bell = _Bell()
         remember_first(self)
@@ -62,21 +64,22 @@ class Readable:
         return self._bell.wake_up.fileno()
 
     def __iter__(self) -> Iterator[Any]:
-        """Comes right before a message is taken."""
+        """Called right before a message is taken."""
         self.look(taking=1)
         return iter(self._source)
 
     def look(self, taking: int = 0) -> None:
-        """Make it readable if more than `taking` messages are there or the end is, and unreadable else."""
+        """Make it readable if there are more than `taking` messages, or after the end; otherwise
+        unreadable."""
         try:
             self._look(taking)
-        except BaseException:  # a signal handler has raised, but a loop waits for this
+        except BaseException:  # A signal handler has raised, but the program's loop waits for this.
             self._look(0)
             raise
 
     def _look(self, taking: int) -> None:
         inbox, bell = self._inbox(), self._bell
-        assert inbox is not None  # it lives as long as the connection, which calls this
+        assert inbox is not None  # The inbox lives as long as the connection, which calls this.
         inbox.waiters.enter(bell)
         bell.wake_up.clear()
         if len(inbox.messages) > taking or inbox.ending is not None:
@@ -94,7 +97,7 @@ class Readable:
 
     def renew(self) -> None:
         """In a forked child, before anything there wakes a waiter."""
-        self._bell.release = bool  # it would ring the parent's bell
+        self._bell.release = bool  # It would wake the parent's loop.
         number = self.fileno()
         if hasattr(os, "eventfd"):
             flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC | os.EFD_SEMAPHORE
@@ -103,6 +106,6 @@ class Readable:
             os.close(made)
             return
         near, far = socket.socketpair()
-        with near, far:  # the end of a stream is readable
+        with near, far:  # The end of a stream makes a descriptor readable.
             near.setblocking(False)
             os.dup2(near.fileno(), number, inheritable=False)

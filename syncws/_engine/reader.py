@@ -3,10 +3,23 @@
 Owns: the opening, the `Closing` machine, and the one record of the end. Runs on: `run` on the reader thread.
 Must not import: the writer, the consumers, what programs call.
 
-The reader publishes the outcome before it logs, frees its wake-up or ends: who waits for the end waits for
-that alone, and may hold, in a frame that a signal handler interrupted, the locks of logging or of the
-wake-up. What traces the steps hears of the end before that, as it asked to. Whatever ends this thread ends
-the connection, with that as the cause: nothing is left half alive.
+What can happen at once. A program may close, abort or drop the connection at any moment, also while it is
+being opened; the writer may fail; a signal handler or a fork may interrupt whatever waits for this
+connection. None of that is done here by other threads: they leave notes and wake the reader (`reader_notes`,
+`open_link`), which looks at them before each wait and acts by itself.
+
+Why it is right. One thread makes every step from the opening to the end, so there is one record of the end,
+and it is made in one place. The reader publishes the outcome before it logs, frees its wake-up or ends: a
+thread that waits for the end waits for the outcome alone, and may hold, in a frame that a signal handler
+interrupted, the locks of logging or of the wake-up. Only a trace callable hears of the end earlier. Whatever
+ends this thread ends the connection, with that as the cause: no connection stays half alive.
+
+What was tried and rejected. One thread for both directions: it is less code and about as fast, but then
+compressing, masking and encrypting what is sent takes time from reading, pongs and deadlines. Flags in the
+reader, the writer and the consumer for how far the closing has come: there were fifteen, and nobody could say
+which of their combinations were possible; `closing` has one state. An end of its own for each cause (a
+return, a fault, an error of the socket, any other exception): there were four, and the end of `run` had to
+tell them apart.
 """
 
 from __future__ import annotations
@@ -81,7 +94,7 @@ class Reader:
         self._tracer = tracer
         self._last_steps: list[TraceRecord] = []
         self._link: OpenLink | None = None
-        self._handover: Handover | None = None  # where a caller opens it
+        self._handover: Handover | None = None  # The opening by a caller, if one opens the connection.
 
     def run(self) -> None:
         """The body of the reader thread. Whatever happens, one `Closed` record goes out, last."""
@@ -101,7 +114,7 @@ class Reader:
                     step()
                 except ForkedError:
                     raise
-                except BaseException as error:  # others wait for the next steps
+                except BaseException as error:  # Other threads wait for the next steps.
                     fault = error
             if fault is not None:
                 self._log_fault(fault)
@@ -120,16 +133,16 @@ class Reader:
             self.closed = Closed(Outcome(CloseCode.ABNORMAL, error=error))
         return self.closed
 
-    # A caller's thread, instead of the first steps of `run`; see `handover`.
+    # A caller's thread, which takes the first steps of `run`; see `handover`.
 
     def open_here(
         self, start: Callable[[], None], make_sure: Callable[[], None], handled: BaseException | None
     ) -> None:
-        """Open the connection; raises what failed.
+        """Open the connection, or raise the error.
 
-        `start` starts the reader thread: it is called before the first wait for the network, so that nothing
-        is waited for before there is one. `make_sure` makes sure that all threads are there. `handled` is
-        what the caller was about to handle.
+        `start` starts the reader thread, and is called before the first wait for the network. `make_sure`
+        makes sure that all threads have started. `handled` is the exception that the caller was handling
+        before.
         """
         self._handover = handover = Handover()
         try:
@@ -137,19 +150,20 @@ class Reader:
             handover.rest = opened.rest
             self._output.open(opened.stream, encoder, self._notes.wake)
             self._tell_opened(opened)
-            self.closing.opened()  # the last step: the reader goes on from here, also where a handler waits
+            # This is the last step: the reader goes on from here, even while a handler waits.
+            self.closing.opened()
         except BaseException as error:
             handover.failure = error
-            # The line above is one step, so there is a failure in any case. `told_of` may replace it.
+            # The line above is one step, so a failure is kept in any case. `told_of` may replace it.
             handover.failure = told_of(error, handled)
             raise
         finally:
             handover.tell()
 
     def end_here(self, error: Exception) -> None:
-        """There is no reader thread, and will be none: do what that does at its end."""
+        """There will be no reader thread: do what it does at its end."""
         self.closing.lost(error)
-        with contextlib.ExitStack() as steps:  # each step is made, also where a handler raises in another
+        with contextlib.ExitStack() as steps:  # Each step is made, even if a handler raises in another one.
             for step in (self._notes.close_poller, self._publish, self._tell_end, self._end_link):
                 steps.callback(step)
         for record in self._last_steps:
@@ -161,19 +175,20 @@ class Reader:
         if self._handover is None:
             opened, encoder = self._connect(None, None)
             self.closing.opened()
-            # The writer is opened first: a consumer that is told may look at its output at once.
+            # The writer is opened first, since a consumer may look at its output as soon as it knows of the
+            # opening.
             self._output.open(opened.stream, encoder, self._notes.wake)
             self._tell_opened(opened)
             rest = opened.rest
         else:
             rest = self._handover.wait(lambda: self.closing.state is not State.CONNECTING)
-        assert self._link is not None  # made by `_connect`
+        assert self._link is not None  # `_connect` has made it.
         self._link.run(rest)
 
     def _connect(
         self, before_waiting: Callable[[], None] | None, make_sure: Callable[[], None] | None
     ) -> tuple[OpenStream, Encoder]:
-        """Make the connection, and what has its two sides."""
+        """Make the connection, and the objects for its two directions."""
         self._notes.poller = poller = Poller()
         self._check_wanted()
         connector = Connector(
@@ -197,12 +212,12 @@ class Reader:
                 encoder = self._tracer.make_encoder(deflate)
             self._link = self._make_link(poller, opened)
         except BaseException:
-            opened.stream.close()  # nobody else has it yet
+            opened.stream.close()  # No other object has it yet.
             raise
         return opened, encoder
 
     def _make_link(self, poller: Poller, opened: OpenStream) -> OpenLink:
-        """Make what has the read side of the stream."""
+        """Make the object that has the read side of the stream."""
         deflate, max_size = opened.result.deflate, self._options.max_size
         if self._tracer is None:
             decoder = Decoder(max_size, None if deflate is None else Inflater(deflate))
@@ -219,7 +234,6 @@ class Reader:
             decoder,
             self._options,
             self._lease,
-            self._request.url.public,
             time.monotonic,
         )
 
@@ -244,8 +258,11 @@ class Reader:
             raise WebSocketError(CLOSED_EARLY)
 
     def _end_link(self) -> None:
-        """End the writer, and free the socket. Only this thread frees the descriptor, and only now: a number
-        that is freed earlier could be another file's by the time the writer uses it."""
+        """End the writer, and free the socket.
+
+        Only this thread frees the descriptor, and only now: if it were freed earlier, its number could belong
+        to another file by the time the writer uses it.
+        """
         link, connector = self._link, self._notes.connector
         if link is not None:
             link.cut()
@@ -253,11 +270,14 @@ class Reader:
         if link is not None:
             link.close()
         elif self._handover is not None and connector is not None:
-            connector.close()  # it has done so itself, unless a signal handler has cut it off
+            connector.close()  # It has closed itself, unless a signal handler has cut it off.
 
     def _tell_end(self) -> None:
-        """The last steps. Before the outcome is published, so that who waits for that has heard of them; only
-        their log records come later."""
+        """Trace the last steps.
+
+        This comes before the outcome is published, so that a trace callable knows of the end before any
+        thread that waits for it. Only the log records come later.
+        """
         if self._tracer is None:
             return
         outcome, url = self.closing.outcome or _NO_OUTCOME, self._request.url.public
@@ -268,7 +288,7 @@ class Reader:
         self._last_steps.append(tell("closed", url=url, **ending))
 
     def _publish(self) -> None:
-        """Tell the outcome."""
+        """Publish the outcome."""
         link = self._link
         seconds = 0.0 if link is None else time.monotonic() - link.opened_at
         outcome = self.closing.outcome or _NO_OUTCOME
@@ -281,6 +301,6 @@ class Reader:
 
     def _log_fault(self, fault: BaseException) -> None:
         try:
-            raise fault  # it was told first; now the log gets its traceback
+            raise fault  # The outcome was published first; now the log gets the traceback.
         except BaseException:
             log_exception(self._log_fields, "%s: a fault of syncws itself: %r", self._name, fault)

@@ -1,8 +1,8 @@
 """Notes of other threads for the reader, and the wake-up that goes with them.
 
 Owns: these notes. Runs on: any thread; `check_wanted` and `close_poller` on the reader thread. Must not
-import: the protocol, the writer. That the application closes is no note here: the send queue holds it, beside
-the Close.
+import: the protocol, the writer. The application's close is no note here: the send queue holds it, beside the
+Close.
 
 Each note is left once and never taken back; the reader looks at all of them after each wake-up. The wake-up
 takes several steps of Python, which a signal handler that raises can cut off: so each call that leaves a note
@@ -30,15 +30,15 @@ class ReaderNotes:
 
     Attributes:
         cuts: for each call of close() with a `timeout`: until when it waits, on the clock of
-            `time.monotonic`, and what is wrong then.
-        abort_error: the application wants the end now, and this is told as its reason.
-        failure: what the connection is to be failed for, and the code that the server is told.
-        forked: this process is a forked child, and the connection its parent's.
-        released: the program has no reference to the connection left.
+            `time.monotonic`, and the error to report then.
+        abort_error: set when the application wants the end now; the error that says why.
+        failure: set when the connection must fail: the error, and the close code for the server.
+        forked: whether this process is a forked child, so that the connection belongs to its parent.
+        released: whether the program has no reference to the connection left.
         is_enlisted: whether the writer pool counts the connection.
         is_over: whether the outcome is published.
-        waiters: the threads that wait for that.
-        poller, connector: the reader's, once there are some; for the wake-up and for a fork.
+        waiters: the threads that wait for the outcome.
+        poller, connector: those of the reader, once they exist; for the wake-up and for a fork.
     """
 
     def __init__(self) -> None:
@@ -60,9 +60,10 @@ class ReaderNotes:
             poller.wake()
 
     def note_cut(self, cut_at: float, cut_error: Exception) -> None:
-        """A call of close() waits until `cut_at`, and then no longer for `cut_error`."""
+        """A call of close() waits until `cut_at`; then the connection is cut, with `cut_error` as the
+        reason."""
         cut = [(cut_at, cut_error)]
-        self.cuts += cut  # one step, so that of several threads none loses its note
+        self.cuts += cut  # This is one step, so that no thread loses its note.
 
     def check_wanted(self) -> None:
         """Raise when the application has given up a connection that is being opened."""
@@ -76,19 +77,19 @@ class ReaderNotes:
             raise WebSocketError("the program had no reference to the connection left")
 
     def hide(self, text: str) -> str:
-        """The server's words without the secrets that the opening has sent; on any thread."""
+        """The server's words without the secrets that the opening has sent. Any thread may call this."""
         return text if self.connector is None else self.connector.secrets.hide(text)
 
     def masked(self, error: ProtocolError) -> ProtocolError:
-        """A fault of the server's, whose text may quote the server, without these secrets."""
+        """The error of a fault of the server, with these secrets hidden in its text."""
         said = str(error)
         if (shown := self.hide(said)) != said:
             error.args = (shown,)
-            error.__cause__ = error.__context__ = None  # they hold what the server sent
+            error.__cause__ = error.__context__ = None  # These hold the words of the server.
         return error
 
     def closed(self) -> None:
-        """The outcome is published."""
+        """The outcome was published."""
         self.is_over = True
         self.waiters.notify()
 
@@ -98,7 +99,7 @@ class ReaderNotes:
             self.poller.close()
 
     def after_fork(self) -> None:
-        """In a forked child: only close this process's copies of the descriptors; a shutdown or a
+        """In a forked child: only close this process's copies of the descriptors. A shutdown or a
         close_notify would reach the parent's peer."""
         self.forked = True
         if self.connector is not None:

@@ -1,10 +1,10 @@
-"""How much waits to be received, counted by the batches in which it came.
+"""How many messages and bytes wait to be received, counted by the batches in which they came.
 
 Owns: these counts. Runs on: the reader thread. Must not import: anything with threads.
 
-The consumer says nothing of what it takes: the reader knows how many messages it has put and how many are
-left, and so which batches are gone. So no consumer that an exception meets between taking a message and
-counting it can make the count wrong.
+Consumers count nothing: the reader knows how many messages it has put and how many are left, and so which
+batches are gone. So the count stays right even if an exception meets a consumer right after it has taken a
+message.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 
 
 class ReceiveBound:
-    """How much waits, as the reader counts it: by the batches that it put.
+    """Counts the messages and bytes that wait, by the batches that the reader has put.
 
     Attributes:
         max_bytes, max_messages: the bound; infinite without one.
@@ -27,9 +27,9 @@ class ReceiveBound:
         self.max_messages = math.inf if max_messages is None else max_messages
         self._batches: collections.deque[tuple[int, int]] = (
             collections.deque()
-        )  # (_put_count after it, bytes)
+        )  # pairs: _put_count after the batch, and its bytes
         self._put_count = 0
-        self._size = 0  # the sum over these batches
+        self._size = 0  # the bytes of all these batches
 
     def put(self, count: int, size: int) -> None:
         """`count` messages of `size` bytes in all were put."""
@@ -38,7 +38,7 @@ class ReceiveBound:
         self._size += size
 
     def waiting_bytes(self, waiting: int) -> int:
-        """The bytes of the batches of which any of `waiting` messages is left."""
+        """The bytes of the batches that hold any of the last `waiting` messages."""
         taken = self._put_count - waiting
         batches = self._batches
         while batches and batches[0][0] <= taken:
@@ -46,17 +46,20 @@ class ReceiveBound:
         return self._size
 
     def seen_bytes(self, waiting: int) -> int:
-        """The same as `waiting_bytes` for any thread, which may see it a moment late."""
+        """The same as `waiting_bytes`, for any thread; the number may be a moment old."""
         try:
             batches = self._batches.copy()
-        except RuntimeError:  # without the interpreter's lock the reader may change it meanwhile
+        except RuntimeError:  # Without the interpreter's lock the reader may change the deque meanwhile.
             return self._size
         taken = (batches[-1][0] if batches else 0) - waiting
         return sum(size for last, size in batches if last > taken)
 
     def room_at(self, waiting: int) -> int:
-        """How many messages may be left when reading is to go on: half of the bound that `waiting` messages
-        have reached. Where it is a message that is not whole that makes them too much, one batch less."""
+        """How many messages may be left when reading goes on again: half of those that have reached the
+        bound.
+
+        If an incomplete message has passed the bound together with them, one batch less.
+        """
         half = math.inf if self.max_messages == math.inf else self.max_messages // 2
         size = 0
         for last, bytes_of_batch in reversed(self._batches):

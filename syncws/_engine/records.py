@@ -1,4 +1,4 @@
-"""What the reader tells the consumer besides messages, in the order of the events.
+"""The records that the reader gives the consumer besides messages, in the order of the events.
 
 Owns: nothing. Runs on: any thread. Must not import: sockets, threads.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """The handshake is done."""
+    """The opening handshake is done."""
 
     protocol: str
     extensions: str
@@ -46,7 +46,7 @@ class Closed:
 
     Attributes:
         outcome: how it ended.
-        unsent: bytes that `send` took and that were not handed to the network.
+        unsent: how many bytes `send` took that were not handed to the network.
         open_seconds: how long it was open.
     """
 
@@ -59,15 +59,14 @@ Record = Opened | CloseReceived | Closed
 
 
 class Consumer(Protocol):
-    """Where the reader puts what arrives: an `EventQueue` for callbacks, an `Inbox` for calls of `recv`.
+    """The receiving end of the messages: an `EventQueue` for callbacks, an `Inbox` for calls of `recv`.
 
     Attributes:
         on_room: called when the consumer has taken something after `is_full` or `is_caught_up` told the
-            reader
-            to wait. It must not wait.
-        lease: by which its threads may read; None where they may not.
-        leaf: guards what it holds, and the turn at reading.
-        waiters: the threads that wait for what is put.
+            reader to wait. It must not wait.
+        lease: the lease by which its threads may read; None when they may not.
+        leaf: guards the messages and the turn at reading.
+        waiters: the threads that wait for messages and records.
     """
 
     waiters: Waiters
@@ -81,25 +80,25 @@ class Consumer(Protocol):
 
     @property
     def wanted_controls(self) -> tuple[int, ...]:
-        """The opcodes of Ping and Pong, as far as somebody wants to hear of those."""
+        """The opcodes of the control frames for which there are listeners: Ping, Pong, both or none."""
 
     def put_controls(self, batch: ControlBatch, count: int, size: int) -> None:
-        """Append `count` control frames that hold `size` bytes. Only what `wanted_controls` has is put."""
+        """Append `count` control frames that hold `size` bytes, of the kinds in `wanted_controls` alone."""
 
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
-        """Append messages that hold `size` bytes; the list is the consumer's from now on."""
+        """Append messages that hold `size` bytes. The list belongs to the consumer from now on."""
 
     def put_record(self, record: Record) -> None:
         """Append a record."""
 
     def waiting(self) -> tuple[int, int]:
-        """How many messages wait to be received, and their bytes; on any thread."""
+        """How many messages wait to be received, and their bytes. Any thread may ask."""
 
     def is_full(self, collected: int) -> bool:
-        """Whether the reader should pause, which holds `collected` bytes of a message that is not whole."""
+        """Whether the reader should pause. `collected`: the bytes that it holds of an incomplete message."""
 
     def is_caught_up(self) -> bool:
         """Whether the application has handled everything that was put, and asks for more."""
 
     def after_fork(self, closed: Closed) -> None:
-        """In a forked child: the messages are the parent's; here there is only the end."""
+        """In a forked child: the messages are the parent's, so only the end is left here."""

@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from .tracer import Tracer
 
     class Opening(TimedOpening, Protocol):
-        """What a route knows of the opening that it is part of; see `opening.Connector`."""
+        """The part of the opening that a route uses; see `opening.Connector`."""
 
         doing: str
         stream: Stream | None
 
         @property
         def name(self) -> str:
-            """What the names of its threads begin with."""
+            """The beginning of the names of its threads."""
 
         def make_socket(self, family: int, kind: int, protocol: int) -> socket.socket:
-            """A new socket, which is known to the opening before anything can happen."""
+            """A new socket, which the opening has noted before anything can interrupt it."""
 
         def measure(self, step: str) -> AbstractContextManager[None]:
             """Note how long a step takes."""
 
         @property
         def tracer(self) -> Tracer | None:
-            """What is told the steps; None where nobody wants to hear of them."""
+            """Reports the steps; None when neither `trace=` nor the log asks for them."""
 
         @property
         def secrets(self) -> Secrets:
-            """What no text may show, whoever says it."""
+            """The credentials that no text may show."""
 
 
 _FAMILIES = {None: 0, 4: socket.AF_INET, 6: socket.AF_INET6}
@@ -69,10 +69,10 @@ class Route:
         self._opening = opening
 
     def open(self) -> Stream:
-        """A stream to the server, ready for the opening handshake.
+        """Open a stream to the server, ready for the opening handshake.
 
-        Raises `OSError` (DNS, TCP, TLS) and `WebSocketError` (the proxy). `opening.stream` is what there is
-        of it, as soon as there is any; it is for the caller to close.
+        Raises `OSError` (DNS, TCP, TLS) and `WebSocketError` (the proxy). `opening.stream` is the stream as
+        soon as there is one; the caller closes it.
         """
         sock = self._connect()
         stream: Stream = Stream(sock)
@@ -87,35 +87,36 @@ class Route:
                 stream = self._start_tls(stream, name, where)
         return stream
 
-    #: What the TLS handshake with the server agreed on; None without TLS.
+    #: The version, cipher and certificate of TLS with the server; None without TLS.
     tls: TLSInfo | None = None
 
-    def _tell(self, step: str, **fields: Any) -> None:
+    def _trace(self, step: str, **fields: Any) -> None:
         tracer = self._opening.tracer
         if tracer is not None:
             tracer.tell(step, **fields)
 
     def _keep(self, stream: Stream) -> None:
         sock = stream.socket
-        # A request with large headers may have to wait for the other side to take it.
+        # The peer may have to read before all of a request with large headers can be sent.
         stream.wait_writable = lambda: self._opening.wait(sock, WRITE)
         self._opening.stream = stream
-        self._opening.check_time()  # a fork before this has not closed it
+        # A fork that came before this has not closed the stream; this raises after one.
+        self._opening.check_time()
 
     # TCP.
 
     def _connect(self) -> socket.socket:
         options = self._options
         if options.sock is not None:
-            return self._take_over(options.sock)
+            return self._use_given_socket(options.sock)
         if options.unix is not None:
             path = os.fspath(options.unix)
             self._opening.doing = f"connecting to the Unix socket {path!r}"
-            self._tell("connect", address=path)
+            self._trace("connect", address=path)
             with self._opening.measure("tcp"):
                 setup = SocketSetup(options=options.socket_options)
                 sock = dialer.connect_unix(path, self._opening, self._opening.make_socket, setup)
-            self._tell("connected", address=path)
+            self._trace("connected", address=path)
             return sock
         if self._proxy is not None:
             try:
@@ -126,17 +127,17 @@ class Route:
                 raise
         return self._dial(self._url.hostname, self._url.effective_port)
 
-    def _take_over(self, sock: socket.socket) -> socket.socket:
-        """A socket that the caller has connected."""
+    def _use_given_socket(self, sock: socket.socket) -> socket.socket:
+        """Use the socket that the caller has connected."""
         self._opening.doing = "using the socket that was given"
         sock.setblocking(False)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:  # this is no socket of TCP
+        except OSError as error:  # This is no TCP socket.
             pass_on(error)
         for level, name, value in self._options.socket_options:
             sock.setsockopt(level, name, value)
-        self._tell("connected", address=_peer(sock))
+        self._trace("connected", address=_peer(sock))
         return sock
 
     def _dial(self, host: str, port: int, what: str = "") -> socket.socket:
@@ -145,14 +146,14 @@ class Route:
         setup = SocketSetup(self._options.source_address, self._options.socket_options)
         if self._opening.tracer is not None:
             setup = setup._replace(
-                tell=lambda address, error: self._tell(
+                tell=lambda address, error: self._trace(
                     "connect", host=host, port=port, address=address, error=error
                 )
             )
         with self._opening.measure("tcp"):
             sock = dialer.connect(addresses, host, self._opening, self._opening.make_socket, setup)
         if self._opening.tracer is not None:
-            self._tell("connected", host=host, port=port, address=_peer(sock))
+            self._trace("connected", host=host, port=port, address=_peer(sock))
         return sock
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:
@@ -161,10 +162,10 @@ class Route:
         family = _FAMILIES[options.family]
         if options.source_address is not None and options.source_address[0]:
             family = socket.AF_INET6 if ":" in options.source_address[0] else socket.AF_INET
-        self._tell("resolve", host=host, port=port)
+        self._trace("resolve", host=host, port=port)
         with self._opening.measure("dns"):
             addresses = resolver.resolve(host, port, self._opening, self._opening.name, family)
-        self._tell("resolved", host=host, port=port, address=tuple(address[3] for address in addresses))
+        self._trace("resolved", host=host, port=port, address=tuple(address[3] for address in addresses))
         return addresses
 
     # The proxy.
@@ -183,12 +184,12 @@ class Route:
         return stream
 
     def _ask_http(self, stream: Stream, proxy: Proxy) -> None:
-        from .._protocol.proxy import connect_request  # the choice of the proxy has imported it already
+        from .._protocol.proxy import connect_request  # The choice of the proxy has imported it already.
 
         asked = f"CONNECT {self._url.authority}"
         head = connect_request(self._url.authority, proxy)
         if self._opening.tracer is not None:
-            self._tell("proxy", url=proxy.public, head=masked_head(head))
+            self._trace("proxy", url=proxy.public, head=masked_head(head))
         send_head(stream, head)
         who = f"the proxy {proxy.public}"
         try:
@@ -199,7 +200,7 @@ class Route:
         if self._opening.tracer is not None:
             secrets = self._opening.secrets
             answer = masked_answer(response.status_line, response.headers.multi_items(), secrets)
-            self._tell("proxy", url=proxy.public, status=response.status, head=answer)
+            self._trace("proxy", url=proxy.public, status=response.status, head=answer)
         said = f"{who} answered"
         if 200 <= response.status < 300:
             if rest:
@@ -217,7 +218,7 @@ class Route:
     def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
         from .._transport import socks  # the caller's thread has imported it already; see `options`
 
-        self._tell("proxy", url=proxy.public)
+        self._trace("proxy", url=proxy.public)
         host = self._url.hostname.partition("%")[0]
         if not proxy.resolves:
             addresses = self._resolve(host, self._url.effective_port)
@@ -288,14 +289,14 @@ class Route:
         except ssl.SSLError as error:
             issuer = stream.untrusted_issuer() if stream is not None else ""
             raise trust.describe(error, tried, name, issuer) from error
-        except ValueError as error:  # the context does not go with the name
+        except ValueError as error:  # The context does not accept the name.
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:
             text = f"{tried}: the server reset TCP (does it speak TLS on this port?)"
             raise ConnectionLost(text) from error
-        # This is asked at once, since a later error of TLS takes it away.
+        # This is asked at once, since it is lost after a later error of TLS.
         self.tls = TLSInfo(*stream.negotiated())
-        self._tell("tls", host=name, tls=self.tls)
+        self._trace("tls", host=name, tls=self.tls)
         self._check_alpn(self.tls.alpn, tried)
         return stream
 
@@ -313,4 +314,4 @@ def _peer(sock: socket.socket) -> object:
         return sock.getpeername()
     except OSError as error:
         pass_on(error)
-        return None  # the caller's socket has no such address, or the connection has just ended
+        return None  # The caller's socket has no such address, or the connection has just ended.

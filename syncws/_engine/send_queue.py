@@ -1,25 +1,25 @@
-"""What callers leave for the writer: messages, pings and the Close, and the count of their bytes.
+"""The notes that callers leave for the writer: messages, pings and the Close; and the count of their bytes.
 
 Owns: the notes that the writer has not taken yet, whose turn it is to write, and `bufferedAmount`. Runs on:
 any thread; the methods under *the writer's turn* on the thread that has it. Must not import: sockets, the
 reading side.
 
-A caller changes what must be true before its call returns, and leaves its note, in one leaf; `finally`, it
-schedules the writer by one call of a C function. So a signal handler finds all done or nothing, and its
-own call of any method does as if it came before or after. Each wait schedules the writer again, since a
-handler may wait here between the leaf and the scheduling of the call that it interrupted.
+In one leaf a caller leaves its note and changes everything else that must be true before its call returns; in
+a ``finally`` it schedules the writer by one call of a C function. So a signal handler finds all of this done
+or nothing, and its own call of any method works as if it came before or after. Each wait schedules the writer
+again, since a handler may have interrupted a call between its leaf and the scheduling.
 
-The leaves that a caller takes hold no branch, but arithmetic with what is true: on CPython 3.10 a handler may
-run where a branch is taken. What is added in one case alone is picked from a tuple by whether it is the case.
+The leaves of callers hold no branch, since on CPython 3.10 a handler may run where a branch is taken. They
+calculate with truth values instead, and pick what to add from a tuple.
 
-What is accepted:
+The phases say what is accepted:
 
-    ACCEPTING   all
+    ACCEPTING   everything
     FINISHING   the fragments that finish a message: `close` was called, and other messages wait behind it
     CUT         nothing: the server's Close, or a fault, came in the middle of a message in fragments
     REFUSING    nothing: a Close is queued, or the application has seen that the server closed, and our answer
                 is about to be; or no writer is there any more
-    SEALED      nothing, nor is what the callback API drops counted any more, so that the count can be told
+    SEALED      nothing, and messages that the callback API drops are not counted any more: the count is final
 
 The phase only ever rises.
 """
@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING
 
 from .._exceptions import BufferFull
 from .._protocol.frames import FIN, CloseFrame
-from .inline_send import LARGEST, InlineSend, InlineSends, may_encrypt, send_inline
+from .inline_send import InlineSend, InlineSends, may_encrypt, send_inline
 from .outbox import CloseNote, CutNote, FragmentNote
 from .primitives import Waiters, tokens
 from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SEALED, WriterTurn
@@ -40,22 +40,22 @@ from .writer_turn import ACCEPTING, CUT, FINISHED, FINISHING, IDLE, REFUSING, SE
 if TYPE_CHECKING:
     from .._transport.stream import Stream
 
-# What became of a message: refused, refused but counted in `bufferedAmount`, or taken.
+# The fate of a message: refused, refused but counted in `bufferedAmount`, or taken.
 REFUSED, COUNTED, TAKEN = range(3)
 
 
 _NOTHING = ()
 
-# What `max_buffered` is where it is not given.
+# The `max_buffered` of a connection without that option.
 _ENDLESS = 2**62
 
 
 class FragmentsTurn:
-    """The turn at sending a message in fragments, and what waits for its end.
+    """The turn at sending a message in fragments, and the messages that wait for its end.
 
     Attributes:
         thread: the identifier of the thread that has it.
-        begun: whether a first fragment is queued, and the last is not; False as well once one was refused.
+        begun: whether the first fragment is queued, and the last one is not; False once one was refused.
         behind: how many messages wait for the last.
         behind_bytes: their bytes.
     """
@@ -73,25 +73,26 @@ class SendQueue(WriterTurn):
     """The callers' side of sending.
 
     Attributes:
-        phase: what is accepted.
+        phase: the present phase; see the head of the module.
         taken: bytes of application data that `send` took so far.
         refused: bytes that were refused and count in `bufferedAmount` all the same.
-        sent: bytes handed to the network so far; only who has the turn changes it.
+        sent: bytes handed to the network so far; only the thread that has the turn changes it.
         fragmented: which call has the turn at sending in fragments, or `nobody`.
         waiters: the threads that wait for progress of the writer, or for its end.
-        inline: what callers that send by themselves share.
+        inline: the state of callers that write by themselves.
+        max_buffered: how many bytes may be unsent.
     """
 
     def __init__(self, max_buffered: int | None) -> None:
         super().__init__()
         self.taken = 0
         self.refused = 0
-        self._close_call = 0  # 1: close() was called; 2: and its Close is queued
+        self._close_call = 0  # 0 before a call of close(), 1 after it, 2 once its Close frame is queued
         self.nobody = FragmentsTurn(0)
         self.fragmented = self.nobody
         self.waiters = Waiters()
         self.inline = InlineSends(self)
-        self._max_buffered = _ENDLESS if max_buffered is None else max_buffered
+        self.max_buffered = _ENDLESS if max_buffered is None else max_buffered
 
     # Any thread.
 
@@ -102,19 +103,19 @@ class SendQueue(WriterTurn):
 
     @property
     def close_queued(self) -> bool:
-        """Whether its Close is, or was, among the notes; not where the reader had a reason of its own for
-        one."""
+        """Whether the application's Close frame is, or was, among the notes. A Close of the reader's does not
+        count."""
         return self._close_call > 1
 
     @property
     def buffered(self) -> int:
         """Bytes given to `send` and not handed to the network."""
-        sent = self.sent  # read first, so that the result is never negative
+        sent = self.sent  # This is read first, so that the result is never negative.
         return self.taken + self.refused - sent
 
     @property
     def queued(self) -> int:
-        """Bytes given to `send` so far, also those that were refused and counted."""
+        """Bytes given to `send` so far, including those that were refused and counted."""
         return self.taken + self.refused
 
     @property
@@ -132,7 +133,7 @@ class SendQueue(WriterTurn):
         message = FIN | opcode, payload
         inline = self.inline
         stream = inline.stream
-        if stream is not None and self.turn == IDLE and size <= LARGEST and inline.stands_apart():
+        if stream is not None and self.turn == IDLE and size <= inline.largest and inline.stands_apart():
             may_lend = not stream.is_tls or may_encrypt(stream, size)
         else:
             may_lend = False
@@ -144,7 +145,7 @@ class SendQueue(WriterTurn):
             try:
                 with self.leaf:
                     accepted = accept & (self.phase == ACCEPTING)
-                    taken = accepted & (self.taken - self.sent + size <= self._max_buffered)
+                    taken = accepted & (self.taken - self.sent + size <= self.max_buffered)
                     wake = taken & (self.turn == IDLE)
                     fragmented = self.fragmented
                     waits = taken & fragmented.begun
@@ -161,15 +162,17 @@ class SendQueue(WriterTurn):
         if accepted:
             raise BufferFull(
                 f"{size} bytes do not fit: {self.buffered} bytes are waiting already, "
-                f"and max_buffered={self._max_buffered}"
+                f"and max_buffered={self.max_buffered}"
             )
         return self._count(size) if count_refused else REFUSED
 
     def _write_or_queue(
         self, stream: Stream | None, message: tuple[int, bytes], size: int, accept: bool
     ) -> tuple[bool, bool]:
-        """Write the message on this thread where nobody else writes and nothing waits, and else queue it;
-        whether messages are accepted, and whether this one was taken."""
+        """Write the message on this thread if no other one writes and nothing waits; otherwise queue it.
+
+        Returns whether messages are accepted, and whether this one was taken.
+        """
         notes = _NOTHING, [message]
         inline = self.inline
         token = InlineSend(self, message)
@@ -179,7 +182,7 @@ class SendQueue(WriterTurn):
         try:
             with self.leaf:
                 accepted = accept & (self.phase == ACCEPTING)
-                taken = accepted & (self.taken - self.sent + size <= self._max_buffered)
+                taken = accepted & (self.taken - self.sent + size <= self.max_buffered)
                 wake = taken & (self.turn == IDLE)
                 fragmented = self.fragmented
                 waits = taken & fragmented.begun
@@ -211,13 +214,14 @@ class SendQueue(WriterTurn):
         return COUNTED if counts else REFUSED
 
     def seal(self) -> int:
-        """Count nothing more; returns the bytes that are in `bufferedAmount`, for good. For after the end."""
+        """After the end: count nothing more. Returns the final number of bytes in `bufferedAmount`."""
         with self.leaf:
             self.phase = SEALED
         return self.buffered
 
     def leave_note(self, note: object, always: bool = False) -> bool:
-        """Leave a ping for the writer; False when the connection is closing. `always`: also then."""
+        """Leave a ping for the writer. Unless `always`, it is refused (False) once the connection is
+        closing."""
         notes = _NOTHING, [note]
         taken = wake = False
         try:
@@ -233,12 +237,11 @@ class SendQueue(WriterTurn):
         return taken
 
     def close(self, close: CloseFrame) -> None:
-        """Queue a Close frame behind all that is queued, unless there is one already; nothing is accepted
-        after.
+        """Queue a Close frame behind everything else, unless there is one already; accept nothing more.
 
-        Messages of other threads that wait behind one in fragments are sent first, and that is finished
-        before them, since their senders were told that they are queued. The thread that sends it cannot
-        finish it while it waits for its own close().
+        If messages of other threads wait behind one in fragments, that one is finished and they are sent
+        before the Close: their calls of `send` have returned. But a thread that calls close() inside its own
+        iterable cannot finish its message, so that one is cut.
         """
         caller = threading.get_ident()
         notes = _NOTHING, [CloseNote(close)], [CloseNote(close, finish=True)]
@@ -254,12 +257,12 @@ class SendQueue(WriterTurn):
                 self._mixed |= queues
                 self.phase = phase + queues * (REFUSING - phase) - finishes * (REFUSING - FINISHING)
                 self._close_call += first + queues
-            self.waiters.notify()  # threads that wait to send in fragments go on at once
+            self.waiters.notify()  # Threads that wait to send in fragments go on at once.
         finally:
             self.wake()
 
     def stop_accepting(self) -> None:
-        """The application has seen that the server closed: nothing is taken any more."""
+        """The application has seen that the server closed: accept nothing more."""
         with self.leaf:
             self.phase += (self.phase == ACCEPTING) * REFUSING
         self.waiters.notify()
@@ -267,7 +270,7 @@ class SendQueue(WriterTurn):
     # The thread that sends a message in fragments.
 
     def begin_fragments(self, fragmented: FragmentsTurn) -> bool:
-        """Give the turn at fragments to a call, if nobody has it; False otherwise."""
+        """Give a call the turn at fragments. Returns False if another call has it."""
         turns = [fragmented, fragmented]
         with self.leaf:
             turns[0] = self.fragmented
@@ -275,7 +278,7 @@ class SendQueue(WriterTurn):
         return self.fragmented is fragmented
 
     def send_fragment(self, fragmented: FragmentsTurn, head_byte: int, payload: bytes) -> bool:
-        """Queue a fragment; False when none is taken any more."""
+        """Queue a fragment. Returns False once no further one is accepted."""
         size = len(payload)
         notes = _NOTHING, [FragmentNote((head_byte, payload))]
         ends = bool(head_byte & FIN)
@@ -298,7 +301,7 @@ class SendQueue(WriterTurn):
         return taken
 
     def end_fragments(self, fragmented: FragmentsTurn) -> None:
-        """Give the turn at fragments back. Nothing may follow a message that is not whole but a Close."""
+        """Give the turn at fragments back. After a message that is not whole only a Close is accepted."""
         turns = [self.nobody, self.nobody]
         try:
             with self.leaf:
@@ -306,15 +309,15 @@ class SendQueue(WriterTurn):
                 mine = self.fragmented is fragmented
                 self.fragmented = turns[mine]
                 self.phase += (mine & fragmented.begun & (self.phase < REFUSING)) * (REFUSING - self.phase)
-            self.waiters.notify()  # the next call's turn
+            self.waiters.notify()  # The next call may take the turn.
         finally:
             self.wake()
 
     # The reader thread.
 
     def cut_fragments(self) -> None:
-        """The server's Close or a fault is here: a message in fragments is not taken further, and nothing may
-        follow its beginning but our Close."""
+        """After the server's Close or a fault: accept no further fragment of a message that has begun. Only
+        our Close may follow its beginning."""
         cut = [CutNote()]
         with self.leaf:
             if self.fragmented.begun and self.phase < CUT:
@@ -325,7 +328,7 @@ class SendQueue(WriterTurn):
         self.schedule()
 
     def refuse(self, note: CloseNote) -> None:
-        """Take nothing more from the application, and queue a Close frame of the reader's."""
+        """Accept nothing more from the application, and queue the reader's Close frame."""
         notes = [note]
         with self.leaf:
             self.phase = REFUSING if self.phase < REFUSING else self.phase
@@ -342,6 +345,7 @@ class SendQueue(WriterTurn):
         self.inline.stream = None
         self.inline.last.held = False
         self.phase = max(REFUSING, self.phase)
-        self.fragmented = self.nobody  # whose thread may not be here, and its number be another's
+        # The thread that had the turn may not exist here, and another one may have its number.
+        self.fragmented = self.nobody
         self.wake = wake
         self.waiters.notify()

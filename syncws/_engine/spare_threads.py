@@ -1,55 +1,59 @@
 """Threads whose work is done, and that stay for a moment to take the next.
 
-Owns: the work that waits for such a thread. Runs on: `give` on the thread that wants a thread, `stay` is the
-whole of one. Must not import: what the threads do.
+Owns: the work that waits for such a thread. Runs on: `start_thread` on the thread that wants a thread, `stay`
+is the whole of one. Must not import: what the threads do.
 
 To start a thread takes longer than to open a connection on this machine, and it is the caller who waits for
 that. Programs that have one connection after the other, as HTTP clients do, begin the next at once.
 
-A token stands for each thread that waits. Who takes one has a thread, and puts the work into the mailbox that
-all of them wait at. A thread whose time is over takes a token itself, and ends; where there is none, it was
-taken, and its work is on the way. So work is never put where no thread will take it, whichever thread comes
-first. A signal handler that raised between the two steps of `give` would leave a thread waiting for ever: so
-these are one step of C, as the interpreter sees it.
+Each thread that waits has a locked lock, which stands for it. Who takes that lock from the others has a
+thread: the work is left where all look for it, and the lock is released. A thread whose time is over takes
+its own lock away, and ends; where that is gone, it was taken, and work is on its way. So work is never left
+where no thread will take it, whichever thread comes first. A signal handler that raised between the steps of
+`give` would leave a thread waiting for ever: so these are one step of C, as the interpreter sees it.
+
+What was tried and rejected: one mailbox for all of them. A thread that waits in `queue.SimpleQueue.get` for
+some time, and is woken for what another one takes just when that time is over, waits for ever up to CPython
+3.12, since what is left of the time is negative.
 """
 
 from __future__ import annotations
 
 import operator
-import queue
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
 
-from .primitives import is_patched, make_mailbox
+from .primitives import is_patched
 
 # How long a thread stays.
 STAY_SECONDS = 0.05
 
 # As many stay at most, or a few more where several come at a time.
-MOST = 4
+MOST = 8
 
 # The name of a thread, and what it is to do.
 Work = tuple[str, Callable[[], object]]
 
-_second = operator.itemgetter(1)
+_first = operator.itemgetter(0)
+_release = operator.methodcaller("release")
 
 
 class SpareThreads:
     """Those of one process."""
 
     def __init__(self) -> None:
-        self._tokens: deque[None] = deque()
-        self._mailbox = make_mailbox()
+        self._waiting: deque[threading.Lock] = deque()
+        self._works: deque[Work] = deque()
 
     def give(self, work: Work) -> bool:
         """Have a thread that waits take `work`; False where none waits."""
-        # The token is taken first. A generator would have steps of its own.
-        gifts = map(_second, zip(map(deque.pop, (self._tokens,)), (work,), strict=False))
-        puts = map(self._mailbox.put, gifts)
-        try:  # around one step, so that no handler's error is taken for the lack of a token
-            for _ in puts:
+        # A lock is taken first. A generator would have steps of its own.
+        taken = zip(map(deque.pop, (self._waiting,)), map(self._works.append, (work,)), strict=False)
+        gives = map(_release, map(_first, taken))
+        try:  # around one step, so that no handler's error is taken for the lack of a thread
+            for _ in gives:
                 return True
         except IndexError:
             pass
@@ -67,19 +71,19 @@ class SpareThreads:
             work = self._next()
 
     def _next(self) -> Work | None:
-        if len(self._tokens) >= MOST:
+        if len(self._waiting) >= MOST:
             return None
-        self._tokens.append(None)
-        try:
-            work: Work = self._mailbox.get(timeout=STAY_SECONDS)
-        except queue.Empty:
+        lock = threading.Lock()
+        lock.acquire()
+        self._waiting.append(lock)
+        if not lock.acquire(timeout=STAY_SECONDS):
             try:
-                self._tokens.pop()
-            except IndexError:
-                work = self._mailbox.get()
+                self._waiting.remove(lock)
+            except ValueError:
+                lock.acquire()
             else:
                 return None
-        return work
+        return self._works.popleft()
 
 
 _shared: dict[str, SpareThreads] = {}
@@ -96,3 +100,16 @@ def shared_spares() -> SpareThreads | None:
 def forget_shared_spares() -> None:
     """In a forked child: the threads are the parent's."""
     _shared.clear()
+
+
+def start_thread(name: str, call: Callable[[], object]) -> None:
+    """Have a thread run `call`: one that waits, or a new one. That is a daemon: a connection that is never
+    closed must not keep the process from ending.
+
+    Raises `RuntimeError` when the system gives no more threads.
+    """
+    spares = shared_spares()
+    if spares is None:
+        threading.Thread(target=call, name=name, daemon=True).start()
+    elif not spares.give((name, call)):
+        threading.Thread(target=spares.stay, args=([(name, call)],), name=name, daemon=True).start()

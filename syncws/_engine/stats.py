@@ -1,11 +1,11 @@
-"""What a connection has counted so far, as one record.
+"""The counts of a connection so far, as one record.
 
 Owns: the record. Runs on: any thread. Must not import: sockets, threads, what programs call.
 
 Nothing is counted here. Each number is kept by the one thread that changes it, where it does the work: the
 decoder counts messages as it returns them, the writer as it hands them over, the stream the bytes of the
-wire. So counting takes no lock and no further step, and whoever asks reads each number as it is just then;
-of two of them one may be a moment older.
+wire. So counting takes no lock and no further step. Reading them takes each number as it is just then, so one
+may be a moment older than another.
 """
 
 from __future__ import annotations
@@ -16,23 +16,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What a connection has counted until now. All but the two of what waits, `buffered_bytes` and
-    `round_trip` only ever grow.
+    """The counts of a connection until now. All of them only grow, except `queued_messages`, `queued_bytes`,
+    `buffered_bytes` and `round_trip`.
 
     Attributes:
         messages_sent: messages handed to the network, whole.
-        messages_received: messages that arrived, whole, also those that nobody has taken yet.
+        messages_received: messages that arrived, whole, including those that nobody has taken yet.
         bytes_sent: their payloads, before compression: bytes of UTF-8 for text.
         bytes_received: payloads that arrived, after decompression.
         wire_bytes_sent, wire_bytes_received: bytes of the socket, with frames, TLS and the opening handshake.
-        queued_messages: messages that wait to be received, the batch included that handlers are given just
-            now.
+        queued_messages: messages that wait to be received, including the batch that is being dispatched.
         queued_bytes: their bytes, as `max_queue` counts them: those of small frames with their headers.
         buffered_bytes: bytes that wait to be sent: `bufferedAmount`.
         pauses: how often reading paused since too much waited.
         round_trip: seconds from the last ping that was answered, the keepalive's too, to its pong; None
             before.
-        reconnects: how often a connection that comes back has come back.
+        reconnects: how often a reconnecting object has reconnected.
     """
 
     messages_sent: int = 0
@@ -57,10 +56,10 @@ class SentMessages:
     def __init__(self, frames: Sequence[tuple[int, bytes]]) -> None:
         self._frames = frames
         self._index = 0
-        self._ends = 0  # how many bytes the frames before the next message's last have
+        self._ends = 0  # how many bytes come before the last frame of the next message
 
     def upto(self, done: int) -> int:
-        """How many messages end in the first `done` bytes, and did not at the last call."""
+        """How many messages end within the first `done` bytes, without those of earlier calls."""
         frames, count = self._frames, 0
         while self._index < len(frames):
             head_byte, payload = frames[self._index]

@@ -1,7 +1,7 @@
 """Calls that take one message in parts, as it arrives (`Connection.recv_streaming`).
 
-Owns: which call has the turn at that, and which message it has claimed. Runs on: the threads that receive.
-Must not import: sockets, the protocol. The inbox says what can happen at once.
+Owns: the turn at streaming a message, and the claim on it. Runs on: the threads that receive. Must not
+import: sockets, the protocol. The inbox says what can happen at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .primitives import Leaf, Waiters
     from .streamed_message import StreamedMessage
 
-# A call that streams gets a message that arrived whole in parts, too, of this size.
+# A streaming call gets a whole message in parts, too, each of at most this many bytes.
 MAX_PART = 256 * 1024
 
 # `fast_above` while a message is streamed: no consumer may pop one.
@@ -28,7 +28,7 @@ NEVER = sys.maxsize
 
 
 class InboxEnded(Exception):  # noqa: N818 - it says that something is over, as StopIteration does
-    """The last message was received."""
+    """The connection is over and the last message was received."""
 
 
 class StreamCall:
@@ -36,8 +36,8 @@ class StreamCall:
 
     Attributes:
         thread: its thread.
-        message: the message that it has claimed, or is about to; None before.
-        whole: a message that it takes whole instead.
+        message: the message that it has claimed or is about to claim; None before.
+        whole: a message that had arrived whole, which it takes instead.
     """
 
     __slots__ = ("message", "thread", "whole")
@@ -73,7 +73,7 @@ class StreamCalls:
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
                 raise TimeoutError(f"no message came within {timeout:g} s")
-            self.on_room()  # the reader hands out what it has of an incomplete message
+            self.on_room()  # The reader hands out the bytes that it holds of an incomplete message.
             message = self._claim(call, timeout)
             if message is not None:
                 yield from self._take_parts(message, timeout)
@@ -84,7 +84,7 @@ class StreamCalls:
         finally:
             try:
                 self._end(call)
-            except BaseException:  # a handler has raised here, but other threads wait for this
+            except BaseException:  # A handler has raised here, but other threads wait for this step.
                 self._end(call)
                 raise
 
@@ -97,10 +97,11 @@ class StreamCalls:
         return self._stream_call is call
 
     def _claim(self, call: StreamCall, timeout: float | None) -> StreamedMessage | None:
-        """Claim the message that arrives in parts; None where a whole one comes first, in `call.whole`."""
+        """Claim the message that arrives in parts. Returns None if a whole one comes first; `call.whole` has
+        it."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            message = self._incoming  # read first: messages before this one are in `source` by then
+            message = self._incoming  # This is read first: messages before this one are in `source` by then.
             if self._take_whole(call):
                 return None
             if message is not None:
@@ -109,7 +110,7 @@ class StreamCalls:
                 with self.leaf:
                     claimers[0] = message.claimer
                     message.claimer = claimers[message.claimer is None]
-                    self._put_count += message.claimer is call  # what there is of it can be taken now
+                    self._put_count += message.claimer is call  # Its parts can be taken now.
                 if message.claimer is call:
                     return message
             self._come_back(self.messages)
@@ -156,7 +157,7 @@ class StreamCalls:
                 raise InboxEnded
 
     def _end(self, call: StreamCall) -> None:
-        """The call is over; what it has not taken of its message is dropped."""
+        """The call is over: drop the parts of its message that it has not taken."""
         message = call.message
         if message is not None and message.claimer is call:
             message.skipped = True

@@ -1,7 +1,7 @@
 """A message that is received in parts, as they arrive (`recv_streaming`).
 
-Owns: its parts. Runs on: `count` and `waiting_bytes` on the reader thread; the attributes as they say. Must
-not import: anything with threads.
+Owns: its parts. Runs on: `count` and `waiting_bytes` on the reader thread; each attribute says which threads
+use it. Must not import: anything with threads.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .._protocol.messages import MessagePart
 
-# What a part costs besides its bytes, near enough for a bound.
+# The memory of a part besides its bytes, roughly.
 PART_OVERHEAD = 64
 
 
@@ -20,7 +20,7 @@ class StreamedMessage:
     """A message in parts.
 
     Attributes:
-        parts: those that arrived and were not taken; the reader appends, the claimer takes from the left.
+        parts: the parts that arrived and were not taken; the reader appends, the claimer takes from the left.
         claimer: the call that streams it, or the inbox once no call can claim it; None before.
         skipped: whether its claimer has stopped early: later parts are dropped.
     """
@@ -31,7 +31,7 @@ class StreamedMessage:
         self.parts: collections.deque[MessagePart] = collections.deque()
         self.claimer: object = None
         self.skipped = False
-        # The parts that the reader has put, minus those that it has seen to be taken.
+        # The sizes of the parts that the reader has put, minus those that it has seen to be taken.
         self._sizes: collections.deque[int] = collections.deque()
         self._size = 0
 
@@ -42,7 +42,7 @@ class StreamedMessage:
         self._size += size
 
     def waiting_bytes(self) -> int:
-        """How much waits of it, as the reader counts it; see `receive_bound`."""
+        """How many of its bytes wait, as the reader counts them; see `receive_bound`."""
         sizes = self._sizes
         while len(sizes) > len(self.parts):
             self._size -= sizes.popleft()

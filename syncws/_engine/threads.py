@@ -1,7 +1,7 @@
-"""The threads that one connection has to itself: how they are started, and which of them run.
+"""The threads that belong to one connection: how they are started, and which of them run.
 
 Owns: the names of those that run. Runs on: `start` on the caller's thread, `_run` is the whole of each
-thread. Must not import: what the threads do.
+thread. Must not import: the code that the threads run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from .._exceptions import ThreadStartError
 from .._handler_errors import is_raised_by_handler
 from .._protocol.frames import CloseCode
-from .spare_threads import shared_spares
+from .spare_threads import start_thread
 
 if TYPE_CHECKING:
     from .primitives import Waiters
@@ -28,7 +28,7 @@ class Threads:
     """
 
     def __init__(self, prefix: str, waiters: Waiters) -> None:
-        """`prefix`: what their names begin with. `waiters` are told when one has ended."""
+        """`prefix`: the beginning of their names. `waiters` are notified when one has ended."""
         self.running: set[str] = set()
         self._prefix = prefix
         self._waiters = waiters
@@ -37,20 +37,19 @@ class Threads:
     def start(
         self, name: str, body: Callable[[], None], on_fault: Callable[[BaseException, int], None]
     ) -> None:
-        """Start the thread `name`, which calls `body`. `on_fault` is given what ends it before its time, and
-        the close code for that.
+        """Start the thread `name`, which calls `body`. `on_fault` is called with an exception that ends
+        the thread, and the close code for it.
 
-        Raises `ThreadStartError` when the system gives no more threads.
+        Raises `ThreadStartError` when the system has no thread left.
         """
-        # Daemon threads: a connection that is never closed must not keep the process from ending.
-        # A signal handler may raise before the thread is started, or after: whichever thread takes the claim
-        # decides whether it runs.
+        # A signal handler may raise before the thread has started, or after. The thread that takes the claim
+        # first decides whether `body` runs.
         claims = [name]
         full_name = f"{self._prefix}-{name}"
         run = functools.partial(self._run, claims, name, body, on_fault)
         try:
             self.running.add(name)
-            _start(full_name, run)
+            start_thread(full_name, run)
         except BaseException as error:
             if _took(claims):
                 self.running.discard(name)
@@ -65,7 +64,7 @@ class Threads:
         body: Callable[[], None],
         on_fault: Callable[[BaseException, int], None],
     ) -> None:
-        """The whole of a thread. What ends it before its time ends the connection."""
+        """The body of each thread. An exception that ends it also ends the connection."""
         if not _took(claims):
             return
         try:
@@ -80,18 +79,9 @@ class Threads:
             self._waiters.notify()
 
     def after_fork(self) -> None:
-        """In a forked child, where none of them is."""
+        """In a forked child: the threads do not exist here."""
         self._forked = True
         self.running.clear()
-
-
-def _start(name: str, run: Callable[[], None]) -> None:
-    """Have a thread call `run`: a new one, or one that has nothing more to do for another connection."""
-    spares = shared_spares()
-    if spares is None:
-        threading.Thread(target=run, name=name, daemon=True).start()
-    elif not spares.give((name, run)):
-        threading.Thread(target=spares.stay, args=([(name, run)],), name=name, daemon=True).start()
 
 
 def _took(claims: list[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What `trace=` is given: a step of a connection.
+"""The record of one step of a connection, for `trace=`.
 
 Owns: nothing; a record never changes. Runs on: any thread. Must not import: anything with I/O or threads.
 """
@@ -13,7 +13,7 @@ from .open_stream import TLSInfo
 
 @dataclass(frozen=True, slots=True)
 class TraceRecord:
-    """A step of a connection, as `trace=` is told it. What a step does not have is None.
+    """A step of a connection, as `trace=` is called with it. Fields that a step does not have are None.
 
     Steps, and what they have:
 

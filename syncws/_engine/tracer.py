@@ -1,15 +1,15 @@
-"""What `trace=` is told, and the log at the level `DEBUG`: one record for each step of a connection.
+"""Reports the steps of a connection, one record each, to `trace=` and to the log at the level `DEBUG`.
 
 Owns: the numbers of the records. Runs on: the thread on which the step happens, which holds no lock there.
 Must not import: sockets, the reader, what programs call.
 
-Where nobody asked for it there is no `Tracer`: each place that would tell a step asks for that alone, and
-frames are told by another decoder and another encoder, which are chosen when the connection is made.
+Without `trace=` and that level there is no `Tracer`: each place that reports a step only checks for None.
+Frames are reported by another decoder and another encoder, which are chosen when the connection is made.
 
-What a trace callable raises is logged, and the connection goes on. It runs where the connection needs its
-thread, so a call of its own that waits raises `RuntimeError` there. One step alone happens on a thread of the
-program's: that one which comes back waits for its next attempt. What a signal handler raises there, in the
-middle of the callable, leaves that.
+An exception of a trace callable is logged, and the connection goes on. The callable runs on threads that the
+connection needs, so a call in it that waits for the connection raises `RuntimeError`. Only one step happens
+on a thread of the program: the wait of a reconnecting connection before its next attempt. If a signal handler
+raises there, in the middle of the callable, the exception goes through.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from .._protocol.encoder import Encoder
     from .._protocol.permessage_deflate import DeflateParameters
 
-# How much of a payload a log record shows.
+# How many bytes of a payload a log record shows.
 _SHOWN_BYTES = 100
 
 
-#: What `trace=` takes.
+#: The type of `trace=`.
 TraceCallable: TypeAlias = Callable[[TraceRecord], object]
 
 
 def make_tracer(call: TraceCallable | None, number: int, log_fields: Fields) -> Tracer | None:
-    """The tracer of a connection that is being made; None where nobody wants to hear of its steps."""
+    """A tracer for a new connection; None when neither `trace` nor the log asks for its steps."""
     logs = is_logged(logging.DEBUG)
     if call is None and not logs:
         return None
-    # Here, not in the reader: during a fork the reader must not hold the import lock.
+    # This import stands here, not in the reader: during a fork the reader must not hold the import lock.
     from .._protocol import traced  # noqa: F401
 
     return Tracer(call, number, log_fields if logs else None, log_fields)
@@ -55,8 +55,8 @@ class Tracer:
     """Tells the steps of one connection.
 
     Attributes:
-        secrets: what the opening has sent as credentials: a server's reason is told without them, and log
-            records show none of them.
+        secrets: the credentials that the opening has sent; they are hidden in a server's reason and in log
+            records.
     """
 
     __slots__ = ("_call", "_fields", "_leaf", "_log_fields", "_number", "_serial", "secrets")
@@ -73,11 +73,11 @@ class Tracer:
         self.secrets = Secrets()
 
     def tell(self, step: str, **fields: Any) -> None:
-        """A step happened."""
+        """Report a step."""
         self.log(self.tell_callable(step, **fields))
 
     def tell_callable(self, step: str, **fields: Any) -> TraceRecord:
-        """A step happened; its record is logged later."""
+        """Report a step to the callable alone, and return its record, which is logged later."""
         with self._leaf:
             self._serial += 1
             serial = self._serial
@@ -89,7 +89,7 @@ class Tracer:
         return record
 
     def log(self, record: TraceRecord) -> None:
-        """Log a step, where that was asked for when the connection was made."""
+        """Log a step, if the level asked for that when the connection was made."""
         if self._log_fields is None:
             return
         extra = {**self._log_fields, "step": record.step}
@@ -110,14 +110,14 @@ class Tracer:
     # Frames.
 
     def make_decoder(self, max_size: int | None, deflate: DeflateParameters | None) -> Decoder:
-        """A decoder that tells each frame that it has decoded."""
+        """A decoder that reports each frame that it has decoded."""
         from .._protocol.permessage_deflate import Inflater
         from .._protocol.traced import TracedDecoder
 
         return TracedDecoder(max_size, None if deflate is None else Inflater(deflate), self._received)
 
     def make_encoder(self, deflate: DeflateParameters | None) -> Encoder:
-        """An encoder that tells each frame that it has made."""
+        """An encoder that reports each frame that it has made."""
         from .._protocol.permessage_deflate import Deflater
         from .._protocol.traced import TracedEncoder
 
@@ -154,7 +154,7 @@ def describe(record: TraceRecord, secrets: Secrets) -> str:
     """A step as one line of text."""
     words = [record.step]
     if record.opcode is not None:
-        # What is cut must not be cut within a secret, so they go first.
+        # A cut must not divide a secret, so secrets are hidden first.
         said = (record.payload or b"")[: _SHOWN_BYTES * 16].decode("latin-1")
         payload = secrets.hide(said).encode("latin-1")
         more = "..." if len(payload) > _SHOWN_BYTES or (record.size or 0) > len(said) else ""

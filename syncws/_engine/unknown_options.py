@@ -1,6 +1,6 @@
-"""What a call says to an option that it does not know: the name that was meant.
+"""The error for an unknown option, which names the option that was probably meant.
 
-Owns: the words of other libraries. Runs on: the caller's thread. Must not import: anything with I/O or
+Owns: the names that other libraries use. Runs on: the caller's thread. Must not import: anything with I/O or
 threads.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 _Call = TypeVar("_Call", bound=Callable[..., Any])
 
-# What other libraries call an option of ours, and the fields that they have an option for.
+# Options of other libraries, and ours that does the same; header fields for which others have an option.
 _NAMES_ELSEWHERE = {
     "additional_headers": "headers",
     "agent": "proxy",
@@ -100,10 +100,10 @@ _NAMES_ELSEWHERE = {
     "write_limit": "max_buffered",
 }
 
-# Also in another spelling: sslVerify, verifySSL.
+# These are recognised in other spellings, too: sslVerify, verifySSL.
 _FOLDED = {name.replace("_", "").lower(): ours for name, ours in _NAMES_ELSEWHERE.items()}
 
-# What other libraries have an option for and this one has not.
+# Options of other libraries that have no counterpart here, and the reason.
 _NOT_HERE = {
     "autoclose": "every Close is answered",
     "autoping": "every ping is answered",
@@ -123,7 +123,7 @@ _NOT_HERE = {
     "suppress_origin": "not needed: no Origin is sent unless origin= is given",
 }
 
-# What other libraries call one that says when to come back.
+# Options of other libraries that say when to reconnect.
 _COMING_BACK = frozenset(
     {
         "auto_reconnect",
@@ -139,7 +139,7 @@ _COMING_BACK = frozenset(
     }
 )
 
-# What other libraries call the event of a handler of ours.
+# Event names of other libraries, and ours.
 _EVENTS_ELSEWHERE = {
     **dict.fromkeys(("connect", "connected", "connection", "opened", "ready"), "open"),
     **dict.fromkeys(("binary", "contmessage", "data", "receive", "received", "recv", "text"), "message"),
@@ -149,14 +149,15 @@ _EVENTS_ELSEWHERE = {
 
 
 def explain_unknown(call: _Call) -> _Call:
-    """A decorator: what `call` does not know raises a `TypeError` that names the option that was meant.
+    """A decorator: an option that `call` does not know raises a `TypeError` that names the one that was
+    meant.
 
-    A constructor that raises has the object `_forsake` what it has begun.
+    If a constructor raises, the `_forsake` of its object undoes what has begun.
 
-    Its signature stays to be seen: `inspect.signature`, `help` and type checkers show that of `call`.
+    `inspect.signature`, `help` and type checkers still show the signature of `call`.
     """
     is_constructor = call.__name__ == "__init__"
-    code = call.__code__  # `inspect.signature` would say the same, and is slow to import
+    code = call.__code__  # `inspect.signature` would say the same, but `inspect` is slow to import.
     known = frozenset(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
 
     @functools.wraps(call)
@@ -168,7 +169,7 @@ def explain_unknown(call: _Call) -> _Call:
         try:
             made = call(*arguments, **keywords)
         except BaseException:
-            # Ctrl-C may come at the very last step, which is here; then nobody holds what was made.
+            # Ctrl-C may come at the very last step, which is this one; then nobody holds the new object.
             if is_constructor:
                 arguments[0]._forsake()
             raise
@@ -202,7 +203,7 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
 
 
 def _handler_hint(event: str, known: frozenset[str]) -> str:
-    """What to use in the place of ``on<event>``."""
+    """The text that says what to use instead of ``on<event>``."""
     all_of_them = "handlers are onopen, onmessage, onerror and onclose"
     if event == "reconnect":
         return "an open event comes at each return of a ReconnectingWebSocket"
@@ -219,6 +220,6 @@ def _handler_hint(event: str, known: frozenset[str]) -> str:
 
 
 def _nearest(unknown: str, known: Iterable[str], likeness: float) -> str | None:
-    import difflib  # imported here, since that takes longer than everything else in this module
+    import difflib  # This import stands here, since it takes longer than everything else in this module.
 
     return next(iter(difflib.get_close_matches(unknown, known, n=1, cutoff=likeness)), None)

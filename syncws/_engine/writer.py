@@ -1,11 +1,11 @@
-"""The writer: takes what callers left, frames it, hands it to the network.
+"""The writer: takes the notes of callers, makes frames of them, and hands these to the network.
 
 Owns: the outbox, the write side of the stream, the `Encoder`, and the fall of `bufferedAmount`. Runs on:
 `run` on a writer thread, one at a time; the methods under *the reader thread* on that. Must not import: the
 reading side.
 
-What the writer does follows from whose turn it is (`send_queue`): whoever has the turn owns the outbox and
-the stream. What could not be sent stays counted.
+The writer acts by the turn (`writer_turn`): the thread that has the turn owns the outbox and the stream.
+Bytes that could not be sent stay counted.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 from .._log import Fields, log_exception
 from .._protocol.encoder import MAX_WRITE, Encoder
 from .._protocol.frames import FIN, CloseFrame, Opcode
+from .._protocol.permessage_deflate import MIN_COMPRESSED
 from .._transport.poller import ForkedError
-from .inline_send import is_allowed
+from .inline_send import LARGEST, is_allowed
 from .outbox import CloseNote, Frame, Outbox
 from .pending_pings import PendingPing, PendingPings
 from .primitives import LOOKS_IN_ORDER
@@ -35,12 +36,13 @@ if TYPE_CHECKING:
 # How many pongs may wait for a peer that does not read. RFC 6455 5.5.3: answering the newest pings is enough.
 MAX_PONGS = 4096
 
-# How long a caller that sends inline is waited for before it is looked at again; its call does not wait.
+# How many seconds the writer waits for a caller that sends inline before it looks again; that call does not
+# wait.
 STEP_SECONDS = 0.0005
 
-# How long a burst may collect between two batches, in seconds. Without the interpreter's lock the writer
-# would else take each message by itself, and be in its sender's way; with it, a burst collects while the
-# writer waits for that lock.
+# How many seconds a burst may collect between two batches. Without the interpreter's lock the writer would
+# otherwise take each message by itself, and get in its sender's way; with the lock, a burst collects while
+# the writer waits for it.
 COLLECT_SECONDS = 0.0 if LOOKS_IN_ORDER else 50e-6
 
 PING = FIN | Opcode.PING
@@ -50,12 +52,12 @@ class Writer:
     """The sending half of one connection.
 
     Attributes:
-        thread_name: what a thread is called while it writes for this.
+        thread_name: the name of a thread while it writes for this connection.
         ping_sent_at: when the last Ping was handed to the network; 0 before.
-        ping_position: how many bytes had been handed over then, those of the Ping included.
-        close_sent_at: when the Close was; None before.
+        ping_position: how many bytes had been handed over then, including those of the Ping.
+        close_sent_at: when the Close was handed to the network; None before.
         messages_sent: how many messages were handed to the network, whole.
-        error: what ended the writer before its time; None otherwise.
+        error: the exception that ended the writer before its time; None otherwise.
     """
 
     def __init__(
@@ -84,13 +86,15 @@ class Writer:
         self._on_change = on_change
         self._encoder = encoder
         self._stream = stream
-        is_plain = type(encoder) is Encoder and not encoder.compresses
-        if is_allowed() and stream.is_lendable and is_plain:
-            self._queue.inline.stream = stream
+        if is_allowed() and stream.is_lendable and type(encoder) is Encoder:
+            inline = self._queue.inline
+            # A smaller message is sent as it is, and the compressor knows nothing of it.
+            inline.largest = MIN_COMPRESSED - 1 if encoder.compresses else LARGEST
+            inline.stream = stream
         self._queue.open()
 
     def send_pong(self, payload: bytes) -> None:
-        """Answer a Ping. Where thousands wait, the oldest answers give way (RFC 6455 5.5.3)."""
+        """Answer a Ping. If thousands of answers wait, the oldest are dropped (RFC 6455 5.5.3)."""
         self._pongs.append((FIN | Opcode.PONG, payload))
         self._queue.schedule()
 
@@ -99,17 +103,16 @@ class Writer:
         self._queue.leave_note(PendingPing(payload), always=True)
 
     def server_closed(self) -> None:
-        """The server's Close, or a fault, is here: a message in fragments goes no further. Whole messages are
-        still accepted, where they would not stand behind that."""
+        """After the server's Close or a fault: cut a message in fragments. Whole messages are still accepted,
+        unless they would follow a message that was cut."""
         self._queue.cut_fragments()
 
     def close(self, close: CloseFrame, last: bool = False) -> None:
-        """Accept nothing more, and queue a Close; `last`: in the place of one that waits, and the output
-        ends."""
+        """Accept nothing more, and queue a Close. `last`: it replaces one that waits, and the output ends."""
         self._queue.refuse(CloseNote(close, last=last))
 
     def flush_pending(self) -> None:
-        """What the stream's lower layer has pending is to be sent (TLS)."""
+        """Let a writer thread send what the stream's lower layer has pending (TLS)."""
         self._queue.schedule()
 
     @property
@@ -141,12 +144,12 @@ class Writer:
         elif not self.is_finished and self._stream is not None:
             self._stream.shutdown()
         self._queue.waiters.wait_until(lambda: self.is_finished)
-        self._queue.end_inline(self._stream)  # a writer that had the turn may not have come to count
+        self._queue.end_inline(self._stream)  # A writer that had the turn may not have counted these bytes.
 
     # The writer's turn.
 
     def run(self) -> None:
-        """Send what there is to send; returns at once while another thread does that."""
+        """Send everything that can be sent. Returns at once if another thread has the turn."""
         queue, stream = self._queue, self._stream
         if not queue.take_turn():
             return
@@ -154,7 +157,7 @@ class Writer:
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
-                    queue.inline.sent_at = time.monotonic()  # what comes right after this is more of a burst
+                    queue.inline.sent_at = time.monotonic()  # A message right after this belongs to a burst.
                     if queue.rest():
                         return
                 elif self.close_sent_at is not None:
@@ -166,7 +169,8 @@ class Writer:
         except ForkedError:
             raise
         except OSError as error:
-            traceback.clear_frames(error.__traceback__)  # its frames would keep the unsent data alive
+            # The frames of the traceback would keep the unsent data alive.
+            traceback.clear_frames(error.__traceback__)
             self._finish(error)
         except BaseException as error:
             self._finish(error)
@@ -176,13 +180,13 @@ class Writer:
             self._finish(None)
 
     def _finish(self, error: BaseException | None) -> None:
-        if self._queue.turn == WRITING:  # after `stop`, the error comes from `stop`
+        if self._queue.turn == WRITING:  # After `stop`, the error is only a result of that.
             self.error = error
         self._queue.finish()
         self._tell_finished()
 
     def _tell_finished(self) -> None:
-        """What could not be sent is let go: only its size is asked for now."""
+        """Report the end, and free the unsent data: only its size is needed now."""
         try:
             self._queue.waiters.notify()
         finally:
@@ -206,7 +210,8 @@ class Writer:
                 self._outbox.put((note,))
 
     def _send_all(self, stream: Stream) -> bool:
-        """Send all that may go out now, in as few calls as that takes; False when there was nothing."""
+        """Send everything that may go out now, in as few calls as possible. Returns False if there was
+        nothing."""
         self._finish_inline(stream)
         self._take_notes()
         stream.flush()
@@ -226,7 +231,7 @@ class Writer:
         return did
 
     def _finish_inline(self, stream: Stream) -> None:
-        """What a caller that sent inline has left undone goes first."""
+        """First send the rest of a message that a caller has sent inline in part."""
         inline = self._queue.inline.last
         if inline.settled:
             return
@@ -270,7 +275,8 @@ class Writer:
                 raise BrokenPipeError("the connection was shut down")
             stream.send(wire)
             done += sent
-            self.messages_sent += counting.upto(done)  # counted first: whoever waits for the bytes looks then
+            # This is counted first, since a thread that waits for the bytes may look at it then.
+            self.messages_sent += counting.upto(done)
             queue.sent += sent
             queue.waiters.notify()
             if is_boundary:

@@ -5,18 +5,17 @@ thread* never wait, but for `wait_surplus_exited`. Must not import: sockets, the
 
 A thread writes for one connection until nothing is left to send, however long its network makes it wait. So
 there is one thread for each connection that is sending, and one spare: the last idle thread starts a
-replacement before it begins. Two are kept when nobody sends, others end after a second. The last one stays
-for a moment after the last connection: to start a thread takes longer than to open a connection on this
-machine, and programs that have one connection after the other begin the next at once. Where the system gives
-no more threads, those that are there serve all.
+replacement before it begins. Four are kept when nobody sends, but no more than there are connections. One
+more ends when its job is done; it stays for a moment as a spare thread (`spare_threads`), which the next
+connection has at once. Where the system gives no more threads, those that are there serve all.
 
 What can happen at once, and why it is right. `schedule` is the `put` of a mailbox, one call of a C function
 that starts no thread and takes no lock of ours, because it runs in signal handlers, in finalizers and in
 ``finally`` blocks that a handler's exception passes through. A job that is put wakes one thread that waits in
 `get`; a thread that is not waiting finds the job when it comes back to `get`, so none is missed. A thread
 counts itself, as its first and last step, in a leaf, so the count never names a thread that does not run:
-where `Thread.start` is cut short by Ctrl-C, the worst is one thread too many, which ends after a second like
-any other. A thread decides to end and stops counting in one leaf, the one in which connections and busy
+where `Thread.start` is cut short by Ctrl-C, the worst is one thread too many, which ends after its next job
+like any other. A thread decides to end and stops counting in one leaf, the one in which connections and busy
 threads are counted: a connection that comes before that keeps the thread, and one that comes after it starts
 another.
 
@@ -31,7 +30,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import queue
 import sys
 import threading
 import weakref
@@ -42,20 +40,19 @@ from .._exceptions import ThreadStartError
 from .._handler_errors import pass_on
 from .._log import log, log_exception
 from .._transport.poller import ForkedError
-from .primitives import Leaf, Waiters, is_patched, make_mailbox, own_thread
+from .primitives import Leaf, Waiters, make_mailbox, own_thread
+from .spare_threads import start_thread
 from .threads import block_forever
 
-# How many idle threads to keep, never more than there are connections. CPython 3.12.0 to 3.12.2 cannot start
-# threads once the main thread has ended (python/cpython#113964), and then one server that does not read must
-# not hold up the others: there one thread is kept for each connection.
+# How many threads there are at least, never more than there are connections. CPython 3.12.0 to 3.12.2 cannot
+# start threads once the main thread has ended (python/cpython#113964), and then one server that does not read
+# must not hold up the others: there one thread is kept for each connection.
 _STARTS_NONE_AT_THE_END = (3, 12) <= sys.version_info < (3, 12, 3)
 MIN_THREADS = sys.maxsize if _STARTS_NONE_AT_THE_END else 2
 
-# How long other idle threads stay.
-IDLE_SECONDS = 1.0
-
-# How long the last thread stays when there is no connection.
-LINGER_SECONDS = 0.05
+# How many are kept when nobody sends. Where each job started a thread and ended one, a program with a few
+# connections would pay for that at each message.
+KEPT_THREADS = max(4, MIN_THREADS)
 
 
 class PooledWriter(Protocol):
@@ -95,8 +92,6 @@ class WriterPool:
         self._busy = 0
         self._changes = Waiters()
         self._forked = False
-        # Greenlets are started at once, and one that waits would keep their program's loop.
-        self._lingering = 0 if is_patched() else 1
 
     # Any thread.
 
@@ -133,10 +128,12 @@ class WriterPool:
 
     def unregister(self) -> None:
         """A connection will have nothing to send any more."""
-        with self._leaf:
-            self._registered -= 1
-        if self._threads:
-            self.schedule(None)  # an idle thread may be one too many now
+        try:
+            with self._leaf:
+                self._registered -= 1
+        finally:
+            if self._threads:
+                self.schedule(None)  # an idle thread may be one too many now
 
     @property
     def has_waiting(self) -> bool:
@@ -144,9 +141,8 @@ class WriterPool:
         return self._jobs.qsize() > 0 and self._busy >= self._threads
 
     def wait_surplus_exited(self, timeout: float | None) -> bool:
-        """Wait until there are no more threads than connections, and have none stay any longer; False when
-        `timeout` seconds were over first."""
-        self._lingering = 0
+        """Wait until there are no more threads than connections; False when `timeout` seconds were over
+        first."""
         self.schedule(None)
         return self._changes.wait_until(lambda: self._threads <= self._registered, timeout)
 
@@ -161,10 +157,8 @@ class WriterPool:
     def _add_missing_thread(self, name: str) -> None:
         if self._threads >= self._needed():
             return
-        # A daemon thread: a connection that is never closed must not keep the process from ending.
-        thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:
-            thread.start()
+            start_thread(name, self._run)
         except RuntimeError as error:
             pass_on(error)
             raise ThreadStartError(f"the writer thread of {name} cannot be started: {error}") from error
@@ -178,12 +172,9 @@ class WriterPool:
         counted = True
         try:
             with own_thread():
-                timed_out = False
-                while True:
-                    if self._should_exit(timed_out):
-                        counted = False
-                        break
-                    timed_out = self._serve_one()
+                while not self._should_exit():
+                    self._serve_one()
+                counted = False
         except ForkedError:
             pass
         finally:
@@ -194,35 +185,26 @@ class WriterPool:
             if self._forked:
                 block_forever()
 
-    def _should_exit(self, timed_out: bool) -> bool:
+    def _should_exit(self) -> bool:
         """Whether there are enough without this thread, which does not count from then on."""
         exits = False
         with self._leaf:
-            enough = self._registered or self._lingering
-            if timed_out:
-                used = self._busy + 1
-                if used < MIN_THREADS:
-                    used = MIN_THREADS
+            enough = self._busy + 2
+            if enough < KEPT_THREADS:
+                enough = KEPT_THREADS
+            if enough > self._registered:
                 enough = self._registered
-                if used < enough:
-                    enough = used
             if self._threads > enough:
                 self._threads -= 1
                 exits = True
         return exits
 
-    def _serve_one(self) -> bool:
-        """Wait for a job and do it; True when none came for `IDLE_SECONDS`."""
-        longest = IDLE_SECONDS if self._threads > MIN_THREADS else None
-        if self._threads > self._registered:
-            longest = LINGER_SECONDS
-        try:
-            ask = self._jobs.get(timeout=longest)
-        except queue.Empty:
-            return True
+    def _serve_one(self) -> None:
+        """Wait for a job and do it."""
+        ask = self._jobs.get()
         job: PooledWriter | None = None if ask is None else ask()
         if job is None or self._forked:
-            return False
+            return
         with self._leaf:
             self._busy += 1
         try:
@@ -238,7 +220,6 @@ class WriterPool:
         finally:
             with self._leaf:
                 self._busy -= 1
-        return False
 
     def _spare(self, name: str) -> None:
         """Start a thread for the next connection, if this was the last idle one."""

@@ -1,12 +1,12 @@
-"""Whose turn it is to write, and the notes that are left for the writer.
+"""The turn at writing, and the notes for the writer.
 
-Owns: these. Runs on: the methods under *any thread* on any, the others on the thread that has the turn. Must
-not import: sockets, the reading side.
+Owns: both. Runs on: the methods under *any thread* on any thread, the others on the thread that has the turn.
+Must not import: sockets, the reading side.
 
 The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
     UNOPENED  -> IDLE, SCHEDULED `open`: there is a stream to write to, and maybe a note
-    IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread is called
+    IDLE      -> SCHEDULED       a note was left, or `schedule`: a writer thread was asked for
     IDLE, SCHEDULED -> WRITING   `take_turn`
     WRITING   -> IDLE            `rest`: nothing is left to do
     WRITING   -> SCHEDULED       `yield_turn`: other connections wait for a thread
@@ -16,8 +16,8 @@ The writer's turn (RFC 6455 5.4: one writer, so that frames are never mixed):
 
 The thread that changes it to FINISHED, and only that one, wakes the threads that wait.
 
-While the turn is IDLE, a caller may send its own message by a token (`inline_send`); as long as it holds
-that, `take_turn` gives no turn. What it leaves undone the writer finds in `inline`.
+While the turn is IDLE, a caller may send its own message by a token (`inline_send`); as long as it holds the
+token, `take_turn` gives no turn. The writer finds the unsent rest in `inline`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NO_NOTES: list[object] = []
 
 UNOPENED, IDLE, SCHEDULED, WRITING, STOPPING, FINISHED = range(6)
 
-# What is accepted; see `send_queue`.
+# The phases, which say what is accepted; see `send_queue`.
 ACCEPTING, FINISHING, CUT, REFUSING, SEALED = range(5)
 
 
@@ -43,10 +43,10 @@ class WriterTurn:
     """See the head of the module.
 
     Attributes:
-        turn: whose turn it is.
-        phase: what is accepted.
-        sent: bytes handed to the network so far; only who has the turn changes it.
-        wake: has a writer thread look for work; one C function, and to call it twice does no harm.
+        turn: the state of the turn.
+        phase: the present phase.
+        sent: bytes handed to the network so far; only the thread that has the turn changes it.
+        wake: a C function that makes a writer thread look for work; a second call does no harm.
         leaf: guards all of these.
     """
 
@@ -59,18 +59,18 @@ class WriterTurn:
         self.wake: Callable[[], object] = bool
         self.leaf = Leaf()
         self._notes: list[object] = []
-        self._mixed = False  # whether there are other notes than messages
-        self._called_again = False  # a writer thread was called while another had the turn
+        self._mixed = False  # whether there are notes other than messages
+        self._called_again = False  # a writer thread was asked for while another one had the turn
 
     # Any thread.
 
     @property
     def has_notes(self) -> bool:
-        """Whether something was left since the writer last took what was there."""
+        """Whether there are notes that the writer has not taken."""
         return bool(self._notes)
 
     def schedule(self) -> None:
-        """Have the writer look for what is to be done, also where that is no note."""
+        """Make the writer look for work, also for work without a note."""
         wake = False
         with self.leaf:
             if self.turn == IDLE:
@@ -82,8 +82,8 @@ class WriterTurn:
             self.wake()
 
     def open(self) -> None:
-        """There is a stream to write to. A writer thread is called where something waits for it, as does the
-        note of a close that came before this."""
+        """There is a stream to write to. If a note waits, such as that of an early close, ask for a writer
+        thread."""
         wake = False
         try:
             with self.leaf:
@@ -96,8 +96,10 @@ class WriterTurn:
                 self.wake()
 
     def end_inline(self, stream: Stream | None) -> bool:
-        """Nobody may send inline any more; False while a caller is in its system call: that is short. What
-        that has sent, and nobody will count, is counted."""
+        """Let no caller send inline any more, and count the bytes that nobody else will count.
+
+        Returns False while a caller is in its system call, which is short.
+        """
         ended = False
         with self.leaf:
             self.inline.stream = None
@@ -105,7 +107,7 @@ class WriterTurn:
             if not inline.in_call:
                 ended = True
                 inline.held = False
-                # A writer that has the turn counts it itself, unless it is stopped first.
+                # A writer that has the turn counts them itself, unless it is stopped first.
                 has_turn = self.turn == WRITING or self.turn == STOPPING
                 counts = not inline.settled and inline.sent == inline.whole and not has_turn
                 if counts and stream is not None:
@@ -116,8 +118,10 @@ class WriterTurn:
         return ended
 
     def stop(self) -> bool:
-        """Nothing more is to be sent. True when nobody writes, and the turn is FINISHED by this call; else
-        the thread that writes is about to `finish`, or it is over already."""
+        """Let nothing more be sent. Returns True if this call has changed the turn to FINISHED.
+
+        Otherwise the thread that writes will soon `finish`, or the turn is FINISHED already.
+        """
         mine = False
         with self.leaf:
             self.phase = REFUSING if self.phase < REFUSING else self.phase
@@ -131,11 +135,11 @@ class WriterTurn:
     # The writer's turn.
 
     def take_turn(self) -> bool:
-        """Begin to write; False while another thread does, before `open` and at the end."""
+        """Begin to write. Returns False while another thread writes, before `open` and after the end."""
         mine = False
         with self.leaf:
             if self.turn == IDLE or self.turn == SCHEDULED:
-                self.turn = SCHEDULED  # a caller that sends inline calls a writer thread at its end
+                self.turn = SCHEDULED  # A caller that sends inline asks for a writer thread at its end.
                 if not self.inline.last.held:
                     self.turn = WRITING
                     mine = True
@@ -144,7 +148,7 @@ class WriterTurn:
         return mine
 
     def take_notes(self) -> tuple[list[object], bool]:
-        """What was left since the last call; and whether there are other notes than messages."""
+        """Take the notes. Returns them, and whether there are others than messages."""
         fresh: list[object] = []
         with self.leaf:
             notes = self._notes
@@ -154,7 +158,7 @@ class WriterTurn:
         return notes, mixed
 
     def rest(self) -> bool:
-        """Give the turn back; False when there is more to do: a note, a call that came in, or the end."""
+        """Give the turn back. Returns False when there is more to do: a note, a new request, or the end."""
         rests = False
         with self.leaf:
             if self._called_again:
@@ -165,7 +169,8 @@ class WriterTurn:
         return rests
 
     def yield_turn(self) -> bool:
-        """Give the turn back with work left, so that another connection has the thread; False at the end."""
+        """Give the turn back with work left, so that another connection gets the thread. Returns False at the
+        end."""
         yields = False
         with self.leaf:
             if self.turn == WRITING:
@@ -176,7 +181,7 @@ class WriterTurn:
         return yields
 
     def finish(self) -> None:
-        """Nothing more will be sent: the thread that has the turn has left the stream."""
+        """Change the turn to FINISHED: its thread has left the stream, and nothing more will be sent."""
         with self.leaf:
             self.turn = FINISHED
             self.phase = REFUSING if self.phase < REFUSING else self.phase

@@ -63,7 +63,7 @@ mask_into(unsigned char *out, const unsigned char *in, Py_ssize_t length, const 
         repeated[place] = key[(phase + place) % KEY_SIZE];
     }
     memcpy(&wide, repeated, 8);
-    /* Words are read and written by memcpy, which compilers make plain moves of: no address needs to be a
+    /* Words are read and written by memcpy, which compilers turn into plain moves: no address needs to be a
      * multiple of anything, and the order of the bytes in a word does not matter. */
     for (; length - at >= 32; at += 32) {
         uint64_t words[4];
@@ -168,7 +168,7 @@ parse(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
     return Py_BuildValue("(nn)", position, size);
 }
 
-/* The size of the frames of `items` on the wire; -1 with an exception where an item is not as it must be. None
+/* The size of the frames of `items` on the wire; -1 with an exception if an item is not as it must be. None
  * of these functions runs code of an object, whatever it is. */
 static Py_ssize_t
 measure(PyObject *items, Py_ssize_t count)
@@ -176,7 +176,7 @@ measure(PyObject *items, Py_ssize_t count)
     Py_ssize_t total = 0;
     for (Py_ssize_t number = 0; number < count; number++) {
         PyObject *item = PyTuple_GetItem(items, number);
-        /* Each fails for what is no tuple, no integer from 0 on, no bytes. */
+        /* Each call fails for a value that is no tuple, no integer from 0 on, or no bytes. */
         if (PyTuple_Size(item) != 2 || PyLong_AsSize_t(PyTuple_GetItem(item, 0)) > 255) {
             goto wrong;
         }
@@ -208,7 +208,7 @@ frames(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
         PyErr_SetString(PyExc_TypeError, "frames() takes a list and bytes");
         return NULL;
     }
-    /* Another thread may change the list where there is no interpreter lock; nobody can change this. */
+    /* Without the interpreter lock another thread may change the list; no thread can change this copy. */
     PyObject *items = PyList_AsTuple(arguments[0]);
     if (items == NULL) {
         return NULL;
@@ -293,7 +293,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyModuleDef_Slot slots[] = {
-/* Neither can be said in the limited API of CPython 3.10; a free-threaded build does not use that. */
+/* The limited API of CPython 3.10 has neither of these, but a free-threaded build does not use that API. */
 #ifdef Py_mod_multiple_interpreters
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif

@@ -1,6 +1,6 @@
-"""A message that arrives in pieces: kept, counted, and checked where it is text.
+"""A message that arrives in pieces: they are kept, counted, and checked if it is text.
 
-Owns: what has come of one message. Runs on: the thread that reads. Must not import: anything with I/O or
+Owns: the pieces of one message. Runs on: the thread that reads. Must not import: anything with I/O or
 threads.
 """
 
@@ -15,13 +15,13 @@ from .frames import Opcode
 if TYPE_CHECKING:
     from .messages import Message
 
-# Pieces of a message that are smaller than the first are collected in buffers of about the second.
+# Pieces smaller than the first number are collected in buffers of about the second.
 LEAST_PIECE = 4096
 LARGEST_BUFFER = 8192
 
-# Room for what is still to come of a large message is made for as much again as has come, within these
-# bounds: what a server only announces costs next to nothing. The first room is of memory that the system need
-# not have given yet; to let it grow from little would mean to copy it several times.
+# For a large message, room is made for as many bytes again as have come, within these bounds, so that a
+# length that a server only announces costs next to nothing. The system need not have given the memory of the
+# first room yet; letting it grow from little would mean copying it several times.
 FIRST_ROOM = 1024 * 1024
 LEAST_ROOM = 64 * 1024
 LARGEST_ROOM = 4 * 1024 * 1024
@@ -36,8 +36,8 @@ class Assembly:
         compressed: whether its payload is compressed.
         is_binary: whether it is bytes, not text.
         size: the bytes of the whole message so far.
-        held: the bytes of what was not given in parts.
-        in_parts: whether a part was given.
+        held: the number of bytes that were not given out in parts.
+        in_parts: whether a part was given out.
     """
 
     __slots__ = (
@@ -60,12 +60,12 @@ class Assembly:
         self.in_parts = False
         self.is_binary = opcode != Opcode.TEXT
         self._utf8 = None if self.is_binary else _make_utf8_decoder()
-        # Pieces of some size are kept as they are and joined at the end: a buffer that grows is copied each
-        # time, and some allocators keep what it leaves behind. Small pieces behind the first go to a buffer,
-        # since a list would cost fifty bytes for each byte of a message that arrives byte by byte.
+        # Large pieces are kept as they are and joined at the end: a growing buffer is copied each time, and
+        # some allocators keep the old memory. Small pieces after the first go to a buffer, since a list would
+        # cost fifty bytes for each byte of a message that arrives byte by byte.
         self._pieces: list[Message] = []
         self._buffer: io.StringIO | io.BytesIO | None = None
-        # What is large and binary has room at the end, behind the position. In CPython the value of a BytesIO
+        # A large binary message has room at its end, behind the position. In CPython the value of a BytesIO
         # is its very buffer, so that the network's bytes get into the message without a copy.
         self._room: io.BytesIO | None = None
         self._views: tuple[memoryview, ...] = ()
@@ -79,22 +79,23 @@ class Assembly:
         self._collect(self._utf8.decode(data))
         pending = self._utf8.getstate()[0]
         if pending[:1] == b"\xed" and pending[1:] >= b"\xa0":
-            # A surrogate: CPython's decoder would wait for its third byte, whatever that is.
+            # These two bytes begin a surrogate. CPython's decoder would wait for a third byte, whatever that
+            # is.
             self._utf8.decode(b"", True)
 
     def finish(self) -> Message:
-        """What is held of the message, which is whole now."""
+        """The message, or the last part of it: all of it has come."""
         if self._utf8 is not None:
-            self._utf8.decode(b"", True)  # raises when a character is cut
+            self._utf8.decode(b"", True)  # This raises when the last character is cut.
         return self.take()
 
     def take(self) -> Message:
-        """Hand out what is held, and forget it."""
+        """Return the bytes or text that is held, and forget it."""
         self._close_buffer()
         pieces, self._pieces = self._pieces, []
         if self._room is not None:
             room, self._room = self._room, None
-            room.truncate()  # behind the position
+            room.truncate()  # This drops the room behind the position.
             self.held = 0
             return room.getvalue()
         if self._utf8 is None:
@@ -122,7 +123,7 @@ class Assembly:
         return self._views[1]
 
     def advance(self, count: int) -> None:
-        """So many bytes were written where `get_room` said; nothing can be written there any more."""
+        """`count` bytes were written to the buffer of `get_room`, which may not be used any more."""
         for view in self._views:
             view.release()
         self._views = ()

@@ -1,10 +1,9 @@
-"""The body of an answer that is no 101: where HTTP says that it ends (RFC 9112 6 and 7).
+"""The body of an answer other than 101, and where it ends (RFC 9112 6 and 7).
 
 Owns: the bytes of one body, up to a limit. Runs on: the thread that opens the connection. Must not import:
 anything with I/O or threads.
 
-The body of a refusal is the server's explanation, and no more: what of it is malformed ends it, and never
-hides the refusal.
+The body of a refusal only explains it. So a malformed part ends the body, and never hides the refusal.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ class BodyParser:
     """Takes the bytes after an answer's head, and knows when the body is whole.
 
     Attributes:
-        body: what has come of it, without its framing.
-        framed: whether the head tells where the body ends; else it ends with the connection.
-        done: whether nothing more is to come, or to be kept.
+        body: the bytes of the body that have come, without chunk headers.
+        framed: whether the head says where the body ends; otherwise it ends with the connection.
+        done: whether the body is complete, or as large as the limit.
     """
 
     def __init__(self, response: Response) -> None:
@@ -34,7 +33,7 @@ class BodyParser:
         self._left = None if codings else _content_length(response)
         self.framed = self._chunked or self._left is not None
         self.done = response.status in (204, 304) or self._left == 0
-        self._buffer = bytearray()  # the part of a chunked body that is not parsed yet
+        self._buffer = bytearray()  # the bytes of a chunked body that are not parsed yet
         self._in_trailer = False
 
     def feed(self, data: bytes) -> None:
@@ -57,7 +56,7 @@ class BodyParser:
             self.done = True
 
     def _parse_chunked(self) -> bool:
-        """Take one part of what has come; False when more must come first."""
+        """Parse one element of the buffer. Returns False when more bytes must come first."""
         if self._left:
             data = self._buffer[: self._left]
             del self._buffer[: len(data)]
@@ -71,7 +70,7 @@ class BodyParser:
         del self._buffer[: end + 1]
         if self._in_trailer:
             self.done = not line
-        elif self._left == 0:  # the end of the line after a chunk's data
+        elif self._left == 0:  # This is the line end after a chunk's data.
             self._left = None
             self.done = bool(line)
         else:
@@ -83,9 +82,9 @@ class BodyParser:
 
 
 def _chunk_size(line: bytes) -> int | None:
-    """The size of a chunk, without what may follow it (RFC 9112 7.1); None for what is none.
+    """The size of a chunk, without its extensions (RFC 9112 7.1).
 
-    More than 16 digits are no size of ours.
+    Returns None if it is malformed, or has more than 16 digits.
     """
     digits = line.partition(b";")[0].strip(b" \t")
     if not 0 < len(digits) <= 16 or digits.strip(b"0123456789ABCDEFabcdef"):
@@ -94,10 +93,10 @@ def _chunk_size(line: bytes) -> int | None:
 
 
 def _content_length(response: Response) -> int | None:
-    """The length of the body; None when there is none, or none that can be told (RFC 9112 6.3)."""
+    """The length of the body; None when the head has none, or no valid one (RFC 9112 6.3)."""
     lengths = set(get_list(response.headers.get_all("Content-Length")))
     if len(lengths) != 1:
         return None
     length = lengths.pop()
-    # More digits are a number all the same, and one beyond the limit; int() would refuse very long ones.
+    # A longer number is over the limit in any case, and int() would refuse very long ones.
     return int(length[:19]) if length.isascii() and length.isdecimal() else None

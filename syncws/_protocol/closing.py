@@ -34,7 +34,7 @@ from .frames import CloseCode, CloseFrame
 # messages received before it.
 CATCH_UP_SECONDS = 0.5
 
-# After the server's Close: how long the network may take nothing of what is queued before that is given up.
+# How long the network may take nothing of what is queued, after the server's Close, before that is given up.
 STANDSTILL_SECONDS = 2.0
 
 # The least time that our Close has to go out, from when it was queued in answer to the server's. With a short
@@ -108,12 +108,12 @@ class Closing:
     """
 
     def __init__(self, url: str, close_timeout: float | None) -> None:
-        """`url` is for the texts of errors; with `close_timeout` None there is no limit."""
+        """`url` is for the texts of errors; None as `close_timeout` means no limit."""
         self.state = State.CONNECTING
         self.outcome: Outcome | None = None
         self.close_frame = CloseFrame()
         self.close_sent_at: float | None = None
-        self._url = url
+        self.url = url
         self._timeout = float("inf") if close_timeout is None else close_timeout
         self._since = 0.0  # when the present state began
         self._close_received_at = 0.0
@@ -310,10 +310,10 @@ class Closing:
         if self._catching_up:
             return self.caught_up(now)
         if self.state is State.DRAINING:
-            text = f"{self._url}: the network took nothing for close_timeout={self._timeout:g} s"
+            text = f"{self.url}: the network took nothing for close_timeout={self._timeout:g} s"
             return self._lose(TimeoutError(f"{text}, and {unsent} bytes were not sent"))
         if self.state is State.CLOSE_SENT:
-            text = f"{self._url} did not answer the Close frame within close_timeout={self._timeout:g} s"
+            text = f"{self.url} did not answer the Close frame within close_timeout={self._timeout:g} s"
             return self._lose(TimeoutError(text))
         return self._cut()
 
@@ -359,5 +359,5 @@ class Closing:
 
 
 def _shorten(text: str) -> str:
-    """As much of `text` as fits a Close frame (RFC 6455 5.5: 125 bytes with the code)."""
+    """As much of `text` as fits into a Close frame (RFC 6455 5.5: 125 bytes with the code)."""
     return text.encode("utf-8", "replace")[:123].decode("utf-8", "ignore")

@@ -3,8 +3,8 @@
 Owns: the choice between the two. Runs on: any thread; nothing here has state. Must not import: anything with
 I/O or threads.
 
-`parse`, `frames` and `mask` are the functions of `_speedups`, or those that are written out below: the same
-results to the byte. The environment variable `SYNCWS_SPEEDUPS=0` leaves the first out.
+`parse`, `frames` and `mask` are the functions of `_speedups`, or else those below, with the same results to
+the byte. The environment variable `SYNCWS_SPEEDUPS=0` chooses those below in any case.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ PLAIN_FRAMES = (int(_TEXT_FRAME), int(_BINARY_FRAME))
 def parse_in_python(
     data: bytes, position: int, limit: int, messages: list[Message | MessagePart]
 ) -> tuple[int, int]:
-    """Append the messages of the plain frames at `position`; return where the first other byte stands, and
-    how many bytes of payload stand before it.
+    """Append the messages of the plain frames at `position`.
+
+    Returns where the first byte after them stands, and how many bytes of payload they have.
 
     A plain frame is a whole message, not compressed, of at most `limit` (at most 65535) bytes, and all of it
-    is in `data`. Nearly all traffic is of this kind. All else is left, and so is all that is wrong: reserved
+    is in `data`. Nearly all traffic is of this kind. Other frames are left, and so is every fault: reserved
     bits, masks, lengths that are not in their shortest form, text that is not UTF-8.
     """
     end = len(data)
@@ -55,7 +56,7 @@ def parse_in_python(
             break
         if head_byte == _TEXT_FRAME:
             try:
-                # str(..., "utf-8") will not do: with it PyPy accepts surrogates.
+                # This does not use str(..., "utf-8"), with which PyPy accepts surrogates.
                 append(data[start:stop].decode())
             except UnicodeDecodeError:
                 break
@@ -74,9 +75,9 @@ def _short_frame_pattern(length: int) -> tuple[int, int, int]:
     return key_over_payload, 8 * (-length % 4), (MASKED | length) << 8 * (length + 4)
 
 
-# For each small length: what to multiply a key with so that it stands before the payload and over all of it;
-# how many bits of that are surplus at its end; and the header's second byte in its place. A small frame is
-# then three operations on integers.
+# For each small length: the factor that spreads a key over the place before the payload and all of the
+# payload; how many surplus bits that has at its end; and the second byte of the header, in its place. With
+# these, a small frame takes three operations on integers.
 _SHORT_FRAMES = [_short_frame_pattern(length) for length in range(126)]
 
 
@@ -98,14 +99,14 @@ def frames_in_python(items: list[tuple[int, bytes]], keys: bytes) -> bytes:
 
 
 def mask_in_python(payload: bytes, key: bytes, start: int, stop: int, head: bytes) -> bytes | bytearray:
-    """`head`, and behind it payload[start:stop] as it is in the masked payload (RFC 6455 5.3)."""
+    """`head`, followed by the bytes start to stop of the masked payload (RFC 6455 5.3)."""
     phase = start % 4
     with memoryview(payload) as view, view[start:stop] as part:
         masked = mask_large(part, key[phase:] + key[:phase])
     return head + masked if head else masked
 
 
-# Which ones the package uses: "c", or None for those above.
+# The form that the package uses: "c", or None for the functions above.
 speedups: str | None = None
 parse: Callable[[bytes, int, int, list[Message | MessagePart]], tuple[int, int]] = parse_in_python
 frames: Callable[[list[tuple[int, bytes]], bytes], bytes] = frames_in_python
@@ -114,7 +115,7 @@ mask: Callable[[bytes, bytes, int, int, bytes], Buffer] = mask_in_python
 if os.environ.get("SYNCWS_SPEEDUPS") != "0":
     try:
         from . import _speedups
-    except ImportError:  # it was not built, or not for this interpreter
+    except ImportError:  # The extension was not built, or not for this interpreter.
         pass
     else:
         speedups = "c"

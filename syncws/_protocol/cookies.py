@@ -1,4 +1,4 @@
-"""Cookies from and to a jar of the caller's, by the rules of `http.cookiejar`, which is not imported for it.
+"""Cookies from and to the caller's jar, by the rules of `http.cookiejar`, which need not be imported here.
 
 Owns: nothing; the jar is the caller's, and locks itself. Runs on: the thread that opens the connection. Must
 not import: anything with I/O or threads.
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CookieJar(Protocol):
-    """What is known here of `http.cookiejar.CookieJar`."""
+    """The part of `http.cookiejar.CookieJar` that this module uses."""
 
     def add_cookie_header(self, request: Any) -> None:
         """Add the cookies for a request to it."""
@@ -24,8 +24,11 @@ class CookieJar(Protocol):
 
 
 class _Request:
-    """What a jar asks a `urllib.request.Request`. It knows the schemes of HTTP alone, so they are what it is
-    told: a cookie does not tell ws: from http: (RFC 6265 5.4)."""
+    """The part of a `urllib.request.Request` that a jar uses.
+
+    A jar knows only the schemes of HTTP, so a URL is given to it with one of these: to a cookie, ws: and
+    http: are the same (RFC 6265 5.4).
+    """
 
     unverifiable = False
 
@@ -50,7 +53,7 @@ class _Request:
 
 
 class _Response:
-    """What a jar asks a response of `urllib.request`."""
+    """The part of a response of `urllib.request` that a jar uses."""
 
     def __init__(self, headers: Headers) -> None:
         self._headers = headers

@@ -18,10 +18,10 @@ from .messages import Message, MessagePart
 if TYPE_CHECKING:
     from .permessage_deflate import Inflater
 
-# How much compressed data may inflate to before `feed` leaves the rest for later: one read from the network
-# can hold a thousand times its size, and pings and deadlines must not wait for all of it.
+# How many bytes one `feed` inflates before it leaves the rest to the next: one read from the network can hold
+# a thousand times its size, and pings and deadlines must not wait for all of it.
 INFLATE_PER_FEED = 1024 * 1024
-# The least that a step of inflating counts as: a step that yields nothing takes some microseconds, too.
+# A step of inflating counts as at least so many bytes, since an empty step also takes some microseconds.
 LEAST_STEP = 256
 
 # The largest part of a message that is returned in parts, in bytes.
@@ -43,9 +43,9 @@ class Decoder:
             the server did wrong. Nothing may be fed after that.
         size: how many bytes the last `feed` returned in messages and parts; small frames count with their
             headers.
-        messages_received: how many messages were returned so far; one in parts counts with its last.
+        messages_received: how many messages were returned so far; one in parts counts with its last part.
         bytes_received: the bytes of all payloads so far, those of text as UTF-8.
-        has_more: whether the last `feed` left something for the next one; ``feed(b"")`` goes on with it.
+        has_more: whether the last `feed` left work for the next one; ``feed(b"")`` goes on with it.
         plain_limit: the longest payload of a plain frame, in bytes; see `codec`.
         keeps_beginning: whether the bytes of a plain frame that has only begun are kept for `unread`.
     """
@@ -68,8 +68,8 @@ class Decoder:
         self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
         self.plain_limit = 65535 if max_size is None else min(65535, max_size)
         self.keeps_beginning = False
-        self._beginning = b""  # all that has come of a plain frame, where `unread` may give it back
-        # Bytes that were fed and not parsed yet, from _rest_at on: part of a header, or what is left over.
+        self._beginning = b""  # the bytes of an incomplete plain frame, if `unread` may give them back
+        # The bytes from _rest_at on were fed and not parsed yet: part of a header, or more.
         self._rest = b""
         self._rest_at = 0
         self._assembly: Assembly | None = None
@@ -98,7 +98,7 @@ class Decoder:
             position, payload = parse(data, 0, self.plain_limit, messages)
             self.messages_received += len(messages)
             self.bytes_received += payload
-            if position == len(data):  # plain frames and nothing else, as nearly always
+            if position == len(data):  # There were only plain frames, as nearly always.
                 self.size = position
                 return messages
         self.size = position
@@ -115,9 +115,10 @@ class Decoder:
         return messages
 
     def unread(self) -> bytes | None:
-        """Give back what was fed of a frame that is not whole, to be fed again later, ``b""`` for nothing.
+        """Give back the bytes of an incomplete frame, which will be fed again later; ``b""`` if there is
+        none.
 
-        None where that cannot be: the frame is not plain, or not the only one of its message.
+        Returns None if that is impossible: the frame is not plain, or its message has others.
         """
         if self._assembly is None:
             rest, self._rest = self._rest[self._rest_at :], b""
@@ -132,7 +133,7 @@ class Decoder:
         return beginning
 
     def clear_controls(self) -> None:
-        """Forget the control frames that were looked at."""
+        """Forget the control frames so far."""
         self.controls.clear()
         self.control_places.clear()
 
@@ -140,8 +141,8 @@ class Decoder:
         """Where the next bytes of the stream may be written instead of being fed; None when they must be fed.
 
         There is a buffer inside a large frame of binary data that is neither compressed nor given in parts:
-        what is read into it is in the message without a copy. `buffer_updated` must be called before anything
-        else is, also when nothing was written; that releases the view, of which there must be no slice left.
+        bytes that are read into it get into the message without a copy. `buffer_updated` must be the next
+        call, also when nothing was written; it releases the view, of which no slice may exist then.
         """
         assembly = self._assembly
         if (
@@ -169,7 +170,7 @@ class Decoder:
         return messages
 
     def _give_parts(self, messages: list[Message | MessagePart]) -> None:
-        """While streaming, append what has come of the message that is not whole."""
+        """While streaming, append the parts of the incomplete message."""
         assembly = self._assembly
         if assembly is not None and (self.streaming or assembly.in_parts):
             self.size += assembly.held
@@ -178,7 +179,7 @@ class Decoder:
                 messages += _split(data_so_far, final=False)
 
     def _parse(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> None:
-        """Everything from `position` on; nothing may stand before it unless there is no `_rest`."""
+        """Parse everything from `position` on, which is 0 if there is a `_rest`."""
         if self._rest:
             if data:
                 data = self._rest[self._rest_at :] + data
@@ -210,11 +211,11 @@ class Decoder:
             if self._inflating is not None or (self._to_inflate <= 0 and position < end):
                 self.has_more = True
                 break
-        # While there is more nothing is copied, since each of many steps would copy the rest again.
+        # While there is more to do, nothing is copied: each of many steps would copy the rest again.
         self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
 
     def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
-        """Go on inside the present message; return the position after the bytes that were used of `data`."""
+        """Go on inside the present message; return the position after the bytes of `data` that were used."""
         if not self._go_on(messages):
             self.has_more = True
         elif self._missing:
@@ -309,16 +310,16 @@ class Decoder:
             self._inflating = self._inflater.inflate(piece, self._final and not self._missing, room)
 
     def _go_on(self, messages: list[Message | MessagePart]) -> bool:
-        """Inflate what is pending, as far as this `feed` may, and end the message with its last byte.
+        """Inflate pending bytes, as many as this `feed` may, and end the message with its last byte.
 
-        Returns False when some of it is left for the next `feed`.
+        Returns False when some are left for the next `feed`.
         """
         assembly = self._assembly
         assert assembly is not None
         if self._inflating is not None:
             for plain in self._inflating:
                 if self._max_size is not None and len(plain) > self._max_size - assembly.size:
-                    # A byte that is not UTF-8 before the limit is the first fault.
+                    # An invalid byte before the limit comes first, so it is the fault to report.
                     assembly.write(plain[: self._max_size - assembly.size])
                     self._check_size(assembly.size + 1)
                 assembly.write(plain)

@@ -15,9 +15,9 @@ from .codec import frames, mask
 from .frames import FIN, RSV1, Buffer, Opcode, header
 from .permessage_deflate import MIN_COMPRESSED, SAMPLE, SAMPLED_FROM, WORTHWHILE, Deflater, is_compressible
 
-# The most that one step of `encode` masks, and about the most that it returns: this bounds memory, and lets
-# other threads run in between. A multiple of 4, so that every piece of a frame begins with the key's first
-# byte.
+# One step of `encode` masks at most so many bytes, and returns about as many at most: this bounds memory, and
+# lets other threads run in between. It is a multiple of 4, so that every piece of a frame begins with the
+# key's first byte.
 MAX_WRITE = 256 * 1024
 
 # A message larger than FRAGMENTED_ABOVE is compressed and sent in fragments of COMPRESS_STEP: zlib takes 70
@@ -26,7 +26,7 @@ FRAGMENTED_ABOVE = 1024 * 1024
 COMPRESS_STEP = 256 * 1024
 
 _WHOLE_BINARY = FIN | Opcode.BINARY
-_LARGEST_HEADER = 14  # the masking key included
+_LARGEST_HEADER = 14  # including the masking key
 
 
 class Encoder:
@@ -65,14 +65,14 @@ class Encoder:
                 batch.append((head, data))
                 on_wire += length + _LARGEST_HEADER
                 done += size
-                if done >= COMPRESS_STEP:  # compressed data is small, but has taken its time to make
+                if done >= COMPRESS_STEP:  # Compressed data is small, but has taken some time to make.
                     yield self.join(batch), done, True
                     batch, on_wire, done = [], 0, 0
         if batch:
             yield self.join(batch), done, True
 
     def _encode_plain(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
-        """The same where nothing is compressed, and so with little work for each of many small frames."""
+        """Do the same without compression, with little work for each of many small frames."""
         begin = done = 0
         room = MAX_WRITE
         for number, (head_byte, payload) in enumerate(items):
@@ -90,7 +90,8 @@ class Encoder:
             yield self.join(items[begin:]), done, True
 
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
-        """What goes out for a frame: head bytes, payloads and the bytes of `payload` that are in each."""
+        """The frames to send for one frame: head bytes, payloads, and how many bytes of `payload` each stands
+        for."""
         if head_byte & 8 or not self._is_compressed(head_byte, payload):
             yield head_byte, payload, len(payload)
             return
@@ -110,17 +111,17 @@ class Encoder:
 
     def _is_compressed(self, head_byte: int, payload: bytes) -> bool:
         if head_byte & 15 != Opcode.CONTINUATION:
-            # RFC 7692 6: each message chooses, on its first frame.
+            # RFC 7692 6: each message may be compressed or not, as its first frame says.
             self._compressing = self._is_worth_compressing(head_byte, payload)
         return self._compressing
 
     def _is_worth_compressing(self, head_byte: int, payload: bytes) -> bool:
         whole, size = bool(head_byte & FIN), len(payload)
         if size < (MIN_COMPRESSED if whole else SAMPLE):
-            return not whole  # how long a fragmented message gets is not known when it begins
+            return not whole  # The length of a fragmented message is not known when it begins.
         if head_byte & 15 == Opcode.TEXT:
-            return True  # no text uses all that its bytes can hold
-        # A small message is a trial itself, as long as the one before it got smaller.
+            return True  # Text always leaves something to compress.
+        # A small message is its own trial, as long as the last one got smaller.
         return (whole and self._pays and size < SAMPLED_FROM) or is_compressible(payload)
 
     def _large_frame(self, head_byte: int, payload: Buffer, size: int) -> Iterator[tuple[Buffer, int, bool]]:
@@ -136,7 +137,7 @@ class Encoder:
         """The wire bytes of several small frames, each given as its head byte and its payload."""
         return frames(items, os.urandom(4 * len(items)))
 
-    join = frames  # the same for `encode`, where a subclass has told of the frames already
+    join = frames  # `encode` uses this, where a subclass has reported the frames already.
 
     def pieces(self, head_byte: int, payload: Buffer) -> Iterator[tuple[Buffer, int]]:
         """One large frame in pieces: each as its wire bytes and the number of payload bytes in them."""
@@ -153,8 +154,8 @@ class Encoder:
     def compress(self, head_byte: int, payload: Buffer) -> tuple[int, bytes]:
         """A data frame's head byte and payload as they go out: compressed unless it is a small message.
 
-        A fragmented message is compressed in any case, since its final size is not known when it begins; its
-        later fragments are stored in that where compressing them gains nothing.
+        A fragmented message is compressed in any case, since its final size is not known when it begins;
+        later fragments that do not get smaller are put into stored blocks.
         """
         if self._deflater is None:
             return head_byte, bytes(payload)

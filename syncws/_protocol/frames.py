@@ -1,7 +1,8 @@
-"""What a frame looks like: opcodes, close codes, headers, masking (RFC 6455 5 and 7.4).
+"""The layout of a frame: opcodes, close codes, headers, masking (RFC 6455 5 and 7.4). `decoder` checks
+frames.
 
-Owns: the wire layout of one frame and the meaning of close codes. Runs on: any thread; nothing here
-has state. Must not import: anything with I/O or threads.
+Owns: the wire layout of one frame and the meaning of close codes. Runs on: any thread; nothing here has
+state. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations

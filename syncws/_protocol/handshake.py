@@ -119,7 +119,7 @@ class HandshakeRequest:
         if self.credentials is not None:
             fields.append(("Authorization", basic_credentials(*self.credentials)))
         fields += cookies
-        # What the caller gives itself (Host, User-Agent, Authorization) takes the place of ours.
+        # The caller's own fields (Host, User-Agent, Authorization) take the place of ours.
         given = {name.lower() for name, _ in self.headers}
         ours = [field for field in fields if field[0].lower() not in given]
         return format_head(f"GET {self.url.resource}", [*ours, *self.headers])
@@ -139,7 +139,7 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
     """Check a 101 answer in full (RFC 6455 4.1, the six checks after *Once the client's opening handshake*).
 
     Raises `HandshakeError`, with the status and the headers, at the first check that fails. Its text quotes
-    the answer in full. The caller, which knows the secrets, decides how much of that is shown.
+    the answer in full; the caller knows the secrets, and shortens it.
     """
     try:
         _check_upgrade(request, response)
@@ -156,13 +156,13 @@ def check_response(request: HandshakeRequest, response: Response) -> HandshakeRe
 
 def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
     headers = response.headers
-    if response.version not in ("1.1", "1.0"):  # browsers take HTTP/1.0 too, and some servers send it
+    if response.version not in ("1.1", "1.0"):  # Browsers accept HTTP/1.0, too, and some servers send it.
         raise HandshakeError(f"the answer is HTTP/{response.version}, not HTTP/1.1")
     upgrade = _single(headers, "Upgrade")
     if upgrade.lower() != "websocket":
         raise HandshakeError(f"the answer's Upgrade header is {upgrade!r}, not 'websocket'")
     connection = get_list(headers.get_all("Connection"))
-    # A list: what a signal handler raised in a generator that is left early would be lost.
+    # This is a list: an exception of a signal handler in a generator that is left early would be lost.
     if "upgrade" not in [option.lower() for option in connection]:
         raise HandshakeError(f"the answer's Connection header {', '.join(connection)!r} lacks 'upgrade'")
     accept, expected = _single(headers, "Sec-WebSocket-Accept"), accept_key(request.key)
@@ -172,9 +172,9 @@ def _check_upgrade(request: HandshakeRequest, response: Response) -> None:
 
 def _check_protocol(request: HandshakeRequest, headers: Headers) -> str:
     values = headers.get_all("Sec-WebSocket-Protocol")
-    if not any(values):  # an empty field selects none either
+    if not any(values):  # An empty field selects none either.
         if request.protocols and request.require_protocol:
-            # WHATWG, *establish a WebSocket connection*, step 12: stricter than RFC 6455.
+            # WHATWG, *establish a WebSocket connection*, step 12, is stricter here than RFC 6455.
             asked_for = ", ".join(map(shorten_protocol, request.protocols))
             raise HandshakeError(
                 f"the server selected none of the subprotocols {asked_for} "

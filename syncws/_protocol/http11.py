@@ -69,9 +69,9 @@ class Response:
 
 
 def format_head(request: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """The bytes of a request that is `request`, a method and a target.
+    """The bytes of a request head; `request` is the method and the target.
 
-    Values were checked where the caller gave them; see `check_field`.
+    The values were checked by `check_field` when the caller gave them.
     """
     lines = [f"{request} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "", ""]
     return "\r\n".join(lines).encode("latin-1")
@@ -127,7 +127,7 @@ class ResponseParser:
             if end < 0:
                 self._searched = len(self._received)
                 self._check_sizes(len(self._received) - line_start)
-                # A server of another protocol shows in the first bytes; it may never end its line.
+                # The first bytes show a server of another protocol, which may never end its line.
                 if not self._lines and not b"HTTP/".startswith(self._received[:5]):
                     # A TLS record (RFC 8446 5.1): an alert or a handshake message of version 3.x.
                     tls = bytes(self._received[:2]) in (b"\x15\x03", b"\x16\x03")
@@ -136,7 +136,7 @@ class ResponseParser:
                 return None
             self._searched = end + 1
             self._check_sizes(end - line_start)
-            # RFC 9112 2.2: LF alone ends a line too.
+            # RFC 9112 2.2: LF alone ends a line, too.
             line = bytes(self._received[line_start:end]).removesuffix(b"\r")
             self._line_start = end + 1
             if not line and self._lines:
@@ -167,13 +167,13 @@ class ResponseParser:
 
     def _parse(self) -> Response:
         match = _STATUS_LINE.fullmatch(self._lines[0])
-        assert match is not None  # feed() has checked it
+        assert match is not None  # feed() has checked this line.
         version, status, reason = match.groups()
         headers = []
         for line in self._lines[1:]:
             field = _FIELD.fullmatch(line)
             if field is None:
-                # Also a continued line (obs-fold), which RFC 9112 5.2 lets a user agent refuse.
+                # This also refuses a continued line (obs-fold), as RFC 9112 5.2 allows a user agent to do.
                 raise self._malformed("a header line of the answer is malformed", line, status=int(status))
             headers.append((field[1].decode("ascii"), field[2].strip(b" \t").decode("latin-1")))
         return Response(int(status), (reason or b"").decode("latin-1"), Headers(headers), version.decode())

@@ -12,9 +12,9 @@ class Keepalive:
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = interval
-        self._timeout = timeout
+        self.timeout = timeout
         self._ping_at = None if interval is None else now + interval
-        # These are of the oldest ping since which nothing has arrived: later pings must not put off its
+        # These belong to the oldest ping since which nothing has arrived: later pings must not put off its
         # deadline.
         self._ping_requested_at: float | None = None
         self._ping_sent_at: float | None = None
@@ -24,8 +24,8 @@ class Keepalive:
         self._ping_requested_at = self._ping_sent_at = None
 
     def pause(self, left_at: float) -> None:
-        """We paused reading ourselves: the answer to a ping that has left (the last one at `left_at`) may lie
-        unread. One that cannot leave shows a dead link all the same."""
+        """We paused reading ourselves, so the answer to a ping that has left may lie unread. The last one
+        left at `left_at`. A ping that cannot leave still shows a dead link."""
         if self._ping_requested_at is not None and left_at >= self._ping_requested_at:
             self.activity()
 
@@ -45,17 +45,17 @@ class Keepalive:
             left_at: when the last ping was handed to the kernel.
             progress_at: when the kernel last took a byte. While a ping is stuck behind a send that does
                 not move, silence counts from there: a peer that stopped reading must not live for ever.
-            acknowledged_at: when the other side was last seen to take something of what the kernel holds.
-                That counts also after the ping has left, for megabytes may lie in the kernel ahead of it.
+            acknowledged_at: when the other side was last seen to take bytes that the kernel held. This counts
+                also after the ping has left, since megabytes may lie in the kernel ahead of it.
         """
-        if self._ping_requested_at is None or self._timeout is None:
+        if self._ping_requested_at is None or self.timeout is None:
             return None
         if self._ping_sent_at is None and left_at >= self._ping_requested_at:
             self._ping_sent_at = left_at
         since = self._ping_sent_at
         if since is None:
             since = max(self._ping_requested_at, progress_at)
-        return max(since, acknowledged_at) + self._timeout
+        return max(since, acknowledged_at) + self.timeout
 
     def next_at(self, left_at: float, progress_at: float, acknowledged_at: float = 0.0) -> float | None:
         """When to look again; the arguments are those of `deadline`."""
@@ -64,10 +64,10 @@ class Keepalive:
 
     @property
     def awaits_pong(self) -> bool:
-        """Whether there is a deadline: a ping was asked for after which nothing has come."""
-        return self._ping_requested_at is not None and self._timeout is not None
+        """Whether there is a deadline: a ping was requested, and nothing has arrived since."""
+        return self._ping_requested_at is not None and self.timeout is not None
 
     def has_ping_left(self, left_at: float) -> bool:
-        """Whether the ping that is to be answered was handed to the kernel, the last one having left at
+        """Whether the ping that must be answered was handed to the kernel; the last ping left at
         `left_at`."""
         return self._ping_requested_at is not None and left_at >= self._ping_requested_at

@@ -1,4 +1,4 @@
-"""What an application receives and may send, and the checks that both APIs make at the call.
+"""Messages as the application receives and sends them, and the checks that both APIs make at the call.
 
 Owns: nothing. Runs on: any thread. Must not import: anything with I/O or threads.
 """
@@ -13,7 +13,7 @@ from .frames import Buffer, CloseFrame, Opcode
 
 Message = str | bytes
 
-# Looking up a member of an enumeration takes longer than all else that `encode_message` does.
+# Constants: looking up a member of an enumeration takes longer than everything else in `encode_message`.
 _TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
 
 _make_utf8_decoder = codecs.getincrementaldecoder("utf-8")
@@ -50,9 +50,9 @@ def encode_message(data: str | Buffer) -> tuple[int, bytes]:
 
 
 def encode_message_as(data: str | Buffer, text: bool) -> tuple[int, bytes]:
-    """As `encode_message`, but as text or as binary whatever the type of the data is.
+    """Do the same as `encode_message`, but as text or binary by `text`, whatever the type of the data.
 
-    Raises `SyntaxErr` for bytes that are to be text and are not UTF-8, `TypeError` where `text` is no bool.
+    Raises `SyntaxErr` for bytes that should be text and are not UTF-8, `TypeError` if `text` is no bool.
     """
     _check_text(text)
     opcode, payload = encode_message(data)
@@ -70,7 +70,7 @@ class ChunkEncoder:
     """The chunks of one message, which may cut a character in two."""
 
     def __init__(self, text: bool | None) -> None:
-        """`text` as for `encode_message_as`; None goes by the chunks' type."""
+        """`text` is that of `encode_message_as`; None goes by the type of the chunks."""
         if text is not None:
             _check_text(text)
         self._text = text
@@ -87,7 +87,7 @@ class ChunkEncoder:
         return (_TEXT if self._text else _BINARY), payload
 
     def finish(self) -> None:
-        """Raises `SyntaxErr` where the last chunk of a text ends within a character."""
+        """Raises `SyntaxErr` if the last chunk of a text ends within a character."""
         if self._utf8 is not None:
             self._check(b"", final=True)
 

@@ -1,7 +1,7 @@
 """permessage-deflate (RFC 7692): its parameters, the compressor and the bounded inflater.
 
-Owns: the two zlib streams of one connection. Runs on: the writer thread (`Deflater`) and the reader
-thread (`Inflater`), which share nothing. Must not import: anything with I/O or threads.
+Owns: the two zlib streams of one connection. Runs on: the writer thread (`Deflater`) and the reader thread
+(`Inflater`), which share nothing. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MIN_COMPRESSED = 64
 _LEVEL = 4
 # Memory of a compressor: (1 << window bits + 2) + (1 << level + 9); 8 would double it for a few per cent.
 _MEMORY_LEVEL = 6
-# How binary data of at least this size is tried before it is compressed: that many samples of so many bytes.
+# Binary data of at least this size is tried before it is compressed, by that many samples of so many bytes.
 SAMPLED_FROM = 8 * 1024
 SAMPLES = 4
 SAMPLE = 512
-# What is worth compressing gets smaller than this.
+# Data is worth compressing if it shrinks below this part of its size.
 WORTHWHILE = 0.95
 
 _LARGEST_STORED = 65535  # the bytes of a stored block
@@ -76,7 +76,7 @@ def negotiate(parameters: list[tuple[str, str | None]]) -> DeflateParameters:
 
 
 def is_compressible(payload: Buffer) -> bool:
-    """Whether compressing binary data gains anything, by a few samples of it; all of it where it is small.
+    """Whether compressing binary data gains anything, by a few samples; small data is tried as a whole.
 
     Films, pictures and encrypted data do not compress, and zlib takes as long for them as for text.
     """
@@ -113,17 +113,20 @@ class Deflater:
         return packed[: -len(_TAIL)]
 
     def store(self, payload: Buffer, final: bool = True) -> bytes:
-        """The same, as stored blocks (RFC 1951 3.2.4), for a part of a compressed message that would not get
-        smaller: that takes no more time than to copy it."""
-        # The compressor does not know these bytes, and would point back past them to a wrong place. A new one
-        # points to nothing from before itself.
+        """A part of a compressed message as stored blocks (RFC 1951 3.2.4), which take no longer than copying
+        it.
+
+        This is for data that compression does not make smaller.
+        """
+        # The compressor does not know these bytes, so its distances to earlier data would be wrong. A new one
+        # refers to nothing from before itself.
         self._stream = None
         blocks: list[Buffer] = []
         with memoryview(payload) as view:
             for start in range(0, len(view), _LARGEST_STORED):
                 part = view[start : start + _LARGEST_STORED]
                 blocks += b"\0" + struct.pack("<HH", len(part), len(part) ^ 0xFFFF), part
-            # The byte that is left of an empty block, whose tail is left off.
+            # This byte is the rest of an empty block, whose tail is left off.
             return b"".join([*blocks, b"\0"] if final else blocks)
 
 
@@ -134,7 +137,7 @@ class Inflater:
         self._window_bits = parameters.server_max_window_bits
         self._keep_context = not parameters.server_no_context_takeover
         self._stream: zlib._Decompress | None = None
-        self._begun = False  # whether a byte of the present message has come
+        self._begun = False  # whether any byte of the present message has come
 
     def inflate(self, payload: bytes, final: bool, limit: int | None = None) -> Iterator[bytes]:
         """Yield the plain bytes of a piece of a message in steps of bounded size; a step may be empty.
@@ -150,7 +153,7 @@ class Inflater:
         begun = self._begun or bool(payload)
         self._begun = begun and not final
         if not payload and (self._stream is None or not begun):
-            return  # there is no stream to end: no block has come, or the last one was marked final
+            return  # There is no stream to end: no block has come, or the last one was marked final.
         pending = payload + _TAIL if final else payload
         position, taken = 0, LARGEST_SLICE
         try:
@@ -172,7 +175,7 @@ class Inflater:
                 else:
                     position -= len(self._stream.unconsumed_tail)
                     taken = min(2 * taken, LARGEST_SLICE)
-                    # After a full step zlib may still hold output, even if it has taken all input.
+                    # After a full step zlib may still hold output, even if it has consumed all input.
                     done = position == len(pending) and len(plain) < step
                 if plain or self._stream is None:
                     yield plain

@@ -1,4 +1,4 @@
-"""Which proxy a connection goes through, and what is said to an HTTP one (RFC 9110 9.3.6).
+"""The choice of the proxy for a connection, and the request to an HTTP proxy (RFC 9110 9.3.6).
 
 Owns: the meaning of `proxy=` and of the environment's variables. Runs on: any thread; nothing here has state.
 Must not import: anything with I/O or threads, nor urllib.
@@ -47,7 +47,7 @@ class Proxy:
 
     @property
     def is_http(self) -> bool:
-        """Whether it is asked by CONNECT."""
+        """Whether it speaks HTTP, so that CONNECT asks it for a tunnel."""
         return self.scheme in ("http", "https")
 
     @property
@@ -121,7 +121,7 @@ def choose_proxy(option: str | None, url: URL, environment: Mapping[str, str]) -
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Each scheme's proxy, and what needs none under "no": lower case goes before upper case."""
+    """Each scheme's proxy, and under "no" the hosts that need none. Lower case wins over upper case."""
     found = [(name, value) for name, value in environment.items() if name[-6:].lower() == "_proxy"]
     proxies = {name[:-6].lower(): value for name, value in found if value}
     if "REQUEST_METHOD" in environment:
@@ -165,7 +165,7 @@ def _is_listed(host: str, port: int, no_proxy: str) -> bool:
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:
-    """An entry of no_proxy in two; an IPv6 address has a port only behind its brackets."""
+    """The host and the port of an entry of no_proxy; an IPv6 address needs brackets before a port."""
     match = re.fullmatch(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})", entry)
     name, port = (match[1], int(match[2])) if match else (entry, None)
     return name.strip("[]"), port
@@ -188,7 +188,7 @@ def _is_in_network(address: tuple[int, int] | None, network: str) -> bool:
 
 
 def connect_request(authority: str, proxy: Proxy) -> bytes:
-    """The request that has a proxy open a tunnel to `authority`, which is host:port (RFC 9110 9.3.6)."""
+    """The request that makes a proxy open a tunnel to `authority`, which is host:port (RFC 9110 9.3.6)."""
     fields = [("Host", authority), ("User-Agent", f"syncws/{__version__}")]
     if proxy.credentials is not None:
         fields.append(("Proxy-Authorization", basic_credentials(*proxy.credentials)))

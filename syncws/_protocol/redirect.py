@@ -1,4 +1,4 @@
-"""Where a redirect leads, and what goes along (RFC 9110 15.4, Fetch 4.4).
+"""The target of a redirect, and the fields that the next request keeps (RFC 9110 15.4, Fetch 4.4).
 
 Owns: the rules, no state. Runs on: any thread. Must not import: anything with I/O or threads.
 """
@@ -21,12 +21,12 @@ class RedirectError(Exception):
 
 
 def follow(request: HandshakeRequest, location: str) -> HandshakeRequest:
-    """What to ask next.
+    """The next request.
 
     Credentials stay with the origin that they were given for: the URL's user and password, `auth` and every
-    field of the caller's that may hold one by its name go no further than that.
+    caller's field whose name is that of a credential are not sent to another one.
 
-    Raises `RedirectError` for a location that is no URL of ours, and for one without TLS behind one with it.
+    Raises `RedirectError` for a location that is no URL of ours, and for one without TLS after one with TLS.
     """
     url = _resolve(request.url, location)
     if request.url.secure and not url.secure:
@@ -36,7 +36,7 @@ def follow(request: HandshakeRequest, location: str) -> HandshakeRequest:
             url = replace(url, username=request.url.username, password=request.url.password)
         return replace(request, url=url, key=make_key())
     kept = tuple((name, value) for name, value in request.headers if not is_credential_field(name))
-    # A Host field of the caller's is for the first server alone.
+    # The caller's Host field is for the first server alone.
     kept = tuple((name, value) for name, value in kept if name.lower() != "host")
     return replace(request, url=url, key=make_key(), headers=kept, auth=None)
 

@@ -1,11 +1,11 @@
-"""A decoder and an encoder that tell of each frame, for a connection whose steps somebody wants to know.
+"""A decoder and an encoder that report each frame, for a connection whose steps are traced.
 
 Owns: the frame that is still arriving, a second time. Runs on: the threads of `decoder` and `encoder`. Must
 not import: anything with I/O or threads.
 
-They are chosen when a connection is made, so that the others do no step for this. Frames are told in the
-order of the wire: a received one when it is whole, before its message is given out; a sent one before its
-bytes are handed over, and so before any answer to it.
+They are chosen when a connection is made, so that other connections do no extra step. Frames are reported in
+the order of the wire: a received frame when it is whole, before its message is given out; a sent frame before
+its bytes are handed over, and so before any answer to it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from .messages import Message, MessagePart
     from .permessage_deflate import Deflater, Inflater
 
-#: Is told the head byte without reserved bits, the payload as the application knows it, its size, and the
-#: size of the frame on the wire.
+#: The arguments: the head byte without reserved bits, the payload as the application knows it, its size, and
+#: the size of the frame on the wire.
 OnFrame = Callable[[int, bytes, int, int], None]
 
-# How much of a payload is kept until its frame is whole.
+# How many bytes of a payload are kept until its frame is whole.
 LARGEST_KEPT = 16 * 2**20
 
-# The bits of a head byte that are FIN and the opcode.
+# FIN and the opcode, among the bits of a head byte.
 _PLAIN_BITS = 0x8F
 
 
@@ -37,10 +37,10 @@ class TracedDecoder(Decoder):
 
     def __init__(self, max_size: int | None, inflater: Inflater | None, on_frame: OnFrame) -> None:
         super().__init__(max_size, inflater)
-        self.plain_limit = -1  # each frame goes the long way
+        self.plain_limit = -1  # No frame counts as plain, so each goes through `_frame`.
         self._on_frame = on_frame
         self._head_byte = 0
-        self._is_open = False  # whether a frame has begun and was not told
+        self._is_open = False  # whether a frame has begun and was not reported
         self._pieces: list[bytes] = []
         self._kept = 0
         self._size = 0
@@ -49,7 +49,7 @@ class TracedDecoder(Decoder):
     def feed(self, data: bytes) -> list[Message | MessagePart]:
         messages = super().feed(data)
         if self.ended is not None and self._is_open:
-            self._tell()  # the frame that is at fault is told too
+            self._report()  # The frame that is at fault is reported, too.
         return messages
 
     def get_buffer(self) -> memoryview | None:
@@ -78,7 +78,7 @@ class TracedDecoder(Decoder):
     def _go_on(self, messages: list[Message | MessagePart]) -> bool:
         done = super()._go_on(messages)
         if done and not self._missing and self._is_open:
-            self._tell()
+            self._report()
         return done
 
     def _keep_all(self, inflating: Iterator[bytes]) -> Iterator[bytes]:
@@ -93,7 +93,7 @@ class TracedDecoder(Decoder):
             self._pieces.append(bytes(data[:room]))
             self._kept += len(self._pieces[-1])
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         pieces, self._pieces = self._pieces, []
         self._is_open = False
         self._on_frame(self._head_byte, b"".join(pieces), self._size, self._wire_size)
@@ -107,28 +107,28 @@ class TracedEncoder(Encoder):
         self._on_frame = on_frame
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
-        for item in items:  # one by one, since a control frame may come after each step
+        for item in items:  # Frames go one by one, since a control frame may come after each step.
             yield from super().encode([item])
 
     def frames(self, items: list[tuple[int, bytes]]) -> bytes:
         for head_byte, payload in items:
-            self._tell(head_byte, payload, len(payload))
+            self._report(head_byte, payload, len(payload))
         return self.join(items)
 
     def _encode_plain(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:
         for head_byte, payload in items:
-            self._tell(head_byte, payload, len(payload))
+            self._report(head_byte, payload, len(payload))
         yield from super()._encode_plain(items)
 
     def _frames_of(self, head_byte: int, payload: bytes) -> Iterator[tuple[int, bytes, int]]:
         done = 0
         for head, data, size in super()._frames_of(head_byte, payload):
-            self._tell(head, payload[done : done + size], len(data))
+            self._report(head, payload[done : done + size], len(data))
             done += size
             yield head, data, size
 
-    def _tell(self, head_byte: int, payload: bytes, on_wire: int) -> None:
-        size = _header_size(on_wire) + 4 + on_wire  # the 4 are the masking key
+    def _report(self, head_byte: int, payload: bytes, on_wire: int) -> None:
+        size = _header_size(on_wire) + 4 + on_wire  # The masking key has 4 bytes.
         self._on_frame(head_byte & _PLAIN_BITS, payload[:LARGEST_KEPT], len(payload), size)
 
 

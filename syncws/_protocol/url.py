@@ -3,8 +3,8 @@
 Owns: the parsed form of the URL and what the handshake, the resolver and TLS take from it. Runs on: any
 thread; nothing here has state. Must not import: anything with I/O or threads, nor urllib.
 
-The parser is the WHATWG URL Standard's basic URL parser (4.4) for absolute URLs with a special scheme.
-For these its state machine only ever moves forward, so it is written as a sequence of splits.
+The parser is the WHATWG URL Standard's basic URL parser (4.4) for absolute URLs with a special scheme. For
+these its state machine only ever moves forward, so it is written as a sequence of splits.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ class URL:
 
     @property
     def certificate_name(self) -> str:
-        """What the certificate must be for: the host without the dot of an absolute name, and without the
-        zone, of which only this machine knows."""
+        """The name in the certificate: the host without the dot of an absolute name, and without the zone,
+        which only this machine knows."""
         return self.hostname.partition("%")[0].rstrip(".")
 
     @property
     def host_header(self) -> str:
-        """The value of the Host header: the port only when it is not the default (RFC 6455 4.1, item 4), and
-        without the zone, of which only this machine knows (RFC 6874 4)."""
+        """The value of the Host header: with the port only when it is not the default (RFC 6455 4.1, item 4),
+        and without the zone, which only this machine knows (RFC 6874 4)."""
         host = self._host_elsewhere
         return host if self.port is None else f"{host}:{self.port}"
 
@@ -149,8 +149,8 @@ class URL:
         return f"{self.scheme}://{userinfo}{self.host}{port}{self.resource}"
 
 
-# What was parsed before: programs connect to few URLs, and parsing takes a tenth of a connect on loopback. No
-# lock: each use is one operation of the dict.
+# The URLs that were parsed before: programs connect to few, and parsing takes a tenth of a connect on
+# loopback. No lock: each use is one operation of the dict.
 _known: dict[str, URL] = {}
 _MOST_KNOWN = 128
 
@@ -164,12 +164,12 @@ def parse_url(url: str) -> URL:
     """
     if not isinstance(url, str):
         raise TypeError(f"url must be a str, not {type(url).__name__}")
-    plain = type(url) is str  # a class of the program's may compare as it likes
+    plain = type(url) is str  # A subclass of the program's may compare as it likes.
     known = _known.get(url) if plain else None
     if known is not None:
         return known
     parsed = _parse(url)
-    if plain and parsed.credentials is None:  # a password is kept no longer than its connection
+    if plain and parsed.credentials is None:  # A password is kept no longer than its connection.
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         _known[url] = parsed
@@ -184,7 +184,7 @@ def _parse(url: str) -> URL:
         raise _error(url, "it is not absolute: it has no scheme, such as ws:// or wss://")
     scheme = _SCHEMES.get(match[1].lower())
     if scheme is None:
-        # What comes before a colon without slashes may be a user's name.
+        # Text before a colon without slashes may be a user's name.
         found = f", not {quote(match[1].lower())}" if has_url_start(text) else ""
         raise _error(url, f"its scheme must be ws, wss, http or https{found} (ws://host:port/path)")
     # WHATWG WebSockets, constructor: a fragment that is not null fails, so an empty one does too. After the

@@ -1,1 +1,2 @@
-"""From a host name to a stream of bytes: look-up, TCP, TLS, and the wait for a socket. Knows no WebSocket."""
+"""From a host name to a stream of bytes: look-up, TCP, TLS, and waiting for a socket. Nothing of
+WebSocket."""

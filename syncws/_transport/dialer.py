@@ -27,32 +27,32 @@ MakeSocket = Callable[[int, int, int], socket.socket]
 STAGGER_SECONDS = 0.25
 
 # How many addresses are tried at once. A name with a thousand addresses that do not answer would use up all
-# descriptors; the one that has waited the longest, eight seconds, makes room.
+# descriptors; the one that has waited longest, for eight seconds, makes room.
 MAX_PENDING = 32
 
-# How many failures the error tells, of those of all addresses.
+# How many addresses' failures the error quotes.
 MAX_TOLD = 8
 
-# TCP's own probes, where the system can be told: for links on which nothing is sent, and no pings either.
+# TCP's own probes, if the system lets us set them: for links on which nothing is sent, and no pings either.
 KEEPALIVE_IDLE_SECONDS = 60
 KEEPALIVE_INTERVAL_SECONDS = 15
 
-# What connect_ex says of a connection that is on its way. On Linux EAGAIN is an error: no port is free.
+# The results of connect_ex for a connection that is on its way. On Linux EAGAIN is an error: no port is free.
 _ON_ITS_WAY = {errno.EINPROGRESS} | ({errno.EWOULDBLOCK} if sys.platform == "win32" else set())
 
-# How long to wait before a Unix socket whose backlog is full is tried again: no event tells of room in it.
+# How many seconds to wait before trying a Unix socket with a full backlog again: no event reports room in it.
 _BACKLOG_SECONDS = 0.02
 
 _LINUX_TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 
 class SocketSetup(NamedTuple):
-    """What is done to a socket before it is connected.
+    """The settings of a socket before it is connected.
 
     Attributes:
         source: the address to connect from: host and port.
         options: level, name and value of each option, set after our own.
-        tell: is told each address that is tried, and again with what it failed with.
+        tell: called with each address that is tried, and once more with its error if it failed.
     """
 
     source: tuple[str, int] | None = None
@@ -63,7 +63,7 @@ class SocketSetup(NamedTuple):
         """Raises `OSError` for an option that the system refuses, and for a source that is not here."""
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            # A message is sent whole in one call, and a small one must not wait for an acknowledgement.
+            # Each message is sent in one call, and a small one must not wait for an acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(sock)
         for level, name, value in self.options:
@@ -75,20 +75,20 @@ class SocketSetup(NamedTuple):
 def _keep_alive(sock: socket.socket) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # macOS has another name for the first of them.
+        # macOS has another name for the first option.
         idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
         if idle is not None:
             sock.setsockopt(socket.IPPROTO_TCP, idle, KEEPALIVE_IDLE_SECONDS)
         if hasattr(socket, "TCP_KEEPINTVL"):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_INTERVAL_SECONDS)
-    except OSError as error:  # a system without it has a connection without it
+    except OSError as error:  # On a system without this option, the connection does without it.
         pass_on(error)
 
 
 def limit_silence(sock: socket.socket, seconds: float) -> None:
-    """Have the system end a connection whose data is not acknowledged for so long, where it can be told.
+    """Let the system end a connection whose data is not acknowledged for so long, if it has such an option.
 
-    It also ends one to a peer that acknowledges and does not read.
+    It then also ends a connection whose peer acknowledges but does not read.
     """
     if _LINUX_TCP_USER_TIMEOUT is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         milliseconds = min(int(seconds * 1000), 2**31 - 1)
@@ -105,11 +105,11 @@ def connect(
     make_socket: MakeSocket | None = None,
     setup: SocketSetup | None = None,
 ) -> socket.socket:
-    """A connected socket, non-blocking, of the first address that answers.
+    """Connect to the first address that answers; returns the non-blocking socket.
 
-    The families take turns, and an address that does not answer at once soon has company, so that one that
-    swallows packets holds nothing up. Raises the `OSError` of the address that failed last, naming it, with
-    those of the others chained.
+    The families take turns. If an address does not answer soon, the next one is tried beside it, so that an
+    address that swallows packets delays nothing. Raises the `OSError` of the address that failed last, naming
+    it, with those of the others chained.
 
     `make_socket` is called with family, type and protocol; `socket.socket` by default.
     """
@@ -151,7 +151,7 @@ def interleave(addresses: list[Address]) -> list[Address]:
 
 
 class _Dialing:
-    """One name's addresses, tried beside one another."""
+    """The attempt to connect to one of a name's addresses."""
 
     def __init__(
         self, host: str, deadline: OpeningDeadline, make_socket: MakeSocket, setup: SocketSetup
@@ -160,7 +160,7 @@ class _Dialing:
         self._deadline = deadline
         self._make_socket = make_socket
         self._setup = setup
-        self._pending: dict[socket.socket, Address] = {}  # in the order in which they began
+        self._pending: dict[socket.socket, Address] = {}  # in the order in which their attempts began
         self._failures: list[OSError] = []
         self._failed = 0
 
@@ -171,7 +171,7 @@ class _Dialing:
             if waiting and (not self._pending or now >= next_at):
                 sock = self._start(waiting.popleft())
                 if sock is None:
-                    continue  # failed: the next one at once
+                    continue  # It failed, so the next one is tried at once.
                 if sock not in self._pending:
                     return sock
                 next_at = now + STAGGER_SECONDS
@@ -184,7 +184,7 @@ class _Dialing:
                     return sock
                 sock.close()
                 self._note(address, OSError(code, os.strerror(code)))
-                next_at = now  # RFC 8305 5: a failure starts the next one
+                next_at = now  # RFC 8305 5: a failure starts the next attempt.
         raise self._error()
 
     def close_pending(self) -> None:
@@ -192,7 +192,8 @@ class _Dialing:
             sock.close()
 
     def _start(self, address: Address) -> socket.socket | None:
-        """A socket that is connected, or one that is on its way and pending; None for one that failed."""
+        """Begin with one address. Returns the socket, which is connected or pending; None if it has
+        failed."""
         family, kind, protocol, where = address
         if self._setup.tell is not None:
             self._setup.tell(where, None)
@@ -226,7 +227,7 @@ class _Dialing:
         return sock
 
     def _note(self, address: Address, error: OSError) -> None:
-        """Keep what an address failed with, saying what was tried (the errno chooses the class)."""
+        """Keep the error of an address; its text says what was tried, and its errno chooses the class."""
         self._failed += 1
         where, port = address[3][:2]
         name = "" if where == self._host else f" ({self._host!r})"

@@ -29,10 +29,11 @@ from .._handler_errors import pass_on
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
-# A longer wait ends early: poll() takes at most 2^31 ms, and each caller looks at the clock again.
+# The longest wait; a longer one ends early, since poll() takes at most 2^31 ms, and each caller looks at the
+# clock again.
 LONGEST_WAIT = 24 * 3600.0
 
-# PyPy finds what nobody holds only when it needs memory, which may be after the last descriptor is used up.
+# PyPy frees unreachable objects only when it needs memory, which may be after the last descriptor is used up.
 # There the wake-up is a pair of sockets, and a socket object that is closed refuses to send.
 _COUNTS_REFERENCES = sys.implementation.name == "cpython"
 
@@ -51,7 +52,7 @@ class OpenTimeoutError(TimeoutError):
 
 
 class OpeningDeadline(Protocol):
-    """How long the opening of a connection may take, and how the thread that opens it waits.
+    """The deadline of an opening, and how the thread that opens the connection waits.
 
     Attributes:
         at: when the time is over, on the clock of `time.monotonic`; None for never.
@@ -78,18 +79,18 @@ class OpeningDeadline(Protocol):
         """Make `wait` return; from any thread."""
 
 
-# What closes the descriptors of each wake-up, and which of these have done so and can be dropped. A closer
-# must live until its callback has returned: CPython before 3.13 holds no reference to it meanwhile, and
-# crashes where another thread drops it while `os.close` runs. The callback notes its key as its last step.
+# The closers of the descriptors of each wake-up, and those that have run and can be dropped. A closer must
+# live until its callback has returned: CPython before 3.13 holds no reference to it meanwhile, and crashes if
+# another thread drops it while `os.close` runs. The callback notes its key as its last step.
 _closers: dict[object, weakref.ref[WakeUp]] = {}
 _done: collections.deque[object] = collections.deque()
 
 
 class WakeUp:
-    """What wakes a wait: one descriptor on Linux, two connected sockets on other systems.
+    """Wakes a wait: one descriptor on Linux, two connected sockets on other systems.
 
-    The last reference to it closes it, on any thread. C code alone does that: in a `__del__` a signal handler
-    would run, and what it raised there would be lost.
+    It is closed when its last reference goes, on any thread, and by C code alone: in a `__del__` a signal
+    handler could run, and its exception would be lost there.
     """
 
     __slots__ = ("__weakref__", "_ends", "_key", "_number")
@@ -100,33 +101,33 @@ class WakeUp:
         self._key = key = object()
         numbers: list[int] = []
         closing = itertools.chain(map(os.close, numbers), map(operator.methodcaller("close"), self._ends))
-        # Called with the reference, which `next` takes for its default, this makes all the calls.
+        # A call of this with the reference, which `next` takes as its default, makes all these calls.
         calls = itertools.chain(closing, map(_done.append, (key,)))
         _closers[key] = weakref.ref(self, functools.partial(next, filter(None, calls)))
-        # From here on it is closed, also where a signal handler raises in the very next step.
+        # From here on the descriptors will be closed, even if a signal handler raises in the very next step.
         if hasattr(os, "eventfd"):
             flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
-            numbers += map(os.eventfd, (0,), (flags,))  # in one step of C from the call to the list
+            numbers += map(os.eventfd, (0,), (flags,))  # The call and the append are one step of C.
             self._number = numbers[0]
         else:
             self._ends += socket.socketpair()
             for end in self._ends:
                 end.setblocking(False)
             self._number = self._ends[0].fileno()
-        while _done:  # the order matters: a handler that raises may end the loop at any step
+        while _done:  # The order matters, since a handler that raises may end the loop at any step.
             try:
                 done = _done[0]
                 _closers.pop(done, None)
                 _done.remove(done)
             except (IndexError, ValueError) as error:
                 pass_on(error)
-                break  # another thread is at it, too
+                break  # Another thread is dropping them, too.
 
     def fileno(self) -> int:
         return self._number
 
     def make_put(self) -> Callable[[], object]:
-        """What does as `put`, as one C function, as long as this object lives and is read now and then."""
+        """A C function that does the same as `put`, as long as this object lives and is read now and then."""
         if self._ends:
             return functools.partial(self._ends[1].send, b"\0")
         return functools.partial(os.eventfd_write, self._number, 1)
@@ -138,7 +139,7 @@ class WakeUp:
                 self._ends[1].send(b"\0")
             else:
                 os.eventfd_write(self._number, 1)
-        except BlockingIOError as error:  # it is full: one more changes nothing
+        except BlockingIOError as error:  # The descriptor is full, so one more changes nothing.
             pass_on(error)
         except (OSError, ValueError) as error:
             pass_on(error)
@@ -146,14 +147,14 @@ class WakeUp:
                 raise
 
     def clear(self) -> None:
-        """Make it not readable."""
+        """Make the descriptor unreadable."""
         try:
             if self._ends:
                 while self._ends[0].recv(4096):
                     continue
             else:
                 os.eventfd_read(self._number)
-        except BlockingIOError as error:  # all was read
+        except BlockingIOError as error:  # Everything was read.
             pass_on(error)
         except (OSError, ValueError) as error:
             pass_on(error)
@@ -161,7 +162,7 @@ class WakeUp:
                 raise
 
     def close(self) -> None:
-        """Close it now, for where no reference is the last; both other methods do nothing then."""
+        """Close it now, though references remain; the other methods do nothing after this."""
         number, self._number = self._number, -1
         if number >= 0 and _closers.pop(self._key, None) is not None:
             for end in self._ends:
@@ -171,8 +172,8 @@ class WakeUp:
 
 
 class _PollSelector:
-    """What `selectors.PollSelector` does. That one takes an `InterruptedError`, which only a signal handler
-    raises, for an early end of the wait."""
+    """Like `selectors.PollSelector`, but an `InterruptedError` goes through, since only a signal handler
+    raises one. That class takes it for an early end of the wait."""
 
     def __init__(self) -> None:
         self._poll = select.poll()
@@ -188,7 +189,7 @@ class _PollSelector:
         self._poll.register(number, select.POLLIN if events == READ else select.POLLOUT)
 
     def unregister(self, file: socket.socket | WakeUp) -> None:
-        """Raises `KeyError` for one that is not registered."""
+        """Raises `KeyError` for a socket that is not registered."""
         number = self._numbers.pop(file)
         self._keys.pop(number, None)
         self._poll.unregister(number)
@@ -203,15 +204,16 @@ class _PollSelector:
 
 
 def _make_selector() -> _PollSelector | selectors.PollSelector | selectors.SelectSelector:
-    # poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs none of its own.
+    # This uses poll(): unlike select() it takes descriptors of any number, and unlike epoll it needs no
+    # descriptor of its own.
     if not hasattr(selectors, "PollSelector"):
         return selectors.SelectSelector()
-    # gevent has another one, for greenlets.
+    # gevent has its own poll, for greenlets.
     return _PollSelector() if isinstance(select.poll, BuiltinFunctionType) else selectors.PollSelector()
 
 
 class Poller:
-    """Waits for one socket at a time, or while a connection is being opened for several.
+    """Waits for one socket at a time, or for several while a connection is being opened.
 
     `wake` may come on any thread, in a signal handler too, while `close` frees the descriptor that it writes
     to, whose number another file may get at once. So nothing closes that descriptor but the last reference to
@@ -269,7 +271,7 @@ class Poller:
             for sock in socks:
                 try:
                     self._selector.unregister(sock)
-                except KeyError as error:  # a signal handler came before it was registered
+                except KeyError as error:  # A signal handler came before it was registered.
                     pass_on(error)
             self._several = []
         return ready
@@ -289,7 +291,7 @@ class Poller:
             for sock in self._several:
                 sock.close()
             self.close()
-            wake_up.close()  # a thread that is not here may have held a reference
+            wake_up.close()  # A thread that does not exist here may have held a reference.
 
     def close(self) -> None:
         """Free the descriptors."""

@@ -1,13 +1,13 @@
-"""When the network last took bytes of ours: what tells a slow link from a dead one.
+"""When the network last took bytes of ours: by this a slow link differs from a dead one.
 
 Owns: two readings of one stream's output. Runs on: the reader thread alone. Must not import: the protocol,
 the threads.
 
-What was handed to the kernel, less what the kernel still holds, is what the network took. A ping or a Close
-that has left may lie behind megabytes in the kernel, and its answer comes after these: as long as they get
-less, the link is alive. What was handed over behind it does not count: the kernel of a server that stands
-still takes our later pings all the same. Where our own kernel cannot be asked, what it takes from us counts
-instead.
+The bytes that were handed to the kernel, minus those that it still holds, are the bytes that the network
+took. A ping or a Close that has left may lie behind megabytes in the kernel, and its answer comes after
+these: as long as they get fewer, the link is alive. Bytes that were handed over after it do not count, since
+the kernel of a stalled server still takes our later pings. If our own kernel cannot be asked, the bytes that
+it takes from us count instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .stream import Stream
 
-# Where the kernel cannot be asked: growth that a ping may have caused is no progress.
+# If the kernel cannot be asked, growth that a ping may have caused is no progress.
 _PING_SIZE = 64
 
 
@@ -25,10 +25,9 @@ class SendProgress:
     """Watches the output of one stream.
 
     Attributes:
-        at: when the network last took something that counts, on the clock of `time.monotonic`, as far as
-            `look`
+        at: when the network last took bytes that count, on the clock of `time.monotonic`, as far as `look`
             has seen.
-        handed_at: when the kernel did.
+        handed_at: when the kernel last took bytes.
         limit: how many bytes count, from the first that was handed over; None for all.
         is_pending: whether the kernel holds bytes of ours.
     """
@@ -44,7 +43,8 @@ class SendProgress:
 
     def look(self, now: float) -> None:
         """Read both counts."""
-        handed = self._stream.handed  # read first: bytes handed over in between are no progress
+        # This is read first: bytes that are handed over in between are no progress.
+        handed = self._stream.handed
         held = self._stream.unacknowledged()
         grown = handed - self._handed
         if grown > 0:

@@ -1,7 +1,8 @@
 """From a host name to its addresses.
 
 Owns: the thread that makes the look-up. Nothing can interrupt a look-up, so a thread whose look-up takes too
-long is left to end by itself. Runs on: the thread that opens the connection. Must not import: the protocol.
+long is left behind, and ends by itself. Runs on: the thread that opens the connection. Must not import: the
+protocol.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def resolve(
 
     try:
         threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
-    except RuntimeError as error:  # Python raises this where pthread_create fails with EAGAIN
+    except RuntimeError as error:  # Python raises this when pthread_create fails with EAGAIN.
         pass_on(error)
         raise OSError(errno.EAGAIN, f"cannot resolve {host!r}: {error}") from error
     while not answers:
@@ -82,8 +83,8 @@ def _scope(host: str, zone: str) -> int:
 
 def _look_up(host: str, port: int, family: int) -> list[Address] | OSError:
     try:
-        # Bytes, since a str would be sent through the idna codec, whose import on this thread could be cut
-        # in two by a fork. The URL's host is ASCII already.
+        # The name is passed as bytes, since a str would go through the idna codec, whose import on this
+        # thread a fork could cut in two. The URL's host is ASCII already.
         found = socket.getaddrinfo(host.encode(), port, family, socket.SOCK_STREAM)
     except OSError as error:
         return error

@@ -1,9 +1,9 @@
-"""What is said to a SOCKS proxy: SOCKS4, SOCKS4a, SOCKS5 (RFC 1928, RFC 1929), by the package ``socksio``.
+"""The dialogue with a SOCKS proxy: SOCKS4, SOCKS4a, SOCKS5 (RFC 1928, RFC 1929), by the package ``socksio``.
 
 Owns: nothing. Runs on: the thread that opens the connection. Must not import: the engine.
 
-The package turns requests into bytes and bytes into replies. How long a reply is, and the wait for it, is
-for this module and its caller, so that the deadline and `close()` hold at every step.
+The package turns requests into bytes and bytes into replies. This module knows the length of a reply, and its
+caller waits for it, so that the deadline and `close()` hold at every step.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import socksio.exceptions
 import socksio.socks4
 import socksio.socks5
 
-# Sends bytes, then receives so many; raises what ends the opening.
+# Sends bytes, then receives so many; raises an error that ends the opening.
 Exchange = Callable[[bytes, int], bytes]
 
 # The length of the reply's address after its first five bytes, by the type of the address (RFC 1928 6).
 _ADDRESS_REST = {1: 3, 4: 15}
 
 
-# What the network kept a proxy from, by the name that the package has for its code (RFC 1928 6); all else it
-# refused of its own will. SOCKS4 has one code for both.
+# Failures of the network behind a proxy, by the names that the package has for their codes (RFC 1928 6); with
+# any other code the proxy itself refuses. SOCKS4 has one code for both.
 _NETWORK_ERRORS = {
     "GENERAL_SERVER_FAILURE": errno.EIO,
     "NETWORK_UNREACHABLE": errno.ENETUNREACH,
@@ -39,7 +39,8 @@ class SOCKSError(Exception):
     """The proxy refused, could not reach the server, or did not speak SOCKS; the text says which.
 
     Attributes:
-        errno: what it would be called here if the proxy could not reach the server; None for the other two.
+        errno: the number of the same error on this machine, if the proxy could not reach the server;
+            otherwise None.
     """
 
     def __init__(self, text: str, errno: int | None = None) -> None:
@@ -50,9 +51,9 @@ class SOCKSError(Exception):
 def open_tunnel(
     scheme: str, host: str, port: int, credentials: tuple[str, str] | None, exchange: Exchange
 ) -> None:
-    """Have a SOCKS proxy connect to a server.
+    """Make a SOCKS proxy connect to a server.
 
-    Raises `SOCKSError`, and what `exchange` raises.
+    Raises `SOCKSError`, and the errors of `exchange`.
     """
     try:
         if scheme in ("socks4", "socks4a"):
@@ -86,7 +87,7 @@ def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exch
     methods = [socksio.socks5.SOCKS5AuthMethod.NO_AUTH_REQUIRED]
     if credentials is not None:
         methods.append(socksio.socks5.SOCKS5AuthMethod.USERNAME_PASSWORD)
-    # Any, as the package says only that a reply is one of three, whatever was asked.
+    # The type is Any, since the package says only that a reply is one of three, whatever was asked.
     connection: Any = socksio.socks5.SOCKS5Connection()
     connection.send(socksio.socks5.SOCKS5AuthMethodsRequest(methods))
     selected = connection.receive_data(exchange(connection.data_to_send(), 2)).method
@@ -104,7 +105,8 @@ def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exch
     command = socksio.socks5.SOCKS5Command.CONNECT
     connection.send(socksio.socks5.SOCKS5CommandRequest.from_address(command, (host, port)))
     reply = exchange(connection.data_to_send(), 5)
-    # The type of the address, then a name's length or an address's first byte; then the port.
+    # The head ends with the type of the address, and a name's length or an address's first byte; then the
+    # port follows.
     reply += exchange(b"", _ADDRESS_REST.get(reply[3], reply[4]) + 2)
     code = connection.receive_data(reply).reply_code
     if code != socksio.socks5.SOCKS5ReplyCode.SUCCEEDED:

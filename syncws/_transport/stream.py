@@ -25,7 +25,8 @@ from .poller import ForkedError
 if TYPE_CHECKING:
     from .._protocol.frames import Buffer
 
-if sys.platform != "win32":  # imported here, since `unacknowledged` runs on a thread that must import nothing
+# This import stands here, since `unacknowledged` runs on a thread that must import nothing.
+if sys.platform != "win32":
     import fcntl
     import termios
 
@@ -58,7 +59,7 @@ class Stream:
     is_tls = False
     #: Whether the layer below has bytes to send that only the writer may send (TLS).
     output_pending = False
-    #: Whether the next `recv` tells the end or an error without another look at the network (TLS).
+    #: Whether the next `recv` returns the end or raises an error without another look at the network (TLS).
     is_over = False
 
     def __init__(self, sock: socket.socket) -> None:
@@ -70,7 +71,7 @@ class Stream:
         self.wait_writable: Callable[[], object] | None = None
         self._down = False
         self._reset = False
-        self._blocked = False  # a `send` waits, or is about to
+        self._blocked = False  # whether a `send` waits, or is about to wait
 
     def recv(self, size: int) -> bytes | None:
         """The bytes that have arrived, about `size` at most; ``b""`` at the end, None if there are none yet.
@@ -88,8 +89,8 @@ class Stream:
         return data
 
     def recv_into(self, room: memoryview) -> int | None:
-        """The same, but the bytes go to `room`, which has a place for one at least; their number is returned,
-        and 0 at the end."""
+        """Do the same, but put the bytes into `room`, which holds at least one; return their number, 0 at the
+        end."""
         try:
             count = self.socket.recv_into(room)
         except BlockingIOError as error:
@@ -113,8 +114,8 @@ class Stream:
         return not self.is_tls or threading.get_ident() != threading.main_thread().ident
 
     def encrypt(self, data: bytes) -> bytes | None:
-        """What the network is to get for `data`, of one record of TLS at most: the caller sends it before
-        anything else. None where that takes a wait, or fails; `send` tells why."""
+        """The bytes to send for `data`, which must fit one record of TLS; the caller sends them before
+        anything else. None if encrypting would wait, or fails: then `send` raises the error."""
         return data
 
     def flush(self) -> None:
@@ -133,7 +134,7 @@ class Stream:
             answer = fcntl.ioctl(self.socket.fileno(), termios.TIOCOUTQ, bytes(struct.calcsize("i")))
         except (AttributeError, OSError, ValueError) as error:
             pass_on(error)
-            return None  # no such request, or the descriptor is closed
+            return None  # There is no such request, or the descriptor is closed.
         held: int = struct.unpack("i", answer)[0]
         return held
 
@@ -141,7 +142,7 @@ class Stream:
         """End the sending direction: the other side reads an end of file after all that was sent."""
         try:
             self.socket.shutdown(socket.SHUT_WR)
-        except OSError as error:  # the other side has ended it already
+        except OSError as error:  # The other side has ended the connection already.
             pass_on(error)
 
     def shutdown(self) -> None:
@@ -184,7 +185,7 @@ class Stream:
         self.socket.close()
 
     def send_raw(self, data: Buffer) -> None:
-        """What `send` does, for bytes that are those of the network already; see `encrypt`."""
+        """Send bytes that are ready for the network, such as those of `encrypt`; otherwise like `send`."""
         sock = self.socket
         total = len(data)
         try:
@@ -224,7 +225,7 @@ class Stream:
                     return
                 ready = selector.select(POLL_SECONDS)
                 if self.socket.fileno() < 0:
-                    # Only a fork closes the socket while a thread sends.
+                    # Only a fork can have closed the socket while a thread sends.
                     raise ForkedError
                 if ready:
                     return

@@ -20,15 +20,24 @@ OpenSSL want to send stays in `_outgoing` (`output_pending` says so) until the s
 reading thread never sends, or two peers that both do so could wait for each other for ever. 1,500 of 1,500
 connections of the same test ended well.
 
+OpenSSL lists the errors of a thread, and CPython 3.14 and 3.15 leave some there: of a send on another
+connection that was reset, of a hash that is not known. `SSLObject.read`, where it wants more bytes, then
+raises what is last in the list, in 3.14 again and again. So what is not of TLS is no failure of ours: memory
+is all that OpenSSL has here of the network. A handshake forgets the list, so one is begun
+(`_forget_errors`).
+
 What was tried and rejected. With a lock around each call of a blocking `SSLSocket`, a `recv` that waits for
 data keeps `send` out. A non-blocking `SSLSocket` under a lock is safe too, and some per cent faster, but then
 each direction must be able to wait until the socket is ready for the other one, `select` does not see what
 OpenSSL has decrypted already, and TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each
-direction, do not keep two threads out of one SSL object: that is the crash above.
+direction, do not keep two threads out of one SSL object: that is the crash above. To read once more after
+each error, whatever it is: a connection that a fatal alert has ended wants more bytes then, and the alert is
+lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import sys
 import threading
@@ -43,14 +52,15 @@ if TYPE_CHECKING:
 
     from .._protocol.frames import Buffer
 
-# The most that a record holds, in bytes. OpenSSL returns one record at a time, whatever it is asked for.
+# The largest content of a record, in bytes. OpenSSL returns one record at a time, however much is asked for.
 RECORD_SIZE = 16 * 1024
 
-# How much is taken from the network at once for a place that is smaller or much larger, in bytes.
+# How many bytes are read from the network at once for a place that is smaller or much larger.
 LEAST_RAW = 64 * 1024
 LARGEST_RAW = 256 * 1024
 
-# What OpenSSL says of a record that no key of this connection made: OpenSSL 3.0 the first, 3.6 the second.
+# OpenSSL's reasons for a record that was not made with a key of this connection: OpenSSL 3.0 has the first,
+# 3.6 the second.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
 
 
@@ -63,6 +73,20 @@ def with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
     return copy
 
 
+def _is_of_tls(error: OSError) -> bool:
+    """Whether TLS itself has failed, or wants more: not what another connection has left, see the theory."""
+    # PyPy knows of no library, and has nothing left.
+    return isinstance(error, ssl.SSLError) and (getattr(error, "library", None) or "SSL") == "SSL"
+
+
+def _forget_errors() -> None:
+    """Empty this thread's list of errors, as each handshake does."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    other = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    with contextlib.suppress(ssl.SSLError):
+        other.do_handshake()
+
+
 class TLSStream(Stream):
     """TLS over a connected socket; `handshake_step` must be driven to its end before anything else."""
 
@@ -71,7 +95,7 @@ class TLSStream(Stream):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
-        # Also a condition, for the rare write that needs the other side's next bytes (renegotiation).
+        # This is also a condition, for the rare write that needs the other side's next bytes (renegotiation).
         self._lock = threading.Condition(threading.Lock())
         self._ended = False
         self._undecrypted = False  # whether OpenSSL may have more for `recv` though nothing more has come
@@ -101,7 +125,7 @@ class TLSStream(Stream):
         except ssl.SSLError:
             try:
                 self.flush()
-            except OSError as error:  # the handshake's own error is the one to raise
+            except OSError as error:  # The handshake's own error is the one to raise.
                 pass_on(error)
             raise
         self.flush()
@@ -115,16 +139,16 @@ class TLSStream(Stream):
         return None if data is None else bool(data)
 
     def negotiated(self) -> tuple[str, str, str | None, dict[str, Any]]:
-        """What the handshake agreed on: the version, the cipher, ALPN's protocol and the peer's certificate,
-        as `ssl.SSLSocket.getpeercert` has it, empty when it was not verified."""
+        """The version, the cipher, ALPN's protocol and the peer's certificate, as `ssl.SSLSocket.getpeercert`
+        has it, which is empty when the certificate was not verified."""
         cipher = self._tls.cipher()
         certificate: dict[str, Any] = dict(self._tls.getpeercert() or {})
         version = self._tls.version() or ""
         return version, cipher[0] if cipher else "", self._tls.selected_alpn_protocol(), certificate
 
     def untrusted_issuer(self) -> str:
-        """By what name the last certificate that the peer has sent calls its issuer: the one that was looked
-        for among the trusted authorities. ``""`` where that cannot be known."""
+        """The name of the issuer in the last certificate of the peer, which was looked for among the trusted
+        authorities; ``""`` if it cannot be known."""
         # Before CPython 3.13 there is no public call for this, and on PyPy none at all.
         chain = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", lambda: None)() or [None]
         info: dict[str, Any] = getattr(chain[-1], "get_info", dict)()
@@ -133,7 +157,7 @@ class TLSStream(Stream):
         return ", ".join(str(names[kind]) for kind in wanted if kind in names)
 
     def _receive_raw(self, size: int) -> bytes | None:
-        """What has arrived of TLS itself."""
+        """Read encrypted bytes, as `recv` of a plain stream does."""
         return super().recv(size)
 
     def recv(self, size: int) -> bytes | None:
@@ -163,7 +187,7 @@ class TLSStream(Stream):
         is_over = self._receive(max(LEAST_RAW, min(len(room), LARGEST_RAW)), read)
         return filled or (0 if is_over else None)
 
-    if sys.implementation.name == "pypy":  # whose SSLObject cannot read into a BytesIO
+    if sys.implementation.name == "pypy":  # PyPy's SSLObject cannot read into a BytesIO.
 
         def _read_into(self, room: memoryview) -> int:
             part = self._tls.read(min(len(room), RECORD_SIZE))
@@ -177,8 +201,11 @@ class TLSStream(Stream):
             return count
 
     def _receive(self, size: int, read: Callable[[], int | None]) -> bool:
-        """Take bytes from the network, and have `read` take what they hold from OpenSSL: it returns how many
-        bytes that was, and None when it has no room for more. True at the end, where nothing is left."""
+        """Take bytes from the network, and call `read` to take their content from OpenSSL.
+
+        `read` returns how many bytes it took, None when it has no room for more. This returns True at the end
+        of the stream, when nothing is left.
+        """
         if self._ended:
             return True
         if self._error is not None:
@@ -189,7 +216,7 @@ class TLSStream(Stream):
         with self._lock:
             if raw == b"" and not self._undecrypted:
                 # An end without close_notify counts the same: the Close frames show whether the end was
-                # orderly. OpenSSL is not told of it, or it would send an alert in place of our close_notify.
+                # orderly. OpenSSL does not learn of it, or it would send an alert, not our close_notify.
                 self._ended = True
             else:
                 if raw:
@@ -197,7 +224,8 @@ class TLSStream(Stream):
                 self._decrypt(read)
             self._lock.notify_all()
         if self._ended or self._error is not None or self._undecrypted:
-            self.drained = False  # the next call returns something: do not wait for the socket first
+            # The next call returns something, so no thread should wait for the socket first.
+            self.drained = False
         return self._ended
 
     def _decrypt(self, read: Callable[[], int | None]) -> None:
@@ -205,9 +233,16 @@ class TLSStream(Stream):
         self._undecrypted = False
         total = 0
         try:
-            # To ask OpenSSL once more where it has nothing would cost more than a small message.
+            # Asking OpenSSL once more when it has nothing would cost more than a small message.
             while incoming.pending or pending():
-                count = read()
+                try:
+                    count = read()
+                except OSError as error:
+                    if _is_of_tls(error):
+                        raise
+                    pass_on(error)
+                    _forget_errors()
+                    count = read()
                 if count is None:
                     self._undecrypted = True
                     return
@@ -216,17 +251,17 @@ class TLSStream(Stream):
                     return
                 total += count
         except ssl.SSLWantReadError:
-            pass  # all that was there is read
+            pass  # Everything has been read.
         except ssl.SSLZeroReturnError:
             self._ended = True
         except ssl.SSLError as error:
-            # On PyPy the reason is in the text only.
+            # On PyPy only the text has the reason.
             reason = error.reason or str(error).partition("] ")[2].replace(" ", "_").upper()
             if reason in _BROKEN_RECORD:
                 error = with_text(error, f"a TLS record arrived broken ({reason})")
             if not total:
                 raise error
-            self._error = error  # the next call raises it; this one returns the data that came before
+            self._error = error  # The next call raises it; this one returns the data that came before.
 
     def send(self, data: Buffer) -> None:
         left = memoryview(data)
@@ -236,7 +271,7 @@ class TLSStream(Stream):
                 try:
                     left = left[self._tls.write(left) :]
                 except ssl.SSLWantReadError:
-                    # A renegotiation: send its bytes now. The reading thread gets the answer.
+                    # This is a renegotiation: send its bytes now. The reading thread gets the answer.
                     stalled = True
                 ciphertext = self._outgoing.read()
             self.send_raw(ciphertext)
@@ -252,7 +287,8 @@ class TLSStream(Stream):
         try:
             self._tls.write(data)
             return self._outgoing.read()
-        except ssl.SSLError:
+        except OSError as error:
+            pass_on(error)
             return None
         finally:
             self._lock.release()
@@ -268,13 +304,14 @@ class TLSStream(Stream):
         super().end_output()
 
     def _end_tls(self) -> None:
-        """Send our close_notify, as far as that takes no waiting."""
+        """Send our close_notify, unless that would wait."""
         try:
             with self._lock:
                 try:
                     self._tls.unwrap()
-                except ssl.SSLError:
-                    pass  # it wants the other side's close_notify; ours is in the outgoing BIO by now
+                except OSError as error:
+                    # OpenSSL wants the other side's close_notify; ours is in the outgoing BIO by now.
+                    pass_on(error)
             self.flush()
         except OSError as error:  # the connection is gone already
             pass_on(error)
@@ -283,7 +320,7 @@ class TLSStream(Stream):
 class NestedTLSStream(TLSStream):
     """TLS inside the TLS of another stream, as a ``wss:`` connection through a proxy over TLS is.
 
-    What the outer stream counts and does to the socket it counts and does for both; each has its own lock.
+    The outer stream counts for both and acts on the socket for both; each has its own lock.
     """
 
     is_lendable = False
@@ -292,7 +329,7 @@ class NestedTLSStream(TLSStream):
         self._outer = outer
         super().__init__(outer.socket, context, server_hostname)
 
-    # The outer stream's counts. `Stream` sets them to nothing when it begins; here they go on.
+    # These are the outer stream's counts. `Stream` sets them to 0 when it begins; here they go on.
 
     @property
     def received(self) -> int:

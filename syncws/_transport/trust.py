@@ -1,7 +1,7 @@
-"""Whom TLS trusts: the contexts that are made of options, and what an error of TLS means to a user.
+"""The certificates that TLS trusts: contexts made of options, and errors of TLS in words for a user.
 
-Owns: the default context, which all connections share that were given none. Runs on: any thread. Must not
-import: the engine.
+Owns: the default context, which all connections without a context of their own share. Runs on: any thread.
+Must not import: the engine.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import threading
 from .._quoting import quote
 from .tls import with_text
 
-# What decides by the environment what a default context trusts, and where it writes its keys.
+# The variables of the environment that change what a default context trusts, and where it writes its keys.
 _VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
 
-# What OpenSSL says when the answer is no TLS at all, an HTTP error page for example.
+# OpenSSL's reasons when the answer is no TLS at all, but an HTTP error page for example.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
 
-# X509_V_ERR_* of OpenSSL's x509_vfy.h, and what its user can do.
+# X509_V_ERR_* of OpenSSL's x509_vfy.h, for which there is advice.
 _NOT_YET_VALID, _EXPIRED = (9, 13), (10, 14)
 _SELF_SIGNED = (18,)
 _UNKNOWN_ISSUER = (2, 19, 20, 21, 27)
 _OTHER_NAME = (62, 64)
 
-# How long to wait while another thread loads the trust store, in seconds.
+# How many seconds to wait while another thread loads the trust store.
 LONGEST_WAIT = 0.5
 
 _default_context: tuple[tuple[str | None, ...], ssl.SSLContext] | None = None
@@ -42,11 +42,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_context() -> ssl.SSLContext:
-    """The context for connections that were given none: the system's trust store, host names checked.
+    """The context for connections without their own: it uses the system's trust store, and checks host names.
 
-    Made once for all that find the same environment, since loading the trust store takes longer than a
-    handshake. One thread at a time does that, but none waits for long: a finalizer of the one that loads may
-    wait for it in turn. A signal handler may do so, too, or raise: so the main thread takes no lock at all.
+    It is made once for all connections in the same environment, since loading the trust store takes longer
+    than a handshake. One thread at a time loads it, but no other waits for long: it may be a finalizer that
+    has interrupted the loading thread. A signal handler may interrupt it as well, or raise: so the main
+    thread takes no lock at all.
     """
     environment = tuple(map(os.environ.get, _VARIABLES))
     found = _default_context
@@ -75,10 +76,10 @@ FilePath = str | os.PathLike[str]
 
 
 def make_context(ca: FilePath | None, cert: FilePath | tuple[FilePath, FilePath] | None) -> ssl.SSLContext:
-    """A context that trusts the authorities of a file or folder alone, and has a certificate of its own.
+    """A context that trusts only the authorities of a file or folder, or has a certificate of its own.
 
-    Raises `OSError` for what cannot be read, `ValueError` for what holds no certificate or key, or a key that
-    takes a password.
+    Raises `OSError` for a file that cannot be read, `ValueError` for one without a certificate or key, and
+    for a key with a password.
     """
     context = _new_context(None if ca is None else os.fspath(ca))
     if cert is not None:
@@ -96,7 +97,7 @@ def make_context(ca: FilePath | None, cert: FilePath | tuple[FilePath, FilePath]
 
 
 def _new_context(ca: str | None = None) -> ssl.SSLContext:
-    """Verifies all; speaks TLS 1.2 or later, and HTTP/1.1; writes keys to SSLKEYLOGFILE."""
+    """A context that verifies, speaks TLS 1.2 or later and HTTP/1.1, and writes keys to SSLKEYLOGFILE."""
     folder = ca is not None and os.path.isdir(ca)
     try:
         context = ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)
@@ -112,7 +113,7 @@ def _new_context(ca: str | None = None) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    # Without this, OpenSSL would ask whoever sits at the terminal.
+    # Without this, OpenSSL would ask for the password on the terminal.
     raise ValueError("cert: the key takes a password; load it into an ssl_context, which can be given one")
 
 
@@ -125,7 +126,7 @@ def _unreadable(option: str, error: OSError, *files: FilePath) -> OSError:
 def describe(error: ssl.SSLError, tried: str, name: str, issuer: str) -> ssl.SSLError:
     """A copy of a TLS error, of the same class, whose text says what was tried, what is wrong and what helps.
 
-    `name` is what the certificate must be for, `issuer` who has signed it, ``""`` where that is not known.
+    `name` is the name that the certificate must have, `issuer` the name of its signer, ``""`` if unknown.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message or error.reason or str(error)
@@ -144,7 +145,8 @@ def describe(error: ssl.SSLError, tried: str, name: str, issuer: str) -> ssl.SSL
 
 
 def _remedy(code: int, name: str, issuer: str) -> str:
-    """What helps when a certificate does not verify. Never to verify nothing: that is for test servers."""
+    """Advice for a certificate that does not verify. It is never to verify nothing: that is for test
+    servers."""
     if code in _UNKNOWN_ISSUER:
         authority = f"the authority {quote(issuer)}, which" if issuer else "an authority that"
         text = (

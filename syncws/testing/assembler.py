@@ -22,7 +22,7 @@ class Assembler:
 
     def __init__(self) -> None:
         self.deflate: Deflate | None = None
-        self._opcode = 0  # the opcode of the message that is being put together; 0 when there is none
+        self._opcode = 0  # the opcode of the present message; 0 between messages
         self._compressed = False
         self._fragments: list[bytes] = []
 

@@ -1,8 +1,8 @@
 """Certificates for a server on loopback, made afresh for each run and never kept.
 
-Owns: one authority for the whole process, made when it is first needed, by trustme
-(``pip install 'syncws[testing]'``) or else by the ``openssl`` program. Runs on: the thread that makes a
-server. Must not import: trustme before a certificate is wanted.
+Owns: one authority for the whole process, which is made when it is first needed, by trustme (``pip install
+'syncws[testing]'``) or else by the ``openssl`` program. Runs on: the thread that makes a server. Must not
+import: trustme before a certificate is wanted.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _HOSTS = ("localhost", "127.0.0.1")
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What both ends need.
+    """The certificates and contexts that both ends need.
 
     Attributes:
         server: the context of a server that is ``localhost`` and 127.0.0.1.
-        authority: the authority's certificate, as PEM; None where somebody else made the context.
+        authority: the authority's certificate, as PEM; None for a context that the test has made.
     """
 
     server: ssl.SSLContext
@@ -45,12 +45,12 @@ _making = threading.Lock()
 
 
 def can_make_certificates() -> bool:
-    """Whether anything here can make them: trustme or openssl."""
+    """Whether trustme or openssl is here to make certificates."""
     return bool(importlib.util.find_spec("trustme") or shutil.which("openssl"))
 
 
 def certificates() -> Certificates:
-    """The certificates of this process; RuntimeError where nothing can make them."""
+    """The certificates of this process. Raises RuntimeError if nothing can make them."""
     global _made
     with _making:
         if _made is None:

@@ -1,8 +1,8 @@
 """The server's end of permessage-deflate (RFC 7692), for tests of compressing clients.
 
 Owns: the answer to a client's offer, and the two zlib streams of one connection. Runs on: the thread of a
-script, and of whoever sends for it. Must not import: the client's own permessage-deflate, so that a fault
-there cannot hide behind the same fault here.
+script, and other threads that send for it. Must not import: the client's own permessage-deflate, so that a
+fault there cannot hide behind the same fault here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Deflate:
     """
 
     def __init__(self, parameters: dict[str, str]) -> None:
-        # What the client asks of the server is granted; what it offers for itself is left as it is.
+        # The server grants what the client asks of it, and accepts what the client offers for itself.
         self._bits = int(parameters.get("server_max_window_bits") or 15)
         self._fresh = "server_no_context_takeover" in parameters
         granted = ["permessage-deflate"]
@@ -56,7 +56,7 @@ class Deflate:
         return data[: -len(_TAIL)]
 
     def decompress(self, payload: bytes) -> bytes:
-        """What a compressed message of the client says; ValueError when it is not deflate."""
+        """The payload of a compressed message of the client. Raises ValueError when it is not deflate."""
         try:
             data = self._decompressor.decompress(payload + _TAIL)
         except zlib.error as error:

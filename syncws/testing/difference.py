@@ -1,4 +1,4 @@
-"""How two messages differ, in words that a failed test can show.
+"""The difference of two messages, as lines for a failed test.
 
 Owns: nothing. Runs on: any thread. Must not import: anything of the package.
 """
@@ -52,7 +52,7 @@ def describe_difference(expected: Message, received: Message, names: tuple[str, 
 
 
 def _pretty(text: str) -> list[str] | None:
-    """The lines of a JSON text, keys in order; None when it is no object or array of JSON."""
+    """The lines of a JSON text, with sorted keys; None for a text that is no JSON object or array."""
     try:
         value = json.loads(text)
     except ValueError:

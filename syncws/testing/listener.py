@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-# How long to wait after a failed accept(): for want of descriptors it would fail again at once.
+# How many seconds to wait after a failed accept(): without a free descriptor it would fail again at once.
 _PAUSE = 0.05
 
 
@@ -37,15 +37,17 @@ class Listener:
         self._serve = serve
         self._stopped = threading.Event()
         self.host: str = host
-        # Every descriptor is taken here: for want of one this constructor fails, not the thread.
+        # Every descriptor is made here, so that without free ones this constructor fails, not the thread.
         with contextlib.ExitStack() as resources:
             self._socket = resources.enter_context(socket.create_server((host, port), backlog=1024))
             self._socket.setblocking(False)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+            # Accepted connections inherit this.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if receive_buffer is not None:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             self.port: int = self._socket.getsockname()[1]
-            # shutdown() of a listening socket wakes accept() on Linux only; the end of a pair does anywhere.
+            # On Linux alone, shutdown() of a listening socket wakes accept(). The end of a socket pair does
+            # so anywhere.
             self._wake, woken = map(resources.enter_context, socket.socketpair())
             self._selector = resources.enter_context(selectors.DefaultSelector())
             self._selector.register(self._socket, selectors.EVENT_READ)
@@ -61,11 +63,11 @@ class Listener:
             try:
                 connection = self._socket.accept()[0]
             except (BlockingIOError, ConnectionAbortedError):
-                continue  # the client has gone again
-            except OSError:  # no descriptor or no memory is left, which may change
+                continue  # The client has gone again.
+            except OSError:  # No descriptor or no memory is left, which may change.
                 self._stopped.wait(_PAUSE)
                 continue
-            connection.settimeout(None)  # BSD hands the listener's non-blocking mode on
+            connection.settimeout(None)  # On BSD a connection inherits the listener's non-blocking mode.
             self._serve(connection)
 
     def stop(self, timeout: float) -> None:

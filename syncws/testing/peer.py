@@ -34,7 +34,7 @@ _RSV1 = 0x40
 
 _STATUSES = frozenset(http.HTTPStatus)
 
-# How long the client may take to answer the Close frame of a script that has returned, in seconds.
+# How many seconds the client may take to answer the Close frame of a script that has returned.
 _GOODBYE = 1.0
 
 
@@ -55,7 +55,7 @@ class Peer(ByteStream):
 
     Attributes:
         recorded: what the test sees of this connection, see `RecordedConnection`.
-        socket: for what no method does; blocking.
+        socket: the blocking socket, for what no method does.
         closing: set when the server stops; ``peer.closing.wait(seconds)`` is a sleep that this ends.
     """
 
@@ -74,7 +74,7 @@ class Peer(ByteStream):
         self._protocols = protocols
         self._compression = compression
         self._assembler = Assembler()
-        self._answered = 0  # the status of the last answer, 0 before
+        self._answered = 0  # the status of the last answer; 0 before the first
         self._close_sent = False
 
     # The opening handshake.
@@ -152,8 +152,8 @@ class Peer(ByteStream):
 
         Args:
             status: the status of the answer, 403 by default.
-            headers: its fields, a mapping or pairs; ``Content-Length`` is added unless the body's length is
-                told there.
+            headers: its fields, a mapping or pairs; ``Content-Length`` is added unless they say how long the
+                body is.
             body: what follows the head; a `str` goes out as UTF-8.
             reason: the words behind the status; None takes those of RFC 9110.
         """
@@ -164,7 +164,7 @@ class Peer(ByteStream):
             pairs = [("Content-Length", str(len(body))), *pairs]
         if reason is None:
             reason = http.HTTPStatus(status).phrase if status in _STATUSES else ""
-        _ = self.request  # must be read before it is answered
+        _ = self.request  # The request must be read before it is answered.
         self._answer(status, reason, pairs, body)
 
     def redirect(self, location: str, status: int = 302) -> None:
@@ -257,9 +257,9 @@ class Peer(ByteStream):
         """Send one message: text for a `str`, binary for anything else."""
         self._check_open()
         text = isinstance(data, str)
-        # Of an int or a list bytes() makes something, too, which no script can have meant.
+        # bytes() accepts an int or a list, too, which no script can have meant.
         payload = data.encode() if isinstance(data, str) else bytes(memoryview(data))
-        with self._sending:  # a compressed message must leave in the order of compression
+        with self._sending:  # Compressed messages must leave in the order of compression.
             self.socket.sendall(b"".join(self._message(Opcode.TEXT if text else Opcode.BINARY, payload)))
 
     def ping(self, data: bytes = b"") -> None:

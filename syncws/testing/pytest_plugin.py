@@ -1,6 +1,6 @@
 """The fixtures ``ws_server`` and ``wss_server`` for pytest, which finds them by the entry point ``pytest11``.
 
-Owns: the servers of the tests that run. Runs on: pytest's thread. Nothing else imports this module, so that
+Owns: the servers of the running tests. Runs on: pytest's thread. Nothing else imports this module, so that
 the package does without pytest.
 """
 
@@ -33,10 +33,10 @@ def _serve(request: pytest.FixtureRequest, *, tls: bool) -> Iterator[LoopbackSer
     server = LoopbackServer(tls=tls)
     _servers.setdefault(request.node, []).append(server)
     yield server
-    server.stop()  # raises what a script has raised since the test ended
+    server.stop()  # This raises the error of a script since the test ended.
 
 
-# Plain hooks, no wrappers: those work with every version of pytest that may be installed beside this.
+# These are plain hooks, not wrappers, since plain hooks work with every version of pytest.
 
 
 @pytest.hookimpl(trylast=True)
@@ -49,7 +49,7 @@ def pytest_runtest_call(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-    """Show the error of a script beside that of a test that has failed: very often it is the cause."""
+    """Show the error of a script beside that of a failed test: very often it is the cause."""
     if call.when == "call" and call.excinfo is not None:
         _show(item, [error for server in _servers.get(item, ()) for error in server.take_errors()])
 

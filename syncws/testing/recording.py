@@ -1,4 +1,4 @@
-"""What the server saw of one connection, kept for the test that looks at it.
+"""The record of one connection as the server saw it, for the test.
 
 Owns: the record of one connection, and the waits and assertions on it. Runs on: the script's thread writes
 it, any thread reads it. Must not import: sockets, or what plays scripts.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from .difference import Message, shorten
 from .wire import Request
 
-# What a kept message costs beside its payload, roughly.
+# The memory of a kept message besides its payload, roughly.
 _OVERHEAD = 64
 
 
@@ -92,7 +92,7 @@ class RecordedConnection:
             if not self._changed.wait_for(condition, timeout):
                 raise TimeoutError(text)
 
-    # For the script's thread.
+    # The script's thread calls these methods.
 
     @property
     def _keeps(self) -> bool:

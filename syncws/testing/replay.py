@@ -24,7 +24,7 @@ from .difference import Message, are_equal, describe_difference, shorten
 from .peer import Peer, PeerClosed
 from .wire import Request
 
-# What belongs to one connection or to HTTP itself, and is made anew by the server that replays.
+# Header fields that belong to one connection or to HTTP itself; the replaying server makes them anew.
 _NOT_REPEATED = {
     "connection",
     "content-length",
@@ -39,7 +39,7 @@ _NOT_REPEATED = {
 
 
 class ReplayError(AssertionError):
-    """What the client did is not what was recorded; the text shows where they part."""
+    """The client did not do what was recorded; the text shows the first difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def load_sessions(path: str | os.PathLike[str]) -> list[Session]:
 
 
 def _is_session(entry: dict[str, Any]) -> bool:
-    """Whether it is a WebSocket, to which a server answered: a failed attempt has the status 0."""
+    """Whether an entry is a WebSocket with an answer: a failed attempt has the status 0."""
     return "_webSocketMessages" in entry and entry.get("response", {}).get("status") != 0
 
 
@@ -227,7 +227,8 @@ class Replay:
             raise ReplayError(f"the client departs from the recording at {name}:\n{difference}")
 
     def _end(self, peer: Peer, count: int) -> None:
-        """Read up to the client's Close frame: a message that comes before it is one too many."""
+        """Read up to the client's Close frame. Raises an error for a message before it, which is one too
+        many."""
         if self._close and not peer._close_sent:
             peer.send_close(1000)
         message = peer.recv(self._timeout if peer._close_sent else None)

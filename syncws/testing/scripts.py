@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .peer import Peer
 
 Script = Callable[[Peer], object]
-"""What a server does with one connection."""
+"""A script: the behaviour of a server on one connection."""
 
 
 def echo(peer: Peer) -> None:
@@ -23,7 +23,7 @@ def echo(peer: Peer) -> None:
 def in_turn(*scripts: Script) -> Script:
     """One script for each connection in turn; the last is played for all that follow.
 
-    ``in_turn(Peer.reset, lambda peer: peer.refuse(503), echo)`` is a server that comes to itself.
+    ``in_turn(Peer.reset, lambda peer: peer.refuse(503), echo)`` is a server that recovers.
 
     Raises:
         ValueError: no script is given.

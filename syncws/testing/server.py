@@ -1,8 +1,8 @@
 """A WebSocket server on loopback that plays a script for each connection.
 
-Owns: the connections, what was seen of them, and the errors of scripts. Runs on: one daemon thread that
-accepts, and one for each connection, which runs the TLS handshake and then the script. Must not import:
-anything of the client.
+Owns: the connections, their records, and the errors of scripts. Runs on: one daemon thread that accepts, and
+one for each connection, which runs the TLS handshake and then the script. Must not import: anything of the
+client.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .replay import Replay
 from .scripts import Script, echo
 from .stream import ENDED, has_ended
 
-# How long a script may work on what has arrived before the sending side is cut too, in seconds.
+# How many seconds a script may work on what has arrived before its sending side is cut, too.
 _GRACE = 0.2
 
 
@@ -177,7 +177,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             self._arrived.notify_all()
         try:
             thread.start()
-        except RuntimeError as error:  # the system has no thread left for it
+        except RuntimeError as error:  # The system has no thread left for the connection.
             self.errors.append(error)
             connection.close()
             recorded._end()
@@ -199,7 +199,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         except PeerClosed as closed:
             with contextlib.suppress(*ENDED):
                 peer._answer_close(closed)
-        except BaseException as error:  # pytest's own outcomes are no subclasses of Exception
+        except BaseException as error:  # Outcomes such as pytest.fail() are no subclasses of Exception.
             if errors is self.tls_errors or not has_ended(error):
                 errors.append(error)
                 if self.close_on_return and errors is self.errors:
@@ -243,7 +243,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         self._closing.set()
         self._listener.stop(timeout)
         threads = [self._listener.thread, *self._sessions]
-        # The receiving side is ended first: a script can still read what the system has kept.
+        # The receiving side is ended first: a script can still read the bytes that the system has kept.
         for how, until in ((socket.SHUT_RD, time.monotonic() + _GRACE), (socket.SHUT_RDWR, deadline)):
             for peer in self._sessions.values():
                 peer._shut(how)
@@ -256,7 +256,8 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         try:
             self.stop()
         except BaseException as its:
-            # The block's own error wins; a script's is very often its cause, and is told beside it.
+            # The block's own error wins. The error of a script is very often its cause, so a note on the
+            # block's error quotes it.
             if error is None or its not in self.errors:
                 raise
             if hasattr(error, "add_note"):

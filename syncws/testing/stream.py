@@ -1,8 +1,8 @@
 """The bytes of one accepted connection: TCP, and TLS where the server speaks it.
 
-Owns: the socket, what was read from it and not yet taken, and every way in which a server can end TCP. Runs
-on: the script's thread; other threads may send, and the server's shuts down. All sockets block, so that a
-script reads like the exchange it plays. Must not import: anything that knows a WebSocket.
+Owns: the socket, the bytes that were read and not yet taken, and every way in which a server can end TCP.
+Runs on: the script's thread; other threads may send, and the server's shuts down. All sockets block, so that
+a script reads like the exchange it plays. Must not import: anything that knows a WebSocket.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import time
 
 from .._protocol.frames import Buffer
 
-# How a script learns that the client, or `LoopbackServer.stop()`, ended the connection under it.
+# The errors by which a script learns that the client, or `LoopbackServer.stop()`, ended the connection under
+# it.
 ENDED = (EOFError, ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
@@ -32,7 +33,7 @@ class ByteStream:
     """One accepted connection, as bytes.
 
     Attributes:
-        socket: for what no method does; blocking.
+        socket: the blocking socket, for what no method does.
         closing: set when the server stops.
     """
 
@@ -42,7 +43,8 @@ class ByteStream:
         self._buffer = bytearray()
         self._reads = True
         self._has_sent = False
-        # Shutting down crosses threads: it must not meet a socket half way into TLS, or a closed descriptor.
+        # Another thread may shut down the socket: it must not find it half way into TLS, nor its descriptor
+        # closed.
         self._lock = threading.Lock()
         self._sending = threading.Lock()
 
@@ -58,7 +60,7 @@ class ByteStream:
     def _wait_readable(self, deadline: float) -> None:
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return
-        # Neither of the two takes a descriptor, which may be what the test is short of.
+        # Neither of the two takes a descriptor, which may be scarce in a test.
         with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
             selector.register(self.socket, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):
@@ -135,8 +137,9 @@ class ByteStream:
         return self.recv_exactly(len(self._buffer))
 
     def _shut(self, how: int) -> None:
-        with self._lock, contextlib.suppress(OSError):  # already ended by the client, or closed
-            # SSLSocket.shutdown() will not do: it drops the TLS state that the script may be reading through.
+        # The client has ended the connection already, or it is closed.
+        with self._lock, contextlib.suppress(OSError):
+            # SSLSocket.shutdown() is not used: it drops the TLS state that the script may be reading through.
             socket.socket.shutdown(self.socket, how)
 
     def _secure(self, context: ssl.SSLContext) -> None:
@@ -146,7 +149,8 @@ class ByteStream:
 
     def _close(self) -> None:
         if isinstance(self.socket, ssl.SSLSocket):
-            # Say close_notify, but do not wait for the client's: that is the OSError. ValueError: no TLS now.
+            # This sends close_notify, but does not wait for the client's: hence the OSError. ValueError means
+            # that there is no TLS.
             with contextlib.suppress(OSError, ValueError):
                 self.socket.settimeout(0)
                 self.socket.unwrap()

@@ -1,8 +1,8 @@
-"""What a server reads and writes during a handshake, and the layout of one frame.
+"""The server's side of the handshake, and the layout of one frame.
 
-Owns: `Request`, the answer to a client's key, one frame to bytes and back. Runs on: any
-thread; nothing here has state. Must not import: anything of the client but the layout of frames and the
-mapping of headers, so that a fault there cannot hide behind the same fault here.
+Owns: `Request`, the answer to a client's key, one frame to bytes and back. Runs on: any thread; nothing here
+has state. Must not import: anything of the client but the layout of frames and the mapping of headers, so
+that a fault there cannot hide behind the same fault here.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def parse_frame(data: bytearray, at: int) -> tuple[Frame, int] | None:
         start += 2 if length == 126 else 8
         length = int.from_bytes(data[at + 2 : start], "big")
     start += 4 if masked else 0
-    # A length that is cut short does no harm: then `start` itself lies beyond the data.
+    # A length that is cut short does no harm, since `start` itself then lies beyond the data.
     end = start + length
     if len(data) < end:
         return None

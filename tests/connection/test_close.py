@@ -14,7 +14,7 @@ from syncws import ConnectionClosed, InvalidAccessErr, SyntaxErr
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.clients import closed_by, opened
 from tests.support.leftovers import connection_threads, wait_for_no_threads
-from tests.support.servers import hold
+from tests.support.servers import hold, keep_close_code
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
@@ -144,15 +144,8 @@ def test_close_after_the_server_closed_changes_nothing() -> None:
 
 
 def test_the_with_block_closes_with_1000() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        with pytest.raises(PeerClosed) as closed:
-            peer.recv()
-        codes.append(closed.value.code)
-        raise closed.value
-
     codes: list[int | None] = []
-    with LoopbackServer(script) as server:
+    with LoopbackServer(keep_close_code(codes)) as server:
         with syncws.connect(server.url) as connection:
             assert connection.readyState == connection.OPEN
         assert connection.readyState == connection.CLOSED
@@ -164,7 +157,7 @@ def test_the_with_block_closes_with_1000() -> None:
 @pytest.mark.parametrize(
     ("kind", "answers"), [(KeyboardInterrupt, True), (KeyboardInterrupt, False), (SystemExit, True)]
 )
-def test_a_with_block_left_in_a_hurry_says_1001_and_does_not_wait_for_close_timeout(
+def test_a_with_block_left_by_an_interrupt_says_1001_and_does_not_wait_for_close_timeout(
     kind: type[BaseException], answers: bool
 ) -> None:
     def script(peer: Peer) -> None:
@@ -199,7 +192,7 @@ def test_messages_that_come_after_close_are_not_kept() -> None:
     sent = threading.Event()
     with opened(script) as connection:
         wait_for(sent)
-        connection.ping(SECONDS)  # its pong comes behind the message
+        connection.ping(SECONDS)  # The pong comes after the message.
         connection.close()
         assert connection.recv(0) == "before"
         assert closed_by(connection).code == 1000

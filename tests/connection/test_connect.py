@@ -134,7 +134,7 @@ def test_a_connection_shows_what_it_is() -> None:
             assert connection.response.headers["x-served-by"] == "loopback"
             # A query may hold a secret, and a repr may end in a log.
             assert repr(connection) == f"<Connection {url.partition('?')[0]} OPEN>"
-        # All of it can still be read after the end.
+        # All these attributes can still be read after the end.
         assert (connection.url, connection.protocol, connection.readyState) == (url, "chat.2", 3)
         assert connection.response.status == 101
 

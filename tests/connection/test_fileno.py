@@ -252,7 +252,7 @@ def test_a_forked_child_has_another_one_that_is_readable_and_leaves_the_parents_
         assert is_readable(connection, SECONDS)
         reading, writing = os.pipe()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+            warnings.simplefilter("ignore", DeprecationWarning)  # The warning is about a fork beside threads.
             child = os.fork()
         if child == 0:
             found = b"wrong"

@@ -38,7 +38,7 @@ Handler = Callable[..., object]
 
 PACKAGE = str(Path(syncws.__file__).parent)
 
-#: What a handler may raise: errors that the package catches itself somewhere.
+#: Errors that a handler may raise, and that the package catches itself somewhere.
 KINDS = [TimeoutError, InterruptedError, ConnectionResetError, ValueError, RuntimeError, KeyError]
 
 
@@ -266,4 +266,4 @@ def test_nothing_is_known_of_a_partial_that_holds_itself() -> None:
     handler.__setstate__((handler, (), {}, {}))
     with installed(handler):
         assert not can_tell_handlers()
-    handler.__setstate__((print, (), {}, {}))  # so that it can be collected
+    handler.__setstate__((print, (), {}, {}))  # With this, the connection can be collected.

@@ -20,7 +20,7 @@ from tests.support.clients import closed_by, opened
 from tests.support.interrupts import Interrupted, alarms, interrupt, needs_timer_signals
 from tests.support.leftovers import connection_threads
 from tests.support.moments import needs_moments
-from tests.support.servers import finish, hold, unanswering
+from tests.support.servers import finish, hold, keep_close_code, unanswering
 from tests.support.stress import amount
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
@@ -204,34 +204,28 @@ def test_send_of_an_iterable_that_waits_for_the_network_returns_at_once() -> Non
 
     with opened(script, receive_buffer=65536, compression=None, close_timeout=0.5) as connection:
         interrupt(lambda: connection.send(chunks()))
-        with pytest.raises(ConnectionClosed):  # its message cannot be ended any more
+        with pytest.raises(ConnectionClosed):  # The message cannot be ended any more.
             connection.recv()
 
 
 def test_ctrl_c_itself_leaves_the_with_block_and_the_server_is_told_1001() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        with pytest.raises(PeerClosed) as closed:
-            peer.recv()
-        codes.append(closed.value.code)
-        raise closed.value
-
     codes: list[int | None] = []
-    with LoopbackServer(script) as server, alarms(0.1, 0, signal.default_int_handler):
+    with LoopbackServer(keep_close_code(codes)) as server:
         with pytest.raises(KeyboardInterrupt), syncws.connect(server.url) as connection:
-            connection.recv()
+            with alarms(0.1, 0, signal.default_int_handler):
+                connection.recv()
     assert codes == [1001]
 
 
-# At any moment, not only while waiting. The handler raises only in the package's own code: not in that of the
-# standard library under it, whose Condition.wait() has moments of its own where an exception breaks it; and
-# not where recv() has a message in its hand already, on its way to the caller, lost as any result would be.
+# The signal comes at any moment, not only during a wait. But the handler raises only in the package's own
+# code: in the standard library under it, Condition.wait() breaks if an exception comes at some moments; and
+# recv() may already hold a message on its way to the caller, which would be lost as any result would be.
 
 
 def may_lose(frame: FrameType | None) -> bool:
     assert frame is not None
     code = frame.f_code
-    # What a finalizer raises Python ignores, and pytest reports.
+    # Python ignores the exception of a finalizer, but pytest reports it.
     return code.co_filename.startswith(PACKAGE) and code.co_name not in ("recv", "receive", "__del__")
 
 
@@ -254,7 +248,7 @@ class Storm:
 
     @contextlib.contextmanager
     def over(self) -> Iterator[None]:
-        self._on = True  # first: an alarm that came before this would be the last
+        self._on = True  # This comes first: an alarm that came before it would be the last.
         with alarms(0.001, 0, self._strike):
             try:
                 yield
@@ -329,7 +323,7 @@ def test_interrupts_at_any_moment_of_send_leave_the_connection_whole() -> None:
     assert storm.count > 0
     numbers = [int(message) for message in received]
     assert numbers == sorted(set(numbers))  # none doubled, and in order
-    assert len(numbers) >= returned  # where it was interrupted it may have been sent, or not
+    assert len(numbers) >= returned  # If send() was interrupted, the message may or may not have been sent.
 
 
 @needs_moments
@@ -350,7 +344,8 @@ def test_interrupts_at_any_moment_of_sending_chunks_leave_nobody_waiting() -> No
                 with storm.survived():
                     for _ in range(200):
                         connection.send(["a", "b"])
-            # Cut short inside a message the connection is failed; between two it is as good as new.
+            # If send() is cut short inside a message, the connection fails; between two messages it stays as
+            # good as new.
             with contextlib.suppress(ConnectionClosed):
                 connection.send("end")
                 assert connection.recv(SECONDS) == "end"

@@ -99,8 +99,8 @@ def test_recv_that_times_out_inside_a_message_loses_none_of_it(fragmented: bool)
         assert connection.recv(SECONDS) == "next"
 
 
-# How a connection dies: what the server does once it has sent two messages, what the client does then, its
-# options, and what the end must be: code, reason, wasClean, the class of its cause.
+# The ends of a connection: what the server does once it has sent two messages, what the client does then, its
+# options, and the expected code, reason, wasClean and class of the cause.
 End = tuple[int, str, bool, type[BaseException] | None]
 Act = Callable[[Connection], object]
 

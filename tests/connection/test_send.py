@@ -85,7 +85,7 @@ def test_buffered_amount_counts_the_bytes_of_text_and_buffers_that_are_not_sent_
         assert stuck > amount  # what could not be sent stays counted
         with pytest.raises(ConnectionClosed):
             connection.send("more")
-        assert connection.bufferedAmount == stuck  # what was refused is not
+        assert connection.bufferedAmount == stuck  # The refused bytes do not count.
 
 
 def test_a_mutable_buffer_is_copied_before_send_returns() -> None:
@@ -137,7 +137,7 @@ def test_send_raises_once_closing_and_nothing_is_dropped_in_silence() -> None:
         for data in data_of_each_kind:
             with pytest.raises(ConnectionClosed):
                 connection.send(data)
-        assert task.running  # that was while closing
+        assert task.running  # That was while closing.
         task.result()
         for data in data_of_each_kind:
             with pytest.raises(ConnectionClosed) as closed:

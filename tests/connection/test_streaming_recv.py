@@ -348,7 +348,7 @@ def test_reading_pauses_while_a_part_is_being_worked_on() -> None:
         for number, part in enumerate(connection.recv_streaming(SECONDS)):
             received += len(part)
             if number == 0:
-                # The server gets stuck, with what the queue and the buffers of both ends hold.
+                # The server gets stuck: the queue and the buffers of both ends are full.
                 before = -1
                 while before != len(sent):
                     before = len(sent)

@@ -30,7 +30,7 @@ def reused() -> Iterator[bytearray]:
         yield buffer
 
 
-# What is given to send(), and the message that it makes.
+# The argument of send(), and the resulting message.
 ITERABLES: dict[str, tuple[Callable[[], Any], str | bytes]] = {
     "a list of str": (lambda: ["a", "bc", "d€"], "abcd€"),
     "a tuple of bytes": (lambda: (b"a", b"bc"), b"abc"),

@@ -33,7 +33,7 @@ def deaf(peer: Peer) -> None:
 
 def closing_and_deaf(peer: Peer) -> None:
     peer.accept()
-    peer.recv_exactly(1000)  # so what the client sends was taken
+    peer.recv_exactly(1000)  # So the network has taken what the client sent.
     peer.send_close(1000, "enough")
     hold(peer)
 

@@ -155,7 +155,7 @@ def test_entries_that_come_one_by_one_are_dispatched_as_they_come() -> None:
     assert worker.sink.calls == ["open", "a", "close received", "failed", "closed", "over"]
 
 
-def test_who_waits_for_the_end_is_told_after_the_last_callback() -> None:
+def test_a_thread_that_waits_for_the_end_is_woken_after_the_last_callback() -> None:
     worker = Worker()
     assert not worker.dispatcher.wait_over(0.01)
     seen: list[list[str]] = []
@@ -172,7 +172,7 @@ def test_who_waits_for_the_end_is_told_after_the_last_callback() -> None:
     assert seen == [ALL]
 
 
-def test_who_waits_is_told_after_each_batch() -> None:
+def test_waiting_threads_are_woken_after_each_batch() -> None:
     worker = Worker()
     running = Task(worker.dispatcher.run)
     waiting = Task(lambda: worker.dispatcher.waiters.wait_until(lambda: "open" in worker.sink.calls, SECONDS))
@@ -261,7 +261,7 @@ def test_ctrl_c_in_any_call_loses_and_doubles_nothing(where: str) -> None:
             continue
     running.result()
     assert interrupts == 1
-    # Its own batch counts what it has begun; the sink here loses the message that it was called for.
+    # A real batch counts what it has begun; the sink of this test loses the message that it was called for.
     expected = [name for name in ALL if name != where or where not in "ab"]
     assert worker.sink.calls == expected
 
@@ -419,7 +419,8 @@ def test_a_handler_that_raises_at_any_point_of_a_batch_loses_none_of_its_entries
             except queues.Empty:
                 continue
         running.result()
-        # An entry that was done with when the handler came may be told again: its sink tells it once.
+        # An entry that was finished when the handler came may be dispatched again: its sink calls listeners
+        # once.
         assert list(dict.fromkeys(worker.sink.calls)) == ALL
         assert [worker.sink.calls.count(name) for name in ("a", "b")] == [1, 1]
 

@@ -251,7 +251,7 @@ def test_an_attempt_is_given_up(wish: str) -> None:
 def test_one_that_nobody_holds_warns_and_closes(server: LoopbackServer) -> None:
     engine, _ = opened(server.url)
     with pytest.warns(ResourceWarning, match="unclosed 'owner'"):
-        engine.release("owner")
+        engine.close_collected("owner")
     assert ended(engine).code == 1001
 
 
@@ -261,7 +261,7 @@ def test_one_that_nobody_holds_closes_even_where_the_warning_is_an_error(server:
 
     engine, _ = opened(server.url)
     with pytest.raises(ResourceWarning):
-        engine.release("owner", warn)
+        engine.close_collected("owner", warn)
     assert ended(engine).code == 1001
 
 
@@ -358,7 +358,7 @@ WISHES: dict[str, Callable[[Engine], object]] = {
     "close": lambda engine: engine.close(CLOSE, 0.03),
     "abort": lambda engine: engine.abort(WebSocketError("enough")),
     "fail": lambda engine: engine.fail(WebSocketError("a fault"), 1011),
-    "release": lambda engine: engine.release("owner", lambda *args, **keywords: None),
+    "release": lambda engine: engine.close_collected("owner", lambda *args, **keywords: None),
 }
 
 
@@ -381,7 +381,7 @@ def test_a_wish_that_a_handler_ends_is_followed_though_the_only_writer_waits_and
 def check_wish_is_followed(wish: str, server: LoopbackServer, message: bytes) -> None:
     """End the call at each of its steps while `message` is sent; the connection ends soon all the same."""
     for step in steps(3):
-        # The time-out of close() alone is to end that one.
+        # Only the time-out of close() may end that one.
         engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.02)
         if message:
             engine.queue.send(Opcode.BINARY, message)
@@ -484,7 +484,7 @@ def test_a_thread_that_cannot_start_is_told_and_nothing_goes_on(
 ) -> None:
     engine, _ = make(silent_server.url)
     refuse_thread(monkeypatch, which)
-    end_worker = threading.Event()  # not sooner, or the reader would have its thread
+    end_worker = threading.Event()  # This must not come sooner, or the reader would have its thread.
     with pytest.raises(ThreadStartError, match=f"{engine.name}{which} cannot be started"):
         engine.start(("worker", lambda: wait_for(end_worker)))
     end_worker.set()

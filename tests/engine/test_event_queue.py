@@ -132,7 +132,7 @@ def test_what_was_taken_counts_until_the_worker_is_back(
     worker = come_back(queue)
     assert wakes
     assert not queue.is_full(0)
-    # What waits and what is worked on count together.
+    # Entries that wait and entries that are being dispatched count together.
     put(queue, ["a"], size // 2)
     assert worker.result() == [["a"]]
     assert not queue.is_full(0)
@@ -280,7 +280,8 @@ class Reader:
         self.queue.on_room = self.room.set
         self.sizes: list[int] = []
         self.highest_messages = self.highest_bytes = 0
-        # What the worker has done with. It says so before it is back, so these are never too low.
+        # The entries that the worker has finished. It says so before it comes back, so these numbers are
+        # never too low.
         self.done_messages = self.done_bytes = 0
 
     def run(self) -> None:

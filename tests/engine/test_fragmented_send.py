@@ -328,7 +328,7 @@ def test_a_handler_s_exception_within_the_failing_keeps_nothing_from_being_told(
             if len(told) == 1:
                 raise Interrupted
 
-        fragments = FragmentedSend(link.queue, None, AssertionError, fail)  # type: ignore[arg-type]
+        fragments = FragmentedSend(link.queue, AssertionError, fail)  # type: ignore[arg-type]
         error = ZeroDivisionError()
         with pytest.raises(Interrupted):
             fragments.run(raising(error, 1))

@@ -104,7 +104,7 @@ def test_a_time_out_loses_nothing(timeout: float) -> None:
     assert inbox.receive(timeout) == "a"
 
 
-def test_who_waits_gets_what_comes() -> None:
+def test_a_waiting_thread_gets_what_comes() -> None:
     inbox, _ = make()
     waiting = Task(lambda: inbox.receive(None))
     waiting.wait_blocked()
@@ -139,7 +139,7 @@ def test_the_end_frees_every_thread_that_waits(record: CloseReceived | Closed) -
         assert isinstance(task.wait(), InboxEnded)
 
 
-def test_records_are_kept_for_who_asks() -> None:
+def test_a_record_can_be_read_from_then_on() -> None:
     inbox, _ = make()
     assert (inbox.opened, inbox.ending, inbox.closed) == (None, None, None)
     inbox.put_record(OPENED)
@@ -492,7 +492,7 @@ def test_empty_parts_count_too() -> None:
     streaming.close()
 
 
-def test_parts_that_nobody_claimed_hold_up_nobody_who_waits_for_the_whole() -> None:
+def test_parts_that_nobody_claimed_hold_up_no_wait_for_the_whole_message() -> None:
     inbox, wakes = make(1000, None)
     put(inbox, "first")
     assert take(inbox) == "first"
@@ -509,7 +509,7 @@ def test_parts_that_nobody_claimed_hold_up_nobody_who_waits_for_the_whole() -> N
     assert len(receiving.result()) == 5000 + LARGEST_UNASKED + 2
 
 
-def test_who_waited_before_a_stream_began_in_another_thread_still_asks() -> None:
+def test_a_thread_that_waited_before_a_stream_began_in_another_thread_still_asks() -> None:
     inbox, _ = make(1000, None)
     receiving = Task(lambda: inbox.receive(None))
     receiving.wait_blocked()

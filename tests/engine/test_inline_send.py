@@ -22,7 +22,7 @@ from syncws._engine.writer_pool import WriterPool
 from syncws._engine.writer_turn import FINISHED, IDLE, SCHEDULED, STOPPING
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws._protocol.permessage_deflate import DeflateParameters, Deflater
+from syncws._protocol.permessage_deflate import MIN_COMPRESSED, DeflateParameters, Deflater, Inflater
 from syncws._transport.stream import Stream
 from tests.support.interleaving import needs_points, steps
 from tests.support.links import Frame, Link
@@ -105,7 +105,7 @@ def test_a_burst_is_left_to_a_thread_which_sends_it_in_one_call(monkeypatch: pyt
         assert link.queue.turn == SCHEDULED
 
 
-def test_who_has_received_something_sends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_has_received_something_sends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inline_send, "APART_SECONDS", 3600.0)
     with opened() as link:
         for number in range(5):
@@ -124,6 +124,22 @@ def test_a_large_message_is_left_to_a_thread(size: int, by_sender: bool) -> None
         writing = Task(partial(run, link))
         assert link.read().payload == bytes(size)
         writing.result()
+
+
+def test_a_message_that_is_compressed_is_left_to_a_thread() -> None:
+    sizes = [MIN_COMPRESSED - 1, MIN_COMPRESSED, 10_000, 1, 10_000]
+    with opened(encoder=Encoder(Deflater(DeflateParameters()))) as link:
+        for number, size in enumerate(sizes):
+            link.queue.send(TEXT, b"%d" % number * size)
+            assert (link.queue.turn == IDLE) == (size < MIN_COMPRESSED)
+            run(link)
+        inflater = Inflater(DeflateParameters())
+        for number, size in enumerate(sizes):
+            frame = link.read()
+            assert frame.compressed == (size >= MIN_COMPRESSED)
+            text = b"".join(inflater.inflate(frame.payload, True)) if frame.compressed else frame.payload
+            assert text == b"%d" % number * size
+        assert link.queue.inline.sent == 2
 
 
 def test_what_waits_for_the_writer_goes_first() -> None:
@@ -166,14 +182,12 @@ class OtherEncoder(Encoder):
     """As the one that is traced is."""
 
 
-@pytest.mark.parametrize("what", ["plain", "another stream", "another encoder", "compression"])
-def test_where_the_stream_the_encoder_or_compression_forbids_it_nobody_sends_inline(what: str) -> None:
+@pytest.mark.parametrize("what", ["plain", "another stream", "another encoder"])
+def test_where_the_stream_or_the_encoder_forbids_it_nobody_sends_inline(what: str) -> None:
     ours, peer = socket.socketpair()
     with ours, peer:
         stream = OtherStream(ours) if what == "another stream" else Stream(ours)
         encoder = OtherEncoder() if what == "another encoder" else Encoder()
-        if what == "compression":
-            encoder = Encoder(Deflater(DeflateParameters()))
         queue = open_writer(stream, encoder)
         assert (queue.inline.stream is not None) == (what == "plain")
 
@@ -433,7 +447,7 @@ def test_the_writer_comes_at_each_step(
             check_counts(link, frames)
 
 
-def test_who_has_kept_a_writer_away_calls_it_again() -> None:
+def test_a_sender_that_has_kept_a_writer_away_calls_it_again() -> None:
     def send_behind() -> None:
         link.queue.send(TEXT, b"second")
         while link.pool.has_waiting:

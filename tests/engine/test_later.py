@@ -121,7 +121,7 @@ def test_module_is_imported_when_it_is_first_used(folder: Path) -> None:
 
 
 def test_use_in_the_middle_of_an_import_on_the_same_thread_says_so(folder: Path) -> None:
-    # As a signal handler does that comes in the middle.
+    # A signal handler that comes in the middle does the same.
     (folder / "late_inner.py").write_text("value = 5\n")
     (folder / "late_outer.py").write_text(
         "from syncws._later import Later\n"

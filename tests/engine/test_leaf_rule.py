@@ -20,6 +20,7 @@ import pytest
 import syncws
 from syncws._engine import primitives
 from tests.signals.server import Server
+from tests.support.waiting import SECONDS
 
 PACKAGE = Path(syncws.__file__).parent
 ENGINE = PACKAGE / "_engine"
@@ -40,7 +41,6 @@ BRANCHES: dict[str, str] = dict.fromkeys(
     "runs on threads of ours, where no handler does",
 )
 
-SECONDS = 10.0
 
 _STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Delete, ast.If,
                ast.Pass, ast.Return, ast.Break, ast.Continue)  # fmt: skip
@@ -212,7 +212,7 @@ def exchange(server: Server) -> None:
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="the events of C functions differ there")
 def test_nothing_is_called_while_a_leaf_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A profile function hears of that `__enter__` alone which is in Python.
+    # A profile function sees only an `__enter__` that is written in Python.
     monkeypatch.setattr(primitives, "LOOKS_AFTER_ENTER", True)
     watch = Watch()
     with_all = getattr(threading, "setprofile_all_threads", threading.setprofile)

@@ -38,7 +38,7 @@ def elsewhere(call: Callable[[], object]) -> None:
     Task(call).result()
 
 
-# The lease by itself, over a stream whose reads the test says.
+# The lease by itself, over a stream whose reads the test decides.
 
 
 class SealedStream(Stream):

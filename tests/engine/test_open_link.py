@@ -528,7 +528,6 @@ def test_by_itself_the_loop_goes_by_the_clock_of_the_system() -> None:
             scripted.decoder,
             scripted.options,
             scripted.lease,
-            "ws://test/",
             time.monotonic,
         )
         assert abs(link.opened_at - time.monotonic()) < 10

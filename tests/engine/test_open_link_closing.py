@@ -184,7 +184,7 @@ def test_an_application_that_closes_after_it_was_told_of_the_end_has_ours_for_it
     with ScriptedLink() as link:
         link.at(1, link.serve_text, "unread")
         link.at(1, link.serve_close, 4001)
-        # What it was told has stopped the queue, so that its call finds no place for a Close of its own.
+        # The notes so far have stopped the queue, so its call finds no place for a Close of its own.
         link.at(1.2, setattr, link.output, "close_called", True)
         link.at(1.2, link.notes.wake)
         assert link.run() == pytest.approx(2.2)

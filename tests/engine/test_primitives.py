@@ -162,7 +162,7 @@ def test_a_wait_of_any_length_can_be_asked_for(waiters: Waiters) -> None:
     assert task.result() == 1
 
 
-def test_who_waits_is_told_by_the_waiters_until_it_is_notified(waiters: Waiters) -> None:
+def test_the_waiters_say_that_a_thread_waits_until_it_is_notified(waiters: Waiters) -> None:
     values: list[int] = []
     task = Task(lambda: waiters.wait_until(lambda: values))
     wait_until(lambda: bool(waiters))
@@ -397,7 +397,7 @@ def test_a_handler_may_put_while_its_thread_puts(mailbox: Mailbox) -> None:
     assert taken == puts + runs and runs > 100
 
 
-def test_a_flag_is_set_once_for_all_who_wait_and_for_good() -> None:
+def test_a_flag_is_set_once_for_all_waiting_threads_and_for_good() -> None:
     flag = Flag()
     assert not flag.is_set()
     assert not flag.wait(0)
@@ -612,7 +612,7 @@ def wait_for_flag() -> None:
 
 
 @pytest.mark.parametrize("wait", [give_back_tokens, wait_for_waiters, wait_for_flag])
-def test_a_thread_that_is_about_to_wait_gives_back_what_it_holds_and_wakes_who_goes_on(
+def test_a_thread_that_is_about_to_wait_gives_its_tokens_back_and_wakes_the_thread_that_goes_on(
     wait: Callable[[], None], woken: list[int]
 ) -> None:
     held = [hold(partial(woken.append, number)) for number in range(3)]

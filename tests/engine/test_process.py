@@ -239,7 +239,8 @@ def test_locks_are_free_in_the_child_before_any_is_told(engines: list[Engine]) -
     taken: list[bool] = []
 
     def take() -> None:
-        with leaf:  # for good, if it is not renewed: the thread that holds it is not here
+        # This would wait for ever if the lock were not renewed: its holder does not exist in the child.
+        with leaf:
             taken.append(True)
         flag.set()
         taken.append(flag.wait(0))

@@ -109,7 +109,7 @@ def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
     with LentLink(make()) as link:
         link.lease.reader_looks = reader_looks
         assert not link.read()
-        # A reader that waits for the socket needs no word.
+        # A reader that waits for the socket needs no wake-up.
         assert len(link.wakes) == reader_looks
         assert not link.lease.is_used()
         assert link.lease.take_if_free()
@@ -480,7 +480,7 @@ def test_once_the_reader_has_the_turn_no_consumer_reads(
         link.serve(text("two"))
 
     monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
-    # After a read that brought all that it may bring, the next one does not poll first.
+    # After a read of the full size, the next one does not poll first.
     monkeypatch.setattr(read_lease, "READ_SIZE", len(text("one")) + polls)
     for step in steps():
         with LentLink(make(), text("one")) as link:
@@ -501,7 +501,7 @@ def test_another_consumer_comes_at_each_step() -> None:
 
 
 @needs_points
-def test_who_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
+def test_a_thread_that_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
     for step in steps():
         with LentLink(Inbox((None, None))) as link:
             waiting = Task(partial(link.consumer.waiters.wait_until, lambda: link.consumer.messages, SECONDS))

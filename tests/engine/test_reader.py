@@ -154,6 +154,12 @@ class Running:
         return self.output.stream is None or self.output.stream.socket.fileno() < 0
 
 
+@pytest.fixture(autouse=True)
+def no_answers_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The consumer of these tests answers no message; test_open_link_closing has that wait."""
+    monkeypatch.setattr("syncws._protocol.closing.CATCH_UP_SECONDS", 0.02)
+
+
 @pytest.fixture
 def server() -> Iterator[LoopbackServer]:
     """Sends a message, and its Close."""

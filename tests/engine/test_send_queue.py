@@ -60,7 +60,7 @@ def fragmented_by(queue: SendQueue, thread: int = 0) -> FragmentedSend:
     def fail(error: BaseException, close_code: int) -> None:
         raise AssertionError(error)
 
-    fragmented = FragmentedSend(queue, None, AssertionError, fail)  # type: ignore[arg-type]
+    fragmented = FragmentedSend(queue, AssertionError, fail)  # type: ignore[arg-type]
     fragmented.thread = thread
     assert queue.begin_fragments(fragmented)
     return fragmented
@@ -356,7 +356,7 @@ def bytes_of(out: str) -> int:
 def test_a_turn_at_fragments_is_one_call_s_alone() -> None:
     queue, _ = opened()
     first = fragmented_by(queue)
-    second = FragmentedSend(queue, None, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
+    second = FragmentedSend(queue, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
     assert queue.begin_fragments(first)
     assert not queue.begin_fragments(second)
     assert not queue.send_fragment(second, Opcode.TEXT, b"a")
@@ -369,7 +369,7 @@ def test_a_turn_at_fragments_is_one_call_s_alone() -> None:
 def test_no_turn_at_fragments_begins_once_the_connection_is_closing() -> None:
     queue, _ = opened()
     queue.close(CloseFrame(1000))
-    late = FragmentedSend(queue, None, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
+    late = FragmentedSend(queue, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
     assert not queue.begin_fragments(late)
 
 
@@ -403,7 +403,7 @@ def test_a_thread_that_waits_to_send_in_fragments_is_told_though_the_network_sta
 ) -> None:
     queue, _ = opened(turn=WRITING)  # by a thread that waits for the network
     fragmented = fragmented_by(queue)
-    late = FragmentedSend(queue, None, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
+    late = FragmentedSend(queue, AssertionError, lambda error, code: None)  # type: ignore[arg-type]
     task = Task(
         lambda: queue.waiters.wait_until(lambda: queue.begin_fragments(late) or queue.phase != ACCEPTING)
     )
@@ -505,7 +505,7 @@ def test_a_note_from_before_the_stream_is_there_calls_a_writer_once_it_is() -> N
     assert queue.rest()
 
 
-def test_in_a_forked_child_nothing_is_accepted_and_who_waits_is_told() -> None:
+def test_in_a_forked_child_nothing_is_accepted_and_waiting_threads_are_woken() -> None:
     queue, _ = opened()
     fragmented = fragmented_by(queue)
     task = Task(lambda: queue.waiters.wait_until(lambda: queue.turn == FINISHED))

@@ -19,7 +19,6 @@ from syncws._engine.options import Options, check_timeout
 from syncws.testing import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"
-SECONDS = 10
 
 CALLS: list[Callable[..., Any]] = [WebSocket, connect, reconnect, ReconnectingWebSocket]
 OF_THE_CALLBACK_API = ["onopen", "onmessage", "onerror", "onclose", "dispatch"]

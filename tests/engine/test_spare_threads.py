@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -16,14 +15,11 @@ from syncws._engine import spare_threads
 from syncws._engine.spare_threads import MOST, SpareThreads, shared_spares
 from syncws.testing import LoopbackServer, echo
 from tests.support.interleaving import needs_points, steps
+from tests.support.threads import needs_spares
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
 # Longer than any test waits.
 LONG = 3 * SECONDS
-
-needs_spares = pytest.mark.skipif(
-    sys.implementation.name != "cpython", reason="elsewhere each connection has threads of its own"
-)
 
 
 def spare_names() -> list[str]:
@@ -49,13 +45,13 @@ def end(spares: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def is_over() -> bool:
         spares.give(("spare-last", bool))
-        return not spare_names()
+        return not spares._waiting and not spare_names()
 
     wait_until(is_over)
 
 
 def wait_for_spare(spares: SpareThreads, count: int = 1) -> None:
-    wait_until(lambda: len(spares._tokens) == count)
+    wait_until(lambda: len(spares._waiting) == count)
 
 
 class Work:
@@ -89,7 +85,7 @@ def test_nothing_is_given_where_no_thread_waits(spares: SpareThreads) -> None:
     assert not spares.give(("spare-2", bool)), "that one is busy"
     go_on.set()
     wait_for_spare(spares)
-    assert spares._mailbox.qsize() == 0
+    assert not spares._works
 
 
 def test_a_thread_that_waits_holds_nothing_of_its_last_work(spares: SpareThreads) -> None:
@@ -112,7 +108,7 @@ def test_a_thread_that_waits_holds_nothing_of_its_last_work(spares: SpareThreads
 def test_a_thread_stays_for_a_moment(spares: SpareThreads, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_threads, "STAY_SECONDS", 0.001)
     start(spares, ("spare-1", bool))
-    wait_until(lambda: not spare_names() and not spares._tokens)
+    wait_until(lambda: not spare_names() and not spares._waiting)
     assert not spares.give(("spare-2", bool))
 
 
@@ -122,12 +118,13 @@ def test_work_is_done_though_the_time_of_its_thread_is_over_just_then(
     monkeypatch.setattr(spare_threads, "STAY_SECONDS", 0.2)
     start(spares, ("spare-1", bool))
     wait_for_spare(spares)
-    spares._tokens.pop()  # the first half of `give`
+    lock = spares._waiting.pop()  # the first step of `give`
     thread = next(thread for thread in threading.enumerate() if thread.name == "spare-1")
     thread.join(0.5)
     assert thread.is_alive(), "the work is on its way"
     work = Work()
-    spares._mailbox.put(("spare-2", work.run))
+    spares._works.append(("spare-2", work.run))
+    lock.release()
     wait_for(work.done)
 
 
@@ -156,7 +153,7 @@ def test_a_handler_that_raises_while_work_is_given_leaves_no_thread_waiting(
         if given:
             wait_for(work.done)
         wait_for_spare(spares)
-        assert spares._mailbox.qsize() == 0
+        assert not spares._works
         end(spares, monkeypatch)
 
 
@@ -182,7 +179,7 @@ def test_a_fault_ends_the_thread(spares: SpareThreads, monkeypatch: pytest.Monke
 
     start(spares, ("spare-1", fail))
     wait_until(lambda: not spare_names())
-    assert hooked == [fault] and not spares._tokens
+    assert hooked == [fault] and not spares._waiting
     hooked.clear()
 
 
@@ -190,25 +187,26 @@ def test_a_fault_ends_the_thread(spares: SpareThreads, monkeypatch: pytest.Monke
 
 
 @needs_spares
-def test_the_next_connection_has_the_thread_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_connection_has_the_threads_of_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_threads, "STAY_SECONDS", 5.0)
     spares = shared_spares()
     assert spares is not None
-    idents = []
+    idents: list[set[int | None]] = []
     with LoopbackServer(echo) as server:
         for _ in range(3):
             with connect(server.url) as connection:
                 connection.send("1")
                 assert connection.recv(SECONDS) == "1"
-                readers = [t for t in threading.enumerate() if t.name.endswith("-reader")]
-                idents.append([thread.ident for thread in readers])
-            wait_for_spare(spares)
+                ours = [t for t in threading.enumerate() if t.name.endswith(("-reader", "-writer"))]
+                idents.append({thread.ident for thread in ours})
+            wait_for_spare(spares, 2)
         end(spares, monkeypatch)
-    assert idents[0] == idents[1] == idents[2] and len(idents[0]) == 1
+    assert idents[0] == idents[1] == idents[2] and len(idents[0]) == 2
 
 
 @needs_spares
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spare_threads, "STAY_SECONDS", 5.0)
     spares = shared_spares()

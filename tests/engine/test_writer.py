@@ -141,7 +141,7 @@ def test_what_was_handed_over_is_counted_piece_by_piece() -> None:
         assert link.queue.buffered == 0
 
 
-def test_who_waits_for_room_is_told_after_each_piece() -> None:
+def test_a_thread_that_waits_for_room_is_woken_after_each_piece() -> None:
     with Link() as link:
         link.queue.send(BINARY, bytes(MUCH))
         waiting = Task(lambda: link.queue.waiters.wait_until(lambda: link.queue.buffered < MUCH))
@@ -355,7 +355,7 @@ def test_a_stopped_writer_sends_no_further_piece_though_the_network_would_take_i
 
     link = Link(None, stop)
     with link:
-        # As after a reset, which leaves the socket as it is: nothing there ends the sending.
+        # This is as after a reset, which leaves the socket as it is: nothing there ends the sending.
         link.stream.shutdown = lambda: None  # type: ignore[method-assign]
         link.queue.send(BINARY, bytes(2 * MAX_WRITE))
         link.queue.close(CloseFrame(1000))

@@ -57,7 +57,8 @@ def readme_blocks() -> list[str]:
 @pytest.fixture(scope="module")
 def aiohttp_url(server_ssl_context: ssl.SSLContext) -> Iterator[str]:
     """An aiohttp server's echo over wss."""
-    # Of the module, not of the test: else the server would begin after the count of what a test leaves.
+    # The fixture has the scope of the module: otherwise the server would begin after the count of what a test
+    # leaves.
     with python_servers.running(server_ssl_context) as roots:
         yield roots["aiohttp wss"] + "/echo"
 
@@ -234,7 +235,7 @@ def test_request_response_ends_when_the_server_does() -> None:
 
     with LoopbackServer(stop) as server:
         _, err = run("-m", "examples.request_response", server.url, status=1)
-    # What other threads had asked meanwhile may not have been sent, and then the text says that too.
+    # Questions of other threads may not have been sent, and then the text says that, too.
     assert "syncws.ConnectionClosed: connection closed: 3000 enough" in err
 
 

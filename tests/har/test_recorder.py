@@ -79,8 +79,8 @@ def test_its_fields_are_those_of_a_file_that_chromium_wrote(path: Path) -> None:
     ours, theirs = read(path), CHROMIUM["log"]
     (entry,), (their_entry,) = ours["entries"], theirs["entries"]
     assert said(entry) == said(their_entry)
-    # How a script came to the request is known to a browser alone. It knows no number of a WebSocket's
-    # connection, but of others, and counts the head of the answer as a compressed body.
+    # Only a browser knows which script made the request. It has no number for a WebSocket's connection, but
+    # for others, and counts the head of the answer as a compressed body.
     their_entry["_initiator"] = {"type": "other"}
     assert entry.pop("connection").isdecimal()
     assert shape(ours) == shape(theirs)

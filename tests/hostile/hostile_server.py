@@ -20,6 +20,7 @@ import syncws
 from syncws import CloseEvent, Connection, ConnectionClosed, ErrorEvent, WebSocket
 from syncws._protocol.frames import Opcode
 from syncws.testing import Frame, LoopbackServer, Peer, PeerClosed
+from tests.support.stress import turns
 
 # Every connection ends within this. The tests set the options to tenths of a second; the defaults (10 s and
 # more) are longer than this, so that an option without effect is a failure.
@@ -92,9 +93,13 @@ def case_id(case: Case) -> str:
 
 
 def sparing(cases: Sequence[Case]) -> list[Any]:
-    """Parameters for cases that each take their time: all of them over ws, and the first over wss too."""
+    """API, scheme and case for cases that each take their time: all of them over ws, the first over wss too.
+
+    An ordinary run meets each by one API, and the two take turns.
+    """
     pairs = [*(("ws", case) for case in cases), ("wss", cases[0])]
-    return [pytest.param(scheme, case, id=f"{scheme}-{case_id(case)}") for scheme, case in pairs]
+    told = turns(pairs, sorted(APIS))
+    return [pytest.param(api, *pair, id=f"{api}-{pair[0]}-{case_id(pair[1])}") for pair, api in told]
 
 
 @dataclass

@@ -68,7 +68,7 @@ NEVER = [
 ]
 
 
-@pytest.mark.parametrize(("scheme", "case"), sparing(NEVER))
+@pytest.mark.parametrize(("api", "scheme", "case"), sparing(NEVER))
 def test_a_close_that_is_never_answered_fails_after_close_timeout(
     case: Case, hostile_server: HostileServer
 ) -> None:
@@ -98,7 +98,7 @@ ANSWERED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("scheme", "case"), sparing(HELD))
+@pytest.mark.parametrize(("api", "scheme", "case"), sparing(HELD))
 def test_a_close_that_was_answered_ends_after_close_timeout_where_the_server_holds_tcp_open(
     case: Case, hostile_server: HostileServer
 ) -> None:

@@ -62,7 +62,7 @@ SILENCE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("scheme", "case"), sparing(SILENCE))
+@pytest.mark.parametrize(("api", "scheme", "case"), sparing(SILENCE))
 def test_an_answer_that_does_not_come_is_a_timeout_that_says_so(
     case: Case, hostile_server: HostileServer
 ) -> None:

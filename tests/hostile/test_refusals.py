@@ -18,7 +18,7 @@ REASONS = {
     599: "", 999: "Denied",
 }  # fmt: skip
 
-# What belongs to a status, and is what the user wants to see.
+# Header fields that belong to a status, and that the user wants to see.
 FIELDS: dict[int, Pairs] = {
     301: [("Location", "wss://elsewhere.example/new")],
     302: [("Location", "/login?next=%2Fws")],
@@ -31,7 +31,7 @@ FIELDS: dict[int, Pairs] = {
 BODY = b"You may not, because of reasons."
 CHUNKED = b"20\r\n" + BODY + b"\r\n0\r\n\r\n"
 
-# A body's form: what is said of it, what is sent of it, and what the client has of it at the end.
+# Forms of a body: what the head says, what is sent, and what the client has at the end.
 FORMS: dict[str, tuple[Pairs, bytes, bytes]] = {
     "with its length": ([("Content-Length", str(len(BODY)))], BODY, BODY),
     "without its length": ([], BODY, BODY),
@@ -133,7 +133,7 @@ def test_a_body_whose_end_http_tells_is_not_waited_for_any_longer(
     assert refuse(hostile_server, case).body == got
 
 
-# What takes its time and goes the same way under TLS.
+# These tests take their time, and TLS makes no difference.
 ws_only = pytest.mark.parametrize("scheme", ["ws"])
 
 

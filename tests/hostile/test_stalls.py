@@ -13,6 +13,7 @@ from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import (
+    APIS,
     ENDS_WITHIN,
     Case,
     HostileServer,
@@ -20,6 +21,7 @@ from tests.hostile.hostile_server import (
     close_unsent,
     keep_sending,
 )
+from tests.support.stress import turns
 
 MIB = bytes(2**20)
 TOTAL = 50 * len(MIB)
@@ -27,7 +29,10 @@ KEEPALIVE = {"ping_interval": 0.1, "ping_timeout": 0.3, "close_timeout": 0.2}
 DEAD = ("ping_timeout=0.3",)
 
 
-# What takes its time and goes the same way under TLS, which the others show.
+# These tests take their time, so an ordinary run meets each API over one scheme.
+one_scheme_each = pytest.mark.parametrize(("api", "scheme"), turns(sorted(APIS), ["ws", "wss"]))
+
+# These take their time as well, and TLS makes no difference, as the others show.
 ws_only = pytest.mark.parametrize("scheme", ["ws"])
 
 
@@ -65,6 +70,7 @@ class Kept:
         return self._session.bufferedAmount
 
 
+@one_scheme_each
 def test_a_server_that_stops_reading_while_50_mib_are_sent_is_found_dead_by_ping_timeout(
     hostile_server: HostileServer,
 ) -> None:
@@ -73,10 +79,12 @@ def test_a_server_that_stops_reading_while_50_mib_are_sent_is_found_dead_by_ping
     assert 0 < kept.unsent <= TOTAL + len("too late")
 
 
+@one_scheme_each
 def test_a_silent_server_is_found_dead_by_ping_timeout_and_told_1011(hostile_server: HostileServer) -> None:
     hostile_server.check(Case("silent", Peer.accept, TimeoutError, DEAD, sent=1011, options=KEEPALIVE))
 
 
+@one_scheme_each
 def test_close_ends_within_close_timeout_while_50_mib_wait_for_a_server_that_stopped_reading(
     hostile_server: HostileServer,
 ) -> None:
@@ -92,6 +100,7 @@ def test_close_ends_within_close_timeout_while_50_mib_wait_for_a_server_that_sto
     assert kept.unsent > 0
 
 
+@one_scheme_each
 def test_a_stalled_send_does_not_keep_messages_from_arriving(hostile_server: HostileServer) -> None:
     released = threading.Event()
     texts = tuple(f"{number}" for number in range(100))

@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "one that is collected stays open",
-        "            engine.release(self)\n",
+        "            engine.close_collected(self)\n",
         "            pass\n",
         ("process/test_collection.py",),
     ),

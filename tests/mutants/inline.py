@@ -47,8 +47,8 @@ MUTANTS = (
     ),
     Mutant(
         "what has left is not counted where the writer is stopped before it counts",
-        "        self._queue.end_inline(self._stream)  # a writer",
-        "        # a writer",
+        "        self._queue.end_inline(self._stream)  # A writer",
+        "        # A writer",
         INLINE,
     ),
     Mutant(
@@ -169,8 +169,8 @@ MUTANTS = (
     ),
     Mutant(
         "a compressed message is sent inline as it is",
-        "type(encoder) is Encoder and not encoder.compresses\n",
-        "type(encoder) is Encoder\n",
+        "MIN_COMPRESSED - 1 if encoder.compresses else LARGEST",
+        "LARGEST",
         INLINE,
     ),
     Mutant(

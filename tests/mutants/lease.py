@@ -54,7 +54,7 @@ MUTANTS = (
     Mutant(
         "what is read is announced to the reader after the read",
         "            self.needs_reader = True\n"
-        "            try:  # around one operator, in which no handler runs\n"
+        "            try:  # This holds one operator only, in which no handler runs.\n"
         "                self.chunks += call",
         "            try:\n                self.chunks += call\n                self.needs_reader = True",
         LEASE,

@@ -77,7 +77,7 @@ MUTANTS = (
     ),
     Mutant(
         "a character that is cut at the end of a message is accepted",
-        '            self._utf8.decode(b"", True)  # raises when a character is cut',
+        '            self._utf8.decode(b"", True)  # This raises when the last character is cut.',
         "            pass",
         DECODER,
     ),
@@ -353,8 +353,8 @@ MUTANTS = (
     ),
     Mutant(
         "bytes that the other side takes from the kernel are no sign of life",
-        "return max(since, acknowledged_at) + self._timeout",
-        "return since + self._timeout",
+        "return max(since, acknowledged_at) + self.timeout",
+        "return since + self.timeout",
         ("protocol/test_keepalive_progress.py",),
     ),
 )

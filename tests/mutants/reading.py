@@ -129,9 +129,9 @@ MUTANTS = (
     ),
     Mutant(
         "a fault at the end keeps others waiting",
-        "                except BaseException as error:  # others wait for the next steps\n"
+        "                except BaseException as error:  # Other threads wait for the next steps.\n"
         "                    fault = error",
-        "                except BaseException as error:  # others wait for the next steps\n"
+        "                except BaseException as error:  # Other threads wait for the next steps.\n"
         "                    fault = error\n                    break",
         READER,
     ),

@@ -49,7 +49,7 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "a paused reader is not woken by who takes",
+        "a paused reader is not woken by the consumer that takes",
         "            self.fast_above = count if self._stream_call is None else NEVER",
         "            self.fast_above = 0",
         INBOX,
@@ -76,14 +76,14 @@ MUTANTS = (
     ),
     Mutant(
         "the end comes before the messages",
-        "                if not self.messages:  # the end is set after the last message",
+        "                if not self.messages:  # The end is set after the last message was put.",
         "                if True:",
         INBOX,
     ),
     Mutant(
         "parts that come after their stream was left are kept",
-        "        if message.skipped:  # read last",
-        "        if False:  # read last",
+        "        if message.skipped:\n            message.parts.clear()",
+        "        if False:\n            message.parts.clear()",
         INBOX,
     ),
     Mutant(
@@ -131,7 +131,7 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "who waits for the end of a stream is not told",
+        "a thread that waits for the end of a stream is not woken",
         "            self.fast_above += (self._wake_below - self.fast_above) * mine\n"
         "        self.waiters.notify()\n",
         "            self.fast_above += (self._wake_below - self.fast_above) * mine\n",
@@ -144,7 +144,7 @@ MUTANTS = (
         INBOX,
     ),
     Mutant(
-        "a message that is not whole holds up who waits for it",
+        "a message that is not whole holds up the thread that waits for it",
         "return collected >= max(bound.max_bytes, LARGEST_UNASKED) and not asked",
         "return collected >= max(bound.max_bytes, LARGEST_UNASKED)",
         INBOX,
@@ -157,7 +157,7 @@ MUTANTS = (
     ),
     Mutant(
         "a paused reader goes on with the first message that is taken",
-        "        if self._wake_below and waiting:  # paused until half of the bound is taken\n"
+        "        if self._wake_below and waiting:  # Reading is paused until half of the bound is taken.\n"
         "            return waiting >= self._wake_below\n",
         "",
         INBOX,
@@ -228,8 +228,8 @@ MUTANTS = (
     ),
     Mutant(
         "the reader asks to be told after its look at the queue",
-        "        self._reader_waits = True\n        with self.leaf:  # without the leaf the worker",
-        "        with self.leaf:  # without the leaf the worker",
+        "        self._reader_waits = True\n        with self.leaf:  # Without the leaf the worker",
+        "        with self.leaf:  # Without the leaf the worker",
         EVENTS,
     ),
 )

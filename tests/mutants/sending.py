@@ -16,7 +16,7 @@ MUTANTS = (
     # The send queue, and the turn.
     Mutant(
         "what is taken and sent between two looks makes the count negative",
-        "        sent = self.sent  # read first, so that the result is never negative\n"
+        "        sent = self.sent  # This is read first, so that the result is never negative.\n"
         "        return self.taken + self.refused - sent",
         "        given = self.taken + self.refused\n        return given - self.sent",
         QUEUE,
@@ -29,8 +29,8 @@ MUTANTS = (
     ),
     Mutant(
         "a message that just fits is refused",
-        "taken = accepted & (self.taken - self.sent + size <= self._max_buffered)\n                    wake",
-        "taken = accepted & (self.taken - self.sent + size < self._max_buffered)\n                    wake",
+        "taken = accepted & (self.taken - self.sent + size <= self.max_buffered)\n                    wake",
+        "taken = accepted & (self.taken - self.sent + size < self.max_buffered)\n                    wake",
         QUEUE,
     ),
     Mutant(
@@ -126,14 +126,14 @@ MUTANTS = (
         QUEUE,
     ),
     Mutant(
-        "who waits for a turn at fragments is not told that it is free",
-        "            self.waiters.notify()  # the next call's turn\n",
+        "a thread that waits for the turn at fragments is not woken when it is free",
+        "            self.waiters.notify()  # The next call may take the turn.\n",
         "            pass\n",
         QUEUE + FRAGMENTS,
     ),
     Mutant(
-        "who sends in fragments is not told of a close",
-        "            self.waiters.notify()  # threads that wait to send in fragments go on at once\n",
+        "a thread that sends in fragments is not woken by a close",
+        "            self.waiters.notify()  # Threads that wait to send in fragments go on at once.\n",
         "            pass\n",
         QUEUE,
     ),
@@ -151,8 +151,8 @@ MUTANTS = (
     ),
     Mutant(
         "in a forked child messages are taken",
-        "        self.phase = max(REFUSING, self.phase)\n        self.fragmented = self.nobody",
-        "        self.fragmented = self.nobody",
+        "        self.phase = max(REFUSING, self.phase)\n",
+        "",
         QUEUE,
     ),
     # The outbox.
@@ -275,7 +275,7 @@ MUTANTS = (
         WRITER,
     ),
     Mutant(
-        "who waits for room is told at the end",
+        "a thread that waits for room is woken at the end alone",
         "            queue.sent += sent\n            queue.waiters.notify()\n",
         "            queue.sent += sent\n",
         WRITER,

@@ -64,8 +64,8 @@ MUTANTS = (
     ),
     Mutant(
         "a flag wakes one thread alone",
-        "                        _ = None in self._opens  # for the next thread that waits",
-        "                        pass",
+        "                        _ = None in self._opens  # This",
+        "                        pass  # This",
         PRIMITIVES,
     ),
     Mutant(
@@ -76,8 +76,8 @@ MUTANTS = (
     ),
     Mutant(
         "of two items in a Python mailbox one is not offered",
-        "                if self._items:  # two items",
-        "                if False:  # two items",
+        "                if self._items:\n                    self._offer()\n\n    def qsize",
+        "                pass\n\n    def qsize",
         PRIMITIVES,
     ),
     Mutant(
@@ -89,14 +89,15 @@ MUTANTS = (
     # Spare threads.
     Mutant(
         "work is put where no thread waits",
-        "            for _ in puts:\n                return True",
-        "            self._mailbox.put(work)\n            return True",
+        "            for _ in gives:\n                return True",
+        "            self._works.append(work)\n            return True",
         SPARES,
     ),
     Mutant(
-        "a signal handler comes between the token and the work",
-        "            for _ in puts:\n                return True",
-        "            self._tokens.pop()\n            self._mailbox.put(work)\n            return True",
+        "a signal handler comes between the steps in which work is given",
+        "            for _ in gives:\n                return True",
+        "            lock = self._waiting.pop()\n            self._works.append(work)\n"
+        "            lock.release()\n            return True",
         SPARES,
     ),
     Mutant(
@@ -107,13 +108,13 @@ MUTANTS = (
     ),
     Mutant(
         "a thread ends though its work is on the way",
-        "            except IndexError:\n                work = self._mailbox.get()",
-        "            except IndexError:\n                return None",
+        "            except ValueError:\n                lock.acquire()",
+        "            except ValueError:\n                return None",
         SPARES,
     ),
     Mutant(
         "a thread whose time is over is still counted on",
-        "                self._tokens.pop()",
+        "                self._waiting.remove(lock)",
         "                bool()",
         SPARES,
     ),
@@ -131,7 +132,7 @@ MUTANTS = (
     ),
     Mutant(
         "any number of threads stays",
-        "        if len(self._tokens) >= MOST:",
+        "        if len(self._waiting) >= MOST:",
         "        if False:",
         SPARES,
     ),
@@ -144,8 +145,8 @@ MUTANTS = (
     # The pool.
     Mutant(
         "an idle thread is not told that a connection has gone",
-        "            self.schedule(None)  # an idle thread may be one too many now",
-        "            pass",
+        "                self.schedule(None)  # an idle thread may be one too many now",
+        "                pass",
         POOL,
     ),
     Mutant(
@@ -156,8 +157,28 @@ MUTANTS = (
     ),
     Mutant(
         "each refused connection leaves something to be done",
-        "        if self._threads:\n            self.schedule(None)",
-        "        if True:\n            self.schedule(None)",
+        "            if self._threads:\n                self.schedule(None)",
+        "            if True:\n                self.schedule(None)",
+        POOL,
+    ),
+    Mutant(
+        "a handler that raises keeps a thread that no connection needs",
+        "        try:\n            with self._leaf:\n                self._registered -= 1\n"
+        "        finally:\n            if self._threads:\n                self.schedule(None)",
+        "        with self._leaf:\n            self._registered -= 1\n        if bool(self._threads):\n"
+        "            self.schedule(None)",
+        POOL,
+    ),
+    Mutant(
+        "each thread that was ever needed is kept",
+        "            enough = self._busy + 2\n",
+        "            enough = self._registered\n",
+        POOL,
+    ),
+    Mutant(
+        "no more threads are kept than send",
+        "            if enough < KEPT_THREADS:\n                enough = KEPT_THREADS\n",
+        "",
         POOL,
     ),
     Mutant(
@@ -291,8 +312,8 @@ MUTANTS = (
     ),
     Mutant(
         "a wish that a handler cut off is not carried out while the only writer waits",
-        "            self._notes.wake()  # the only writer",
-        "            # the only writer",
+        "            self._notes.wake()  # The only writer",
+        "            # The only writer",
         ENGINE,
     ),
     Mutant(
@@ -339,7 +360,7 @@ MUTANTS = (
     ),
     Mutant(
         "a later time-out of close() makes up for an earlier one",
-        "        self.cuts += cut  # one step, so that of several threads none loses its note",
+        "        self.cuts += cut  # This is one step, so that no thread loses its note.",
         "        self.cuts = cut",
         ENGINE,
     ),

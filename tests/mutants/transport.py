@@ -23,7 +23,7 @@ MUTANTS = (
     ),
     Mutant(
         "a failure does not bring the next address forward",
-        "                next_at = now  # RFC 8305 5: a failure starts the next one",
+        "                next_at = now  # RFC 8305 5: a failure starts the next attempt.",
         "                pass",
         DIALER,
     ),
@@ -156,7 +156,7 @@ MUTANTS = (
     ),
     Mutant(
         "the error of a failed handshake is that of the flush",
-        "            except OSError as error:  # the handshake's own error is the one to raise",
+        "            except OSError as error:  # The handshake's own error is the one to raise.",
         "            except ZeroDivisionError as error:",
         BROKEN_ENDS,
     ),

@@ -59,7 +59,8 @@ def node_roots(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module", params=[f"{server} {scheme}" for server in SERVERS for scheme in SCHEMES])
 def root(request: pytest.FixtureRequest) -> str:
     """The root of the URLs of a server such as "aiohttp wss"; skips where it cannot run."""
-    # Of the module, not of the test: else the server would begin after the count of what a test leaves.
+    # The fixture has the scope of the module: otherwise the server would begin after the count of what a test
+    # leaves.
     name: str = request.param
     roots: dict[str, str] = request.getfixturevalue("node_roots" if "node" in name else "python_roots")
     return roots[name]

@@ -244,7 +244,7 @@ def test_one_that_was_closed_is_collected_without_a_word(server: Ends) -> None:
 
 
 @pytest.mark.parametrize("receive", [Connection.__iter__, Connection.recv_streaming])
-def test_who_iterates_holds_the_connection(receive: Receive) -> None:
+def test_an_iteration_holds_the_connection(receive: Receive) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         assert going_on.wait(SECONDS)

@@ -166,7 +166,8 @@ def test_forks_in_the_middle_of_traffic_disturb_nothing(
     server = Echo(server_ssl_context if secure else None)
     with server:
         assert run_program(TRAFFIC, server.url, str(trusted), str(forks), str(interval)) == "2 True\n"
-    # The parent's two, closed by itself, and the children's own: no end that is not an orderly Close.
+    # The parent's two connections, which it closes itself, and the children's own: every end is an orderly
+    # Close.
     assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
 
 

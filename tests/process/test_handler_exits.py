@@ -91,7 +91,7 @@ from syncws.testing import LoopbackServer
 def script(peer):
     peer.accept()
     peer.send("1")
-    peer.read_frame()
+    peer.recv()
 
 def run():
     while True:
@@ -133,7 +133,7 @@ from syncws.testing import LoopbackServer
 def script(peer):
     peer.accept()
     peer.send("1")
-    peer.read_frame()
+    peer.recv()
 
 def run():
     while True:

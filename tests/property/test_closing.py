@@ -41,7 +41,7 @@ beginnings = st.sampled_from(
         "open application_sends application_closes fail",
     ]
 )
-# What ends all happens seldom, or few connections would come far.
+# Steps that end everything are rare, or few connections would come far.
 rarely = st.sampled_from([False, False, False, False, True])
 
 

@@ -59,7 +59,7 @@ def test_any_text(text: str) -> None:
     check(text)
 
 
-# What may change the meaning of its neighbours, or has no place where it stands.
+# Characters that may change the meaning of their neighbours, or have no place where they stand.
 ODD = "./:?@[]\\%'\"<>^`{|}~ \t\n\r\0\x7f\xa0\u2028\ud800\udc00\ufdd0\ufffd"
 WIDE = "\xdf\u0131\u03b1\u03c2\u0345\u0378\u06ff\u0627\u05d0\u0301\u200b\u200c\u200d\u2024\u3002\uff0e"
 WIDE += "\ufeff\uff11\U0001f600\U000e0100"

@@ -260,7 +260,7 @@ class WebSocketStates(RuleBasedStateMachine):
             self.owed = len(self.offered)
         self.expect_fault(bad[1])
 
-    # What the model makes of it.
+    # The model.
 
     def finish(self, resets: bool = False) -> None:
         """The end of TCP after the server's Close frame: the orderly end."""
@@ -370,7 +370,8 @@ class WebSocketStates(RuleBasedStateMachine):
 TestWebSocketStates = pytest.mark.filterwarnings("ignore:Generating overly large repr")(
     WebSocketStates.TestCase
 )
-# Not shrunk: a step that fails has waited for what does not come, and would do so again each time.
+# Examples are not shrunk: a failing step has waited for something that does not come, and would do so again
+# each time.
 TestWebSocketStates.settings = settings(
     max_examples=number_of_examples(60),
     stateful_step_count=20,

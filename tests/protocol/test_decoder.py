@@ -18,7 +18,7 @@ BORDERS = [0, 1, 2, 124, 125, 126, 127, 128, 255, 256, 65534, 65535, 65536, 6553
 
 PING, PONG, CLOSE = Opcode.PING, Opcode.PONG, Opcode.CLOSE
 
-# What a server sends, and what it comes to.
+# What a server sends, and the messages that result.
 STREAMS: dict[str, tuple[bytes, Decoded]] = {
     "nothing": (b"", Decoded()),
     "half a header": (b"\x81", Decoded()),
@@ -206,7 +206,7 @@ def test_first_bad_byte_of_text_is_the_end(name: str) -> None:
             start = frame(first & 15, good, fin=bool(first & FIN), length=announced)
             assert decode(start) == Decoded()
             assert decode(start + bad) == Decoded(fault=1007)
-    # Over the border of each two fragments, with a ping in between.
+    # The character stands over the border of two fragments, with a ping in between.
     for cut in range(len(good) + 1):
         start = text(good[:cut], fin=False) + frame(PING) + frame(0, good[cut:], fin=False, length=1000)
         assert decode(start) == Decoded(controls=((PING, b""),))

@@ -181,7 +181,7 @@ def test_error_for_a_protocol_shows_no_more_than_its_beginning() -> None:
         assert "bearer" not in str(caught.value)
 
 
-def test_shortest_request_has_the_fields_of_the_rfc_in_its_spelling_and_says_who_asks() -> None:
+def test_shortest_request_has_the_fields_of_the_rfc_in_its_spelling_and_names_the_client() -> None:
     assert asked(compression=False).request().decode() == (
         "GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"

@@ -40,7 +40,7 @@ def test_messages_go_both_ways(
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_who_resolves_the_name_is_said_by_the_scheme(
+def test_the_scheme_says_whether_the_proxy_resolves_the_name(
     scheme: str, server: LoopbackServer, dialer: Dialer, server_ssl_context: ssl.SSLContext
 ) -> None:
     url = server.url.replace("127.0.0.1", "localhost").replace("localhost", "only-the-proxy-knows.test")

@@ -94,7 +94,7 @@ def test_pproxy(scheme: str, pproxy: dict[str, str], server: LoopbackServer, dia
 def test_pproxy_refuses_wrong_credentials(scheme: str, server: LoopbackServer, dialer: Dialer) -> None:
     if scheme.startswith("socks"):
         pytest.importorskip("socksio", reason="the extra syncws[socks] is not installed")
-    # One of its own: pproxy knows an address again that has once shown the right ones.
+    # This proxy is its own: pproxy remembers an address that has once shown the right credentials.
     port = free_port()
     listen = f"http+socks5://127.0.0.1:{port}#user:password"
     with running([program("pproxy"), "-l", listen], port):

@@ -152,7 +152,8 @@ def test_every_byte_that_send_took_was_sent_or_is_reported_as_unsent(loss: str) 
             thread.join(SECONDS)
         ws.close()
         ws.join(SECONDS)
-        wait_until(lambda: len(done) == len(accepted))  # they read on in what earlier connections have sent
+        # They read the rest of what earlier connections have sent.
+        wait_until(lambda: len(done) == len(accepted))
     accounted = sum(received) + sum(loss.unsent for loss in heard.losses)
     if loss == "resets":
         # What was handed to the network counts as sent, whether or not it arrived.

@@ -21,7 +21,7 @@ from tests.reconnecting.losing_servers import (
     greet_and_end,
     refuse,
 )
-from tests.support.servers import hold, unanswering
+from tests.support.servers import hold, keep_close_code, unanswering
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
@@ -219,16 +219,9 @@ def test_the_count_of_failures_begins_anew_only_after_a_stable_time(monkeypatch:
 
 
 def test_a_connection_left_open_is_closed_before_the_next_one_is_made_at_once() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        with pytest.raises(PeerClosed) as closed:
-            peer.recv()
-        codes.append(closed.value.code)
-        raise closed.value
-
     codes: list[int | None] = []
     policy = Recorded()
-    with LoopbackServer(script) as server:
+    with LoopbackServer(keep_close_code(codes)) as server:
         with syncws.reconnect(server.url, policy=policy) as connections:
             first = next(connections)
             second = next(connections)

@@ -28,17 +28,17 @@ PUBLIC_FOLDERS += ["examples", "har", "reach", "site"]
 PUBLIC_TESTS = [path for folder in PUBLIC_FOLDERS for path in sorted((ROOT / "tests" / folder).rglob("*.py"))]
 PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_[a-z]\w+"')
 
-# What these tests need from inside all the same.
+# Private names that these tests need all the same.
 PRIVATE_NAMES_THAT_TESTS_NEED = {
-    # A time of the package that is made longer, so that no busy machine can use it up.
+    # A time of the package, which the test makes longer, so that no busy machine can use it up.
     "tests/websocket/test_first_events.py": ["syncws._engine.dispatcher.FIRST_EVENT_SECONDS"],
     "tests/hostile/test_refusals.py": [
         "syncws._engine.answer.BODY_SECONDS",
         "syncws._engine.answer.FRAMED_BODY_SECONDS",
     ],
-    # One that is made so long that a test would not end in time if it were waited for.
+    # A time that is made so long that a test would not end if it were waited for.
     "tests/hostile/test_closing.py": ["syncws._protocol.closing.CATCH_UP_SECONDS"],
-    # A minute that is made nothing, so that no test takes that long.
+    # A minute that is made 0 s, so that no test takes that long.
     "tests/reconnecting/test_reconnector.py": ["syncws._retry.STABLE_SECONDS"],
     # These are tests of one module, whose names the package does not hand out.
     "tests/reconnecting/test_retry.py": ["syncws._retry"],
@@ -62,6 +62,34 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     "tests/websocket/test_constructor.py": ["syncws._engine.options"],
     # Importing TLS must import neither library of greenlets.
     "tests/embedding/greenlets/test_unpatched.py": ["syncws._transport.tls"],
+}
+
+# Parts of other modules, and records: they have no test file of their own, but are tested in this one.
+TESTED_WITH = {
+    "_protocol/assembly.py": "tests/protocol/test_decoder_buffer.py",
+    "_protocol/codec.py": "tests/property/test_speedups.py",
+    "_transport/socks.py": "tests/reach/test_proxies.py",
+    "_engine/answer.py": "tests/engine/test_opening.py",
+    "_engine/control_events.py": "tests/engine/test_event_queue.py",
+    "_engine/dispatching.py": "tests/engine/test_dispatcher.py",
+    "_engine/fresh_arguments.py": "tests/reconnecting/test_fresh_arguments.py",
+    "_engine/handover.py": "tests/engine/test_caller_opening.py",
+    "_engine/input_state.py": "tests/engine/test_open_link.py",
+    "_engine/open_stream.py": "tests/engine/test_opening.py",
+    "_engine/option_checks.py": "tests/engine/test_options.py",
+    "_engine/option_types.py": "tests/engine/test_signatures.py",
+    "_engine/output.py": "tests/engine/test_open_link.py",
+    "_engine/reader_notes.py": "tests/engine/test_reader.py",
+    "_engine/records.py": "tests/engine/test_reader.py",
+    "_engine/route.py": "tests/engine/test_opening.py",
+    "_engine/stats.py": "tests/connection/test_stats.py",
+    "_engine/stream_calls.py": "tests/engine/test_inbox.py",
+    "_engine/streamed_message.py": "tests/engine/test_inbox.py",
+    "_engine/threads.py": "tests/engine/test_engine.py",
+    "_engine/trace_record.py": "tests/connection/test_trace.py",
+    "_engine/tracer.py": "tests/connection/test_trace.py",
+    "_engine/unknown_options.py": "tests/engine/test_signatures.py",
+    "_engine/writer_turn.py": "tests/engine/test_send_queue.py",
 }
 
 MODULE_LINES = 400
@@ -146,9 +174,17 @@ def test_contributing_draws_the_modules_that_there_are() -> None:
     drawn = {module.replace("_cli/__main__", "__main__") for module in drawn}
     there = {name(path) for path in PACKAGE}
     there -= {module for module in there if module.count("/") > 1 and module.endswith("/__init__.py")}
-    assert drawn <= there
-    # The parts of the command line are many, and the names of the others say it all.
-    assert {module for module in there - drawn if "/_cli/" not in module} == set()
+    assert drawn == there
+
+
+def test_each_module_of_a_layer_has_tests_under_its_name_or_is_listed_with_them() -> None:
+    listed = {ROOT / "syncws" / module: ROOT / tests for module, tests in TESTED_WITH.items()}
+    for layer in ("protocol", "transport", "engine"):
+        for path in (ROOT / "syncws" / f"_{layer}").rglob("*.py"):
+            own = [*(ROOT / "tests" / layer).rglob(f"test_{path.stem}*.py")]
+            assert own or path.stem == "__init__" or listed[path].is_file(), name(path)
+            assert not (own and path in listed), name(path)
+    assert all(path.is_file() for path in listed)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)

@@ -1,4 +1,4 @@
-"""The process that interrupts: reads pairs of a call and a handler, and says what came of each point.
+"""The process that interrupts: it reads pairs of a call and a handler, and writes the result of each point.
 
 Owns: the process, its server and its `Points`. Runs on: the main thread. Must not import: pytest.
 
@@ -32,13 +32,13 @@ from tests.signals.points import Place, Points
 from tests.signals.server import Server
 from tests.signals.stage import Faults, Interrupted, Stage
 
-# Seconds after which the interrupted call, and all that is looked at after it, counts as hung.
+# The interrupted call, and everything that is checked after it, counts as hung after so many seconds.
 HANG = 6.0
 HANG_AFTER = 20.0
 SLOW = 2.0
 PAUSE = 0.001
 PACKAGE = str(Path(syncws.__file__).parent)
-# A real signal, so many seconds after the call began: for what happens while a C function waits.
+# How many seconds after the beginning of the call a real signal comes: it meets a C function that waits.
 ALARMS = (0.0008, 0.0016, 0.005)
 
 
@@ -64,7 +64,8 @@ class Run:
         self._acted = threading.Event()
 
     def at(self, number: int) -> list[str]:
-        """Interrupt at a point (a real signal, where it is negative; none, at -100); what went wrong."""
+        """Interrupt at a point (by a real signal if it is negative; not at all at -100). Returns what went
+        wrong."""
         stage = self.stage
         began = time.monotonic()
         self._call.prepare(stage)
@@ -103,7 +104,7 @@ class Run:
                 self.count = points.count
                 self.place = points.struck
             if self.place is not None:
-                self._acted.wait(HANG)  # it may be on another thread
+                self._acted.wait(HANG)  # The handler may be on another thread.
             return
 
         def alarm(signum: int, frame: FrameType | None) -> None:
@@ -127,7 +128,8 @@ class Run:
     def _interrupt(self, frame: FrameType) -> None:
         if self._handler.raises and _cannot_raise(frame):
             return
-        print(json.dumps({"struck": str(Place.of(frame))}), flush=True)  # known, if it hangs now
+        # With this line the place is known if it hangs now.
+        print(json.dumps({"struck": str(Place.of(frame))}), flush=True)
         if self._pause:
             time.sleep(self._pause)
         if self._finalizer:
@@ -186,7 +188,8 @@ class Batch:
     def __init__(self) -> None:
         for module in pkgutil.walk_packages(syncws.__path__, "syncws."):
             if not module.name.endswith("__main__"):
-                with contextlib.suppress(ImportError):  # of what an optional part would need
+                # An optional part may need a package that is not here.
+                with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)
         self.points = Points(PACKAGE)
         self.points.watch_new_threads()
@@ -222,7 +225,7 @@ class Batch:
             seconds=time.monotonic() - began,
         )
         if faults:
-            self.say(leave=True)  # what is left over must not be found in the next run
+            self.say(leave=True)  # The next run must not find leftovers of this one.
             sys.stdout.flush()
             faulthandler.dump_traceback(all_threads=True)
             sys.stderr.flush()
@@ -251,7 +254,7 @@ class Batch:
 
 
 def _exit() -> None:
-    """Leave without the end of the interpreter, which may wait for what hangs."""
+    """Exit without finalizing the interpreter, which may wait for a thread that hangs."""
     os._exit(3)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import syncws
 from tests.signals.stage import MAY_LOSE_ONE, SOON, Interrupted, Stage
 
-BRIEF = 0.02  # what calls in a handler may wait
+BRIEF = 0.02  # how many seconds a call in a handler may wait
 
 CLOSES_WITH_TIMEOUT = "timeout" in inspect.signature(syncws.Connection.close).parameters
 ABORTS = hasattr(syncws.Connection, "abort")
@@ -29,11 +29,11 @@ class Call:
     """A call that is interrupted.
 
     Attributes:
-        on: "conn", "ws" or "reconnecting": what it is a call of, for the choice of handlers.
-        prepare, run: not watched, and watched.
-        refuses: handlers whose calls may raise `RuntimeError` inside it, as they would wait for it.
-        waits: it also waits for the network, so it is interrupted by real signals too while it does.
-        everywhere: the points of the package's own threads count, in the place of this thread's.
+        on: "conn", "ws" or "reconnecting": the object of the call, by which handlers are chosen.
+        prepare, run: its two parts; only `run` is interrupted.
+        refuses: handlers whose calls may raise `RuntimeError` inside it, since they would wait for it.
+        waits: whether it also waits for the network; then real signals interrupt it meanwhile.
+        everywhere: whether the points of the package's own threads count, instead of this thread's.
     """
 
     on: str
@@ -46,7 +46,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Handler:
-    """What interrupts: `run` is called at the point. `on` names the link that it needs; "" is none."""
+    """A handler: `run` is called at the point. `on` names the link that it needs; "" is none."""
 
     on: str
     run: Step
@@ -72,7 +72,7 @@ def _asked(count: int, delay: float = 0.0, *, arrived: bool = False, in_parts: b
         assert link.session is not None
         link.session.push(count, delay, in_parts=in_parts)
         if arrived:
-            link.target.ping(SOON)  # its pong comes behind the messages
+            link.target.ping(SOON)  # The pong comes after the messages.
 
     return prepare
 
@@ -257,7 +257,7 @@ def _recv(name: str) -> Step:
     def run(stage: Stage) -> None:
         link = stage.links[name]
         assert link.session is not None
-        link.session.push(1)  # so that what was interrupted gets one too
+        link.session.push(1)  # With this, the interrupted call gets one, too.
         with contextlib.suppress(TimeoutError):
             link.recv(BRIEF)
 
@@ -286,7 +286,7 @@ def _raise(stage: Stage) -> None:
         if MAY_LOSE_ONE or link.streams:
             link.may_lose += 1
         if link.sends_parts:
-            link.closing = True  # its message cannot be ended any more
+            link.closing = True  # The message cannot be ended any more.
     stage.raised = True
     raise Interrupted
 
@@ -348,7 +348,7 @@ if ABORTS:
         "ws", _closing(_target("ws", lambda w: w.abort()), "ws", aborted=True), prepare=_ws_or_spare
     )
 
-# The same from a finalizer.
+# The handlers whose calls a finalizer makes as well.
 FINALIZERS = ("conn_send", "conn_close", "conn_flush", "conn_recv", "conn_ping", "other_send", "other_close",
               "other_ping", "ws_send", "ws_close", "ws_join", "conn_abort")  # fmt: skip
 

@@ -29,13 +29,15 @@ Strike = Callable[[FrameType], None]
 
 PYPY = sys.implementation.name == "pypy"
 MONITORING = sys.version_info >= (3, 12) and not PYPY
-RETURNS = PYPY or sys.version_info < (3, 11)  # signals are looked for after calls of Python functions too
+# Here CPython looks for signals after calls of Python functions, too.
+RETURNS = PYPY or sys.version_info < (3, 11)
 
 _TOOL = 4
 _CALLS = {number for name, number in dis.opmap.items() if name.startswith("CALL")}
-_FORMATS = {number for name, number in dis.opmap.items() if name.startswith("FORMAT_")}  # of an int: it looks
+# Formatting an int looks for signals.
+_FORMATS = {number for name, number in dis.opmap.items() if name.startswith("FORMAT_")}
 _UNINTERRUPTED = {number for name, number in dis.opmap.items() if name.endswith("_NO_INTERRUPT")}
-# 3.10 does not look before these, and looks where an exception is handled.
+# 3.10 does not look before these, but looks where an exception is handled.
 _SKIPPING = sys.version_info < (3, 11)
 _SKIPPED = {dis.opmap.get(name) for name in ("SETUP_FINALLY", "SETUP_WITH", "SETUP_ASYNC_WITH", "YIELD_FROM")}
 _THROUGH_CLASSES = ("__init__", "__new__") if not RETURNS else ()
@@ -94,7 +96,7 @@ class Points:
             self._end()
             self._main, self._threads = 0, None
 
-    # What all interpreters share.
+    # The part that all interpreters share.
 
     def _is_watched(self) -> bool:
         if self._threads is None:
@@ -130,7 +132,7 @@ class Points:
         if not MONITORING:
             threading.setprofile(self._profile)
 
-    # CPython 3.12 and later. The events are set for the code of the package alone, once.
+    # The part for CPython 3.12 and later. The events are set once, for the code of the package alone.
 
     def _monitor(self) -> None:
         monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
@@ -142,8 +144,9 @@ class Points:
         monitoring.register_callback(_TOOL, events.INSTRUCTION, self._on_instruction)
         self._event_set = events.PY_START | events.PY_RESUME | events.CALL | events.JUMP
         self._monitored: set[CodeType] = set()
-        # Now: on free-threaded 3.13 the collector forgets all functions once a second thread is started.
-        gc.unfreeze()  # what is frozen is not among the objects
+        # This is done now: on free-threaded 3.13 the collector forgets all functions once a second thread is
+        # started.
+        gc.unfreeze()  # Frozen objects are not among those that the collector lists.
         for function in gc.get_objects():
             if type(function) is FunctionType and self._is_ours(function.__code__):
                 self._add(function.__code__)
@@ -160,7 +163,7 @@ class Points:
                 }
 
     def leave(self) -> None:
-        """Watch no more, so that another one can."""
+        """Stop watching, so that another object can."""
         if MONITORING:
             monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
             for code in self._monitored:
@@ -191,23 +194,24 @@ class Points:
             line = next(itertools.islice(positions, offset // 2, None))[0]
             self._pass(sys._getframe(1), line or 0)
 
-    # CPython 3.10, 3.11 and PyPy. Calls of classes have no event of their own: there, and at jumps, the trace
-    # function finds itself at the next instruction of a frame, with no end of a C function in between.
+    # The part for CPython 3.10, 3.11 and PyPy. Calls of classes have no event of their own: there, and at
+    # jumps, the trace function finds itself at the next instruction of a frame, with no end of a C function
+    # in between.
 
     def _profile(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "return":
             caller = frame.f_back
-            # What is called through its class ends in a C function.
+            # A call through a class ends in a C function.
             self._done = None if frame.f_code.co_name in _THROUGH_CLASSES else caller
             if not RETURNS or caller is None:
                 return
             if not PYPY and caller.f_code.co_code[caller.f_lasti] not in _CALLS:
-                return  # called by a with-statement, a property, a loop
+                return  # It was called by a with-statement, a property or a loop.
             frame = caller
         elif event == "c_return":
             self._done = frame
         elif event != "call" or (_SKIPPING and frame.f_lasti >= 0 and self._threads is None):
-            return  # what is raised where a generator goes on would end it whole: `_Steps` passes that
+            return  # An exception where a generator goes on would end all of it; `_Steps` passes that place.
         if self._is_ours(frame.f_code) and self._is_watched() and not (event != "call" and _skips(frame)):
             self._pass(frame)
 
@@ -238,7 +242,7 @@ class _Steps:
     def __init__(self, points: Points, code: bytes) -> None:
         self._points, self._code = points, code
         self._last = -1
-        self._line = 0  # of that instruction
+        self._line = 0  # the line of that instruction
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
         points, last = self._points, self._last
@@ -249,7 +253,7 @@ class _Steps:
             if _SKIPPING and self._code[now] in _SKIPPED:
                 pass
             elif last == -2 or (last == -1 and now > 0):
-                if _SKIPPING:  # 3.10 looks before the first step of a handler, and where a generator goes on
+                if _SKIPPING:  # 3.10 looks before the first step of a handler, and where a generator goes on.
                     points._pass(frame, self._line)
             elif last >= 0:
                 operation = self._code[last]

@@ -1,4 +1,4 @@
-"""Code that does a bit of everything, one thing a line, to see where signals are met in it."""
+"""Code that does a bit of everything, one thing on each line, to see where signals are met in it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def a_bit_of_everything() -> bytes:
     return bytes(number)
 
 
-# Each of these is left by an exception at every point in turn. What it may leave behind is known.
+# An exception leaves each of these at every point in turn. The harm that it may leave behind is known.
 
 
 def with_lock() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -25,12 +26,12 @@ from typing import Any
 
 LATE = 0.003
 DEAF = 0.006
-HANDSHAKE = 2.0  # seconds for each step of TLS
+HANDSHAKE = 2.0  # how many seconds each step of TLS may take
 
 
 class Session:
-    """One connection. `received`: its messages, as bytes, in order. `asked`: how many numbered ones it is
-    sent. `close_code`: of the client's Close frame, 1005 for an empty one, None when none came."""
+    """One connection. `received`: its messages, as bytes, in order. `asked`: how many numbered ones the
+    server sends. `close_code`: of the client's Close frame, 1005 for an empty one, None when none came."""
 
     def __init__(self, server: Server, connection: socket.socket) -> None:
         self.received: list[bytes] = []
@@ -45,7 +46,7 @@ class Session:
         self._pushed = 0
         self._in_parts = False
 
-    # For other threads, and for handlers and finalizers on them.
+    # These methods are for other threads, and for handlers and finalizers on them.
 
     @property
     def asked(self) -> int:
@@ -59,10 +60,10 @@ class Session:
     def say_close(self, code: int, delay: float = 0.0) -> None:
         self._server.later(delay, lambda: self._say_close(struct.pack(">H", code)))
 
-    # On the server's thread.
+    # These methods run on the server's thread.
 
     def _push(self, count: int, in_parts: bool) -> None:
-        if self._in_parts:  # a message can only follow the end of the one before
+        if self._in_parts:  # A message can only follow the end of the one before.
             self._server.later(LATE, lambda: self._push(count, in_parts))
             return
         for _ in range(count):
@@ -100,11 +101,14 @@ class Session:
 
     def read(self) -> None:
         try:
-            data = self._socket.recv(2**18)
-            while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
-                data += self._socket.recv(2**18)
+            data = self._receive()
         except OSError:
-            data = b""
+            # On CPython 3.14 and 3.15 that may be what a send on another connection has left with OpenSSL.
+            self._server.forget_errors()
+            try:
+                data = self._receive()
+            except OSError:
+                data = b""
         if not data:
             self.end()
             return
@@ -113,6 +117,12 @@ class Session:
             self._read_request()
         while self.path and (frame := self._take_frame()):
             self._handle(*frame)
+
+    def _receive(self) -> bytes:
+        data = self._socket.recv(2**18)
+        while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            data += self._socket.recv(2**18)
+        return data
 
     def _read_request(self) -> None:
         head, empty, rest = self._data.partition(b"\r\n\r\n")
@@ -183,7 +193,7 @@ class Server:
         self.options: dict[str, Any] = {}
         self._context: ssl.SSLContext | None = None
         if tls:
-            import trustme  # not to be had for every interpreter that is swept
+            import trustme  # trustme is not available for every interpreter that is swept.
 
             authority = trustme.CA()
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -213,7 +223,7 @@ class Server:
         if self._context is None:
             self._begin(connection)
         else:
-            # By itself: a client that a handler has interrupted may take its time.
+            # The server ends by itself: a client that a handler has interrupted may take its time.
             threading.Thread(target=self._handshake, args=(connection,), daemon=True).start()
 
     def _handshake(self, connection: socket.socket) -> None:
@@ -236,7 +246,7 @@ class Server:
         try:
             self._wake.send(b"x")
         except BlockingIOError:
-            pass  # it is awake
+            pass  # The thread is awake already.
 
     def pause(self, connection: socket.socket, session: Session, seconds: float) -> None:
         self._selector.unregister(connection)
@@ -251,8 +261,14 @@ class Server:
         try:
             self._selector.unregister(connection)
         except KeyError:
-            pass  # not read from at present
+            pass  # The server does not read from this one at present.
         connection.close()
+
+    def forget_errors(self) -> None:
+        """Empty this thread's list of OpenSSL's errors, as each handshake does."""
+        if self._context is not None:
+            with contextlib.suppress(ssl.SSLError):
+                self._context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True).do_handshake()
 
     def stop(self) -> None:
         """End all connections, and the thread."""

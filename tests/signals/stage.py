@@ -1,4 +1,4 @@
-"""One interruption: what takes part in it, the count of all messages, and what must hold at its end.
+"""One interruption: the connections, the count of all messages, and what must hold at its end.
 
 Owns: the connections of one run. Runs on: the main thread, and a receiver of its own. Must not import:
 anything of the package but its public names.
@@ -18,19 +18,19 @@ from typing import Any
 import syncws
 from tests.signals.server import Server, Session
 
-# How long what must happen may take. All waits of the runs themselves are far shorter.
+# How long an event that must come may take. All waits of the runs themselves are far shorter.
 SOON = 2.0
 OPTIONS: dict[str, Any] = {"compression": None}
-# Here the message that recv() is about to return may be lost.
+# On these versions the message that recv() is about to return may be lost.
 MAY_LOSE_ONE = sys.version_info < (3, 11) or sys.implementation.name == "pypy"
 
 
 class Interrupted(BaseException):
-    """What a handler that raises raises, as the one of Ctrl-C raises KeyboardInterrupt."""
+    """The exception of a handler that raises, as that of Ctrl-C raises KeyboardInterrupt."""
 
 
 class Faults(logging.Handler):
-    """What is logged as an error, raised by a thread, or raised where it can go nowhere."""
+    """The errors that are logged, end a thread, or are raised where no code can catch them."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -50,7 +50,7 @@ class Faults(logging.Handler):
 
 
 class Link:
-    """A connection, or a WebSocket, and the count of what went over it both ways."""
+    """A connection, or a WebSocket, and the count of the messages in both directions."""
 
     def __init__(self, stage: Stage, path: str = "/") -> None:
         self.stage = stage
@@ -58,17 +58,18 @@ class Link:
         self.target: Any = None
         self.session: Session | None = None
         self._numbers = itertools.count()
-        self.sizes: dict[int, int] = {}  # of what was given to send()
-        self.sent: list[int] = []  # those of which it returned
+        self.sizes: dict[int, int] = {}  # the sizes of the messages that were given to send()
+        self.sent: list[int] = []  # the numbers of those for which it has returned
         self.received: list[int] = []
-        self.closing = False  # somebody may have closed it: what comes later may be refused
+        self.closing = False  # whether it may have been closed, so that later messages may be refused
         self.aborted = False
         self.may_lose = 0
-        self.streams = self.sends_parts = False  # at present
+        # whether it streams, and whether it sends in parts, at present
+        self.streams = self.sends_parts = False
         self.events: list[str] = []
         self.receiver: threading.Thread | None = None
 
-    # Making one.
+    # Make it.
 
     def connect(self) -> Link:
         self.target = syncws.connect(self.stage.server.url + self.path, **self.stage.options)
@@ -100,7 +101,7 @@ class Link:
             self.session = self.stage.unclaimed(self.path)
         return self
 
-    # Using it.
+    # Use it.
 
     def send(self, size: int = 0) -> None:
         number = next(self._numbers)
@@ -137,13 +138,13 @@ class Link:
 
 
 class Stage:
-    """What takes part in one run."""
+    """The connections and threads of one run."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.options = {**OPTIONS, **server.options}
         self.faults: list[str] = []
-        self.raised = False  # by the handler, into the interrupted call
+        self.raised = False  # whether the handler has raised into the interrupted call
         self.links: dict[str, Link] = {}
         self.reconnecting: Any = None
         self._first_session = len(server.sessions)
@@ -285,7 +286,7 @@ class Stage:
         if len(arrived) != len(set(arrived)):
             self.faults.append(f"doubled on the way to the server: {arrived}")
         if not link.aborted and (lost := set(link.sent) - set(arrived)):
-            # A WebSocket drops what comes once it is closing, and counts it.
+            # A WebSocket drops messages once it is closing, and counts them.
             dropped = 0 if isinstance(link.target, syncws.Connection) else link.target.bufferedAmount
             if sum(link.sizes[number] for number in lost) != dropped:
                 self.faults.append(f"send() returned, but the server did not get {sorted(lost)}")
@@ -300,7 +301,7 @@ class Stage:
         self.links.clear()
         self.reconnecting = None
         if self.raised:
-            gc.collect()  # what an interrupted constructor left
+            gc.collect()  # This collects what an interrupted constructor has left.
         if any(not session.ended.is_set() for session in self.sessions()):
             self.until(lambda: all(s.ended.is_set() for s in self.sessions()), "a connection is left behind")
 

@@ -1,4 +1,4 @@
-"""The real thing: alarms and finalizers at random moments, for a while.
+"""Real alarms, and finalizers, at random moments, for a while.
 
     python -m tests.signals.storm [--seconds N] [--seed N] [--tls] [--kinds raise return collect]
 
@@ -37,7 +37,7 @@ KINDS = ("raise", "return", "collect")
 
 
 def in_package(frame: FrameType | None) -> bool:
-    """Whether this frame, or one that it was called from, is the package's, and none a finalizer's."""
+    """Whether this frame or one of its callers is the package's, and none of them a finalizer's."""
     found = False
     while frame is not None:
         if frame.f_code.co_name == "__del__":
@@ -58,7 +58,7 @@ class Ring:
         try:
             self.call()
         except (RuntimeError, TimeoutError, syncws.ConnectionClosed):
-            pass  # it may not wait there, or it came too late
+            pass  # The call may not wait there, or came too late.
 
 
 class Storm:
@@ -92,7 +92,7 @@ class Storm:
         signal.setitimer(signal.ITIMER_REAL, self._random.uniform(5e-5, 2e-3))
 
     def _call(self) -> None:
-        """What a handler, or a finalizer, does: one call chosen at random."""
+        """The body of a handler or a finalizer: one call that is chosen at random."""
         link = self._link
         target = link.target
         if target is None:
@@ -123,7 +123,7 @@ class Storm:
             try:
                 link.recv(0.05)
             except TimeoutError:
-                pass  # a handler has taken it
+                pass  # A handler has taken it.
             link.target.flush(SOON)
             link.target.ping(SOON)
 

@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass
 class Result:
-    """What came of one pair."""
+    """The result of one pair."""
 
     call: str
     handler: str
@@ -105,7 +105,7 @@ class Child:
         return self._process
 
     def run(self, result: Result, words: dict[str, Any]) -> int | None:
-        """One pair from one point on; the point of a failure, None when all went well."""
+        """Run one pair from one point on. Returns the point of a failure, None when all went well."""
         process = self.start()
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(words) + "\n")

@@ -1,4 +1,4 @@
-"""The points of the sweep are where real signals are met, and an exception there does the same."""
+"""The points of the sweep are the places where real signals are met, and an exception there does the same."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def test_real_signals_are_met_at_the_points_and_nowhere_else(points: Points) -> 
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert met - expected == set()
-    # Some calls are made without a look by the newer versions' special instructions; a busy machine may
-    # leave out some more.
+    # The newer versions' special instructions make some calls without looking for signals, and on a busy
+    # machine real signals may miss some more places.
     assert len(expected - met) <= len(expected) // 3, sorted(expected - met)
 
 
 def harm(points: Points, call: Callable[[], object], check: Callable[[], bool]) -> int:
-    """How many points an exception leaves harm behind at."""
+    """The number of points at which an exception leaves harm behind."""
     done = number = 0
     while True:
         try:

@@ -29,7 +29,7 @@ FLAGS = (
 
 
 def find_chromium() -> str | None:
-    """The browser's program; None where there is none."""
+    """The browser's program; None if there is none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -37,8 +37,8 @@ class Page:
     """One tab.
 
     Attributes:
-        browser_url: of the browser's DevTools.
-        problems: what the page has written to the console as errors, and what it failed to load.
+        browser_url: the URL of the browser's DevTools.
+        problems: the errors on the page's console, and the resources that it failed to load.
     """
 
     def __init__(self, connection: syncws.Connection) -> None:
@@ -82,7 +82,7 @@ class Page:
         return message
 
     def open(self, url: str) -> None:
-        """Load a page, with all that belongs to it."""
+        """Load a page, with all its resources."""
         self._events.clear()
         self.problems.clear()
         self.call("Page.navigate", url=url)

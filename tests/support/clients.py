@@ -101,7 +101,7 @@ class Client(contextlib.AbstractContextManager["Client"]):
 
 
 def socket_of(event: Event) -> WebSocket:
-    """What a callback must use: it may run before the constructor's caller has a name for the connection."""
+    """The connection of an event: a callback may run before the constructor's caller has a name for it."""
     assert isinstance(event.target, WebSocket)
     return event.target
 
@@ -177,7 +177,7 @@ class Recorder:
 
 
 def run(handler: Callable[[Peer], object], protocols: Any = (), **options: Any) -> Recorder:
-    """Connect to a server with this script, leave all to the server, and tell what happened."""
+    """Connect to a server with this script, do nothing, and return what happened."""
     recorder = Recorder()
     with LoopbackServer(handler) as server:
         ws = WebSocket(server.url, protocols, **recorder.handlers, **options)
@@ -213,17 +213,17 @@ def opened(
         try:
             yield connection
         finally:
-            with contextlib.suppress(ConnectionClosed):  # what was not sent is for the test to look at
+            with contextlib.suppress(ConnectionClosed):  # The test itself checks what was not sent.
                 connection.close()
 
 
 def closed_by(connection: Connection) -> ConnectionClosed:
-    """What `recv` raises, after the checks that it goes on doing so, at once."""
+    """The exception of `recv`, after checking that `recv` goes on raising it, at once."""
     ends = []
     for timeout in (None, None, 0, SECONDS):
         end = Task(lambda timeout=timeout: connection.recv(timeout)).closed(SECONDS)  # type: ignore[misc]
         ends.append((end.code, end.reason, end.__cause__))
     assert ends == ends[:1] * 4
-    # Whether both Close frames have passed may be open until the end of TCP.
+    # It may be unknown until the end of TCP whether both Close frames have passed.
     wait_until(lambda: connection.readyState == connection.CLOSED)
     return Task(lambda: connection.recv(0)).closed(SECONDS)

@@ -8,9 +8,9 @@ work, a thread that starts while another one does can escape it, and everything 
 tests can fail here for reasons that are not the package's. The other environments of tox decide whether the
 tests pass; this one decides about coverage alone.
 
-Each folder runs in a process of its own. What fails in it runs once more, alone. The figure comes
-from all the data that there is. If it is high enough, that is true whatever has failed. If it is too low
-while a run did not end well, nothing is judged: it may be too low by an accident.
+Each folder runs in a process of its own. What fails in it runs once more, alone. The figure comes from all
+the data that there is. If it is high enough, that is true whatever has failed. If it is too low while a run
+did not end well, nothing is judged: it may be too low by an accident.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# How long the tests of one folder may take under the tracer, in seconds.
+# How many seconds the tests of one folder may take under the tracer.
 TIME_LIMIT = 1200
-# After how many seconds in one test its run ends: more than without a tracer.
+# How many seconds one test may take before its run ends: more than without a tracer.
 HANG = 400
 ATTEMPTS = 2
 
@@ -40,7 +40,7 @@ def folders() -> list[str]:
 
 
 def size(folder: str) -> int:
-    """About how much there is to run; less than nothing, so that the largest comes first."""
+    """About how much there is to run, as a negative number, so that the largest folder comes first."""
     return -sum(path.stat().st_size for path in (ROOT / folder).rglob("test_*.py"))
 
 
@@ -50,7 +50,7 @@ def coverage(data: Path, *arguments: str) -> list[str]:
 
 def run(folder: str, place: Path) -> bool:
     """Run the tests of a folder, with the data of each attempt in `place`; False when none ended well."""
-    # After a run that was cut off nothing is known of what failed, and all of it runs again.
+    # After a run that was cut off it is not known which tests failed, so all of them run again.
     failed_ones = ["--last-failed", "-o", f"cache_dir={place / 'cache'}"]
     for attempt in range(1, ATTEMPTS + 1):
         data = place / str(attempt) / "coverage"
@@ -87,7 +87,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="syncws-coverage-") as name:
         places = {folder: Path(name, folder.replace("/", "-")) for folder in chosen}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # The large ones first, so that none of them is left for one processor at the end.
+            # The large ones come first, so that none of them is left for one processor at the end.
             tasks = {folder: pool.submit(run, folder, places[folder]) for folder in sorted(chosen, key=size)}
             ended_well = [tasks[folder].result() for folder in chosen]
         measured = sorted({str(path.parent) for path in Path(name).rglob("coverage.*")})

@@ -1,4 +1,4 @@
-"""Opens connections by either API, and tells how that went."""
+"""Opens connections by either API, and returns the result."""
 
 from __future__ import annotations
 

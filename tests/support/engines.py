@@ -10,7 +10,7 @@ from syncws._engine.inbox import Inbox
 from syncws._engine.options import check_arguments
 from tests.support.waiting import SECONDS
 
-#: Those that were made here; a test that failed may have left some open.
+#: The engines that were made here; a failed test may have left some open.
 made_engines: list[Engine] = []
 
 

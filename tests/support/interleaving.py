@@ -1,8 +1,9 @@
-"""At each step of a call, one after the other: another thread's call, or an exception of a signal handler.
+"""Interrupts a call at each of its steps in turn, by another thread's call or an exception of a signal
+handler.
 
-What threads can do to each other depends on where in a call one of them is stopped. A test that lets them run
-meets these moments by luck; here each is met. A story is told again and again, and in each telling the other
-call comes one step later, until there is no such step.
+The effect of one thread on another depends on where the other one stands in its call. A test that only lets
+them run meets these moments by luck; these tests meet each of them. A test repeats its story again and again,
+and each time the other call comes one step later, until there is no such step.
 """
 
 from __future__ import annotations
@@ -27,17 +28,18 @@ from tests.support.waiting import SECONDS
 #: A module or a function, whose code is interrupted.
 Code = ModuleType | Callable[..., Any]
 
-# How long the other call is waited for at a step. It is short, since at some steps that call waits for the
-# interrupted one, as for a lock that it holds, and must be let wait. Where that is seen, it is shorter still.
+# How many seconds a step waits for the other call. It is short, since at some steps that call waits for the
+# interrupted one, as for a lock that it holds, and must be left waiting. If that is seen, the wait ends
+# sooner.
 _MEANWHILE = 0.02
 
-# Of a leaf's `__enter__`, where that is in Python.
+# The code of a leaf's `__enter__`, if that is in Python.
 _ENTER = getattr(Leaf().__enter__, "__code__", None)
 
-# Of `sys.monitoring`: one that neither debuggers, nor coverage, nor the signals' sweep take.
+# The number of our tool for `sys.monitoring`: neither debuggers, nor coverage, nor the signals' sweep use it.
 _TOOL = 3
 
-# More than the longest call has.
+# More steps than the longest call has.
 _MANY = 20_000
 
 # On PyPy handlers run between any two steps, so that one that raises may leave a leaf locked.
@@ -47,7 +49,7 @@ needs_points = pytest.mark.skipif(
 
 
 class Step:
-    """One telling of a story.
+    """One repetition of a story.
 
     Attributes:
         number: at which step of the interrupted call the other one comes.
@@ -59,7 +61,7 @@ class Step:
         self.met = False
         self._left = number
         self._act: Callable[[], object] = bool
-        self._began = threading.Lock()  # taken by whoever makes the other call
+        self._began = threading.Lock()  # The thread that makes the other call takes this.
         self._over = threading.Event()
         self._error: BaseException | None = None
 
@@ -69,12 +71,11 @@ class Step:
     def meanwhile(
         self, call: Callable[[], object], *where: Code, waits: Callable[[], bool] = bool
     ) -> Iterator[None]:
-        """Run `call` in a thread of its own, before one instruction that this thread executes in the block,
-        in the code of `where`. Where the call waits for this thread, it goes on with that; it has ended
-        after the block.
+        """Run `call` in a thread of its own, before one instruction of this thread in the block.
 
-        `waits` says whether one of the two waits for the other. Where it is this thread that does, and the
-        step has not come yet, the call is made then.
+        The instruction is one of the code of `where`. If the call waits for this thread, both go on; the call
+        has ended after the block. `waits` says whether one of the two waits for the other. If this thread
+        waits before the step has come, the call is made then.
         """
         helper = threading.Thread(target=self._watch, args=(call, waits), daemon=True)
         threads = [helper]
@@ -121,16 +122,18 @@ class Step:
 
     @contextlib.contextmanager
     def interrupted(self, *where: Code, by: Callable[[], object] | None = None) -> Iterator[None]:
-        """Run a handler at one of the places at which CPython looks for signals in the block, in the code of
-        `where`: where a function begins, and where a call of a C function has ended. Without `by` it
-        raises, which ends the block."""
+        """Run a handler at one of the places in the block at which CPython looks for signals.
+
+        These are the beginnings of functions and the ends of calls of C functions, in the code of `where`.
+        Without `by` the handler raises, which ends the block.
+        """
         self._act = by or _raise
         codes = _codes(where)
 
         def profile(frame: FrameType, event: str, argument: object) -> None:
             if event not in ("call", "c_return") or frame.f_code not in codes:
                 return
-            # Up to 3.10 what is raised where a generator goes on would not run its `finally`.
+            # Up to 3.10 an exception where a generator goes on would not run its `finally`.
             if event == "call" and frame.f_lasti > 0 and sys.version_info < (3, 11):
                 return
             self._pass()
@@ -140,7 +143,8 @@ class Step:
         try:
             yield
         except Interrupted as error:
-            traceback.clear_frames(error.__traceback__)  # else what they hold would live until a collection
+            # Otherwise the objects of the frames would live until a collection.
+            traceback.clear_frames(error.__traceback__)
         finally:
             sys.setprofile(before)
 
@@ -158,8 +162,10 @@ class Step:
 
 
 def steps(at_least: int = 5) -> Iterator[Step]:
-    """The tellings of a story, up to one in which the interrupted call has no step left. `at_least` so many
-    are expected: a story in which nothing is interrupted shows nothing."""
+    """The repetitions of a story, up to one in which the interrupted call has no step left.
+
+    At least so many steps are expected: a story in which nothing is interrupted shows nothing.
+    """
     for number in range(_MANY):
         step = Step(number)
         yield step
@@ -244,8 +250,7 @@ def _codes(where: tuple[Code, ...]) -> frozenset[CodeType]:
 
 
 def _waits(thread: threading.Thread) -> bool:
-    """Whether a thread is where it waits: for a leaf; or for an event, as a test's own loop does between two
-    looks."""
+    """Whether a thread waits: for a leaf, or for an event, as a test's own loop does between two looks."""
     frame = sys._current_frames().get(thread.ident or 0)
     if frame is None or frame.f_code is threading.Condition.wait.__code__:
         return frame is not None

@@ -1,25 +1,24 @@
-"""What a connection could leave behind in this process: threads and descriptors."""
+"""The threads and descriptors that a connection could leave behind in this process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from pathlib import Path
 
 from tests.support.waiting import wait_until
 
-DESCRIPTORS = Path("/proc/self/fd")
+DESCRIPTORS = "/proc/self/fd"
 
 
 def open_descriptors() -> dict[str, str]:
-    """The numbers of the open descriptors and what each leads to; nothing where the system does not tell."""
+    """The numbers of the open descriptors and their targets; nothing if the system does not list them."""
     found = {}
-    if DESCRIPTORS.is_dir():
+    if os.path.isdir(DESCRIPTORS):
         for number in os.listdir(DESCRIPTORS):
             # The listing has a descriptor of its own, and another thread may close one meanwhile.
             with contextlib.suppress(OSError):
-                found[number] = os.readlink(DESCRIPTORS / number)
+                found[number] = os.readlink(f"{DESCRIPTORS}/{number}")
     return found
 
 

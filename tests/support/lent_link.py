@@ -1,6 +1,6 @@
 """The turn at reading by itself: sockets, a consumer that reads by lease, and the test as the reader.
 
-So a test says what the reader does at which moment; between two such moments there is no reader.
+So a test decides when the reader acts; between two such moments there is no reader.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Receiver = TypeVar("Receiver", Inbox, EventQueue)
 
 
 class LentLink(Generic[Receiver]):
-    """A lease, its consumer, and what the reader has.
+    """A lease, its consumer, and the state of the reader.
 
     Attributes:
         server: the other end of the pair.
@@ -33,7 +33,7 @@ class LentLink(Generic[Receiver]):
     """
 
     def __init__(self, consumer: Receiver, wire: bytes = b"") -> None:
-        """`wire` is there at once."""
+        """`wire` has arrived already."""
         self.consumer: Receiver = consumer
         ours, self.server = socket.socketpair()
         ours.setblocking(False)
@@ -45,7 +45,7 @@ class LentLink(Generic[Receiver]):
         consumer.lease = lease
         self.decoder = Decoder(None)
         lease.open(self.stream, self.decoder.plain_limit)
-        lease.release(b"", False)
+        lease.lend(b"", False)
         self.sent = 0
         if wire:
             self.serve(wire)
@@ -80,7 +80,7 @@ class LentLink(Generic[Receiver]):
             threading.Event().wait(0.0005)
 
     def take_over(self) -> None:
-        """Take the turn back, and read all that there is."""
+        """Take the turn back, and read everything that has arrived."""
         self.take()
         self.feed(self.lease.take_chunks())
         while data := self.stream.recv(2**20):
@@ -92,21 +92,21 @@ class LentLink(Generic[Receiver]):
             self.consumer.put_messages(messages, self.decoder.size)
 
     def lend(self) -> None:
-        """Let consumers read again, where no message is under way that they cannot go on with."""
+        """Let consumers read again, unless a message is under way that only the decoder can go on with."""
         rest = self.decoder.unread()
         if rest is not None:
-            self.lease.release(rest, False)
+            self.lease.lend(rest, False)
 
     def take_turns(self) -> None:
-        """What the reader does when it is woken."""
+        """Do what the reader does when it is woken."""
         self.take_over()
         self.lend()
 
-    # What came of it.
+    # The results.
 
     @property
     def messages(self) -> list[Message | MessagePart]:
-        """All that the consumer has, in order."""
+        """All messages that the consumer has, in order."""
         if isinstance(self.consumer, Inbox):
             return list(self.consumer.messages)
         return [message for entry in self.consumer._entries if isinstance(entry, list) for message in entry]

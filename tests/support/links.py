@@ -18,12 +18,12 @@ from syncws._protocol.frames import FIN
 from syncws._transport.stream import Stream
 from tests.support.waiting import SECONDS
 
-# More than the kernel's buffers of a link hold.
+# More bytes than the kernel's buffers of a link hold.
 MUCH = 2**24
 
 
 class Frame(NamedTuple):
-    """A frame as the other side reads it."""
+    """A frame as the peer reads it."""
 
     opcode: int
     final: bool
@@ -32,16 +32,16 @@ class Frame(NamedTuple):
 
 
 class ScriptedSocket:
-    """A socket whose calls of `send` go by a script: how many bytes are taken, or what is raised.
+    """A socket whose `send` follows a script: how many bytes each call takes, or which error it raises.
 
-    A call at the end of the script, and each other one, is the socket's own.
+    After the end of the script, and for every other method, the real socket is called.
     """
 
     def __init__(self, sock: socket.socket, *script: int | BaseException | Callable[[], None]) -> None:
         self._sock = sock
         self.script = list(script)
         self.sends = 0
-        self.times_full = 0  # how often the network did not take all
+        self.times_full = 0  # how often the network did not take everything
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._sock, name)
@@ -53,7 +53,8 @@ class ScriptedSocket:
             step()
             step = len(data)
         if isinstance(step, BaseException):
-            raise step.with_traceback(None)  # one is raised many times, and would keep the frames of all
+            # The same error is raised many times, and would keep the frames of every time.
+            raise step.with_traceback(None)
         taken = 0
         try:
             taken = self._sock.send(bytes(data)[:step])
@@ -67,7 +68,7 @@ class Link:
 
     Attributes:
         changes: how often the writer has told the reader of a change.
-        told_error: what a message in fragments failed the connection for, with the close code.
+        told_error: the error and the close code with which a message in fragments failed the connection.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class Link:
         number: int = 1,
         inline: bool = False,
     ) -> None:
-        """Without a `pool` nothing is sent but by the test's own `writer.run()`; with `inline`, by callers of
-        `queue.send` too."""
+        """Without a `pool`, only the test's own `writer.run()` sends; with `inline`, callers of `queue.send`
+        do, too."""
         self.pool = WriterPool() if pool is None else pool
         self.queue = SendQueue(max_buffered)
         self.pings = PendingPings()
@@ -88,7 +89,6 @@ class Link:
         self.queue.wake = self.pool.make_call(self.writer)
         self.changes = 0
         self.told_error: tuple[BaseException, int] | None = None
-        self.max_buffered = max_buffered
         self._received = b""
         if pool is not None:
             pool.register(self.writer.thread_name)
@@ -115,10 +115,10 @@ class Link:
 
     def fragments(self) -> FragmentedSend:
         """A call of `send` with an iterable, in this thread."""
-        return FragmentedSend(self.queue, self.max_buffered, self._closed_error, self._fail)
+        return FragmentedSend(self.queue, self._closed_error, self._fail)
 
     def read(self) -> Frame:
-        """The next frame that the other side reads."""
+        """The next frame that the peer reads."""
         first, second = self._take(2)
         length = second & 127
         if length > 125:
@@ -131,7 +131,7 @@ class Link:
         return Frame(first & 15, bool(first & FIN), payload.to_bytes(length, "big"), bool(first & 64))
 
     def read_all(self) -> list[Frame]:
-        """Every frame that was sent already, by a writer that has the test's own thread."""
+        """Every frame that was sent so far, by a writer on the test's own thread."""
         frames = []
         self.peer.setblocking(False)
         while self._received or self._has_more():

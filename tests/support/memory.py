@@ -15,7 +15,7 @@ def kilobytes(name: str) -> int:
 
 
 def restart_peak() -> None:
-    """Forget the peak so far, which importing made; where that may not be done, it stays and counts."""
+    """Forget the peak so far, which importing has made. If the system forbids that, it stays and counts."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -1,4 +1,4 @@
-"""What a client must make of any bytes at all: a plain model of the reading side, to compare `Decoder` with.
+"""A plain model of the reading side, which `Decoder` is compared with: what any bytes mean to a client.
 
 Written from RFC 6455 5 to 8 and RFC 7692 7; it shares no code with `syncws` but the record
 `DeflateParameters`. It reads one octet after the other, so it says what *fail fast* means: of two faults the
@@ -49,7 +49,7 @@ class Utf8:
 
 @dataclass
 class ModelClient:
-    """Everything that must come of a stream.
+    """The messages and the end that a stream must lead to.
 
     Attributes:
         end: the close code that the fault calls for, or what the Close frame said as (code, reason), or None
@@ -135,7 +135,7 @@ class ModelClient:
             self._inflate(payload, whole)
         else:
             if self.max_size is not None and len(self._message) + length > self.max_size:
-                raise FaultError(1009)  # on the header alone
+                raise FaultError(1009)  # The header alone decides.
             self._take(payload)
         if whole:
             if self._kind == 1:
@@ -161,7 +161,7 @@ class ModelClient:
             self._stream = None
 
     def _breaks(self, packed: bytes) -> bool:
-        """Whether the stream is broken where it would go on."""
+        """Whether the stream is broken at the place where it would go on."""
         assert self._stream is not None
         try:
             self._stream.decompress(packed + SYNC_TAIL, 1)

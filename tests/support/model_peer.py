@@ -45,7 +45,7 @@ class ModelDeflater:
             return stream.compress(payload) + stream.flush(zlib.Z_FINISH) + b"\x00"
         stream = self._fresh(0) if flavour == "stored" else self._stream or self._fresh()
         packed = b""
-        if flavour == "blocks":  # 7.2.3.5: flushed in the middle, too
+        if flavour == "blocks":  # 7.2.3.5: it is flushed in the middle, too.
             half = len(payload) // 2
             packed = stream.compress(payload[:half]) + stream.flush(zlib.Z_FULL_FLUSH)
             payload = payload[half:]
@@ -60,7 +60,7 @@ class ModelDeflater:
 
     def _fresh(self, level: int = 6) -> zlib._Compress:
         bits = self._agreement.server_max_window_bits
-        if bits == 8:  # zlib has no such window; without matches any window will do
+        if bits == 8:  # zlib has no such window, but without matches any window will do.
             return zlib.compressobj(level, zlib.DEFLATED, -9, 8, zlib.Z_HUFFMAN_ONLY)
         return zlib.compressobj(level, zlib.DEFLATED, -bits)
 
@@ -138,7 +138,7 @@ def client_frames(wire: bytes) -> Iterator[ClientFrame]:
 
 @dataclass
 class ModelServer:
-    """What a server makes of a client's frames: messages in order, control frames, the keys."""
+    """The content of a client's frames: messages in order, control frames, the keys."""
 
     agreement: DeflateParameters | None
     messages: list[str | bytes] = field(default_factory=list)

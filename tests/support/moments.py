@@ -16,7 +16,7 @@ from tests.support.interrupts import Interrupted, alarms
 from tests.support.stress import amount
 from tests.support.waiting import SECONDS
 
-# How long the moments of one loop are looked for.
+# How many seconds one loop looks for moments.
 _MILLISECONDS = amount(1000, 300)
 
 # On PyPy a handler runs between any two steps, so that one that raises may leave a leaf locked.
@@ -27,7 +27,7 @@ needs_moments = pytest.mark.skipif(
 
 
 class Moments:
-    """Runs a handler at moments of what the loop over `each` does, in the code of these modules alone.
+    """Runs a handler at moments of the loop over `each`, in the code of these modules alone.
 
     Attributes:
         runs: how often the handler has run.
@@ -53,7 +53,7 @@ class Moments:
 
     @contextlib.contextmanager
     def within(self, delay: float) -> Iterator[None]:
-        """The handler may run once inside the block; what it raises ends the block, and no more than that."""
+        """The handler may run once inside the block. Its exception ends the block, and nothing else."""
         self._inside = True
         signal.setitimer(signal.ITIMER_REAL, delay)
         try:
@@ -71,7 +71,7 @@ class Moments:
             self._inside = False
             self.runs += 1
             self._handler()
-        else:  # it has met the test itself, or this very function, which must not be met for ever
+        else:  # The signal has met the test itself or this very function, so another one must come later.
             nested = frame is not None and frame.f_code.co_filename == __file__
             signal.setitimer(signal.ITIMER_REAL, 0.001 if nested else 0.00001)
 

@@ -1,4 +1,4 @@
-"""Stories about an outbox, told in words: what is put into it, and what goes out."""
+"""Stories about an outbox, in words: what is put into it, and what goes out."""
 
 from __future__ import annotations
 

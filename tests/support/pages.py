@@ -1,4 +1,4 @@
-"""The blocks of a documentation page, run as what they are."""
+"""Runs the Python blocks of a documentation page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def python_blocks(page: str) -> list[str]:
 
 
 def run_as_tests(blocks: Sequence[str], folder: Path) -> str:
-    """Run each block as a file of tests, with the fixtures of an installed package; what pytest says."""
+    """Run each block as a file of tests, with the fixtures of an installed package. Returns pytest's
+    output."""
     for number, block in enumerate(blocks, 1):
         (folder / f"test_block_{number}.py").write_text(block, "utf-8")
     plugins = ["-p", "syncws.testing.pytest_plugin", "-p", "no:cacheprovider"]

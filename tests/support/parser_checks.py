@@ -1,4 +1,4 @@
-"""What must hold for any bytes from a server: the property tests and the fuzz targets both ask here."""
+"""Checks that must hold for any bytes from a server, for the property tests and the fuzz targets."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def feed_decoder(
 def check_decoder(
     data: bytes, chunks: list[list[bytes]], max_size: int | None, agreement: DeflateParameters | None
 ) -> Fed:
-    """Hold that `Decoder` makes of `data` what the model makes of it, however it is cut; return that."""
+    """Check that `Decoder` and the model agree about `data`, however it is cut. Returns their result."""
     model = ModelClient(max_size, agreement).read(data)
     ends = (model.end, model.or_else if model.or_else is not None else model.end)
     for in_parts, one_way in itertools.product((False, True), ([data], *chunks)):
@@ -75,7 +75,7 @@ def check_decoder(
 
 
 def feed_answer(chunks: list[bytes], asked: HandshakeRequest) -> tuple[str, object]:
-    """What becomes of an answer: a kind, and all there is to know about it."""
+    """The result of an answer: its kind, and all details."""
     parser = ResponseParser()
     for number, chunk in enumerate(chunks):
         try:
@@ -97,7 +97,7 @@ def feed_answer(chunks: list[bytes], asked: HandshakeRequest) -> tuple[str, obje
 
 
 def check_agreed(asked: HandshakeRequest, agreed: HandshakeResult, response: Response) -> None:
-    """Hold that what was accepted is what RFC 6455 4.1 lets a client accept."""
+    """Check that RFC 6455 4.1 allows a client to accept what was accepted."""
     fields = [(name.lower(), value) for name, value in response.headers.multi_items()]
     assert [value for name, value in fields if name == "sec-websocket-accept"] == [accept_key(asked.key)]
     assert [value.lower() for name, value in fields if name == "upgrade"] == ["websocket"]
@@ -122,7 +122,7 @@ def make_asked(protocols: tuple[str, ...], compression: bool) -> HandshakeReques
 
 
 def check_answer(data: bytes, chunks: list[list[bytes]], asked: HandshakeRequest) -> str:
-    """Hold that an answer comes to the same however it is cut; return which kind it is."""
+    """Check that an answer has the same result however it is cut. Returns its kind."""
     kind, expected = feed_answer([data], asked)
     for one_way in chunks:
         fed = feed_answer(one_way, asked)

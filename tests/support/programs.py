@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # then say where, and shorter than the time after which pytest ends a test that hangs.
 PROGRAM_SECONDS = 120.0
 
-# From the end of a main program to the end of its process, goodbyes to servers included, on a busy machine.
+# How many seconds may pass from the end of a main program to the end of its process, with its goodbyes to
+# servers, on a busy machine.
 EXIT_SECONDS = 30.0
 
 

@@ -1,4 +1,4 @@
-"""A small proxy, scripted: HTTP CONNECT over plain and TLS, SOCKS4, SOCKS4a and SOCKS5, and what goes wrong.
+"""A small scripted proxy: HTTP CONNECT over plain TCP and TLS, SOCKS4, SOCKS4a, SOCKS5, and their failures.
 
 It takes every name for this machine's, so that a name which only the proxy can resolve shows who resolved it.
 """
@@ -19,13 +19,13 @@ Self = TypeVar("Self", bound="Proxy")
 
 SCHEMES = ("http", "https", "socks4", "socks4a", "socks5", "socks5h")
 
-# Where a proxy may fall silent, or end TCP: before it says its first word, and before its last.
+# The steps at which a proxy may fall silent or end TCP: before its first word, and before its last.
 STEPS = ("greeting", "answer")
 
 
 @dataclass
 class Asked:
-    """What a client asked for: host and port, its credentials and the head of an HTTP request."""
+    """The request of a client: host and port, its credentials, and the head of an HTTP request."""
 
     host: str
     port: int
@@ -41,10 +41,10 @@ class Proxy:
         scheme: what it speaks.
         credentials: user and password that it wants, None for none.
         context: for ``https``, with a certificate.
-        answer: what an HTTP proxy says in the place of 200, as bytes; or the code of a SOCKS proxy's refusal.
+        answer: the answer of an HTTP proxy instead of 200, as bytes; or the code of a SOCKS proxy's refusal.
         silent_at, end_at: the step at which it says nothing more, or ends TCP.
         drip: whether it sends its answers byte by byte.
-        asked: what was asked for, in order.
+        asked: the requests, in order.
     """
 
     scheme: str
@@ -72,7 +72,7 @@ class Proxy:
         self._ending.set()
         self._listener.close()
         self.cut()
-        with contextlib.suppress(OSError):  # wakes accept() where closing does not
+        with contextlib.suppress(OSError):  # This wakes accept() on systems where closing does not.
             dial(self.host, self.port).close()
         for thread in self._threads:
             thread.join(60)
@@ -84,12 +84,12 @@ class Proxy:
         """End the connections that are open."""
         for sock in list(self._open):
             with contextlib.suppress(OSError):
-                # Not SSLSocket.shutdown(): another thread reads through its state.
+                # This is not SSLSocket.shutdown(), since another thread reads through its state.
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:
-        """With the credentials that it wants."""
+        """The URL of the proxy, with the credentials that it wants."""
         userinfo = "" if self.credentials is None else f"{self.credentials[0]}:{self.credentials[1]}@"
         return self.url_with(userinfo)
 
@@ -118,7 +118,7 @@ class Proxy:
                 else:
                     self._converse(sock)
         except (OSError, EOFError, _EndedError):
-            pass  # the client, or the end of the test, ended the connection
+            pass  # The client, or the end of the test, ended the connection.
         except BaseException as error:
             self.errors.append(error)
 
@@ -278,7 +278,7 @@ def silent(host: str) -> Iterator[int]:
 
 
 def dial(address: str, port: int) -> socket.socket:
-    """Connect without a look-up, which a test may have replaced."""
+    """Connect without a look-up, since a test may have replaced that."""
     sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
         sock.connect((address, port))

@@ -1,4 +1,4 @@
-"""Runs pytest, and what failed of a large run once more, by itself.
+"""Runs pytest, and the failed tests of a large run once more, by themselves.
 
     python -m tests.support.run_tests [arguments of pytest]
 
@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 FEW = 5
-FAILED = 1  # pytest: it ran to its end, and tests failed
+FAILED = 1  # pytest's status when it ran to its end and tests failed
 
 
 def main(arguments: list[str]) -> int:

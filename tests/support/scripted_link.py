@@ -1,7 +1,7 @@
-"""The reader's loop by itself: a pair of sockets, a clock and a writer that go by a script.
+"""The reader's loop by itself, with a pair of sockets, and with a clock and a writer that follow a script.
 
 Time passes only while the loop waits, from one event of the script to the next. So a test says to the second
-what happens when, takes no time, and finds the same on every machine.
+when something happens, takes no time, and has the same result on every machine.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from syncws._transport.poller import Poller
 from syncws._transport.stream import Stream
 from syncws.testing.wire import frame_bytes
 
-# More turns than any script takes: a loop that spins is found.
+# More turns than any script takes: a loop that spins fails.
 _MANY = 20_000
 
 _BEGIN = 1000.0
 
-# What others change while the loop runs, and the loop looks at.
+# The attributes that others change while the loop runs and looks at them.
 _LOOKED_AT = frozenset(
     ["close_called", "close_queued", "close_sent_at", "error", "ping_sent_at", "ping_position", "unsent"]
 ).union(["abort_error", "failure", "released", "cuts"])
@@ -48,11 +48,11 @@ class ScriptedStream(Stream):
     """One end of the pair, whose counts of what was sent are the script's.
 
     Attributes:
-        held: what the kernel still holds; None where it cannot be asked.
-        reads: what each read asked for.
+        held: how many bytes the kernel still holds; None if it cannot be asked.
+        reads: how many bytes each read asked for.
         rooms: how large the places were that bytes were read into.
         raw: how many bytes the next reads take that are not whole yet, as half a TLS record is.
-        error: what the next read raises.
+        error: the exception of the next read.
         was_reset, was_closed: how it ended.
     """
 
@@ -97,11 +97,11 @@ class ScriptedStream(Stream):
 
 
 class ScriptedOutput:
-    """What the reader knows of a writer, which here does as the script says.
+    """The writer as the reader knows it, which follows the script.
 
     Attributes:
         stands: whether nothing leaves: neither a ping nor a Close.
-        told: what the reader wanted, each with the seconds since the beginning.
+        told: the reader's calls, each with the seconds since the beginning.
         close_frame: the last one that was queued; `is_last` says that it ends the output.
     """
 
@@ -124,7 +124,7 @@ class ScriptedOutput:
             object.__getattribute__(self, "_link").look()
         return object.__getattribute__(self, name)
 
-    # What the reader calls.
+    # The reader calls these.
 
     def open(self, *arguments: object) -> None:
         """The stream's write side is the script's."""
@@ -152,7 +152,7 @@ class ScriptedOutput:
     def stop(self) -> None:
         self._note("stop", None)
 
-    # What the script calls.
+    # The script calls these.
 
     def call_close(self) -> None:
         """The application closes."""
@@ -231,15 +231,15 @@ class ScriptedPoller(Poller):
 
 
 class ScriptedLink:
-    """The loop with all that it has, and the script.
+    """The loop with all its parts, and the script.
 
     Attributes:
         server: the other end of the pair.
-        looks: how often the loop has looked at what others may change.
+        looks: how often the loop has looked at attributes that others may change.
     """
 
     def __init__(self, inbox: Inbox | None = None, rest: bytes = b"", **options: Any) -> None:
-        """`rest` is what came behind the answer to the opening handshake."""
+        """`rest`: the bytes after the answer to the opening handshake."""
         self._now = _BEGIN
         self._script: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
@@ -272,7 +272,6 @@ class ScriptedLink:
             self.decoder,
             self.options,
             self.lease,
-            "ws://test/",
             self.clock,
         )
 
@@ -283,10 +282,10 @@ class ScriptedLink:
         self.stream.close()
         self.server.close()
 
-    # What happens between two looks.
+    # Between two looks.
 
     def before_look(self, number: int, act: Callable[[], object]) -> None:
-        """Have something happen before this look of the loop's at what others may change."""
+        """Let `act` happen before this look of the loop at attributes that others may change."""
         self._act = number, act
 
     def look(self) -> None:
@@ -303,20 +302,20 @@ class ScriptedLink:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """The seconds since the beginning."""
         return round(self._now - _BEGIN, 6)
 
     def at(self, seconds: float, call: Callable[..., object], *arguments: Any) -> None:
-        """Have something happen so many seconds after the beginning."""
+        """Make this call so many seconds after the beginning."""
         heapq.heappush(self._script, (_BEGIN + seconds, next(self._numbers), lambda: call(*arguments)))
 
     def every(self, step: float, until: float, call: Callable[..., object], *arguments: Any) -> None:
-        """Have something happen again and again, from one step on."""
+        """Make this call every `step` seconds, up to `until`."""
         for number in range(1, int(until / step + 0.5) + 1):
             self.at(number * step, call, *arguments)
 
     def pass_to_next(self, until: float) -> bool:
-        """Let the next event happen, if there is one until then; False when the time is over first."""
+        """Let the next event happen, if one comes in time. Returns False when the time is over first."""
         if self._script and self._script[0][0] <= until:
             at, _, call = heapq.heappop(self._script)
             self._now = max(self._now, at)
@@ -340,7 +339,7 @@ class ScriptedLink:
             return True
         return True
 
-    # What the server does.
+    # The server.
 
     def serve(self, opcode: int, payload: bytes = b"", fin: bool = True) -> None:
         self.server.sendall(frame_bytes(opcode, payload, fin=fin))
@@ -349,7 +348,7 @@ class ScriptedLink:
         self.serve(Opcode.TEXT, text.encode())
 
     def pour(self, wire: bytearray) -> None:
-        """Serve all of it, as fast as it is read, and empty it."""
+        """Send everything, as fast as it is read, and empty `wire`."""
         self.server.setblocking(False)
         while wire:
             try:
@@ -364,10 +363,10 @@ class ScriptedLink:
     def end(self) -> None:
         self.server.shutdown(socket.SHUT_WR)
 
-    # What the application does.
+    # The application.
 
     def take(self) -> Message:
-        """A message that is there."""
+        """Take a message that has arrived."""
         return self.inbox.receive(0)
 
     def come_back(self) -> None:
@@ -409,7 +408,7 @@ class ScriptedLink:
         return outcome.code, outcome.reason, outcome.was_clean, error
 
     def told(self, *kinds: str) -> list[tuple[float, str, object]]:
-        """What the writer was told of these kinds."""
+        """The reader's calls of the writer, of these kinds."""
         return [told for told in self.output.told if told[1] in kinds]
 
 

@@ -1,13 +1,15 @@
-"""How scripts of the loopback server end, and ports that nobody serves."""
+"""Scripts of the loopback server, ends of scripts, and ports without a server."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+
+import pytest
 
 from syncws._protocol.frames import Opcode
-from syncws.testing import Peer
+from syncws.testing import Peer, PeerClosed
 from tests.support.waiting import SECONDS
 
 
@@ -26,6 +28,19 @@ def drain(peer: Peer) -> None:
 def hold(peer: Peer) -> None:
     """The end of a script: do nothing, not even read, until the server is closed."""
     peer.closing.wait(SECONDS)
+
+
+def keep_close_code(codes: list[int | None]) -> Callable[[Peer], None]:
+    """A script that waits for the client's Close, and appends its code to `codes`."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        with pytest.raises(PeerClosed) as closed:
+            peer.recv()
+        codes.append(closed.value.code)
+        raise closed.value
+
+    return script
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What every run does in a short form, and `tox -e stress` in full.
+"""Work that every run does in a short form, and `tox -e stress` in full.
 
 A run with `SYNCWS_STRESS=1` is the full one.
 """

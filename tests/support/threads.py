@@ -9,13 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
+import pytest
+
 from syncws import ConnectionClosed
 from tests.support.waiting import SECONDS
 
 Result = TypeVar("Result")
 
-# For how long a thread must stand at one place to count as waiting.
+# How many seconds a thread must stand at one place to count as waiting.
 STANDSTILL = 0.05
+
+needs_spares = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="elsewhere each connection has threads of its own"
+)
 
 
 class Task(Generic[Result]):
@@ -50,11 +56,11 @@ class Task(Generic[Result]):
             now = frame and (frame.f_code, frame.f_lasti)
             if now is None or now != place:
                 place, since = now, time.monotonic()
-            del frame  # it would keep the objects of the call alive
+            del frame  # The frame would keep the objects of the call alive.
             threading.Event().wait(0.002)
 
     def wait(self, seconds: float = SECONDS) -> BaseException | None:
-        """Wait for the end; what the call raised."""
+        """Wait for the end of the call, and return its exception."""
         self.thread.join(seconds)
         assert not self.running, f"{self._call} did not end"
         return self._error
@@ -75,7 +81,7 @@ class Task(Generic[Result]):
 def switching_all_the_time(interval: float = 1e-6) -> Iterator[None]:
     """Let Python change from thread to thread as often as it can, or at another interval."""
     before = sys.getswitchinterval()
-    if sys.gettrace() is None:  # under coverage's tracer each switch takes so long that nothing gets done
+    if sys.gettrace() is None:  # Under coverage's tracer each switch takes so long that nothing gets done.
         sys.setswitchinterval(interval)
     try:
         yield

@@ -7,14 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 
-# How long a test waits for what must come. It is generous, since only a failing test waits that long: a
-# machine with more to do than processors may let a process stand still for many seconds. Three of these are
-# less than the time after which pytest ends a test that hangs. Where a test is expected to fail, as in
-# tests/mutants, the environment asks for less.
+# How many seconds a test waits for an event that must come. It is generous, since only a failing test waits
+# that long: a busy machine may let a process stand still for many seconds. Three of these are less than the
+# time after which pytest ends a test that hangs. If a test is expected to fail, as in tests/mutants, the
+# environment asks for less.
 SECONDS = float(os.environ.get("SYNCWS_TEST_SECONDS", "90"))
 
-# What counts as "at once" on a busy machine: far below `SECONDS`, with which a test sets every option that
-# could end a wait instead.
+# How many seconds count as "at once" on a busy machine: far below `SECONDS`, with which a test sets every
+# option that could end a wait instead.
 AT_ONCE = SECONDS / 3
 
 

@@ -82,7 +82,7 @@ def test_any_of_several_sockets_ends_the_wait(
     other.send(b"x")
     assert poller.wait_any([one, other], READ, LONG) == [one]
     assert set(poller.wait_any([one, other], WRITE, LONG)) == {one, other}
-    # What was waited for is forgotten, and what is watched alone is none of it.
+    # The sockets of the last wait are forgotten, and the one that is watched is not among them.
     assert poller.wait(other, WRITE, LONG)
     assert poller.wait_any([one], READ, LONG) == [one]
     assert not poller.wait(None, READ, 0.01)

@@ -17,8 +17,7 @@ from syncws._transport.poller import READ, WRITE, ForkedError, Poller
 from tests.support.leftovers import open_descriptors
 from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.programs import run_silently
-
-SECONDS = 30.0
+from tests.support.waiting import SECONDS
 
 
 @pytest.fixture(params=["eventfd", "socketpair", "select"])

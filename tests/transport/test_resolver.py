@@ -12,8 +12,7 @@ import pytest
 
 from syncws._transport.poller import OpenTimeoutError, Poller
 from syncws._transport.resolver import resolve
-
-SECONDS = 30.0
+from tests.support.waiting import SECONDS
 
 
 class Deadline:

@@ -92,7 +92,7 @@ AT_ONCE, AFTER_HELLO, IN_ANSWER = "at once", "after the client's first bytes", "
 
 @pytest.mark.parametrize(
     ("ending", "place"),
-    # A reset at once is told by connect() already, or not: that is TCP's affair.
+    # connect() may or may not raise for an immediate reset: that depends on TCP.
     [*itertools.product(("closes", "resets", "stalls"), (AFTER_HELLO, IN_ANSWER)),
      ("closes", AT_ONCE), ("stalls", AT_ONCE)],
 )  # fmt: skip
@@ -150,7 +150,8 @@ def test_a_refused_certificate_is_the_error_also_when_the_server_reset_tcp(autho
 def say_close_notify(peer: Peer) -> None:
     assert isinstance(peer.socket, ssl.SSLSocket)
     peer.socket.settimeout(0)
-    with contextlib.suppress(ssl.SSLError):  # it is out; that the client's own is not there yet, is no matter
+    # The Close is out; it does not matter that the client's own has not arrived.
+    with contextlib.suppress(ssl.SSLError):
         peer.socket.unwrap()
     peer.socket.settimeout(None)
     peer.wait_eof(SECONDS)

@@ -82,7 +82,8 @@ def test_counts_are_those_of_the_outer_stream(client_ssl_context: ssl.SSLContext
         assert isinstance(inner, Stream)
         assert (inner.handed, inner.received) == (outer.handed, outer.received)
         assert inner.handed > 0 and inner.progress_at == outer.progress_at
-        # What reading had the outer one make, such as the answer to a key update, goes out by the same flush.
+        # Bytes that reading made the outer stream want to send, such as the answer to a key update, go out by
+        # the same flush.
         outer._outgoing.write(b"answer")
         assert inner.output_pending
         inner.flush()

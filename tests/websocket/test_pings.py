@@ -166,7 +166,7 @@ def test_pings_and_pongs_are_dispatched_in_order_with_the_messages() -> None:
 
 
 @pytest.mark.parametrize("kind", ["ping", "pong"])
-def test_who_listens_to_one_kind_hears_of_that_alone(kind: str) -> None:
+def test_a_listener_of_one_kind_is_called_for_that_alone(kind: str) -> None:
     with LoopbackServer(serve(*WIRE)) as server, WebSocket(server.url) as ws:
         heard = Heard(ws, "message", kind)
         ws.wait_open(SECONDS)
@@ -220,7 +220,7 @@ def test_a_listener_taken_off_hears_no_more() -> None:
     assert heard.all == []
 
 
-def test_nothing_waits_for_who_listens_to_a_ping() -> None:
+def test_nothing_waits_for_listeners_of_a_ping() -> None:
     """The first event of each kind waits for its listener and holds back those behind it; a ping does not."""
 
     def script(peer: Peer) -> None:
