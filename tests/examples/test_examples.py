@@ -22,7 +22,7 @@ from tests.support.programs import PROGRAM_SECONDS, ROOT, run, spawn
 if TYPE_CHECKING:
     import trustme
 
-EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(path.stem for path in (ROOT / "examples").glob("*.py") if path.stem != "__init__")
 
 
 @contextlib.contextmanager
@@ -106,6 +106,15 @@ def test_every_example_has_a_test() -> None:
     files = [Path(__file__), *(ROOT / "tests" / "embedding").rglob("*.py")]
     tests = "".join(path.read_text("utf-8") for path in files)
     assert [name for name in EXAMPLES if f'"examples.{name}"' not in tests] == []
+
+
+def test_the_examples_are_found_beside_a_package_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "__init__.py").touch()
+    with serving("examples.echo_server") as url:
+        environment = {"PYTHONPATH": str(tmp_path)}
+        out, _ = run("-m", "examples.echo_client", url, environment=environment)
+    assert out == "received hello\n"
 
 
 def test_echo_client_hears_the_echo_server() -> None:
