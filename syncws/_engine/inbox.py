@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .._transport.stream import Stream
     from .control_events import ControlBatch
-    from .read_lease import LeasedRead
+    from .read_lease import LeasedInput, LeasedRead
 
 # How many bytes of an incomplete message are read while no call waits for a message, unless max_queue is
 # more.
@@ -213,7 +213,7 @@ class Inbox(StreamCalls):
 
     # The threads that receive.
 
-    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
+    def put_by_lease(self, leased: LeasedInput, stream: Stream, read: LeasedRead) -> None:
         """See `read_lease.Taker`."""
         some = bool(read.messages)
         puts: tuple[Any, Any] = (_NOTHING, read.messages)
@@ -226,15 +226,15 @@ class Inbox(StreamCalls):
                 self.messages += puts[mine]
                 self._put_count += mine & some
                 bound.leased += batches[mine]
-                lease.messages_received += read.count * mine
-                lease.bytes_received += read.payload * mine
-                came = (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+                leased.messages_received += read.count * mine
+                leased.bytes_received += read.payload * mine
+                came = (read.size + read.left - leased.counted) * (mine & (not stream.is_tls))
                 counters[mine].received += came
-                lease.counted += (read.left - lease.counted) * mine
-                read.chunks[0] = lease.chunks
-                lease.chunks = read.chunks[mine]
-                lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))
-                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)
+                leased.counted += (read.left - leased.counted) * mine
+                read.chunks[0] = leased.chunks
+                leased.chunks = read.chunks[mine]
+                leased.unfed = (leased.unfed & (not mine)) | (mine & (read.left > 0))
+                leased.needs_reader = (leased.needs_reader & (not mine)) | (mine & read.for_reader)
         finally:
             self.waiters.notify()
 
