@@ -106,9 +106,10 @@ class Inbox(StreamCalls):
         self.waiters.notify()
 
     def _put_whole(self, messages: list[Message], size: int) -> None:
-        self._bound.count_leased(self.leaf)
-        self._bound.put(len(messages), size)
-        with self.leaf:
+        bound, leaf = self._bound, self.leaf
+        bound.count_leased(leaf)
+        bound.put(len(messages), size)
+        with leaf:
             self.messages += messages
             self._put_count += 1
 
@@ -182,8 +183,10 @@ class Inbox(StreamCalls):
         size = bound.waiting_bytes(waiting)
         if bound.wake_below and waiting:  # Reading is paused until half of the bound is taken.
             return waiting >= bound.wake_below
-        in_parts, untakable = self._streaming.waiting_bytes()
-        collected += untakable
+        streaming, in_parts = self._streaming, 0
+        if streaming.incoming is not None or streaming.claimed is not None:
+            in_parts, untakable = streaming.waiting_bytes()
+            collected += untakable
         if not waiting and not in_parts:
             asked = self._back_at == self._put_count or bool(self.waiters)
             return collected >= max(bound.max_bytes, LARGEST_UNASKED) and not asked
@@ -245,7 +248,8 @@ class Inbox(StreamCalls):
         """
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._wait_stream_over(until)
+            if self._streaming.call is not None:
+                self._wait_stream_over(until)
             count = len(self.messages)
             if count:
                 if count <= self._bound.wake_below:
@@ -275,11 +279,10 @@ class Inbox(StreamCalls):
     def _wait_stream_over(self, until: float | None) -> None:
         """Wait while another thread streams a message: later messages come after its end."""
         streaming = self._streaming
-        if streaming.call is not None:
-            streaming.check_other_thread()
-            left = None if until is None else until - time.monotonic()
-            if not self.waiters.wait_until(lambda: streaming.call is None, left):
-                raise TimeoutError("no message came in time: another thread streams one")
+        streaming.check_other_thread()
+        left = None if until is None else until - time.monotonic()
+        if not self.waiters.wait_until(lambda: streaming.call is None, left):
+            raise TimeoutError("no message came in time: another thread streams one")
 
     def _come_back(self, source: collections.deque[Any]) -> None:
         """If there is no message, note that the application has handled all that came so far."""
