@@ -83,11 +83,6 @@ class Assembly:
         self._room: io.BytesIO | None = None
         self._views: tuple[memoryview, ...] = ()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the last byte has come."""
-        return self.final and not self.missing
-
     def write(self, data: bytes) -> None:
         self.size += len(data)
         self.held += len(data)

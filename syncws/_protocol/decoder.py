@@ -171,13 +171,14 @@ class Decoder:
 
     def _parse(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> None:
         """Parse everything from `position` on, which is 0 if there is a `_rest`."""
-        if self._rest.data:
-            data, position = self._rest.take(data)
+        rest = self._rest
+        if rest.data:
+            data, position = rest.take(data)
         if self._assembly is not None:
             self._assembly.beginning = b""
             position = self._resume(self._assembly, data, position, messages)
             if self.has_more:
-                self._rest.keep(data, position)
+                rest.data, rest.position = data, position
                 return
         end = len(data)
         while True:
@@ -199,8 +200,7 @@ class Decoder:
                 self.has_more = True
                 break
         # While there is more to do, nothing is copied: each of many steps would copy the rest again.
-        left = (data, position) if self.has_more else (data[position:], 0)
-        self._rest.keep(*left)
+        rest.data, rest.position = (data, position) if self.has_more else (data[position:], 0)
 
     def _resume(
         self, assembly: Assembly, data: bytes, position: int, messages: list[Message | MessagePart]
@@ -296,7 +296,7 @@ class Decoder:
         else:
             assert self._inflater is not None  # without one, `_check_start` refuses RSV1
             room = None if self._max_size is None else self._max_size - assembly.size
-            assembly.inflating = self._inflater.inflate(piece, assembly.is_whole, room)
+            assembly.inflating = self._inflater.inflate(piece, assembly.final and not assembly.missing, room)
 
     def _go_on(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         """Inflate pending bytes, as many as this `feed` may, and end the message with its last byte."""
@@ -313,7 +313,7 @@ class Decoder:
                     self.has_more = True
                     return
             assembly.inflating = None
-        if assembly.is_whole:
+        if assembly.final and not assembly.missing:
             self._finish(assembly, messages)
 
     def _finish(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
@@ -346,16 +346,13 @@ class _Rest:
     __slots__ = ("data", "position")
 
     def __init__(self) -> None:
-        self.keep(b"", 0)
-
-    def keep(self, data: bytes, position: int) -> None:
-        self.data = data
-        self.position = position
+        self.data = b""
+        self.position = 0
 
     def take(self, more: bytes) -> tuple[bytes, int]:
         """Forget them, and return them with `more` behind, and where they begin."""
         data, position = self.data, self.position
-        self.keep(b"", 0)
+        self.data, self.position = b"", 0
         return (data[position:] + more, 0) if more else (data, position)
 
 
