@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import unicodedata
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -82,6 +83,41 @@ class PlainTerminal:
         self._waiter.close()
 
 
+class _Poke:
+    """The signal that interrupts readline's wait for a key, and the answer of its handler."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._main = threading.main_thread().ident
+        self._number = signal.Signals[POKE]
+        # These are sockets: with a lock, a handler that interrupts its holder would wait for it for ever.
+        self._answers, self._waits_for_answer = _socket_pair()
+        self._former = signal.signal(self._number, handler)
+
+    def is_main_thread(self) -> bool:
+        """Whether this is the thread that the signal goes to."""
+        return threading.get_ident() == self._main
+
+    def is_alone_in(self, numbers: bytes) -> bool:
+        """Whether these signals hold no other."""
+        return set(numbers) == {int(self._number)}
+
+    def send(self) -> None:
+        """Send it, and wait a little for the answer; from any other thread."""
+        signal.pthread_kill(self._main or 0, self._number)
+        if select.select((self._waits_for_answer,), (), (), _AGAIN_SECONDS)[0]:
+            with contextlib.suppress(OSError):  # Another thread may have taken the byte.
+                self._waits_for_answer.recv(4096, socket.MSG_DONTWAIT)
+
+    def answer(self) -> None:
+        """What waited is shown."""
+        with contextlib.suppress(OSError):  # The pair is full, so the thread knows already.
+            self._answers.send(b"\0")
+
+    def restore(self) -> None:
+        """Give the signal back to the handler that it had."""
+        signal.signal(self._number, self._former)
+
+
 class LineTerminal:
     """A terminal with line editing by `readline`."""
 
@@ -89,10 +125,7 @@ class LineTerminal:
         self._prompt = prompt
         self._readline = readline
         self._termios: Any = importlib.import_module("termios")  # termios exists wherever readline does
-        self._main = threading.main_thread().ident
         self._pending: collections.deque[str] = collections.deque()
-        # These are sockets: with a lock, a handler that interrupts its holder would wait for it for ever.
-        self._shown, self._waits_for_shown = _socket_pair()
         self._showing = False
         self._in_input = False
         # This holds something until readline has drawn the prompt. Readline itself takes it out, by a hook
@@ -101,8 +134,7 @@ class LineTerminal:
         self._ended = False
         self._end_seen = False
         self._settings = self._read_settings()
-        self._poke_number = signal.Signals[POKE]
-        self._former = signal.signal(self._poke_number, self._on_poke)
+        self._poke = _Poke(self._on_poke)
         self._arrived, self._signals = _socket_pair()
         self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
@@ -154,18 +186,18 @@ class LineTerminal:
         While nobody is typing they are shown a little later.
         """
         self._pending.append(text)
-        if threading.get_ident() == self._main:
+        if self._poke.is_main_thread():
             self._show_pending()
             return
         # Otherwise the main thread may be waiting for this thread; it looks before it goes on typing.
         while self._pending and self._in_input and not self._end_seen:
-            self._poke()
+            self._poke.send()
 
     def end(self) -> None:
         """Let `read_line` raise; from any thread."""
         self._ended = True
-        while not self._end_seen and threading.get_ident() != self._main:
-            self._poke()
+        while not self._end_seen and not self._poke.is_main_thread():
+            self._poke.send()
 
     def close(self) -> None:
         """Give the terminal back as it was."""
@@ -175,16 +207,10 @@ class LineTerminal:
         self._show_pending()
         signal.set_wakeup_fd(self._former_wakeup)
         self._arrived.close()  # The end of the stream ends the thread that follows signals.
-        signal.signal(self._poke_number, self._former)
+        self._poke.restore()
         if self._settings is not None:
             with contextlib.suppress(OSError, self._termios.error):
                 self._termios.tcsetattr(0, self._termios.TCSADRAIN, self._settings)
-
-    def _poke(self) -> None:
-        signal.pthread_kill(self._main or 0, self._poke_number)
-        if select.select((self._waits_for_shown,), (), (), _AGAIN_SECONDS)[0]:
-            with contextlib.suppress(OSError):  # Another thread may have taken the byte.
-                self._waits_for_shown.recv(4096, socket.MSG_DONTWAIT)
 
     def _follow_signals(self) -> None:
         """Make sure that a signal is noticed if it comes in the middle of a key or just before a wait."""
@@ -195,13 +221,13 @@ class LineTerminal:
                 # is no poke beside it.
                 time.sleep(_AGAIN_SECONDS)
                 until = time.monotonic() + _FOLLOWED_SECONDS
-                while set(numbers) != {int(self._poke_number)} and not self._end_seen:
+                while not self._poke.is_alone_in(numbers) and not self._end_seen:
                     if has_stopped() or time.monotonic() > until:
                         break
                     if repeat(numbers):
                         time.sleep(_AGAIN_SECONDS)
                     else:
-                        self._poke()
+                        self._poke.send()
 
     def _on_poke(self, number: int, frame: FrameType | None) -> None:
         if self._showing or not self._typing:
@@ -209,7 +235,7 @@ class LineTerminal:
         self._show_pending()
         if self._ended:
             self._end_seen = True
-            self._tell_shown()
+            self._poke.answer()
             _write("\r\x1b[K")
             raise TypingEnded
 
@@ -219,7 +245,7 @@ class LineTerminal:
             while True:
                 while self._pending:
                     self._show_now(self._pending.popleft())
-                self._tell_shown()
+                self._poke.answer()
                 # A thread that sees its text may have more at once. Its signal finds this call still running,
                 # and must: handlers that interrupt each other here could overflow the stack.
                 if not self._pending:
@@ -234,10 +260,6 @@ class LineTerminal:
             _write(f"\r\x1b[K{text}\n{self._prompt}")
         else:
             _write("".join(map(_insert_row, text.split("\n"))))
-
-    def _tell_shown(self) -> None:
-        with contextlib.suppress(OSError):  # The pair is full, so the thread knows already.
-            self._shown.send(b"\0")
 
 
 def _first_cause(error: BaseException) -> BaseException:

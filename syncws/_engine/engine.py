@@ -222,8 +222,8 @@ class Engine:
         if counts is not None:
             decoder, stream, source = counts
             of_input = {
-                "messages_received": decoder.messages_received + self._lease.messages_received,
-                "bytes_received": decoder.bytes_received + self._lease.bytes_received,
+                "messages_received": decoder.messages_received + self._lease.input.messages_received,
+                "bytes_received": decoder.bytes_received + self._lease.input.bytes_received,
                 "wire_bytes_sent": stream.handed,
                 "wire_bytes_received": stream.received,
                 "pauses": source.pauses,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from .._protocol.messages import Message, MessagePart
 from .control_events import ControlBatch
 from .primitives import Leaf, Waiters
-from .read_lease import LEASE_SECONDS, LeasedRead, ReadLease
+from .read_lease import LEASE_SECONDS, LeasedInput, LeasedRead, ReadLease
 from .records import Closed, Record
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class EventQueue:
             self._messages = self._bytes = 0
         return entries
 
-    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
+    def put_by_lease(self, leased: LeasedInput, stream: Stream, read: LeasedRead) -> None:
         """See `read_lease.Taker`."""
         entries: tuple[list[Entry], list[Entry]] = ([], [read.messages] if read.messages else [])
         counters: tuple[LeasedRead | Stream, ...] = (read, stream)
@@ -128,15 +128,15 @@ class EventQueue:
             self._entries += entries[mine]
             self._messages += read.count * mine
             self._bytes += read.size * mine
-            lease.messages_received += read.count * mine
-            lease.bytes_received += read.payload * mine
-            came = (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+            leased.messages_received += read.count * mine
+            leased.bytes_received += read.payload * mine
+            came = (read.size + read.left - leased.counted) * (mine & (not stream.is_tls))
             counters[mine].received += came
-            lease.counted += (read.left - lease.counted) * mine
-            read.chunks[0] = lease.chunks
-            lease.chunks = read.chunks[mine]
-            lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))
-            lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)
+            leased.counted += (read.left - leased.counted) * mine
+            read.chunks[0] = leased.chunks
+            leased.chunks = read.chunks[mine]
+            leased.unfed = (leased.unfed & (not mine)) | (mine & (read.left > 0))
+            leased.needs_reader = (leased.needs_reader & (not mine)) | (mine & read.for_reader)
 
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: the messages are the parent's, so only the end is left here."""

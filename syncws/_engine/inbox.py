@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import collections
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -39,15 +38,14 @@ from .primitives import Leaf, Waiters
 from .read_lease import LEASE_SECONDS, ReadLease
 from .receive_bound import ReceiveBound
 from .records import Closed, CloseReceived, Opened, Record
-from .stream_calls import NEVER, InboxEnded, StreamCalls
+from .stream_calls import NEVER, InboxEnded, StreamCalls, Streaming
 from .streamed_message import StreamedMessage
 
 if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .._transport.stream import Stream
     from .control_events import ControlBatch
-    from .read_lease import LeasedRead
-    from .stream_calls import StreamCall
+    from .read_lease import LeasedInput, LeasedRead
 
 # How many bytes of an incomplete message are read while no call waits for a message, unless max_queue is
 # more.
@@ -81,19 +79,13 @@ class Inbox(StreamCalls):
         self.ending: Outcome | None = None
         self.closed: Closed | None = None
         self.waiters = Waiters()
-        # While the reader is paused, it must be woken when fewer messages than this are left.
-        self._wake_below = 0
         self._bound = ReceiveBound(*limit)
         self._put_count = 0  # how many puts there were of something that a consumer can take
         self._back_at = -1  # the value of _put_count when a consumer last found nothing
         self._reader_waits = False
         self.lease: ReadLease | None = None
-        # the batches that were read by lease and are not counted yet
-        self._leased: list[tuple[int, int]] = []
         self.leaf = Leaf()
-        self._stream_call: StreamCall | None = None
-        self._incoming: StreamedMessage | None = None
-        self._claimed: StreamedMessage | None = None  # the claimed message that was completed last
+        self._streaming = Streaming()
 
     # The reader thread.
 
@@ -104,7 +96,7 @@ class Inbox(StreamCalls):
 
     @property
     def wants_parts(self) -> bool:
-        return self._stream_call is not None
+        return self._streaming.call is not None
 
     def put_messages(self, messages: list[Message | MessagePart], size: int) -> None:
         if MessagePart in map(type, messages):
@@ -114,20 +106,12 @@ class Inbox(StreamCalls):
         self.waiters.notify()
 
     def _put_whole(self, messages: list[Message], size: int) -> None:
-        self._count_leased()
-        self._bound.put(len(messages), size)
-        with self.leaf:
+        bound, leaf = self._bound, self.leaf
+        bound.count_leased(leaf)
+        bound.put(len(messages), size)
+        with leaf:
             self.messages += messages
             self._put_count += 1
-
-    def _count_leased(self) -> None:
-        """Count what was read by lease."""
-        fresh: list[tuple[int, int]] = []
-        with self.leaf:
-            leased = self._leased
-            self._leased = fresh
-        for count, size in leased:
-            self._bound.put(count, size)
 
     def _put_mixed(self, messages: list[Message | MessagePart]) -> None:
         """Parts may stand anywhere, since one read can end a message, bring others, and begin the next."""
@@ -138,9 +122,10 @@ class Inbox(StreamCalls):
                 self._put_whole([message], len(message))
 
     def _put_part(self, part: MessagePart) -> None:
-        message = self._incoming
+        streaming = self._streaming
+        message = streaming.incoming
         if message is None:
-            message = self._incoming = StreamedMessage()
+            message = streaming.incoming = StreamedMessage()
         message.count(part)
         parts = [part]
         with self.leaf:
@@ -151,7 +136,7 @@ class Inbox(StreamCalls):
             message.parts.clear()
         if not part.final:
             return
-        self._incoming = None
+        streaming.incoming = None
         claimers: list[object] = [self, self]
         with self.leaf:
             claimers[0] = message.claimer
@@ -161,7 +146,7 @@ class Inbox(StreamCalls):
             data: Message = type(pieces[0])().join(pieces)
             self._put_whole([data], len(data))
         else:
-            self._claimed = message
+            streaming.claimed = message
 
     def put_record(self, record: Record) -> None:
         if isinstance(record, Opened):
@@ -174,36 +159,34 @@ class Inbox(StreamCalls):
         self.waiters.notify()
 
     def is_full(self, collected: int) -> bool:
-        self._count_leased()
+        bound = self._bound
+        bound.count_leased(self.leaf)
         self._reader_waits = True  # This is set before the counts are read; `event_queue` says why.
         waiting = len(self.messages)
         full = self._passes_bound(waiting, collected)
-        if full and not self._wake_below:
-            self._set_wake_below(self._bound.room_at(waiting) + 1)
+        if full and not bound.wake_below:
+            self._set_wake_below(bound.room_at(waiting) + 1)
             # Some messages may have been taken meanwhile.
             full = self._passes_bound(len(self.messages), collected)
-        if not full and self._wake_below:
+        if not full and bound.wake_below:
             self._set_wake_below(0)
         self._reader_waits = full
         return full
 
     def _set_wake_below(self, count: int) -> None:
         with self.leaf:
-            self._wake_below = count
-            self.fast_above = count if self._stream_call is None else NEVER
+            self._bound.wake_below = count
+            self.fast_above = count if self._streaming.call is None else NEVER
 
     def _passes_bound(self, waiting: int, collected: int) -> bool:
         bound = self._bound
         size = bound.waiting_bytes(waiting)
-        if self._wake_below and waiting:  # Reading is paused until half of the bound is taken.
-            return waiting >= self._wake_below
-        claimed, incoming = self._claimed, self._incoming
-        in_parts = 0 if claimed is None else claimed.waiting_bytes()
-        if incoming is not None:
-            if incoming.claimer is None and self._stream_call is None:
-                collected += incoming.waiting_bytes()  # Nobody can take these bytes yet.
-            else:
-                in_parts += incoming.waiting_bytes()
+        if bound.wake_below and waiting:  # Reading is paused until half of the bound is taken.
+            return waiting >= bound.wake_below
+        streaming, in_parts = self._streaming, 0
+        if streaming.incoming is not None or streaming.claimed is not None:
+            in_parts, untakable = streaming.waiting_bytes()
+            collected += untakable
         if not waiting and not in_parts:
             asked = self._back_at == self._put_count or bool(self.waiters)
             return collected >= max(bound.max_bytes, LARGEST_UNASKED) and not asked
@@ -212,7 +195,7 @@ class Inbox(StreamCalls):
     def is_caught_up(self) -> bool:
         self._reader_waits = True
         # This looks first whether a stream is about to claim something, since a claim changes the count.
-        is_claiming = self._stream_call is not None and self._has_unclaimed()
+        is_claiming = self._streaming.call is not None and self._streaming.has_unclaimed()
         caught_up = not is_claiming and self._back_at == self._put_count and not self.messages
         self._reader_waits = not caught_up
         return caught_up
@@ -224,36 +207,37 @@ class Inbox(StreamCalls):
     def after_fork(self, closed: Closed) -> None:
         """In a forked child: the messages are the parent's, so only the end is left here."""
         self.messages.clear()
-        self._incoming = None
-        self._stream_call = None
-        self.fast_above = self._wake_below = 0
+        self._streaming.incoming = None
+        self._streaming.call = None
+        self.fast_above = self._bound.wake_below = 0
         self.closed = closed
         self.ending = closed.outcome
         self.waiters.notify()
 
     # The threads that receive.
 
-    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
+    def put_by_lease(self, leased: LeasedInput, stream: Stream, read: LeasedRead) -> None:
         """See `read_lease.Taker`."""
         some = bool(read.messages)
         puts: tuple[Any, Any] = (_NOTHING, read.messages)
         batches = _NOTHING, [(read.count, read.size)] * some
         counters: tuple[LeasedRead | Stream, ...] = (read, stream)
+        bound = self._bound
         try:
             with self.leaf:
                 mine = read.token.held
                 self.messages += puts[mine]
                 self._put_count += mine & some
-                self._leased += batches[mine]
-                lease.messages_received += read.count * mine
-                lease.bytes_received += read.payload * mine
-                came = (read.size + read.left - lease.counted) * (mine & (not stream.is_tls))
+                bound.leased += batches[mine]
+                leased.messages_received += read.count * mine
+                leased.bytes_received += read.payload * mine
+                came = (read.size + read.left - leased.counted) * (mine & (not stream.is_tls))
                 counters[mine].received += came
-                lease.counted += (read.left - lease.counted) * mine
-                read.chunks[0] = lease.chunks
-                lease.chunks = read.chunks[mine]
-                lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))
-                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)
+                leased.counted += (read.left - leased.counted) * mine
+                read.chunks[0] = leased.chunks
+                leased.chunks = read.chunks[mine]
+                leased.unfed = (leased.unfed & (not mine)) | (mine & (read.left > 0))
+                leased.needs_reader = (leased.needs_reader & (not mine)) | (mine & read.for_reader)
         finally:
             self.waiters.notify()
 
@@ -264,10 +248,11 @@ class Inbox(StreamCalls):
         """
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            self._wait_stream_over(until)
+            if self._streaming.call is not None:
+                self._wait_stream_over(until)
             count = len(self.messages)
             if count:
-                if count <= self._wake_below:
+                if count <= self._bound.wake_below:
                     self.on_room()
                 try:
                     for message in self.source:
@@ -293,11 +278,11 @@ class Inbox(StreamCalls):
 
     def _wait_stream_over(self, until: float | None) -> None:
         """Wait while another thread streams a message: later messages come after its end."""
-        if self._stream_call is not None:
-            self.check_not_streaming()
-            left = None if until is None else until - time.monotonic()
-            if not self.waiters.wait_until(lambda: self._stream_call is None, left):
-                raise TimeoutError("no message came in time: another thread streams one")
+        streaming = self._streaming
+        streaming.check_other_thread()
+        left = None if until is None else until - time.monotonic()
+        if not self.waiters.wait_until(lambda: streaming.call is None, left):
+            raise TimeoutError("no message came in time: another thread streams one")
 
     def _come_back(self, source: collections.deque[Any]) -> None:
         """If there is no message, note that the application has handled all that came so far."""
@@ -306,13 +291,6 @@ class Inbox(StreamCalls):
             self._back_at += (self._put_count - self._back_at) * is_empty
         if self._reader_waits:
             self.on_room()
-
-    def check_not_streaming(self) -> None:
-        """Raise `RuntimeError` in a thread that is inside a message that it streams: it would wait for
-        itself."""
-        call = self._stream_call
-        if call is not None and call.thread == threading.get_ident():
-            raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
 
 
 def _do_nothing() -> None:

@@ -246,7 +246,7 @@ class OpenLink:
     def _get_turn(self, timeout: float | None) -> bool:
         """Wait until there is something to read for this thread, and take the turn back."""
         lease = self._lease
-        if timeout == 0 or lease.needs_reader or not self._may_lend:
+        if timeout == 0 or lease.input.needs_reader or not self._may_lend:
             if lease.take():
                 return True
             self._poller.wait(None, READ, SHORTEST_LOOK)
@@ -258,7 +258,7 @@ class OpenLink:
                 self._keepalive.activity()
             return False
         lease.reader_looks = False
-        if not lease.unfed and not self._poller.wait(self._stream.socket, READ, timeout):
+        if not lease.input.unfed and not self._poller.wait(self._stream.socket, READ, timeout):
             return False
         return lease.take_if_free()
 
@@ -287,15 +287,15 @@ class OpenLink:
 
     def _read(self, timeout: float | None) -> None:
         """Wait until there is something to read, and read once."""
-        stream, closing, source, lease = self._stream, self._closing, self._input, self._lease
-        if lease.chunks:
-            is_new = lease.unfed or lease.needs_reader
+        stream, closing, source, leased = self._stream, self._closing, self._input, self._lease.input
+        if leased.chunks:
+            is_new = leased.unfed or leased.needs_reader
             self._decode_leased()
             if is_new or not closing.decodes:
                 return
-        error = lease.error
+        error = leased.error
         if error is not None:
-            lease.error = None
+            leased.error = None
             self._input_ended(f"the connection with {self._closing.url} was lost: {error}", error)
             return
         if closing.decodes and (self._decoder.has_more or self._wants_parts_now):

@@ -96,24 +96,43 @@ class LeasedRead:
 class Taker(Protocol):
     """The part of a consumer that this module uses."""
 
-    def put_by_lease(self, lease: ReadLease, stream: Stream, read: LeasedRead) -> None:
-        """In one leaf, if the token is still held: append the messages, and count them; put the rest into the
-        lease's `chunks`, and set `unfed` if there is any, `needs_reader` if it is for the reader.
+    def put_by_lease(self, leased: LeasedInput, stream: Stream, read: LeasedRead) -> None:
+        """In one leaf, if the token is still held: append the messages, and count them; put the rest into
+        `chunks`, and set `unfed` if there is any, `needs_reader` if it is for the reader.
         """
+
+
+class LeasedInput:
+    """What was read by lease. The consumer that reads adds to it; all else is in the consumer's leaf.
+
+    Attributes:
+        chunks: the bytes that are not messages yet.
+        counted: how many of these are in `received` of the stream, if that does not count by itself.
+        unfed: whether `chunks` holds bytes that the decoder has not seen.
+        needs_reader: whether the reader must look at `chunks` at once.
+        error: the error of a read by lease; the reader must see it, since the next read may raise another
+            one.
+        messages_received, bytes_received: the counts of what was received by lease so far.
+    """
+
+    __slots__ = ("bytes_received", "chunks", "counted", "error", "messages_received", "needs_reader", "unfed")
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.counted = 0
+        self.unfed = False
+        self.needs_reader = False
+        self.error: BaseException | None = None
+        self.messages_received = 0
+        self.bytes_received = 0
 
 
 class ReadLease:
     """The turn at reading one connection.
 
     Attributes:
-        chunks: the bytes that were read by lease and are not messages yet.
-        counted: how many of these are in `received` of the stream, if that does not count by itself.
+        input: what was read by lease.
         stream: the stream to read from.
-        messages_received, bytes_received: the counts of what was received by lease so far.
-        needs_reader: whether the reader must look at `chunks` at once.
-        unfed: whether `chunks` holds bytes that the decoder has not seen.
-        error: the error of a read by lease; the reader must see it, since the next read may raise another
-        one.
         recent: whether a consumer had the turn since the reader last looked.
         wanted: whether a consumer was refused since the reader last gave the turn away.
         reader_looks: whether the reader leaves the socket to consumers, and looks every `LEASE_SECONDS`.
@@ -123,14 +142,8 @@ class ReadLease:
 
     def __init__(self, queue: SendQueue, leaf: Leaf) -> None:
         """`leaf` is the consumer's, so that bytes become messages in one step."""
-        self.chunks: list[bytes] = []
-        self.counted = 0
+        self.input = LeasedInput()
         self.stream: Stream | None = None
-        self.messages_received = 0
-        self.bytes_received = 0
-        self.needs_reader = False
-        self.error: BaseException | None = None
-        self.unfed = False
         self.recent = False
         self.wanted = False
         self.reader_looks = False
@@ -159,6 +172,7 @@ class ReadLease:
         if self._reader_has:
             self.wanted = True
             return False
+        leased = self.input
         token = Token(self.wake_soon)
         tokens[token] = None
         lent = [token, token]
@@ -166,7 +180,7 @@ class ReadLease:
         is_cut = True
         try:
             with self._leaf:
-                lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)
+                lends = (not self._reader_has) & (not self._token.held) & (not leased.needs_reader)
                 lent[0] = self._token
                 self._token = lent[lends]
                 token.held = lends
@@ -175,9 +189,9 @@ class ReadLease:
                 is_cut = False
                 return False
             goes_on = self._read(token, taker, seconds)
-            if not goes_on or self.needs_reader or (self.unfed and not self.reader_looks):
+            if not goes_on or leased.needs_reader or (leased.unfed and not self.reader_looks):
                 self.recent = token.held = False
-                if self.needs_reader or self.unfed or self.reader_looks:
+                if leased.needs_reader or leased.unfed or self.reader_looks:
                     self.wake()
             is_cut = False
             return goes_on
@@ -202,6 +216,7 @@ class ReadLease:
                 return False
         if stream.is_tls:
             return self._read_encrypted(token, taker, stream)
+        leased = self.input
         call = map(sock.recv, (READ_SIZE,))
         if LOOKS_IN_ORDER:
             token.in_call = token.held
@@ -209,16 +224,16 @@ class ReadLease:
             with self._leaf:
                 token.in_call = token.held
         if token.in_call:
-            self.needs_reader = True
+            leased.needs_reader = True
             try:  # This holds one operator only, in which no handler runs.
-                self.chunks += call
+                leased.chunks += call
             except BlockingIOError:
                 token.in_call = False
-                self.needs_reader = False
+                leased.needs_reader = False
                 self._poll_first = True
                 return True
             except OSError as error:
-                self.error = error
+                leased.error = error
                 return False
         token.in_call = False
         return self._make_messages(token, taker, stream)
@@ -228,20 +243,21 @@ class ReadLease:
             token.in_call = token.held
         if not token.in_call:
             return False
-        self.needs_reader = True
+        leased = self.input
+        leased.needs_reader = True
         try:
             with own_thread():
                 data = stream.recv(READ_SIZE)
         except OSError as error:
-            self.error = error
+            leased.error = error
             return False
         except BaseException as error:  # The decrypted bytes are lost, and the connection with them.
-            self.error = error
+            leased.error = error
             raise
         if data is None:
-            self.needs_reader = False
+            leased.needs_reader = False
         else:
-            self.chunks.append(data)
+            leased.chunks.append(data)
         token.in_call = False
         if stream.output_pending:
             self._queue.schedule()
@@ -251,14 +267,15 @@ class ReadLease:
         return self._make_messages(token, taker, stream)
 
     def _make_messages(self, token: Token, taker: Taker, stream: Stream) -> bool:
-        chunks = self.chunks
+        leased = self.input
+        chunks = leased.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # The reader has taken the turn back, or it must find the end.
         self._poll_first = stream.drained if stream.is_tls else len(chunks[-1]) < READ_SIZE
         self._queue.inline.has_received = True
         read = LeasedRead(token, chunks, self._limit)
         read.for_reader |= stream.is_over
-        taker.put_by_lease(self, stream, read)
+        taker.put_by_lease(leased, stream, read)
         if read.for_reader:
             self._refusals = REFUSED_AFTER
         return bool(read.count) or not read.for_reader
@@ -296,23 +313,25 @@ class ReadLease:
         """
         chunks = [rest] if rest else []
         size = len(rest)
+        leased = self.input
         with self._leaf:
-            self.chunks = chunks
-            self.counted = size
+            leased.chunks = chunks
+            leased.counted = size
             self.recent = recent
             self.wanted = self._reader_has = False
 
     def take_chunks(self) -> bytes:
         """Take the bytes that were read by lease and are not decoded."""
+        leased = self.input
         fresh: list[bytes] = []
         # This is one leaf, since a consumer that comes too late also stores the chunks that it has found,
         # unchanged, in a leaf.
         with self._leaf:
-            chunks = self.chunks
-            counted = self.counted
-            self.chunks = fresh
-            self.counted = 0
-            self.needs_reader = self.unfed = False
+            chunks = leased.chunks
+            counted = leased.counted
+            leased.chunks = fresh
+            leased.counted = 0
+            leased.needs_reader = leased.unfed = False
         data = b"".join(chunks)
         if self.stream is not None and not self.stream.is_tls:
             self.stream.received += len(data) - counted

@@ -1,6 +1,7 @@
 """How many messages and bytes wait to be received, counted by the batches in which they came.
 
-Owns: these counts. Runs on: the reader thread. Must not import: anything with threads.
+Owns: these counts, and from how many messages on a paused reader must be woken. Runs on: the reader thread,
+except where a method or an attribute says otherwise. Must not import: anything with threads.
 
 Consumers count nothing: the reader knows how many messages it has put and how many are left, and so which
 batches are gone. So the count stays right even if an exception meets a consumer right after it has taken a
@@ -11,6 +12,10 @@ from __future__ import annotations
 
 import collections
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .primitives import Leaf
 
 
 class ReceiveBound:
@@ -18,9 +23,13 @@ class ReceiveBound:
 
     Attributes:
         max_bytes, max_messages: the bound; infinite without one.
+        leased: the batches that were read by lease and are not counted yet, as (messages, bytes); a thread
+            that receives appends to them in the leaf of the messages.
+        wake_below: while the reader is paused, it must be woken when fewer messages than this are left;
+            otherwise 0. Threads that receive read it.
     """
 
-    __slots__ = ("_batches", "_put_count", "_size", "max_bytes", "max_messages")
+    __slots__ = ("_batches", "_put_count", "_size", "leased", "max_bytes", "max_messages", "wake_below")
 
     def __init__(self, max_bytes: int | None, max_messages: int | None) -> None:
         self.max_bytes = math.inf if max_bytes is None else max_bytes
@@ -30,12 +39,23 @@ class ReceiveBound:
         )  # pairs: _put_count after the batch, and its bytes
         self._put_count = 0
         self._size = 0  # the bytes of all these batches
+        self.leased: list[tuple[int, int]] = []
+        self.wake_below = 0
 
     def put(self, count: int, size: int) -> None:
         """`count` messages of `size` bytes in all were put."""
         self._put_count += count
         self._batches.append((self._put_count, size))
         self._size += size
+
+    def count_leased(self, leaf: Leaf) -> None:
+        """Count what was read by lease. `leaf` is that of the messages."""
+        fresh: list[tuple[int, int]] = []
+        with leaf:
+            leased = self.leased
+            self.leased = fresh
+        for count, size in leased:
+            self.put(count, size)
 
     def waiting_bytes(self, waiting: int) -> int:
         """The bytes of the batches that hold any of the last `waiting` messages."""

@@ -1,7 +1,7 @@
 """Calls that take one message in parts, as it arrives (`Connection.recv_streaming`).
 
-Owns: the turn at streaming a message, and the claim on it. Runs on: the threads that receive. Must not
-import: sockets, the protocol. The inbox says what can happen at once.
+Owns: the turn at streaming a message, and the claim on it. Runs on: the threads that receive; the reader
+thread uses `Streaming`, too. Must not import: sockets, the protocol. The inbox says what can happen at once.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .._protocol.closing import Outcome
     from .._protocol.messages import Message
     from .primitives import Leaf, Waiters
+    from .receive_bound import ReceiveBound
     from .streamed_message import StreamedMessage
 
 # A streaming call gets a whole message in parts, too, each of at most this many bytes.
@@ -48,6 +49,46 @@ class StreamCall:
         self.whole: Message = b""
 
 
+class Streaming:
+    """The turn at streaming, and the message that arrives in parts.
+
+    Attributes:
+        call: the call that has the turn; None when nobody streams. It changes in the leaf of the messages.
+        incoming: the message of which parts have come, but not the last; None without. The reader sets it.
+        claimed: the claimed message that was completed last, for the reader alone.
+    """
+
+    __slots__ = ("call", "claimed", "incoming")
+
+    def __init__(self) -> None:
+        self.call: StreamCall | None = None
+        self.incoming: StreamedMessage | None = None
+        self.claimed: StreamedMessage | None = None
+
+    def has_unclaimed(self) -> bool:
+        """Whether there is a message in parts that a call can claim."""
+        message = self.incoming
+        return message is not None and message.claimer is None
+
+    def waiting_bytes(self) -> tuple[int, int]:
+        """How many bytes of messages in parts wait, as the reader counts them: those that a call can take,
+        and those that nobody can take yet."""
+        claimed, incoming = self.claimed, self.incoming
+        size = 0 if claimed is None else claimed.waiting_bytes()
+        if incoming is None:
+            return size, 0
+        if incoming.claimer is None and self.call is None:
+            return size, incoming.waiting_bytes()
+        return size + incoming.waiting_bytes(), 0
+
+    def check_other_thread(self) -> None:
+        """Raise `RuntimeError` in a thread that is inside a message that it streams: it would wait for
+        itself."""
+        call = self.call
+        if call is not None and call.thread == threading.get_ident():
+            raise RuntimeError("this thread is streaming a message, and must go on with that to its end")
+
+
 class StreamCalls:
     """The part of the inbox that these calls need; see there."""
 
@@ -60,15 +101,13 @@ class StreamCalls:
     leaf: Leaf
     _put_count: int
     _reader_waits: bool
-    _wake_below: int
-    _stream_call: StreamCall | None
-    _incoming: StreamedMessage | None
+    _bound: ReceiveBound
+    _streaming: Streaming
     _come_back: Callable[[collections.deque[Any]], None]
-    check_not_streaming: Callable[[], None]
 
     def stream(self, timeout: float | None) -> Generator[Message, None, None]:
         """The next message in parts; see `Connection.recv_streaming`."""
-        self.check_not_streaming()
+        self._streaming.check_other_thread()
         call = StreamCall()
         try:
             if not self.waiters.wait_until(lambda: self._begin(call), timeout):
@@ -89,19 +128,21 @@ class StreamCalls:
                 raise
 
     def _begin(self, call: StreamCall) -> bool:
+        streaming = self._streaming
         calls: list[StreamCall | None] = [call, call]
         with self.leaf:
-            calls[0] = self._stream_call
-            self._stream_call = calls[self._stream_call is None]
-            self.fast_above += (NEVER - self.fast_above) * (self._stream_call is call)
-        return self._stream_call is call
+            calls[0] = streaming.call
+            streaming.call = calls[streaming.call is None]
+            self.fast_above += (NEVER - self.fast_above) * (streaming.call is call)
+        return streaming.call is call
 
     def _claim(self, call: StreamCall, timeout: float | None) -> StreamedMessage | None:
         """Claim the message that arrives in parts. Returns None if a whole one comes first; `call.whole` has
         it."""
         until = None if timeout is None else time.monotonic() + timeout
         while True:
-            message = self._incoming  # This is read first: messages before this one are in `source` by then.
+            # This is read first: messages before this one are in `source` by then.
+            message = self._streaming.incoming
             if self._take_whole(call):
                 return None
             if message is not None:
@@ -116,7 +157,7 @@ class StreamCalls:
             self._come_back(self.messages)
             left = None if until is None else until - time.monotonic()
             self.waiters.wait_until(self._has_something_to_stream, left)
-            if self.messages or self._has_unclaimed():
+            if self.messages or self._streaming.has_unclaimed():
                 continue
             if self.ending is not None:
                 raise InboxEnded
@@ -124,7 +165,7 @@ class StreamCalls:
                 raise TimeoutError(f"no message came within {timeout:g} s")
 
     def _take_whole(self, call: StreamCall) -> bool:
-        if self.messages and len(self.messages) <= self._wake_below:
+        if self.messages and len(self.messages) <= self._bound.wake_below:
             self.on_room()
         try:
             for call.whole in self.source:
@@ -133,12 +174,8 @@ class StreamCalls:
             pass
         return False
 
-    def _has_unclaimed(self) -> bool:
-        message = self._incoming
-        return message is not None and message.claimer is None
-
     def _has_something_to_stream(self) -> bool:
-        return bool(self.messages) or self._has_unclaimed() or self.ending is not None
+        return bool(self.messages) or self._streaming.has_unclaimed() or self.ending is not None
 
     def _take_parts(self, message: StreamedMessage, timeout: float | None) -> Iterator[Message]:
         while True:
@@ -162,11 +199,12 @@ class StreamCalls:
         if message is not None and message.claimer is call:
             message.skipped = True
             message.parts.clear()
+        streaming, bound = self._streaming, self._bound
         calls: list[StreamCall | None] = [None, None]
         with self.leaf:
-            mine = self._stream_call is call
-            calls[0] = self._stream_call
-            self._stream_call = calls[mine]
-            self.fast_above += (self._wake_below - self.fast_above) * mine
+            mine = streaming.call is call
+            calls[0] = streaming.call
+            streaming.call = calls[mine]
+            self.fast_above += (bound.wake_below - self.fast_above) * mine
         self.waiters.notify()
         self.on_room()

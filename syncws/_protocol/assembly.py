@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import io
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .frames import Opcode
@@ -38,6 +39,10 @@ class Assembly:
         size: the bytes of the whole message so far.
         held: the number of bytes that were not given out in parts.
         in_parts: whether a part was given out.
+        missing: how many bytes of the present frame's payload are still to come.
+        final: whether the present frame is the last.
+        inflating: the plain bytes of the piece that came last, while the decoder has not asked for all.
+        beginning: the present frame from its first byte on, if the decoder may give it back; else empty.
     """
 
     __slots__ = (
@@ -46,10 +51,14 @@ class Assembly:
         "_room",
         "_utf8",
         "_views",
+        "beginning",
         "compressed",
+        "final",
         "held",
         "in_parts",
+        "inflating",
         "is_binary",
+        "missing",
         "size",
     )
 
@@ -59,6 +68,10 @@ class Assembly:
         self.held = 0
         self.in_parts = False
         self.is_binary = opcode != Opcode.TEXT
+        self.missing = 0
+        self.final = False
+        self.inflating: Iterator[bytes] | None = None
+        self.beginning = b""
         self._utf8 = None if self.is_binary else _make_utf8_decoder()
         # Large pieces are kept as they are and joined at the end: a growing buffer is copied each time, and
         # some allocators keep the old memory. Small pieces after the first go to a buffer, since a list would
@@ -104,9 +117,9 @@ class Assembly:
         self.held = len(self._utf8.getstate()[0])
         return pieces[0] if len(pieces) == 1 else "".join(pieces)  # type: ignore[arg-type]
 
-    def get_room(self, missing: int) -> memoryview:
-        """Where the next of `missing` bytes of a binary message may be written; `advance` must follow."""
-        room = self._room
+    def get_room(self) -> memoryview:
+        """Where the next of the missing bytes of a binary message may be written; `advance` must follow."""
+        room, missing = self._room, self.missing
         if room is None:
             self._close_buffer()
             room = self._room = io.BytesIO(bytes(min(self.held + missing, FIRST_ROOM)))
@@ -131,6 +144,7 @@ class Assembly:
         self._room.seek(count, io.SEEK_CUR)
         self.size += count
         self.held += count
+        self.missing -= count
 
     def _collect(self, data: Message) -> None:
         if not data:

@@ -6,7 +6,6 @@ with I/O or threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
@@ -65,16 +64,10 @@ class Decoder:
         self._to_inflate = 0  # how many bytes the present `feed` may still inflate
         self._max_size = max_size
         self._inflater = inflater
-        self._inflating: Iterator[bytes] | None = None  # the present piece of a compressed message
         self.plain_limit = 65535 if max_size is None else min(65535, max_size)
         self.keeps_beginning = False
-        self._beginning = b""  # the bytes of an incomplete plain frame, if `unread` may give them back
-        # The bytes from _rest_at on were fed and not parsed yet: part of a header, or more.
-        self._rest = b""
-        self._rest_at = 0
+        self._rest = _Rest()
         self._assembly: Assembly | None = None
-        self._missing = 0  # bytes of the present data frame's payload that are still to come
-        self._final = False  # whether the present data frame is its message's last
 
     @property
     def is_inside_message(self) -> bool:
@@ -94,7 +87,7 @@ class Decoder:
         """
         messages: list[Message | MessagePart] = []
         position = 0
-        if self._assembly is None and not self._rest:
+        if self._assembly is None and not self._rest.data:
             position, payload = parse(data, 0, self.plain_limit, messages)
             self.messages_received += len(messages)
             self.bytes_received += payload
@@ -121,14 +114,12 @@ class Decoder:
         Returns None if that is impossible: the frame is not plain, or its message has others.
         """
         if self._assembly is None:
-            rest, self._rest = self._rest[self._rest_at :], b""
-            self._rest_at = 0
-            return rest
-        beginning, self._beginning = self._beginning, b""
+            data, position = self._rest.take(b"")
+            return data[position:]
+        beginning = self._assembly.beginning
         if not beginning:
             return None
         self._assembly = None
-        self._missing = 0
         self.bytes_received -= len(beginning) - (2 if beginning[1] < 126 else 4)
         return beginning
 
@@ -147,25 +138,25 @@ class Decoder:
         assembly = self._assembly
         if (
             assembly is None
-            or self._missing < LEAST_ROOM
+            or assembly.missing < LEAST_ROOM
             or self.streaming
             or assembly.in_parts
             or not assembly.is_binary
             or assembly.compressed
         ):
             return None
-        return assembly.get_room(self._missing)
+        return assembly.get_room()
 
     def buffer_updated(self, count: int) -> list[Message | MessagePart]:
         """Take the `count` bytes that were written to what `get_buffer` returned, as `feed` would."""
-        assert self._assembly is not None
+        assembly = self._assembly
+        assert assembly is not None
         messages: list[Message | MessagePart] = []
-        self._beginning = b""
+        assembly.beginning = b""
         self.size = 0
-        self._assembly.advance(count)
+        assembly.advance(count)
         self.bytes_received += count
-        self._missing -= count
-        self._go_on(messages)
+        self._go_on(assembly, messages)
         self._give_parts(messages)
         return messages
 
@@ -180,17 +171,14 @@ class Decoder:
 
     def _parse(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> None:
         """Parse everything from `position` on, which is 0 if there is a `_rest`."""
-        if self._rest:
-            if data:
-                data = self._rest[self._rest_at :] + data
-            else:
-                data, position = self._rest, self._rest_at
-            self._rest = b""
+        rest = self._rest
+        if rest.data:
+            data, position = rest.take(data)
         if self._assembly is not None:
-            self._beginning = b""
-            position = self._resume(data, position, messages)
+            self._assembly.beginning = b""
+            position = self._resume(self._assembly, data, position, messages)
             if self.has_more:
-                self._rest, self._rest_at = data, position
+                rest.data, rest.position = data, position
                 return
         end = len(data)
         while True:
@@ -208,21 +196,22 @@ class Decoder:
             position = after
             if self.ended is not None:
                 break
-            if self._inflating is not None or (self._to_inflate <= 0 and position < end):
+            if self.has_more or (self._to_inflate <= 0 and position < end):
                 self.has_more = True
                 break
         # While there is more to do, nothing is copied: each of many steps would copy the rest again.
-        self._rest, self._rest_at = (data, position) if self.has_more else (data[position:], 0)
+        rest.data, rest.position = (data, position) if self.has_more else (data[position:], 0)
 
-    def _resume(self, data: bytes, position: int, messages: list[Message | MessagePart]) -> int:
+    def _resume(
+        self, assembly: Assembly, data: bytes, position: int, messages: list[Message | MessagePart]
+    ) -> int:
         """Go on inside the present message; return the position after the bytes of `data` that were used."""
-        if not self._go_on(messages):
-            self.has_more = True
-        elif self._missing:
-            piece = data[position : position + self._missing]
-            self._take(piece)
+        self._go_on(assembly, messages)
+        if assembly.missing and not self.has_more:
+            piece = data[position : position + assembly.missing]
+            self._take(assembly, piece)
             position += len(piece)
-            self.has_more = not self._go_on(messages)
+            self._go_on(assembly, messages)
         return position
 
     def _frame(self, data: bytes, position: int, end: int, messages: list[Message | MessagePart]) -> int:
@@ -250,18 +239,17 @@ class Decoder:
                 return -1
             self._control(opcode, data[start : start + length], len(messages))
             return start + length
-        self._begin(head_byte, opcode, length)
+        assembly = self._begin(head_byte, opcode, length)
         if (
             self.keeps_beginning
             and end - start < length <= self.plain_limit
             and head_byte in PLAIN_FRAMES
             and not self.streaming
         ):
-            self._beginning = data[position:]
+            assembly.beginning = data[position:]
         piece = data[start : start + length]
-        self._missing = length
-        self._take(piece)
-        self._go_on(messages)
+        self._take(assembly, piece)
+        self._go_on(assembly, messages)
         return start + len(piece)
 
     def _check_start(self, head_byte: int, length_byte: int) -> None:
@@ -288,36 +276,32 @@ class Decoder:
         elif self._assembly is not None:
             raise ProtocolError("a new message begins inside a fragmented one")
 
-    def _begin(self, head_byte: int, opcode: int, length: int) -> None:
-        self._final = bool(head_byte & FIN)
-        if self._assembly is None:
-            self._assembly = Assembly(opcode, bool(head_byte & RSV1))
-        if not self._assembly.compressed:
-            # The header alone decides, before a byte of the payload is kept.
-            self._check_size(self._assembly.size + length)
-
-    def _take(self, piece: bytes) -> None:
-        """Take the next bytes of the present data frame; `_go_on` must follow."""
+    def _begin(self, head_byte: int, opcode: int, length: int) -> Assembly:
         assembly = self._assembly
-        assert assembly is not None
-        self._missing -= len(piece)
+        if assembly is None:
+            assembly = self._assembly = Assembly(opcode, bool(head_byte & RSV1))
+        assembly.missing = length
+        assembly.final = bool(head_byte & FIN)
+        if not assembly.compressed:
+            # The header alone decides, before a byte of the payload is kept.
+            self._check_size(assembly.size + length)
+        return assembly
+
+    def _take(self, assembly: Assembly, piece: bytes) -> None:
+        """Take the next bytes of the present data frame; `_go_on` must follow."""
+        assembly.missing -= len(piece)
         if not assembly.compressed:
             self.bytes_received += len(piece)
             assembly.write(piece)
         else:
             assert self._inflater is not None  # without one, `_check_start` refuses RSV1
             room = None if self._max_size is None else self._max_size - assembly.size
-            self._inflating = self._inflater.inflate(piece, self._final and not self._missing, room)
+            assembly.inflating = self._inflater.inflate(piece, assembly.final and not assembly.missing, room)
 
-    def _go_on(self, messages: list[Message | MessagePart]) -> bool:
-        """Inflate pending bytes, as many as this `feed` may, and end the message with its last byte.
-
-        Returns False when some are left for the next `feed`.
-        """
-        assembly = self._assembly
-        assert assembly is not None
-        if self._inflating is not None:
-            for plain in self._inflating:
+    def _go_on(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
+        """Inflate pending bytes, as many as this `feed` may, and end the message with its last byte."""
+        if assembly.inflating is not None:
+            for plain in assembly.inflating:
                 if self._max_size is not None and len(plain) > self._max_size - assembly.size:
                     # An invalid byte before the limit comes first, so it is the fault to report.
                     assembly.write(plain[: self._max_size - assembly.size])
@@ -326,11 +310,11 @@ class Decoder:
                 self.bytes_received += len(plain)
                 self._to_inflate -= max(len(plain), LEAST_STEP)
                 if self._to_inflate <= 0:
-                    return False
-            self._inflating = None
-        if self._final and not self._missing:
+                    self.has_more = True
+                    return
+            assembly.inflating = None
+        if assembly.final and not assembly.missing:
             self._finish(assembly, messages)
-        return True
 
     def _finish(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         held, data = assembly.held, assembly.finish()
@@ -354,6 +338,22 @@ class Decoder:
         else:
             self.controls.append((opcode, payload))
             self.control_places.append(place)
+
+
+class _Rest:
+    """The bytes that were fed and not parsed yet: those of `data` from `position` on."""
+
+    __slots__ = ("data", "position")
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.position = 0
+
+    def take(self, more: bytes) -> tuple[bytes, int]:
+        """Forget them, and return them with `more` behind, and where they begin."""
+        data, position = self.data, self.position
+        self.data, self.position = b"", 0
+        return (data[position:] + more, 0) if more else (data, position)
 
 
 def _read_close(payload: bytes) -> CloseFrame:

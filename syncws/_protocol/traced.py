@@ -17,6 +17,7 @@ from .decoder import Decoder
 from .encoder import Encoder
 
 if TYPE_CHECKING:
+    from .assembly import Assembly
     from .frames import Buffer
     from .messages import Message, MessagePart
     from .permessage_deflate import Deflater, Inflater
@@ -59,27 +60,26 @@ class TracedDecoder(Decoder):
         self._on_frame(0x80 | opcode, payload, len(payload), 2 + len(payload))
         super()._control(opcode, payload, place)
 
-    def _begin(self, head_byte: int, opcode: int, length: int) -> None:
-        super()._begin(head_byte, opcode, length)
+    def _begin(self, head_byte: int, opcode: int, length: int) -> Assembly:
+        assembly = super()._begin(head_byte, opcode, length)
         self._head_byte = head_byte & _PLAIN_BITS
         self._is_open = True
         self._pieces = []
         self._kept = self._size = 0
         self._wire_size = _header_size(length) + length
+        return assembly
 
-    def _take(self, piece: bytes) -> None:
-        compressed = self._assembly is not None and self._assembly.compressed
-        if not compressed:
+    def _take(self, assembly: Assembly, piece: bytes) -> None:
+        if not assembly.compressed:
             self._keep(piece)
-        super()._take(piece)
-        if compressed and self._inflating is not None:
-            self._inflating = self._keep_all(self._inflating)
+        super()._take(assembly, piece)
+        if assembly.inflating is not None:
+            assembly.inflating = self._keep_all(assembly.inflating)
 
-    def _go_on(self, messages: list[Message | MessagePart]) -> bool:
-        done = super()._go_on(messages)
-        if done and not self._missing and self._is_open:
+    def _go_on(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
+        super()._go_on(assembly, messages)
+        if assembly.inflating is None and not assembly.missing and self._is_open:
             self._report()
-        return done
 
     def _keep_all(self, inflating: Iterator[bytes]) -> Iterator[bytes]:
         for plain in inflating:

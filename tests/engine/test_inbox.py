@@ -819,7 +819,7 @@ def test_a_handler_that_raises_at_any_point_of_a_stream_skips_that_message_alone
             got += streaming
         assert got == ["a", "x" * 2000, "b"][: len(got)]
         del streaming
-        if inbox._incoming is not None:
+        if inbox._streaming.incoming is not None:
             put_soon(inbox, LAST, "next")
         following = take(inbox)
         if following != "next":  # it had not been claimed yet, so it is a message like any other

@@ -111,7 +111,7 @@ def test_what_is_decrypted_is_the_consumers_and_the_stream_counts_for_itself(lin
 def test_half_a_record_is_nothing_yet(link: LentLink[Inbox]) -> None:
     lend(link, None)
     elsewhere(link.read)
-    assert not link.lease.needs_reader
+    assert not link.lease.input.needs_reader
     link.take()
 
 
@@ -132,8 +132,8 @@ def test_an_error_is_the_readers_to_tell(link: LentLink[Inbox], error: BaseExcep
     lend(link, error)
     raised = Task(link.read).wait()
     assert (raised is error) == isinstance(error, MemoryError)
-    assert link.lease.error is error
-    assert link.lease.needs_reader
+    assert link.lease.input.error is error
+    assert link.lease.input.needs_reader
     assert link.wakes
 
 
@@ -142,7 +142,7 @@ def test_an_end_behind_messages_is_the_readers_to_find(link: LentLink[Inbox]) ->
     stream.is_over = True
     elsewhere(link.read)
     assert link.messages == ["one"]
-    assert link.lease.needs_reader
+    assert link.lease.input.needs_reader
     assert link.wakes
 
 
@@ -202,7 +202,7 @@ def test_elsewhere_callers_read_and_send_themselves(server: LoopbackServer) -> N
     engine, taken = make_engine(server.url, ssl_context=server.ssl_context)
     sizes = [1, 125, 126, 16_370, 16_371, 70_000, 5] * 30
     elsewhere(partial(echo, engine, taken, sizes))
-    assert engine._lease.messages_received > 20
+    assert engine._lease.input.messages_received > 20
     assert engine.queue.inline.sent > 20
     stats = engine.stats
     assert stats.bytes_received == stats.bytes_sent == sum(sizes)
@@ -213,7 +213,7 @@ def test_elsewhere_callers_read_and_send_themselves(server: LoopbackServer) -> N
 def test_where_signal_handlers_run_the_threads_do_it(server: LoopbackServer) -> None:
     engine, taken = make_engine(server.url, ssl_context=server.ssl_context)
     echo(engine, taken, [1, 1000] * 20)
-    assert engine._lease.messages_received == engine.queue.inline.sent == 0
+    assert engine._lease.input.messages_received == engine.queue.inline.sent == 0
     end(engine)
 
 

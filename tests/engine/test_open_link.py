@@ -46,8 +46,8 @@ def lending(link: ScriptedLink) -> ScriptedLink:
 def read_and_be_cut_off(link: ScriptedLink, *chunks: bytes) -> None:
     """What a consumer leaves that a signal handler meets right behind its read."""
     assert link.lease._reader_has is False
-    link.lease.needs_reader = True
-    link.lease.chunks += chunks
+    link.lease.input.needs_reader = True
+    link.lease.input.chunks += chunks
     link.notes.wake()
 
 
@@ -62,7 +62,7 @@ def test_what_a_consumer_has_read_and_left_is_decoded_at_once() -> None:
 
 def test_an_error_that_a_consumer_has_met_is_told_as_the_loss() -> None:
     def meet() -> None:
-        link.lease.error = ConnectionResetError("met by a consumer")
+        link.lease.input.error = ConnectionResetError("met by a consumer")
         read_and_be_cut_off(link)
 
     with ScriptedLink() as link:

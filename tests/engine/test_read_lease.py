@@ -92,7 +92,9 @@ def test_what_arrives_is_the_consumers_and_the_reader_is_left_alone(
         assert link.messages == [bytes(size), "é" * (size // 2)]
         assert link.counted == (2, size + size // 2 * 2)
         assert link.stream.received == len(wire)
-        assert (link.lease.needs_reader, link.lease.unfed, link.lease.recent) == (False, False, True)
+        assert not link.lease.input.needs_reader
+        assert not link.lease.input.unfed
+        assert link.lease.recent
 
 
 def test_one_read_may_bring_thousands_of_messages(make: Callable[[], Any]) -> None:
@@ -206,9 +208,9 @@ def test_what_is_no_plain_frame_goes_to_the_reader_as_it_came(
     messages = alone.feed(before + wire)
     with LentLink(make(), before + wire) as link:
         for _ in range(8):  # a large one comes in several reads
-            if not link.read() or link.lease.needs_reader:
+            if not link.read() or link.lease.input.needs_reader:
                 break
-        assert link.lease.needs_reader
+        assert link.lease.input.needs_reader
         assert link.wakes
         assert not link.read(), "what comes behind that is the reader's, too"
         link.take_over()
@@ -263,8 +265,8 @@ def test_an_error_of_the_socket_is_kept_for_the_reader(make: Callable[[], Any]) 
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         peer.close()
         assert not link.read()
-        assert isinstance(link.lease.error, ConnectionResetError)
-        assert link.lease.needs_reader
+        assert isinstance(link.lease.input.error, ConnectionResetError)
+        assert link.lease.input.needs_reader
         assert link.wakes
         assert link.lease.take()
 
@@ -290,7 +292,7 @@ def test_the_rest_of_half_a_frame_may_be_read_by_either(
         with LentLink(make(), text("before") + wire[:cut]) as link:
             assert link.read()
             assert link.messages == ["before"]
-            assert link.lease.unfed
+            assert link.lease.input.unfed
             if by == "reader":
                 link.take_over()
                 link.serve(wire[cut:] + text("after"))
@@ -357,12 +359,12 @@ def take_back(link: LentLink[Any], lends: bool) -> None:
 
 def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
     """The reader is served last: nothing is lost or doubled, and the counts are right."""
-    if link.lease.chunks and not link.lease._reader_has and not link.lease.unfed:
-        assert not link.lease.needs_reader or link.wakes, "nobody tells the reader"
+    if link.lease.input.chunks and not link.lease._reader_has and not link.lease.input.unfed:
+        assert not link.lease.input.needs_reader or link.wakes, "nobody tells the reader"
     if rest:
         link.serve(rest)
     link.take_over()
-    assert not link.lease.unfed, "the reader would spin"
+    assert not link.lease.input.unfed, "the reader would spin"
     assert link.messages == messages
     assert link.counted == (len(messages), sum(map(len, messages)))
     assert link.stream.received == link.sent
@@ -378,7 +380,7 @@ def test_a_handler_that_raises_loses_and_doubles_nothing(
         with LentLink(make(), wire) as link:
             with step.interrupted(*READING):
                 link.read(0.001)
-            if link.lease.needs_reader:
+            if link.lease.input.needs_reader:
                 assert link.wakes, step.number
             check_all_is_there(link, rest, messages)
 
@@ -401,7 +403,7 @@ def test_no_error_of_a_handler_is_taken_for_the_sockets(
                 except kind as error:
                     caught.append(error)
                 assert len(caught) == step.met, step.number
-                assert link.lease.error is None
+                assert link.lease.input.error is None
                 link.take_over()
                 assert link.messages == ["one"] * bool(wire)
 
@@ -564,9 +566,9 @@ def steps_of_engine() -> Iterator[Step]:
 def receive_by_lease(engine: Engine, taken: Inbox) -> None:
     """Go on until a message was read by lease. The server echoes."""
     lease = engine._lease
-    before = lease.messages_received
+    before = lease.input.messages_received
     until = time.monotonic() + SECONDS
-    while lease.messages_received == before:
+    while lease.input.messages_received == before:
         assert time.monotonic() < until, "nothing is read by lease"
         engine.queue.send(TEXT, b"again")
         assert taken.receive(SECONDS) == "again"

@@ -53,40 +53,43 @@ MUTANTS = (
     ),
     Mutant(
         "what is read is announced to the reader after the read",
-        "            self.needs_reader = True\n"
+        "            leased.needs_reader = True\n"
         "            try:  # This holds one operator only, in which no handler runs.\n"
-        "                self.chunks += call",
-        "            try:\n                self.chunks += call\n                self.needs_reader = True",
+        "                leased.chunks += call",
+        "            try:\n                leased.chunks += call\n                leased.needs_reader = True",
         LEASE,
     ),
     Mutant(
         "bytes that no consumer has made a message of are not the decoder's",
-        "                lease.unfed = (lease.unfed & (not mine)) | (mine & (read.left > 0))\n"
-        "                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)\n"
+        "                leased.unfed = (leased.unfed & (not mine)) | (mine & (read.left > 0))\n"
+        "                leased.needs_reader = (leased.needs_reader & (not mine))"
+        " | (mine & read.for_reader)\n"
         "        finally:",
-        "                lease.unfed = False\n"
-        "                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)\n"
+        "                leased.unfed = False\n"
+        "                leased.needs_reader = (leased.needs_reader & (not mine))"
+        " | (mine & read.for_reader)\n"
         "        finally:",
         LEASE,
     ),
     Mutant(
         "the reader is not told of bytes that are for it",
-        "                lease.needs_reader = (lease.needs_reader & (not mine)) | (mine & read.for_reader)\n"
+        "                leased.needs_reader = (leased.needs_reader & (not mine))"
+        " | (mine & read.for_reader)\n"
         "        finally:",
-        "                lease.needs_reader = False\n        finally:",
+        "                leased.needs_reader = False\n        finally:",
         LEASE,
     ),
     Mutant(
         "the rest of what was read by lease is not put back",
-        "                lease.chunks = read.chunks[mine]\n                lease.unfed",
-        "                lease.chunks = []\n                lease.unfed",
+        "                leased.chunks = read.chunks[mine]\n                leased.unfed",
+        "                leased.chunks = []\n                leased.unfed",
         LEASE,
     ),
     Mutant(
         "the rest is put back though the reader has taken it",
-        "                read.chunks[0] = lease.chunks\n                lease.chunks = read.chunks[mine]\n"
-        "                lease.unfed",
-        "                lease.chunks = read.chunks[1]\n                lease.unfed",
+        "                read.chunks[0] = leased.chunks\n                leased.chunks = read.chunks[mine]\n"
+        "                leased.unfed",
+        "                leased.chunks = read.chunks[1]\n                leased.unfed",
         LEASE,
     ),
     Mutant(
@@ -103,20 +106,20 @@ MUTANTS = (
     ),
     Mutant(
         "two consumers read at a time",
-        "lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)",
-        "lends = (not self._reader_has) & (not self.needs_reader)",
+        "lends = (not self._reader_has) & (not self._token.held) & (not leased.needs_reader)",
+        "lends = (not self._reader_has) & (not leased.needs_reader)",
         LEASE,
     ),
     Mutant(
         "a consumer reads while the reader is to look at what is there",
-        "lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)",
+        "lends = (not self._reader_has) & (not self._token.held) & (not leased.needs_reader)",
         "lends = (not self._reader_has) & (not self._token.held)",
         LEASE,
     ),
     Mutant(
         "a consumer reads while the reader does",
-        "lends = (not self._reader_has) & (not self._token.held) & (not self.needs_reader)",
-        "lends = (not self._token.held) & (not self.needs_reader)",
+        "lends = (not self._reader_has) & (not self._token.held) & (not leased.needs_reader)",
+        "lends = (not self._token.held) & (not leased.needs_reader)",
         LEASE,
     ),
     Mutant(
@@ -133,27 +136,27 @@ MUTANTS = (
     ),
     Mutant(
         "an error of a consumer's read is forgotten",
-        "                self.error = error\n                return False\n        token",
+        "                leased.error = error\n                return False\n        token",
         "                return False\n        token",
         LEASE,
     ),
     Mutant(
         "a consumer for whom nothing came keeps the turn from the reader",
-        "                if self.needs_reader or self.unfed or self.reader_looks:\n"
+        "                if leased.needs_reader or leased.unfed or self.reader_looks:\n"
         "                    self.wake()",
-        "                if self.needs_reader:\n                    self.wake()",
+        "                if leased.needs_reader:\n                    self.wake()",
         LEASE,
     ),
     Mutant(
         "bytes that were fed before are counted again",
-        "            self.counted = size\n            self.recent = recent",
-        "            self.counted = 0\n            self.recent = recent",
+        "            leased.counted = size\n            self.recent = recent",
+        "            leased.counted = 0\n            self.recent = recent",
         LEASE,
     ),
     Mutant(
         "messages are counted that were not read by lease",
-        "                lease.messages_received += read.count * mine\n",
-        "                lease.messages_received += read.count\n",
+        "                leased.messages_received += read.count * mine\n",
+        "                leased.messages_received += read.count\n",
         LEASE,
     ),
     Mutant(
@@ -182,7 +185,7 @@ MUTANTS = (
     ),
     Mutant(
         "the reader does not look at once at bytes that are for it",
-        "if timeout == 0 or lease.needs_reader or not self._may_lend:",
+        "if timeout == 0 or lease.input.needs_reader or not self._may_lend:",
         "if timeout == 0 or not self._may_lend:",
         LINK,
     ),
@@ -195,8 +198,8 @@ MUTANTS = (
     ),
     Mutant(
         "an error that a consumer has met is not the reader's",
-        "        error = lease.error\n        if error is not None:",
-        "        error = lease.error\n        if False:",
+        "        error = leased.error\n        if error is not None:",
+        "        error = leased.error\n        if False:",
         LINK,
     ),
     # Tokens.

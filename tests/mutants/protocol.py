@@ -89,14 +89,14 @@ MUTANTS = (
     ),
     Mutant(
         "a fragment is checked without those before it",
-        "self._check_size(self._assembly.size + length)",
+        "self._check_size(assembly.size + length)",
         "self._check_size(length)",
         LIMITS,
     ),
     Mutant(
         "a read inflates all that it holds at once",
-        "                if self._to_inflate <= 0:\n                    return False",
-        "                if False:\n                    return False",
+        "                if self._to_inflate <= 0:\n                    self.has_more = True",
+        "                if False:\n                    self.has_more = True",
         STREAMING,
     ),
     Mutant(

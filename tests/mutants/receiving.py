@@ -50,13 +50,13 @@ MUTANTS = (
     ),
     Mutant(
         "a paused reader is not woken by the consumer that takes",
-        "            self.fast_above = count if self._stream_call is None else NEVER",
+        "            self.fast_above = count if self._streaming.call is None else NEVER",
         "            self.fast_above = 0",
         INBOX,
     ),
     Mutant(
         "taking one of the last messages does not wake a paused reader",
-        "                if count <= self._wake_below:\n                    self.on_room()",
+        "                if count <= self._bound.wake_below:\n                    self.on_room()",
         "                if False:\n                    self.on_room()",
         INBOX,
     ),
@@ -114,27 +114,27 @@ MUTANTS = (
     ),
     Mutant(
         "two calls stream at a time",
-        "            self._stream_call = calls[self._stream_call is None]",
-        "            self._stream_call = call",
+        "            streaming.call = calls[streaming.call is None]",
+        "            streaming.call = call",
         INBOX,
     ),
     Mutant(
         "recv() takes a message past one that is streamed",
-        "            self.fast_above += (NEVER - self.fast_above) * (self._stream_call is call)\n",
+        "            self.fast_above += (NEVER - self.fast_above) * (streaming.call is call)\n",
         "",
         INBOX,
     ),
     Mutant(
         "after a stream no consumer takes quickly",
-        "            self.fast_above += (self._wake_below - self.fast_above) * mine\n",
+        "            self.fast_above += (bound.wake_below - self.fast_above) * mine\n",
         "",
         INBOX,
     ),
     Mutant(
         "a thread that waits for the end of a stream is not woken",
-        "            self.fast_above += (self._wake_below - self.fast_above) * mine\n"
+        "            self.fast_above += (bound.wake_below - self.fast_above) * mine\n"
         "        self.waiters.notify()\n",
-        "            self.fast_above += (self._wake_below - self.fast_above) * mine\n",
+        "            self.fast_above += (bound.wake_below - self.fast_above) * mine\n",
         INBOX,
     ),
     Mutant(
@@ -157,21 +157,21 @@ MUTANTS = (
     ),
     Mutant(
         "a paused reader goes on with the first message that is taken",
-        "        if self._wake_below and waiting:  # Reading is paused until half of the bound is taken.\n"
-        "            return waiting >= self._wake_below\n",
+        "        if bound.wake_below and waiting:  # Reading is paused until half of the bound is taken.\n"
+        "            return waiting >= bound.wake_below\n",
         "",
         INBOX,
     ),
     Mutant(
         "what was read by lease is outside the bound",
-        "        for count, size in leased:\n            self._bound.put(count, size)",
+        "        for count, size in leased:\n            self.put(count, size)",
         "        pass",
         ("engine/test_inbox.py", "engine/test_read_lease.py"),
     ),
     Mutant(
         "in a forked child the parent's messages can be taken",
-        "        self.messages.clear()\n        self._incoming = None\n",
-        "        self._incoming = None\n",
+        "        self.messages.clear()\n        self._streaming.incoming = None\n",
+        "        self._streaming.incoming = None\n",
         INBOX,
     ),
     # The bound.

@@ -94,6 +94,7 @@ TESTED_WITH = {
 
 MODULE_LINES = 400
 FUNCTION_LINES = 60
+CLASS_ATTRIBUTES = 15
 
 
 def name(path: Path) -> str:
@@ -314,6 +315,47 @@ def test_module_and_its_functions_are_short(path: Path) -> None:
             # Neither the signature counts nor the docstring: both are there to be long.
             begin = node.body[min(len(node.body) - 1, ast.get_docstring(node) is not None)]
             assert (node.end_lineno or 0) - begin.lineno < FUNCTION_LINES, node.name
+
+
+def attributes_by_class(text: str) -> dict[str, set[str]]:
+    """The names that the methods of each class assign on `self`; the fields of a record are none of these."""
+    return {
+        of.name: {
+            node.attr
+            for node in ast.walk(of)
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+            if isinstance(node.value, ast.Name) and node.value.id == "self"
+        }
+        for of in ast.walk(ast.parse(text))
+        if isinstance(of, ast.ClassDef)
+    }
+
+
+@pytest.mark.parametrize("path", PACKAGE, ids=name)
+def test_a_class_has_few_attributes(path: Path) -> None:
+    found = attributes_by_class(path.read_text("utf-8"))
+    assert not {of: sorted(names) for of, names in found.items() if len(names) > CLASS_ATTRIBUTES}
+
+
+def test_each_form_of_assigning_an_attribute_is_counted() -> None:
+    text = """
+class Record:
+    field: int = 0
+
+class Counted:
+    def __init__(self, other):
+        self.a = self.b = other.x
+        self.c: int = 0
+        self.d, [self.e, *self.f] = other
+        other.y = self.read
+    def again(self):
+        self.a += 1
+        for self.g in self.b:
+            pass
+        with self.c as self.h:
+            pass
+"""
+    assert attributes_by_class(text) == {"Record": set(), "Counted": set("abcdefgh")}
 
 
 @pytest.mark.parametrize("path", PACKAGE, ids=name)

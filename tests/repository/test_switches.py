@@ -23,10 +23,10 @@ with LoopbackServer() as server, syncws.connect(server.url, compression=None) as
         connection.send(str(number))
         assert connection.recv(30) == str(number)
         time.sleep(0.001)
-        if engine._lease.messages_received and engine.queue.inline.sent:
+        if engine._lease.input.messages_received and engine.queue.inline.sent:
             break
     print(int(read_lease.ALLOWED), int(inline_send.ALLOWED))
-    print(int(engine._lease.messages_received > 0), int(engine.queue.inline.sent > 0))
+    print(int(engine._lease.input.messages_received > 0), int(engine.queue.inline.sent > 0))
 """
 
 

@@ -116,6 +116,6 @@ class LentLink(Generic[Receiver]):
         """Messages and bytes, as `stats` has them."""
         lease, decoder = self.lease, self.decoder
         return (
-            decoder.messages_received + lease.messages_received,
-            decoder.bytes_received + lease.bytes_received,
+            decoder.messages_received + lease.input.messages_received,
+            decoder.bytes_received + lease.input.bytes_received,
         )
