@@ -16,7 +16,7 @@ import pytest
 from syncws._engine import process
 from syncws._engine.primitives import Flag, Leaf, Waiters
 from syncws._engine.writer_pool import shared_pool
-from tests.support.programs import run_silently
+from tests.support.programs import run, run_silently
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for
 
@@ -262,3 +262,30 @@ def test_a_child_has_a_pool_of_its_own(engines: list[Engine]) -> None:
     engines[0].acts["fork"] = lambda: seen.append(shared_pool() is not pool)
     assert in_child(lambda: seen == [True])
     assert shared_pool() is pool
+
+
+FORKED_WITH_A_CONNECTION = """
+import os, sys, warnings
+import syncws
+from syncws._engine import writer_pool
+from syncws.testing import LoopbackServer
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of a fork where there are threads
+with LoopbackServer() as server, syncws.connect(server.url) as connection:
+    connection.send("hello")
+    connection.recv(20)
+    made = []
+    pool = writer_pool.WriterPool
+    writer_pool.WriterPool = lambda: made.append("a pool") or pool()
+    child = os.fork()
+    if not child:
+        os._exit(len(made))
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(status)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_fork_makes_no_pool_of_writers_since_the_child_may_be_patched_after_it() -> None:
+    out, _ = run("-c", FORKED_WITH_A_CONNECTION, warnings="default")
+    assert out == "0\n"
