@@ -81,7 +81,8 @@ def read_head(
             continue
         try:
             data = _receive(stream, opening)
-        except OpenTimeoutError:
+        except OpenTimeoutError as error:
+            add_received(error, parser.received)
             raise
         except OSError as error:
             text = f"{who} was lost while {opening.doing}: {error}"
@@ -89,6 +90,12 @@ def read_head(
         if not data:
             text = f"{who} ended TCP while {opening.doing}"
             raise ConnectionLost(text + explain(parser.received))
+
+
+def add_received(error: OpenTimeoutError, received: bytes) -> None:
+    """Have the error of a time-out say what had arrived of the answer."""
+    if received:
+        error.args = (f"{error}, after {received!r}",)
 
 
 def _receive(stream: Stream, opening: TimedOpening) -> bytes:

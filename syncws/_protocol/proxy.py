@@ -156,12 +156,20 @@ def _is_listed(host: str, port: int, no_proxy: str) -> bool:
             continue
         if name == "*":
             return True
-        name = name.removeprefix("*").strip(".")
+        name = _in_ascii(name.removeprefix("*").strip("."))
         if name and (name == host or _is_in_network(address, name)):
             return True
         if name and address is None and host.endswith(f".{name}"):
             return True
     return False
+
+
+def _in_ascii(name: str) -> str:
+    """A name of no_proxy as URLs have it; one that is no name matches nothing."""
+    try:
+        return name if name.isascii() else parse_host(name)
+    except HostError:
+        return ""
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:

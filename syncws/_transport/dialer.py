@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._handler_errors import pass_on
-from .poller import READ, WRITE, OpeningDeadline
+from .poller import READ, WRITE, OpeningDeadline, OpenTimeoutError
 
 if TYPE_CHECKING:
     from .resolver import Address
@@ -116,6 +116,9 @@ def connect(
     dialing = _Dialing(host, deadline, make_socket or socket.socket, setup or SocketSetup())
     try:
         return dialing.run(deque(interleave(addresses)))
+    except OpenTimeoutError as error:
+        dialing.add_failure(error)
+        raise
     finally:
         dialing.close_pending()
 
@@ -186,6 +189,13 @@ class _Dialing:
                 self._note(address, OSError(code, os.strerror(code)))
                 next_at = now  # RFC 8305 5: a failure starts the next attempt.
         raise self._error()
+
+    def add_failure(self, error: OpenTimeoutError) -> None:
+        """Have the error of a time-out say what became of the addresses that did answer."""
+        if self._failures:
+            last = self._error()
+            error.args = (f"{error}; before that: {last.strerror}",)
+            error.__cause__ = last
 
     def close_pending(self) -> None:
         for sock in self._pending:

@@ -556,3 +556,10 @@ def test_what_is_learned_after_a_text_was_shown_is_masked_in_the_next() -> None:
     assert secrets.hide("first-secret, second-secret") == "..., ..."
     secrets.add_field("X-Third", "third-secret")
     assert secrets.hide("first-secret, third-secret") == "..., ..."
+
+
+def test_beginning_of_a_long_secret_is_masked_too_unless_it_is_a_word() -> None:
+    secrets = Secrets()
+    secrets.add("eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", "antidisestablishment", "sh0rt")
+    shown = secrets.hide("'eyJhbGciOiJIUzI1NiJ' eyJhbGci antidisestablishmen sh0r eyJhbGciOiJIUzI1")
+    assert shown == "'...' eyJhbGci antidisestablishmen sh0r ..."

@@ -143,6 +143,10 @@ def test_environment_is_read_as_urllib_reads_it(
 
 LISTED: list[tuple[str, str, bool]] = [
     # no_proxy, the URL, and whether it is named.
+    ("b\u00fccher.example", "ws://b\u00fccher.example/", True),
+    ("b\u00fccher.example", "ws://a.xn--bcher-kva.example/", True),
+    ("xn--bcher-kva.example", "ws://b\u00fccher.example/", True),
+    ("b\u00fc<>.example, \u00ad", "ws://b\u00fccher.example/", False),
     ("", "ws://x/", False),
     ("*", "ws://x/", True),
     ("y, *", "ws://x/", True),
