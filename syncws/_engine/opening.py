@@ -365,7 +365,7 @@ class Connector:
                 most = self._options.max_redirects
                 why = f" (a redirect to {shown}; no more than max_redirects={most} are followed)"
             else:
-                why = f" (redirects are not followed) to {shown}"
+                why = f" to {shown} (redirects are not followed without max_redirects=)"
         status = f"{response.status} {self.secrets.hide(response.reason)}".rstrip()
         return HandshakeError(
             f"answered {status}{why}{quote_body(body, self.secrets)}",

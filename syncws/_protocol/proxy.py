@@ -27,6 +27,7 @@ _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1
 _SYNONYMS = {"socks": "socks5h"}
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 
 
@@ -96,6 +97,9 @@ def parse_proxy(text: str, source: str = "proxy") -> Proxy:
         host = parse_host(parts[1]).strip("[]").replace("%25", "%")
     except HostError as error:
         raise fault(str(error)) from None
+    if _LONE_SURROGATE.search(userinfo):
+        # So Python decodes bytes of the environment that are not UTF-8.
+        raise fault("its user or password holds bytes that are not UTF-8, which must be %-encoded")
     user, _, password = userinfo.partition(":")
     credentials = (percent_decode(user), percent_decode(password)) if user or password else None
     return Proxy(scheme, host, int(parts[2]) if parts[2] else _PORTS[scheme], credentials)

@@ -99,6 +99,9 @@ def test_certificate_of_the_client_is_shown(
         error = plain_dialer.fail(server.url, ca=ca_file)
         assert isinstance(error, OSError)
         assert server.url_for("/") in str(error)
+        # TLS 1.3 says so only after the handshake, when the server may have reset TCP as well.
+        if "certificate required" in str(error).lower():
+            assert "cert=)" in str(error) and "does not know the path" not in str(error)
 
 
 def test_file_that_is_missing_or_holds_nothing_is_told_at_the_call(tmp_path: Path, ca_file: Path) -> None:
