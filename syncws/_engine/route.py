@@ -158,7 +158,7 @@ class Route:
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:
         options = self._options
-        self._opening.doing = f"looking up {what}{host!r}"
+        self._opening.doing = f"looking up {what}{host!r}" + (f" port {port}" if what else "")
         family = _FAMILIES[options.family]
         if options.source_address is not None and options.source_address[0]:
             family = socket.AF_INET6 if ":" in options.source_address[0] else socket.AF_INET

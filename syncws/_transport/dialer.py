@@ -69,7 +69,12 @@ class SocketSetup(NamedTuple):
         for level, name, value in self.options:
             sock.setsockopt(level, name, value)
         if self.source is not None:
-            sock.bind(self.source)
+            try:
+                sock.bind(self.source)
+            except OSError as error:
+                pass_on(error)
+                said = f"cannot bind to source_address={self.source!r}: {error.strerror or error}"
+                raise OSError(error.errno, said) from error
 
 
 def _keep_alive(sock: socket.socket) -> None:

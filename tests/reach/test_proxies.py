@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import ssl
+import threading
 import time
 from typing import Any
 
@@ -325,3 +327,18 @@ def test_proxy_that_speaks_tls_where_none_was_expected_is_told_with_its_scheme(d
         error = dialer.fail("ws://h.test:99/", proxy=f"http://127.0.0.1:{proxy.port}")
     assert "was asked to CONNECT h.test:99: the answer is not HTTP but TLS" in str(error)
     assert "should its URL be https: ?" in str(error)
+
+
+def test_look_up_of_a_proxy_that_takes_too_long_names_it_with_its_port(
+    dialer: Dialer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def getaddrinfo(*_: object) -> list[object]:
+        ended.wait(SECONDS)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    error = dialer.fail("ws://h.test/", proxy="http://slow.test:3128", open_timeout=SOON)
+    ended.set()
+    assert "given up while looking up the proxy 'slow.test' port 3128" in str(error)
