@@ -294,6 +294,7 @@ class Route:
                 stream = tls.TLSStream(lower.socket, context, name)
             self._keep(stream)
             while not stream.handshake_step():
+                self._opening.check_time()  # OpenSSL ignores some messages, however many come.
                 while (received := stream.receive_handshake()) is None:
                     self._opening.wait(stream.socket, READ)
                 self._opening.doing = f"making the {tried}"
