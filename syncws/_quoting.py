@@ -136,6 +136,9 @@ class Secrets:
     # The first word of many credentials, and no secret: a server's "Bearer token expired" stays readable.
     _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "token"})
 
+    # Of a longer one this much is hidden by itself as well, where a peer shows its beginning alone.
+    _SHORTEST_BEGINNING = 16
+
     def __init__(self) -> None:
         self._given: tuple[str, ...] = ()
         self._doubtful: tuple[str, ...] = ()  # those whose names may belong to an ordinary value
@@ -173,7 +176,10 @@ class Secrets:
         self._doubtful += tuple(doubtful)
 
     def hide(self, text: str) -> str:
-        """The text, with dots in the place of each of them."""
+        """The text, with dots in the place of each of them, and of the beginning of each.
+
+        The text must be whole: a secret that was cut at its end may be too short to be known.
+        """
         given, doubtful = self._given, self._doubtful
         if (given or doubtful) and text:
             made = self._made
@@ -182,6 +188,12 @@ class Secrets:
                 self._made = made = given, doubtful, forms
             for secret in made[2]:
                 text = text.replace(secret, HIDDEN)
+            for secret in made[2]:
+                if (
+                    len(secret) > self._SHORTEST_BEGINNING
+                    and not secret[: self._SHORTEST_BEGINNING].isalpha()
+                ):
+                    text = _hide_beginnings(text, secret, self._SHORTEST_BEGINNING)
         return text
 
     def _forms(self, given: tuple[str, ...], doubtful: tuple[str, ...]) -> set[str]:
@@ -199,6 +211,19 @@ class Secrets:
         return forms
 
 
+def _hide_beginnings(text: str, secret: str, least: int) -> str:
+    """The text, with dots where it has the first characters of the secret, at least so many."""
+    beginning = secret[:least]
+    at = text.find(beginning)
+    while at >= 0:
+        same = least
+        while same < len(secret) and text[at + same : at + same + 1] == secret[same]:
+            same += 1
+        text = text[:at] + HIDDEN + text[at + same :]
+        at = text.find(beginning, at + len(HIDDEN))
+    return text
+
+
 def _is_ordinary(word: str) -> bool:
     """Whether the server may well use this word itself, as "json" of `?encoding=json` in "invalid json"."""
     return len(word) < _SHORTEST_TOKEN and word.isascii() and word.isalpha()
@@ -209,7 +234,7 @@ def quote_body(body: bytes, secrets: Secrets) -> str:
     if not body:
         return ""
     # A cut must not divide a secret, so secrets are hidden first. Latin-1 keeps every byte.
-    shown = secrets.hide(body[: MAX_QUOTED * 16].decode("latin-1"))[:MAX_QUOTED]
+    shown = secrets.hide(body.decode("latin-1"))[:MAX_QUOTED]
     return f": {shown.encode('latin-1')!r}"
 
 

@@ -75,6 +75,9 @@ _OPTIONS = (
     (re.compile(r"\bserver_hostname= says\b"), "--server-name says"),
     (re.compile(r"\bmax_size=(?=\d)"), "--max-size "),
     (re.compile(r"\bmax_redirects=(?=\d)"), "--redirects "),
+    (re.compile(r"\bwithout max_redirects=(?=\))"), "without --redirects N"),
+    (re.compile(r": cert=(?=\))"), ": --cert FILE"),
+    (re.compile(r"\bproxy='(?=http://user:password@host:port'\))"), "--proxy '"),
     (re.compile(r"\b(ping|close)_timeout=(?=\d)"), r"--\1-timeout "),
     # A time-out that an error names may be the rest of --timeout.
     (re.compile(r"\bopen_timeout=(?=\d)"), ""),

@@ -81,14 +81,30 @@ def read_head(
             continue
         try:
             data = _receive(stream, opening)
-        except OpenTimeoutError:
+        except OpenTimeoutError as error:
+            add_received(error, parser.received)
             raise
         except OSError as error:
             text = f"{who} was lost while {opening.doing}: {error}"
-            raise ConnectionLost(text + explain(parser.received)) from error
+            why = _about_certificate(error) or explain(parser.received)
+            raise ConnectionLost(text + why) from error
         if not data:
             text = f"{who} ended TCP while {opening.doing}"
             raise ConnectionLost(text + explain(parser.received))
+
+
+def _about_certificate(error: OSError) -> str:
+    """A text about an alert of TLS for the client's certificate: TLS 1.3 sends it after the handshake."""
+    said = str(error).lower()
+    if "alert" in said and ("certificate" in said or "unknown ca" in said):
+        return " (it wants a certificate of the client, or does not take the one that is given: cert=)"
+    return ""
+
+
+def add_received(error: OpenTimeoutError, received: bytes) -> None:
+    """Have the error of a time-out say what had arrived of the answer."""
+    if received:
+        error.args = (f"{error}, after {received!r}",)
 
 
 def _receive(stream: Stream, opening: TimedOpening) -> bytes:

@@ -307,7 +307,7 @@ class Connector:
         from .._protocol import redirect  # the caller's thread has imported it already
 
         location = response.headers.get_all("Location")[0]
-        shown = quote(public_part(location))
+        shown = quote(public_part(self.secrets.hide(location)))
         try:
             if self._options.sock is not None:
                 raise redirect.RedirectError("the socket that was given is used up")
@@ -344,7 +344,7 @@ class Connector:
         """A text about the likely cause when the connection was lost before the answer."""
         url = self._request.url
         if received:
-            return f" after {received[:1024]!r}"
+            return f" after {received!r}"
         if not url.secure and url.effective_port in _TLS_PORTS:
             return f" (port {url.effective_port} is one of TLS: does the server expect wss: ?)"
         causes = ["does not know the path"]
@@ -360,12 +360,12 @@ class Connector:
     def _refusal(self, response: Response, body: bytes, why: str = "") -> HandshakeError:
         location = response.headers.get_all("Location")
         if location and 300 <= response.status < 400 and not why:
-            shown = quote(public_part(location[0]))
+            shown = quote(public_part(self.secrets.hide(location[0])))
             if self._redirects_followed:
                 most = self._options.max_redirects
                 why = f" (a redirect to {shown}; no more than max_redirects={most} are followed)"
             else:
-                why = f" (redirects are not followed) to {shown}"
+                why = f" to {shown} (redirects are not followed without max_redirects=)"
         status = f"{response.status} {self.secrets.hide(response.reason)}".rstrip()
         return HandshakeError(
             f"answered {status}{why}{quote_body(body, self.secrets)}",

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._exceptions import ConnectionLost, HandshakeError, WebSocketError
 from .._handler_errors import pass_on
-from .._quoting import Secrets, masked_answer, masked_head, quote_body
+from .._quoting import MAX_QUOTED, Secrets, masked_answer, masked_head, quote_body
 from .._transport import dialer, resolver
 from .._transport.dialer import SocketSetup
 from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
-from .answer import read_body, read_head, send_head
+from .answer import add_received, read_body, read_head, send_head
 from .open_stream import TLSInfo
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Route:
 
     def _resolve(self, host: str, port: int, what: str = "") -> list[resolver.Address]:
         options = self._options
-        self._opening.doing = f"looking up {what}{host!r}"
+        self._opening.doing = f"looking up {what}{host!r}" + (f" port {port}" if what else "")
         family = _FAMILIES[options.family]
         if options.source_address is not None and options.source_address[0]:
             family = socket.AF_INET6 if ":" in options.source_address[0] else socket.AF_INET
@@ -173,7 +173,8 @@ class Route:
     def _open_tunnel(self, stream: Stream, proxy: Proxy) -> Stream:
         if proxy.secure:
             name = proxy.host.partition("%")[0].rstrip(".")
-            stream = self._start_tls(stream, name, f"the proxy {proxy.host!r} port {proxy.port}")
+            where = f"the proxy {proxy.host!r} port {proxy.port}"
+            stream = self._start_tls(stream, name, where, "proxy", "http:")
             self.tls = None
         asked = f"asking the proxy {proxy.public} for {self._url.authority}"
         self._opening.doing = asked
@@ -193,9 +194,10 @@ class Route:
         send_head(stream, head)
         who = f"the proxy {proxy.public}"
         try:
-            response, rest = read_head(stream, self._opening, who, lambda _: "")
+            response, rest = read_head(stream, self._opening, who, _after)
         except HandshakeError as error:
-            error.args = (f"{who} to {asked}: {error}",)
+            said = str(error).replace("should the URL be wss:", "should its URL be https:")
+            error.args = (f"{who} was asked to {asked}: {said}",)
             raise
         if self._opening.tracer is not None:
             secrets = self._opening.secrets
@@ -240,38 +242,49 @@ class Route:
                 raise OSError(error.errno, text) from error
             raise WebSocketError(text) from error
 
-    def _exchange_with(self, stream: Stream) -> Callable[[bytes, int], bytes]:
-        def exchange(data: bytes, count: int) -> bytes:
+    def _exchange_with(self, stream: Stream) -> Callable[[bytes, int, bytes], bytes]:
+        def exchange(data: bytes, count: int, versions: bytes) -> bytes:
+            from .._transport.socks import SOCKSError
+
+            received = b""
             try:
                 stream.send(data)
-                received = b""
                 while len(received) < count:
                     self._opening.check_time()
                     if (part := stream.recv(count - len(received))) is None:
                         self._opening.wait(stream.socket, READ)
                         continue
                     if not part:
-                        raise ConnectionLost(f"the proxy ended TCP while {self._opening.doing}")
+                        raise ConnectionLost(
+                            f"the proxy ended TCP while {self._opening.doing}{_after(received)}"
+                        )
                     received += part
+                    if versions and received[0] not in versions:
+                        raise SOCKSError(f"its answer is not SOCKS: {received + _what_follows(stream)!r}")
                 return received
-            except OpenTimeoutError:
+            except OpenTimeoutError as error:
+                add_received(error, received)
                 raise
             except OSError as error:
                 if isinstance(error, ConnectionLost):
                     raise
-                raise ConnectionLost(f"the proxy was lost while {self._opening.doing}: {error}") from error
+                text = f"the proxy was lost while {self._opening.doing}: {error}{_after(received)}"
+                raise ConnectionLost(text) from error
 
         return exchange
 
     # TLS.
 
-    def _start_tls(self, lower: Stream, name: str, where: str) -> Stream:
+    def _start_tls(
+        self, lower: Stream, name: str, where: str, who: str = "server", without: str = "ws:"
+    ) -> Stream:
         import ssl
 
         from .._transport import tls, trust  # the caller's thread has imported it already; see `options`
 
         tried = f"TLS handshake with {where}"
-        self._opening.doing = f"{tried}, to which nothing came (does the server speak TLS on this port?)"
+        question = f"(does the {who} speak TLS on this port?)"
+        self._opening.doing = f"making the {tried}, to which nothing came {question}"
         context = self._options.ssl_context or trust.default_context()
         stream: tls.TLSStream | None = None
         try:
@@ -281,32 +294,47 @@ class Route:
                 stream = tls.TLSStream(lower.socket, context, name)
             self._keep(stream)
             while not stream.handshake_step():
+                self._opening.check_time()  # OpenSSL ignores some messages, however many come.
                 while (received := stream.receive_handshake()) is None:
                     self._opening.wait(stream.socket, READ)
-                self._opening.doing = tried
+                self._opening.doing = f"making the {tried}"
                 if not received:
-                    raise ConnectionLost(f"{tried}: the server ended TCP (does it speak TLS on this port?)")
+                    raise ConnectionLost(f"{tried}: the {who} ended TCP {question}")
         except ssl.SSLError as error:
             issuer = stream.untrusted_issuer() if stream is not None else ""
-            raise trust.describe(error, tried, name, issuer) from error
+            came = trust.Came(stream.first_bytes if stream is not None else b"", who, without)
+            raise trust.describe(error, tried, name, issuer, came) from error
         except ValueError as error:  # The context does not accept the name.
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:
-            text = f"{tried}: the server reset TCP (does it speak TLS on this port?)"
-            raise ConnectionLost(text) from error
+            raise ConnectionLost(f"{tried}: the {who} reset TCP {question}") from error
         # This is asked at once, since it is lost after a later error of TLS.
         self.tls = TLSInfo(*stream.negotiated())
         self._trace("tls", host=name, tls=self.tls)
-        self._check_alpn(self.tls.alpn, tried)
+        self._check_alpn(self.tls.alpn, tried, who)
         return stream
 
-    def _check_alpn(self, selected: str | None, tried: str) -> None:
+    def _check_alpn(self, selected: str | None, tried: str, who: str) -> None:
         if selected in (None, "http/1.1", "http/1.0"):
             return
         raise WebSocketError(
-            f"{tried}: HTTP/2 was agreed: the ssl_context offered {selected!r} by ALPN, and the server took "
+            f"{tried}: HTTP/2 was agreed: the ssl_context offered {selected!r} by ALPN, and the {who} took "
             "it. A WebSocket is opened by HTTP/1.1 here: context.set_alpn_protocols(['http/1.1'])"
         )
+
+
+def _after(received: bytes) -> str:
+    """A text about the part of an answer that had come."""
+    return f" after {received!r}" if received else ""
+
+
+def _what_follows(stream: Stream) -> bytes:
+    """What has arrived behind the beginning of a wrong answer, to be quoted."""
+    try:
+        return stream.recv(MAX_QUOTED) or b""
+    except OSError as error:
+        pass_on(error)
+        return b""
 
 
 def _peer(sock: socket.socket) -> object:

@@ -179,4 +179,5 @@ class ResponseParser:
         return Response(int(status), (reason or b"").decode("latin-1"), Headers(headers), version.decode())
 
     def _malformed(self, what: str, got: bytes, status: int | None = None) -> HandshakeError:
-        return HandshakeError(f"{what}: {got[:1024]!r}", status=status, body=got[:1024])
+        # The text is cut where the secrets in it are hidden: a cut here might divide one.
+        return HandshakeError(f"{what}: {got!r}", status=status, body=got[:1024])

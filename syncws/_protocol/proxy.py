@@ -27,6 +27,7 @@ _PORTS = {"http": 80, "https": 443, "socks4": 1080, "socks4a": 1080, "socks5": 1
 _SYNONYMS = {"socks": "socks5h"}
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
 
 
@@ -96,6 +97,9 @@ def parse_proxy(text: str, source: str = "proxy") -> Proxy:
         host = parse_host(parts[1]).strip("[]").replace("%25", "%")
     except HostError as error:
         raise fault(str(error)) from None
+    if _LONE_SURROGATE.search(userinfo):
+        # So Python decodes bytes of the environment that are not UTF-8.
+        raise fault("its user or password holds bytes that are not UTF-8, which must be %-encoded")
     user, _, password = userinfo.partition(":")
     credentials = (percent_decode(user), percent_decode(password)) if user or password else None
     return Proxy(scheme, host, int(parts[2]) if parts[2] else _PORTS[scheme], credentials)
@@ -156,12 +160,20 @@ def _is_listed(host: str, port: int, no_proxy: str) -> bool:
             continue
         if name == "*":
             return True
-        name = name.removeprefix("*").strip(".")
+        name = _in_ascii(name.removeprefix("*").strip("."))
         if name and (name == host or _is_in_network(address, name)):
             return True
         if name and address is None and host.endswith(f".{name}"):
             return True
     return False
+
+
+def _in_ascii(name: str) -> str:
+    """A name of no_proxy as URLs have it; one that is no name matches nothing."""
+    try:
+        return name if name.isascii() else parse_host(name)
+    except HostError:
+        return ""
 
 
 def _split_port(entry: str) -> tuple[str, int | None]:

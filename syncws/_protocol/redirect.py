@@ -13,6 +13,9 @@ from .._quoting import is_credential_field
 from .handshake import HandshakeRequest, make_key
 from .url import URL, parse_url
 
+# No name of a protocol is longer, so what is longer may be a token.
+_LONGEST_PROTOCOL = 40
+
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -23,8 +26,9 @@ class RedirectError(Exception):
 def follow(request: HandshakeRequest, location: str) -> HandshakeRequest:
     """The next request.
 
-    Credentials stay with the origin that they were given for: the URL's user and password, `auth` and every
-    caller's field whose name is that of a credential are not sent to another one.
+    Credentials stay with the origin that they were given for: the URL's user and password, `auth`, every
+    caller's field whose name is that of a credential, and a subprotocol that may carry one, are not sent to
+    another one.
 
     Raises `RedirectError` for a location that is no URL of ours, and for one without TLS after one with TLS.
     """
@@ -38,7 +42,14 @@ def follow(request: HandshakeRequest, location: str) -> HandshakeRequest:
     kept = tuple((name, value) for name, value in request.headers if not is_credential_field(name))
     # The caller's Host field is for the first server alone.
     kept = tuple((name, value) for name, value in kept if name.lower() != "host")
-    return replace(request, url=url, key=make_key(), headers=kept, auth=None)
+    protocols = tuple(name for name in request.protocols if not _may_be_token(name))
+    return replace(request, url=url, key=make_key(), headers=kept, auth=None, protocols=protocols)
+
+
+def _may_be_token(protocol: str) -> bool:
+    """Whether a subprotocol may carry a credential: by its words, as with Kubernetes, or since it is a token
+    itself."""
+    return is_credential_field(protocol) or len(protocol) > _LONGEST_PROTOCOL
 
 
 def _resolve(base: URL, location: str) -> URL:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._handler_errors import pass_on
-from .poller import READ, WRITE, OpeningDeadline
+from .poller import READ, WRITE, OpeningDeadline, OpenTimeoutError
 
 if TYPE_CHECKING:
     from .resolver import Address
@@ -69,7 +69,12 @@ class SocketSetup(NamedTuple):
         for level, name, value in self.options:
             sock.setsockopt(level, name, value)
         if self.source is not None:
-            sock.bind(self.source)
+            try:
+                sock.bind(self.source)
+            except OSError as error:
+                pass_on(error)
+                said = f"cannot bind to source_address={self.source!r}: {error.strerror or error}"
+                raise OSError(error.errno, said) from error
 
 
 def _keep_alive(sock: socket.socket) -> None:
@@ -116,6 +121,9 @@ def connect(
     dialing = _Dialing(host, deadline, make_socket or socket.socket, setup or SocketSetup())
     try:
         return dialing.run(deque(interleave(addresses)))
+    except OpenTimeoutError as error:
+        dialing.add_failure(error)
+        raise
     finally:
         dialing.close_pending()
 
@@ -186,6 +194,13 @@ class _Dialing:
                 self._note(address, OSError(code, os.strerror(code)))
                 next_at = now  # RFC 8305 5: a failure starts the next attempt.
         raise self._error()
+
+    def add_failure(self, error: OpenTimeoutError) -> None:
+        """Have the error of a time-out say what became of the addresses that did answer."""
+        if self._failures:
+            last = self._error()
+            error.args = (f"{error}; before that: {last.strerror}",)
+            error.__cause__ = last
 
     def close_pending(self) -> None:
         for sock in self._pending:

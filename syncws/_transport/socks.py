@@ -16,12 +16,16 @@ import socksio.exceptions
 import socksio.socks4
 import socksio.socks5
 
-# Sends bytes, then receives so many; raises an error that ends the opening.
-Exchange = Callable[[bytes, int], bytes]
+# Sends bytes, then receives so many, of which the first is one of the versions that are given; none says that
+# it may be any. Raises an error that ends the opening.
+Exchange = Callable[[bytes, int, bytes], bytes]
 
 # The length of the reply's address after its first five bytes, by the type of the address (RFC 1928 6).
 _ADDRESS_REST = {1: 3, 4: 15}
 
+# The codes with which a proxy refuses, as they are on the wire.
+_SUCCEEDED = socksio.socks5.SOCKS5ReplyCode.SUCCEEDED
+_REFUSALS = {code.value: code for code in socksio.socks5.SOCKS5ReplyCode if code != _SUCCEEDED}
 
 # Failures of the network behind a proxy, by the names that the package has for their codes (RFC 1928 6); with
 # any other code the proxy itself refuses. SOCKS4 has one code for both.
@@ -76,7 +80,7 @@ def _open_socks4(
     kind = kinds["socks4" if host.replace(".", "").isdecimal() else scheme]
     connection = socksio.socks4.SOCKS4Connection(user_id=user)
     connection.send(kind.from_address(socksio.socks4.SOCKS4Command.CONNECT, (host, port), user_id=user))
-    reply = connection.receive_data(exchange(connection.data_to_send(), 8))
+    reply = connection.receive_data(exchange(connection.data_to_send(), 8, b"\0"))
     if reply.reply_code != socksio.socks4.SOCKS4ReplyCode.REQUEST_GRANTED:
         raise _refusal(reply.reply_code)
 
@@ -90,7 +94,7 @@ def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exch
     # The type is Any, since the package says only that a reply is one of three, whatever was asked.
     connection: Any = socksio.socks5.SOCKS5Connection()
     connection.send(socksio.socks5.SOCKS5AuthMethodsRequest(methods))
-    selected = connection.receive_data(exchange(connection.data_to_send(), 2)).method
+    selected = connection.receive_data(exchange(connection.data_to_send(), 2, b"\5")).method
     if selected not in methods:
         missing = " (its URL has no user and password)" if credentials is None else ""
         raise SOCKSError(f"it takes none of the ways to authenticate that it was offered{missing}")
@@ -100,17 +104,20 @@ def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exch
         if not (0 < len(user) < 256 and len(password) < 256):
             raise SOCKSError("its user or password is longer than 255 bytes, or it has no user")
         connection.send(socksio.socks5.SOCKS5UsernamePasswordRequest(user, password))
-        if not connection.receive_data(exchange(connection.data_to_send(), 2)).success:
+        # RFC 1929 has 1 as the version here; some proxies send the 5 of the rest when they refuse.
+        if not connection.receive_data(exchange(connection.data_to_send(), 2, b"\1\5")).success:
             raise SOCKSError("it refused the user and password")
     command = socksio.socks5.SOCKS5Command.CONNECT
     connection.send(socksio.socks5.SOCKS5CommandRequest.from_address(command, (host, port)))
-    reply = exchange(connection.data_to_send(), 5)
+    reply = exchange(connection.data_to_send(), 2, b"\5")
+    code = reply[1:]
+    if code in _REFUSALS:
+        raise _refusal(_REFUSALS[code])  # at once: nothing in the rest of it matters, and it may never come
     # The head ends with the type of the address, and a name's length or an address's first byte; then the
     # port follows.
-    reply += exchange(b"", _ADDRESS_REST.get(reply[3], reply[4]) + 2)
-    code = connection.receive_data(reply).reply_code
-    if code != socksio.socks5.SOCKS5ReplyCode.SUCCEEDED:
-        raise _refusal(code)
+    reply += exchange(b"", 3, b"")
+    reply += exchange(b"", _ADDRESS_REST.get(reply[3], reply[4]) + 2, b"")
+    connection.receive_data(reply)
 
 
 def _refusal(code: object) -> SOCKSError:

@@ -102,6 +102,8 @@ class TLSStream(Stream):
         self._error: ssl.SSLError | None = None
 
     is_tls = True
+    #: What came first in the handshake, which may show that the peer does not speak TLS.
+    first_bytes = b""
 
     @property
     def output_pending(self) -> bool:  # type: ignore[override]
@@ -135,6 +137,7 @@ class TLSStream(Stream):
         """Take raw bytes in for the handshake; None when there are none yet, False at the end of TCP."""
         data = self._receive_raw(16 * 1024)
         if data:
+            self.first_bytes = self.first_bytes or data[:64]
             self._incoming.write(data)
         return None if data is None else bool(data)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+from typing import NamedTuple
 
 from .._quoting import quote
 from .tls import with_text
@@ -123,7 +124,18 @@ def _unreadable(option: str, error: OSError, *files: FilePath) -> OSError:
     return OSError(error.errno, f"{option}: {error.strerror or error}", missing[0])
 
 
-def describe(error: ssl.SSLError, tried: str, name: str, issuer: str) -> ssl.SSLError:
+class Came(NamedTuple):
+    """The first bytes of the answer to a TLS handshake, who sent them, and its URL's scheme without TLS."""
+
+    first_bytes: bytes = b""
+    who: str = "server"
+    without: str = "ws:"
+
+
+_NOTHING = Came()
+
+
+def describe(error: ssl.SSLError, tried: str, name: str, issuer: str, came: Came = _NOTHING) -> ssl.SSLError:
     """A copy of a TLS error, of the same class, whose text says what was tried, what is wrong and what helps.
 
     `name` is the name that the certificate must have, `issuer` the name of its signer, ``""`` if unknown.
@@ -136,7 +148,9 @@ def describe(error: ssl.SSLError, tried: str, name: str, issuer: str) -> ssl.SSL
     reason = error.reason or str(error)
     hint = ""
     if error.reason in _NOT_TLS:
-        hint = " (what came is not TLS: does the server speak TLS on this port? Without TLS its URL is ws:)"
+        shown = f", but {came.first_bytes!r}" if came.first_bytes else ""
+        question = f"does the {came.who} speak TLS on this port? Without TLS its URL is {came.without}"
+        hint = f" (what came is not TLS{shown}: {question})"
     elif error.reason == "NO_PROTOCOLS_AVAILABLE" or "PROTOCOL_VERSION" in (error.reason or ""):
         hint = " (the server speaks no version of TLS that is allowed here; 1.2 is the least by default)"
     elif "CERTIFICATE_REQUIRED" in (error.reason or "") or "HANDSHAKE_FAILURE" in (error.reason or ""):

@@ -80,7 +80,7 @@ def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(
         until_gone(peer)
 
     location = dict(FIELDS[status])["Location"].partition("?")[0]
-    refuse(hostile_server, Case("redirect", script, says=(location, "not followed")))
+    refuse(hostile_server, Case("redirect", script, says=(f"to '{location}", "without max_redirects=")))
     assert len(hostile_server.server.connections) == 1
 
 
@@ -153,7 +153,7 @@ def test_an_endless_body_is_told_in_its_beginning(
         keep_sending(peer, data, pause)
 
     error = refuse(hostile_server, Case("endless", script, says=("500 Internal",)))
-    assert error.body.startswith(b"x" * 4 if data.startswith(b"1") else data)
+    assert error.body.startswith(b"x" * 2 if data.startswith(b"1") else data)
     assert len(error.body) <= 64 * 1024
 
 

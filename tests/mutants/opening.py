@@ -12,7 +12,9 @@ PROXIES = ("reach/test_proxies.py",)
 TRUST = ("reach/test_trust.py",)
 
 MUTANTS = (
-    Mutant("TLS is not looked at for HTTP/2", "        self._check_alpn(self.tls.alpn, tried)\n", "", TRUST),
+    Mutant(
+        "TLS is not looked at for HTTP/2", "        self._check_alpn(self.tls.alpn, tried, who)\n", "", TRUST
+    ),
     Mutant("a proxy's TLS counts as the server's", "            self.tls = None\n", "", OPENING),
     Mutant(
         "what a proxy says behind its head is lost",

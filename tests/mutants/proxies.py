@@ -50,6 +50,12 @@ MUTANTS = (
         "a domain's end is enough for no_proxy", 'host.endswith(f".{name}")', "host.endswith(name)", PROXY
     ),
     Mutant("a port in no_proxy does not matter", "port_there != port:", "False:", PROXY),
+    Mutant(
+        "no_proxy is ASCII",
+        '_in_ascii(name.removeprefix("*").strip("."))',
+        'name.removeprefix("*").strip(".")',
+        PROXY,
+    ),
     Mutant("networks in no_proxy are addresses", " >> (bits - kept) == base", " == base", PROXY),
     Mutant(
         "an error for a proxy's URL shows its password",
@@ -64,7 +70,8 @@ MUTANTS = (
         "    if False:",
         REDIRECT,
     ),
-    Mutant("credentials go to another origin", ", headers=kept, auth=None)", ", headers=kept)", REDIRECT),
+    Mutant("credentials go to another origin", ", headers=kept, auth=None,", ", headers=kept,", REDIRECT),
+    Mutant("a token in a subprotocol goes to another origin", "if not _may_be_token(name))", ")", REDIRECT),
     Mutant("tokens of headers go to another origin", "if not is_credential_field(name))", ")", REDIRECT),
     Mutant(
         "the key is used again",

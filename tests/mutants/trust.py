@@ -23,7 +23,9 @@ MUTANTS = (
         "",
         DIALER,
     ),
-    Mutant("the source is not bound", "            sock.bind(self.source)", "            pass", DIALER),
+    Mutant(
+        "the source is not bound", "                sock.bind(self.source)", "                pass", DIALER
+    ),
     # Trust.
     Mutant("HTTP/1.1 is not offered", '    context.set_alpn_protocols(["http/1.1"])\n', "", TRUST),
     Mutant("a change of the environment goes unnoticed", " and found[0] == environment", "", TRUST),

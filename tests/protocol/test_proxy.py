@@ -143,6 +143,10 @@ def test_environment_is_read_as_urllib_reads_it(
 
 LISTED: list[tuple[str, str, bool]] = [
     # no_proxy, the URL, and whether it is named.
+    ("b\u00fccher.example", "ws://b\u00fccher.example/", True),
+    ("b\u00fccher.example", "ws://a.xn--bcher-kva.example/", True),
+    ("xn--bcher-kva.example", "ws://b\u00fccher.example/", True),
+    ("b\u00fc<>.example, \u00ad", "ws://b\u00fccher.example/", False),
     ("", "ws://x/", False),
     ("*", "ws://x/", True),
     ("y, *", "ws://x/", True),
@@ -253,3 +257,11 @@ def test_kinds_of_proxies() -> None:
         "socks5": (False, False, False),
         "socks5h": (False, False, True),
     }
+
+
+@pytest.mark.parametrize("userinfo", ["s3cret\udce4:x", "x:s3cret\ud800"])
+def test_credentials_that_are_not_utf_8_are_told_without_quoting_them(userinfo: str) -> None:
+    """As Python decodes a variable of the environment whose bytes are Latin-1."""
+    with pytest.raises(ValueError, match="https_proxy in the environment.*%-encoded") as caught:
+        choose("wss://h/", {"https_proxy": f"http://{userinfo}@p"})
+    assert "s3cret" not in repr(caught.value)

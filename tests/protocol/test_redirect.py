@@ -89,6 +89,18 @@ def test_to_another_origin_no_credentials_go_along(location: str) -> None:
     assert (second.protocols, second.origin) == (("c",), "d")
 
 
+def test_subprotocol_that_may_be_a_token_stays_with_its_origin() -> None:
+    names = (
+        "graphql-transport-ws",
+        "base64url.bearer.authorization.k8s.io.abc",
+        "x" * 41,
+        "v4.channel.k8s.io",
+    )
+    first = asked("ws://h/", protocols=names)
+    assert follow(first, "/next").protocols == names
+    assert follow(first, "ws://other/").protocols == (names[0], names[3])
+
+
 def test_host_field_of_the_caller_is_for_the_first_server_alone() -> None:
     first = asked("ws://h/", headers=(("Host", "virtual"),))
     assert follow(first, "/next").headers == (("Host", "virtual"),)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import ssl
+import threading
 import time
 from typing import Any
 
 import pytest
 
 from syncws import ConnectionLost, HandshakeError, WebSocketError
-from syncws.testing import LoopbackServer
+from syncws.testing import LoopbackServer, Peer, Script
 from tests.support.clients import Client
 from tests.support.dialers import Dialer
 from tests.support.proxies import SCHEMES, STEPS, Proxy, relay
 from tests.support.servers import unanswering
 from tests.support.stress import turns
-from tests.support.waiting import AT_ONCE, wait_until
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 # How long an opening may take that must fail by its time-out.
 SOON = 0.4
@@ -240,3 +242,103 @@ def test_reasons_of_socks_are_told_as_the_network_s_or_the_proxy_s_own(
         error = Dialer("blocking", None).fail("ws://h.test/", proxy=way.url)
     assert isinstance(error, kind)
     assert way.url in str(error)
+
+
+# What a proxy says instead of SOCKS: at once, or after its greeting. It then says nothing more.
+NO_SOCKS = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
+def saying(*answers: bytes) -> Script:
+    """A peer that answers each part of what comes with the next of these, and then is silent."""
+
+    def script(peer: Peer) -> None:
+        for answer in answers:
+            assert peer.recv_bytes()
+            peer.send_bytes(answer)
+        peer.closing.wait(SECONDS)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("scheme", "answers", "said"),
+    [
+        ("socks4a", [NO_SOCKS], f"its answer is not SOCKS: {NO_SOCKS!r}"),
+        ("socks4a", [b"\5"], "its answer is not SOCKS: b'\\x05'"),
+        ("socks5h", [NO_SOCKS], f"its answer is not SOCKS: {NO_SOCKS!r}"),
+        ("socks5h", [b"\5\0", b"HT"], "its answer is not SOCKS: b'HT'"),
+        ("socks5h", [b"\5\2", NO_SOCKS], f"its answer is not SOCKS: {NO_SOCKS!r}"),
+        ("socks5h", [b"\5\2", b"\1\0", NO_SOCKS], f"its answer is not SOCKS: {NO_SOCKS!r}"),
+        ("socks5h", [b"\5\2", b"\5\1"], "it refused the user and password"),
+        ("socks5h", [b"\5\0", b"\5\2"], "it answered 'connection not allowed by ruleset'"),
+    ],
+)
+def test_socks_proxy_s_wrong_answer_is_told_without_waiting_for_the_rest(
+    scheme: str, answers: list[bytes], said: str, dialer: Dialer
+) -> None:
+    pytest.importorskip("socksio", reason="the extra syncws[socks] is not installed")
+    with LoopbackServer(saying(*answers)) as proxy:
+        url = f"{scheme}://me:s3cret@127.0.0.1:{proxy.port}"
+        error = dialer.fail("ws://h.test:99/", proxy=url, open_timeout=SECONDS)
+    assert isinstance(error, WebSocketError)
+    assert f"{scheme}://127.0.0.1:{proxy.port} did not open a way to h.test:99: {said}" in str(error)
+
+
+@pytest.mark.parametrize(("scheme", "part"), [("http", b"HTTP/1.1 200 OK\r\nVi"), ("socks5h", b"\5")])
+def test_part_of_a_proxy_s_answer_is_told_when_the_rest_does_not_come(
+    scheme: str, part: bytes, dialer: Dialer
+) -> None:
+    if scheme != "http":
+        pytest.importorskip("socksio", reason="the extra syncws[socks] is not installed")
+    with LoopbackServer(saying(part)) as proxy:
+        url = f"{scheme}://127.0.0.1:{proxy.port}"
+        error = dialer.fail("ws://h.test:99/", proxy=url, open_timeout=SOON)
+    assert isinstance(error, TimeoutError)
+    assert f"asking the proxy {url} for h.test:99, after {part!r}" in str(error)
+
+    def end(peer: Peer) -> None:
+        peer.recv_bytes()
+        peer.send_bytes(part)
+
+    with LoopbackServer(end) as proxy:
+        url = f"{scheme}://127.0.0.1:{proxy.port}"
+        error = dialer.fail("ws://h.test:99/", proxy=url)
+    assert isinstance(error, ConnectionLost)
+    assert f"asking the proxy {url} for h.test:99 after {part!r}" in str(error)
+
+
+def test_proxy_that_does_not_speak_tls_is_told_with_its_own_words(dialer: Dialer) -> None:
+    noise = b"220 mail.example ESMTP\r\n"
+    with LoopbackServer(saying(noise)) as proxy:
+        error = dialer.fail("ws://h.test:99/", proxy=f"https://127.0.0.1:{proxy.port}")
+    assert f"(what came is not TLS, but {noise!r}: does the proxy speak TLS on this port?" in str(error)
+    assert "Without TLS its URL is http:" in str(error) and "ws:)" not in str(error)
+
+    def end(peer: Peer) -> None:
+        peer.recv_bytes()
+
+    with LoopbackServer(end) as proxy:
+        error = dialer.fail("ws://h.test:99/", proxy=f"https://127.0.0.1:{proxy.port}")
+    assert f"port {proxy.port}: the proxy ended TCP" in str(error)
+
+
+def test_proxy_that_speaks_tls_where_none_was_expected_is_told_with_its_scheme(dialer: Dialer) -> None:
+    with LoopbackServer(saying(b"\x15\x03\x01\0\2\2\x46")) as proxy:
+        error = dialer.fail("ws://h.test:99/", proxy=f"http://127.0.0.1:{proxy.port}")
+    assert "was asked to CONNECT h.test:99: the answer is not HTTP but TLS" in str(error)
+    assert "should its URL be https: ?" in str(error)
+
+
+def test_look_up_of_a_proxy_that_takes_too_long_names_it_with_its_port(
+    dialer: Dialer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+
+    def getaddrinfo(*_: object) -> list[object]:
+        ended.wait(SECONDS)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    error = dialer.fail("ws://h.test/", proxy="http://slow.test:3128", open_timeout=SOON)
+    ended.set()
+    assert "given up while looking up the proxy 'slow.test' port 3128" in str(error)

@@ -397,6 +397,37 @@ def test_argument_and_a_way_that_fails(
     assert any("open_timeout" in text for text in seen) and any("cannot resolve" in text for text in seen)
 
 
+# Answers that are longer than what a text shows of them: each cut must leave nothing of a secret.
+LONG: dict[str, bytes] = {
+    "a body": b"HTTP/1.1 403 no\r\nContent-Length: %d\r\n\r\n",
+    "a reason": b"HTTP/1.1 403 ",
+    "a status line": b"HTTP/1.1 4x3 ",
+    "a header": b"HTTP/1.1 403 no\r\nX ",
+    "a location": b"HTTP/1.1 302 no\r\nLocation: /",
+    "half a head": b"HTTP/1.1 403 no\r\nX: ",
+    "noise": b"",
+}
+
+
+@pytest.mark.parametrize(("name", "way"), turns(LONG, CALLS))
+@pytest.mark.parametrize("length", [9, 17, 100, 1100, 3500])
+def test_secret_that_a_cut_would_divide(
+    name: str, way: str, length: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = f"{SECRET}-{'0123456789' * length}"[:length]
+    said = f"{token}|".encode() * (5000 // length)
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        head = LONG[name]
+        head = head % len(said) if b"%d" in head else head
+        peer.send_bytes(head + said + (b"" if name == "half a head" else b"\r\n\r\n"))
+
+    with watched(caplog) as seen, LoopbackServer(script) as server:
+        CALLS[way](server.url_for("/path"), {"headers": {"Authorization": f"Bearer {token}"}}, seen)
+        assert any("ws://127.0.0.1" in text for text in seen)
+
+
 ANSWERS_OF_PROXIES: dict[str, bytes] = {
     "407": f"HTTP/1.1 407 {WORD} {BASIC}\r\nX: {BASIC}\r\nContent-Length: 80\r\n\r\n{BASIC} {WORD}".encode(),
     "302": f"HTTP/1.1 302 x\r\nLocation: http://{WORD}@h/?{WORD}\r\nContent-Length: 0\r\n\r\n".encode(),

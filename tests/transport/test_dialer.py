@@ -283,3 +283,13 @@ def test_source_that_is_not_here_is_an_error_like_another(net: FakeNet) -> None:
     with pytest.raises(OSError, match="cannot connect to 192.0.2.1 port 443") as caught:
         net.connect(v4(1), SocketSetup(source=("203.0.113.1", 0)))
     assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+def test_time_out_tells_what_became_of_the_addresses_that_did_answer(net: FakeNet) -> None:
+    net.at = net.now + 5
+    net.answers = {"192.0.2.1": (0.1, errno.ECONNREFUSED)}
+    error = net.fail(v6(1) + v4(1))
+    assert isinstance(error, OpenTimeoutError)
+    refused = "cannot connect to 192.0.2.1 port 443 ('host.example'): Connection refused"
+    assert str(error) == f"time is over; before that: {refused}"
+    assert isinstance(error.__cause__, ConnectionRefusedError)
