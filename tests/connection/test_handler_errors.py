@@ -229,7 +229,8 @@ def test_a_handler_in_c_is_the_only_one_that_is_not_known(
     name: str, make: Callable[[BaseException], Handler]
 ) -> None:
     with installed(make(TimeoutError())):
-        assert can_tell_handlers() == (name != "in C")
+        # What CPython has in C is Python on PyPy.
+        assert can_tell_handlers() == (name != "in C" or sys.implementation.name == "pypy")
 
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="there the reader opens the connection")

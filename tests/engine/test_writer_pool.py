@@ -232,6 +232,7 @@ def test_all_are_kept_where_no_thread_can_be_started_at_the_end_of_the_process(
     pool: WriterPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer_pool, "MIN_THREADS", 2**31)
+    monkeypatch.setattr(writer_pool, "KEPT_THREADS", 2**31)
     with links(pool, 5) as many:
         wait_until(lambda: len(writer_threads()) == 5)
         many[0].close()
