@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import socket
 import ssl
+import sys
 import threading
 import time
 from typing import Any
@@ -342,3 +343,20 @@ def test_look_up_of_a_proxy_that_takes_too_long_names_it_with_its_port(
     error = dialer.fail("ws://h.test/", proxy="http://slow.test:3128", open_timeout=SOON)
     ended.set()
     assert "given up while looking up the proxy 'slow.test' port 3128" in str(error)
+
+
+def test_missing_extra_is_told_also_where_only_a_redirect_leads_to_such_a_proxy(
+    dialer: Dialer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(b"HTTP/1.1 302 Found\r\nLocation: wss://h.test/\r\nContent-Length: 0\r\n\r\n")
+
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.delitem(sys.modules, "syncws._transport.socks", raising=False)
+    monkeypatch.delattr("syncws._transport.socks", raising=False)
+    with LoopbackServer(script) as server, LoopbackServer(saying()) as proxy:
+        monkeypatch.setenv("https_proxy", f"socks5h://127.0.0.1:{proxy.port}")
+        error = dialer.fail(server.url, max_redirects=1)
+    assert isinstance(error, WebSocketError) and "pip install 'syncws[socks]'" in str(error)
+    assert "a fault of syncws itself" not in caplog.text
