@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .._exceptions import HandshakeError, WebSocketError, printable
+from .._exceptions import HandshakeError, SecurityErr, WebSocketError, printable
 from .._handler_errors import is_raised_by_handler, pass_on
 from .._protocol.handshake import HandshakeRequest, check_response
 from .._protocol.host import percent_decode
@@ -314,10 +314,10 @@ class Connector:
             request = redirect.follow(self._request, location)
             if str(request.url) in self._visited:
                 raise redirect.RedirectError("it leads back to where it has been already")
-        except redirect.RedirectError as error:
+            if not self._options.allow_blocked_port:
+                check_port(request.url)
+        except (redirect.RedirectError, SecurityErr) as error:
             raise self._refusal(response, b"", f" (not followed to {shown}: {error})") from None
-        if not self._options.allow_blocked_port:
-            check_port(request.url)
         self.close()
         self._visited.add(str(request.url))
         self._request = request
@@ -361,7 +361,9 @@ class Connector:
         location = response.headers.get_all("Location")
         if location and 300 <= response.status < 400 and not why:
             shown = quote(public_part(self.secrets.hide(location[0])))
-            if self._redirects_followed:
+            if response.status not in _REDIRECTS:
+                why = f" to {shown} (which is no redirect that is ever followed)"
+            elif self._redirects_followed:
                 most = self._options.max_redirects
                 why = f" (a redirect to {shown}; no more than max_redirects={most} are followed)"
             else:

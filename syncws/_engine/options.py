@@ -187,6 +187,11 @@ def choose_proxy(options: Options, url: URL) -> Proxy | None:
     return proxy.choose_proxy(options.proxy, url, os.environ)
 
 
+def missing_package(proxy: Proxy) -> str:
+    """The text of the error when the package for SOCKS is not installed."""
+    return f"the proxy {proxy.public} takes the package socksio: pip install 'syncws[socks]'"
+
+
 def _names_proxy() -> bool:
     """Whether the environment may name a proxy.
 
@@ -212,8 +217,7 @@ def _prepare(url: URL, options: Options) -> Options:
         try:
             from .._transport import socks  # noqa: F401
         except ModuleNotFoundError as error:
-            text = f"the proxy {proxy.public} takes the package socksio: pip install 'syncws[socks]'"
-            raise ModuleNotFoundError(text, name=error.name) from error
+            raise ModuleNotFoundError(missing_package(proxy), name=error.name) from error
     if url.secure or options.max_redirects or (proxy is not None and proxy.secure):
         from .._transport import trust
 

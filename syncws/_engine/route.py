@@ -20,6 +20,7 @@ from .._transport.poller import READ, WRITE, OpenTimeoutError
 from .._transport.stream import Stream
 from .answer import add_received, read_body, read_head, send_head
 from .open_stream import TLSInfo
+from .options import missing_package
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -218,8 +219,10 @@ class Route:
         raise HandshakeError(message, response.status, response.headers, body, reason=response.reason)
 
     def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
-        from .._transport import socks  # the caller's thread has imported it already; see `options`
-
+        try:
+            from .._transport import socks  # the caller's thread has imported it already; see `options`
+        except ModuleNotFoundError as error:  # A redirect led to where the environment names such a proxy.
+            raise WebSocketError(missing_package(proxy)) from error
         self._trace("proxy", url=proxy.public)
         host = self._url.hostname.partition("%")[0]
         if not proxy.resolves:

@@ -105,6 +105,9 @@ def _new_context(ca: str | None = None) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise ValueError(f"ca: {ca!r} holds no certificate ({error.reason or error})") from error
     except OSError as error:
+        if error.filename is not None and error.filename == os.environ.get("SSLKEYLOGFILE"):
+            text = f"SSLKEYLOGFILE in the environment: {error.strerror}"
+            raise OSError(error.errno, text, error.filename) from error
         if ca is None:
             raise
         raise _unreadable("ca", error, ca) from error

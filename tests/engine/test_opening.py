@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from syncws import HandshakeError, SecurityErr, WebSocketError
+from syncws import HandshakeError, WebSocketError
 from syncws._engine.opening import Connector, OpenStream
 from syncws._engine.options import check_arguments
 from syncws._protocol.handshake import HandshakeRequest, make_key
 from syncws._quoting import Secrets
 from syncws._transport.poller import Poller
 from syncws.testing import LoopbackServer, Peer, RecordedConnection
+from tests.support.dialers import Dialer
 from tests.support.proxies import Proxy, relay, silent
 from tests.support.servers import drain
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for
@@ -467,10 +468,23 @@ def test_credentials_and_cookies_stay_with_their_origin() -> None:
     assert [request.headers.get("X-Other") for request in seen] == ["y", "y"]
 
 
-def test_a_redirect_to_a_blocked_port_is_a_security_error() -> None:
-    with LoopbackServer(redirect("ws://127.0.0.1:25/")) as server:
-        with pytest.raises(SecurityErr), opened(server.url_for("/"), max_redirects=1):
-            pass
+@pytest.mark.parametrize("api", ["callback", "blocking"])
+def test_a_redirect_to_a_blocked_port_is_a_refusal_like_another(
+    api: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with LoopbackServer(redirect("ws://127.0.0.1:6667/path?s3cret")) as server:
+        error = Dialer(api, None).fail(server.url_for("/"), max_redirects=1)
+    assert isinstance(error, HandshakeError) and error.status == 302
+    assert "not followed to 'ws://127.0.0.1:6667/path?...': port 6667" in str(error)
+    assert "a fault of syncws itself" not in caplog.text
+
+
+def test_an_answer_that_is_no_redirect_is_not_told_to_be_allowed() -> None:
+    with LoopbackServer(redirect("/there", 305)) as server:
+        error = fails(server.url_for("/"), max_redirects=5)
+    assert "answered 305" in str(error) and "'/there' (which is no redirect that is ever followed)" in str(
+        error
+    )
 
 
 def test_redirects_share_one_time_out() -> None:

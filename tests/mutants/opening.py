@@ -40,8 +40,8 @@ MUTANTS = (
     ),
     Mutant(
         "a redirect may lead to a blocked port",
-        "            check_port(request.url)\n",
-        "            pass\n",
+        "                check_port(request.url)\n",
+        "                pass\n",
         OPENING,
     ),
     Mutant(

@@ -13,6 +13,7 @@ import pytest
 
 from syncws import ConnectionLost, HandshakeError, WebSocketError
 from syncws.testing import LoopbackServer, Peer, Script
+from tests.support import programs
 from tests.support.clients import Client
 from tests.support.dialers import Dialer
 from tests.support.proxies import SCHEMES, STEPS, Proxy, relay
@@ -342,3 +343,29 @@ def test_look_up_of_a_proxy_that_takes_too_long_names_it_with_its_port(
     error = dialer.fail("ws://h.test/", proxy="http://slow.test:3128", open_timeout=SOON)
     ended.set()
     assert "given up while looking up the proxy 'slow.test' port 3128" in str(error)
+
+
+WITHOUT_SOCKS = """
+import sys
+sys.modules["socksio"] = None
+import syncws
+error = []
+ws = syncws.WebSocket(sys.argv[1], max_redirects=1, onerror=error.append)
+ws.join()
+try:
+    syncws.connect(sys.argv[1], max_redirects=1)
+except syncws.WebSocketError as raised:
+    assert str(raised) == error[0].message
+    print(raised)
+"""
+
+
+def test_missing_extra_is_told_also_where_only_a_redirect_leads_to_such_a_proxy() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send_bytes(b"HTTP/1.1 302 Found\r\nLocation: wss://h.test/\r\nContent-Length: 0\r\n\r\n")
+
+    with LoopbackServer(script) as server, LoopbackServer(saying()) as proxy:
+        environment = {"https_proxy": f"socks5h://127.0.0.1:{proxy.port}"}
+        told = programs.run_silently("-c", WITHOUT_SOCKS, server.url, environment=environment)
+    assert "wss://h.test/: the proxy socks5h://" in told and "pip install 'syncws[socks]'" in told

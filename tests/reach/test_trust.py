@@ -339,3 +339,17 @@ def test_flood_of_messages_that_tls_ignores_ends_with_the_time(dialer: Dialer) -
         error = dialer.fail(server.url.replace("ws:", "wss:"), open_timeout=0.5)
     assert isinstance(error, TimeoutError)
     assert f"TLS handshake with '127.0.0.1' port {server.port}" in str(error)
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["default", "ca"])
+def test_key_log_that_cannot_be_written_is_named_with_its_variable(
+    given: bool, ca_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "missing" / "keys"
+    monkeypatch.setenv("SSLKEYLOGFILE", str(path))
+    with (
+        LoopbackServer() as server,
+        pytest.raises(OSError, match="SSLKEYLOGFILE in the environment") as caught,
+    ):
+        syncws.connect(server.url.replace("ws:", "wss:"), ca=ca_file if given else None)
+    assert str(path) in str(caught.value) and str(ca_file) not in str(caught.value)
