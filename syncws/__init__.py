@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._connect import connect
-from ._engine.option_types import Dispatch, HeadersLike
+from ._engine.options.option_types import Dispatch, HeadersLike
 from ._event_target import EventTarget
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import (
@@ -31,7 +31,7 @@ from ._websocket import WebSocket
 
 if TYPE_CHECKING:
     from ._connection import Connection
-    from ._engine.open_stream import Timings, TLSInfo
+    from ._engine.opening.open_stream import Timings, TLSInfo
     from ._engine.stats import Stats
     from ._engine.trace_record import TraceRecord
     from ._protocol.http11 import Response
@@ -88,8 +88,8 @@ _LATER = {
     "Response": "_protocol.http11",
     "RetryPolicy": "_retry",
     "Stats": "_engine.stats",
-    "TLSInfo": "_engine.open_stream",
-    "Timings": "_engine.open_stream",
+    "TLSInfo": "_engine.opening.open_stream",
+    "Timings": "_engine.opening.open_stream",
     "TraceRecord": "_engine.trace_record",
     "default_policy": "_retry",
     "reconnect": "_reconnector",

@@ -20,12 +20,12 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._engine.control_events import ControlBatch
-from ._engine.dispatcher import Dispatcher
+from ._engine.consumer.dispatcher import Dispatcher
+from ._engine.consumer.event_queue import EventQueue
 from ._engine.engine import Engine
-from ._engine.event_queue import EventQueue
-from ._engine.pending_pings import PendingPing
 from ._engine.primitives import Leaf, is_own_thread
+from ._engine.reading.control_events import ControlBatch
+from ._engine.writing.pending_pings import PendingPing
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, now
 from ._exceptions import WebSocketError
 from ._message_events import dispatch_messages
@@ -33,9 +33,9 @@ from ._protocol.frames import CloseCode, CloseFrame, Opcode
 from ._ready_state import CLOSED, CLOSING, CONNECTING, OPEN
 
 if TYPE_CHECKING:
-    from ._engine.option_types import Dispatch
-    from ._engine.options import Options
-    from ._engine.records import Closed, Opened
+    from ._engine.options.option_types import Dispatch
+    from ._engine.options.options import Options
+    from ._engine.reading.records import Closed, Opened
     from ._event_target import _Registration
     from ._protocol.closing import Outcome
     from ._protocol.messages import Message, MessagePart

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
-from ._engine.option_types import (
+from ._engine.options.option_types import (
     DEFAULT_QUEUE,
     FilePath,
     HeadersLike,
@@ -21,16 +21,16 @@ from ._engine.option_types import (
     ssl,
     trace_record,
 )
-from ._engine.unknown_options import explain_unknown
+from ._engine.options.unknown_options import explain_unknown
 from ._later import Later
 
 if TYPE_CHECKING:
     from . import _connecting as connecting
     from . import _connection as connection
-    from ._engine import options as engine_options
+    from ._engine.options import options as engine_options
 else:
     connecting, connection = Later("syncws._connecting"), Later("syncws._connection")
-    engine_options = Later("syncws._engine.options")
+    engine_options = Later("syncws._engine.options.options")
 
 
 @explain_unknown

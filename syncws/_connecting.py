@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ._connection import Connection, check_may_wait
+from ._engine.consumer.inbox import Inbox
 from ._engine.engine import Engine
-from ._engine.inbox import Inbox
-from ._engine.options import check_arguments
+from ._engine.options.options import check_arguments
 from ._engine.primitives import is_patched
 from ._exceptions import WebSocketError
 from ._handler_errors import can_tell_handlers

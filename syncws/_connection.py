@@ -14,13 +14,13 @@ from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from ._connection_attributes import ConnectionAttributes
+from ._engine.consumer.inbox import Inbox
+from ._engine.consumer.readable import Readable
+from ._engine.consumer.stream_calls import InboxEnded
 from ._engine.engine import Engine
-from ._engine.inbox import Inbox
-from ._engine.options import check_timeout
+from ._engine.options.options import check_timeout
 from ._engine.primitives import is_own_thread
-from ._engine.readable import Readable
-from ._engine.send_queue import TAKEN
-from ._engine.stream_calls import InboxEnded
+from ._engine.writing.send_queue import TAKEN
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._handler_errors import is_raised_by_handler
 from ._log import log_warning

@@ -5,11 +5,11 @@ Owns: nothing. Runs on: any thread. Must not import: sockets, frame layout, the 
 
 from __future__ import annotations
 
+from ._engine.consumer.inbox import Inbox
 from ._engine.engine import Engine
-from ._engine.inbox import Inbox
-from ._engine.records import Opened
-from ._engine.send_queue import SendQueue
+from ._engine.reading.records import Opened
 from ._engine.stats import Stats
+from ._engine.writing.send_queue import SendQueue
 from ._misspellings import NoHandlers
 from ._opened_attributes import OpenedAttributes
 from ._protocol.http11 import Response

@@ -15,10 +15,10 @@ from ._opened_attributes import OpenedAttributes
 if TYPE_CHECKING:
     from . import _log
     from ._callback_link import CallbackLink
-    from ._engine import records
     from ._engine import stats as engine_stats
+    from ._engine.reading import records
 else:
-    _log, records = Later("syncws._log"), Later("syncws._engine.records")
+    _log, records = Later("syncws._log"), Later("syncws._engine.reading.records")
     engine_stats = Later("syncws._engine.stats")
 
 

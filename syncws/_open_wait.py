@@ -12,7 +12,7 @@ from ._engine.primitives import Waiters
 from ._exceptions import WebSocketError
 
 if TYPE_CHECKING:
-    from ._engine.dispatcher import FirstEvents
+    from ._engine.consumer.dispatcher import FirstEvents
 
 
 class OpenWait:

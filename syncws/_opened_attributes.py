@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ._later import Later
 
 if TYPE_CHECKING:
-    from ._engine import open_stream, records
+    from ._engine.opening import open_stream
+    from ._engine.reading import records
     from ._protocol import http11
 else:
-    open_stream, records = Later("syncws._engine.open_stream"), Later("syncws._engine.records")
+    open_stream = Later("syncws._engine.opening.open_stream")
+    records = Later("syncws._engine.reading.records")
     http11 = Later("syncws._protocol.http11")
 
 

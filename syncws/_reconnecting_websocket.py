@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from ._callback_link import CallbackLink
-from ._engine.dispatching import dispatch_and_wait
+from ._engine.consumer.dispatching import dispatch_and_wait
 from ._engine.engine import THREADS_SECONDS
-from ._engine.fresh_arguments import FreshArguments
-from ._engine.option_types import (
+from ._engine.options.fresh_arguments import FreshArguments
+from ._engine.options.option_types import (
     DEFAULT_QUEUE,
     Dispatch,
     FilePath,
@@ -32,12 +32,12 @@ from ._engine.option_types import (
     ssl,
     trace_record,
 )
-from ._engine.options import check_arguments, check_dispatch, check_timeout, chosen
+from ._engine.options.options import check_arguments, check_dispatch, check_timeout, chosen
+from ._engine.options.unknown_options import explain_unknown
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
-from ._engine.send_queue import REFUSED
 from ._engine.threads import block_forever
-from ._engine.unknown_options import explain_unknown
+from ._engine.writing.send_queue import REFUSED
 from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent, TargetT
 from ._exceptions import ConnectionClosed, InvalidStateErr, WebSocketError

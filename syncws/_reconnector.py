@@ -13,8 +13,8 @@ from typing import Any, Literal, cast
 from ._connecting import open_prepared, prepare_connection
 from ._connection import Connection, check_may_wait, close_going_away
 from ._engine.engine import THREADS_SECONDS, Engine
-from ._engine.fresh_arguments import FreshArguments
-from ._engine.option_types import (
+from ._engine.options.fresh_arguments import FreshArguments
+from ._engine.options.option_types import (
     DEFAULT_QUEUE,
     FilePath,
     HeadersLike,
@@ -25,12 +25,12 @@ from ._engine.option_types import (
     ssl,
     trace_record,
 )
-from ._engine.options import chosen
+from ._engine.options.options import chosen
+from ._engine.options.unknown_options import explain_unknown
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
 from ._engine.stats import Stats
 from ._engine.tracer import Tracer
-from ._engine.unknown_options import explain_unknown
 from ._exceptions import ConnectionClosed, WebSocketError
 from ._handler_errors import pass_on
 from ._log import Fields, log_warning

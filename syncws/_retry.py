@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ._engine.option_checks import check_plain
+from ._engine.options.option_checks import check_plain
 from ._exceptions import ConnectionClosed, HandshakeError
 from ._headers import Headers
 from ._log import Fields, log

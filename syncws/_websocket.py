@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from ._engine.option_types import (
+from ._engine.options.option_types import (
     DEFAULT_QUEUE,
     Dispatch,
     FilePath,
@@ -23,7 +23,7 @@ from ._engine.option_types import (
     ssl,
     trace_record,
 )
-from ._engine.unknown_options import explain_unknown
+from ._engine.options.unknown_options import explain_unknown
 from ._event_target import EventHandler
 from ._events import CloseEvent, ErrorEvent, Event, MessageEvent
 from ._exceptions import InvalidStateErr, WebSocketError
@@ -36,11 +36,11 @@ from ._ready_state import CONNECTING, OPEN, STATE_NAMES, ReadyStates
 if TYPE_CHECKING:
     from . import _callback_link as callback_link
     from . import _log
-    from ._engine import options as engine_options
     from ._engine import process
+    from ._engine.options import options as engine_options
 else:
     _log, callback_link = Later("syncws._log"), Later("syncws._callback_link")
-    engine_options, process = Later("syncws._engine.options"), Later("syncws._engine.process")
+    engine_options, process = Later("syncws._engine.options.options"), Later("syncws._engine.process")
 
 Self = TypeVar("Self", bound="WebSocket")
 

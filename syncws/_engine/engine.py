@@ -23,28 +23,28 @@ from .._protocol.closing import Outcome, State
 from .._protocol.frames import Buffer, CloseCode, CloseFrame
 from .._protocol.handshake import HandshakeRequest, make_key
 from . import process
-from .caller_opening import CallerOpening
-from .fragmented_send import FragmentedSend
-from .pending_pings import PendingPing, PendingPings
-from .read_lease import ReadLease, is_allowed
-from .reader import Reader
-from .reader_notes import ReaderNotes
-from .send_queue import SendQueue
+from .opening.caller_opening import CallerOpening
+from .reading.read_lease import ReadLease, is_allowed
+from .reading.reader import Reader
+from .reading.reader_notes import ReaderNotes
 from .stats import Stats
 from .threads import Threads
 from .tracer import make_tracer
-from .writer import Writer
-from .writer_pool import shared_pool
-from .writer_turn import ACCEPTING, FINISHED
+from .writing.fragmented_send import FragmentedSend
+from .writing.pending_pings import PendingPing, PendingPings
+from .writing.send_queue import SendQueue
+from .writing.writer import Writer
+from .writing.writer_pool import shared_pool
+from .writing.writer_turn import ACCEPTING, FINISHED
 
 if TYPE_CHECKING:
     from typing import TypeGuard
 
     from .._log import Fields
     from .._protocol.url import URL
-    from .options import Options
+    from .options.options import Options
     from .primitives import Waiters
-    from .records import Closed, Consumer
+    from .reading.records import Closed, Consumer
 
 # How long an attempt to come back waits for the threads of the one before, which are about to end.
 THREADS_SECONDS = 1.0

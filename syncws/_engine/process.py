@@ -24,7 +24,7 @@ from typing import Protocol
 
 from .primitives import renew_after_fork
 from .spare_threads import forget_shared_spares
-from .writer_pool import forget_shared_pool, wait_shared_pool_exited
+from .writing.writer_pool import forget_shared_pool, wait_shared_pool_exited
 
 # How long the end of the process waits for all connections together to be closed.
 EXIT_SECONDS = 1.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .open_stream import TLSInfo
+from .opening.open_stream import TLSInfo
 
 
 @dataclass(frozen=True, slots=True)

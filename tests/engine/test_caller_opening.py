@@ -1,4 +1,4 @@
-"""`syncws._engine.caller_opening` and `handover`: who opens, starts the threads, and does what is left."""
+"""`_engine.opening.caller_opening` and `handover`: who opens, starts the threads, and does what is left."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import pytest
 
 import syncws
 from syncws import WebSocketError
-from syncws._engine import caller_opening, engine, handover, opening, reader, route
+from syncws._engine import engine
+from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.engine import Engine
-from syncws._engine.handover import Handover
-from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
-from syncws._engine.writer_pool import shared_pool
+from syncws._engine.opening import caller_opening, handover, opening, route
+from syncws._engine.opening.handover import Handover
+from syncws._engine.options.options import check_arguments
+from syncws._engine.reading import reader
+from syncws._engine.writing.writer_pool import shared_pool
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport import dialer, poller

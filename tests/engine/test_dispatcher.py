@@ -1,4 +1,4 @@
-"""`syncws._engine.dispatcher`: the order of callbacks, where they run, and the wait of the first events."""
+"""`_engine.consumer.dispatcher`: the order of callbacks, where they run, and the wait of the first events."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from functools import partial
 import pytest
 
 from syncws import Headers
-from syncws._engine import dispatcher as dispatcher_module
-from syncws._engine import dispatching
-from syncws._engine.control_events import ControlBatch
-from syncws._engine.dispatcher import Dispatcher, FirstEvents
-from syncws._engine.dispatching import dispatch_and_wait
-from syncws._engine.event_queue import EventQueue
-from syncws._engine.option_types import Dispatch
-from syncws._engine.records import Closed, CloseReceived, Opened
+from syncws._engine.consumer import dispatcher as dispatcher_module
+from syncws._engine.consumer import dispatching
+from syncws._engine.consumer.dispatcher import Dispatcher, FirstEvents
+from syncws._engine.consumer.dispatching import dispatch_and_wait
+from syncws._engine.consumer.event_queue import EventQueue
+from syncws._engine.options.option_types import Dispatch
+from syncws._engine.reading.control_events import ControlBatch
+from syncws._engine.reading.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart

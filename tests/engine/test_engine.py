@@ -14,11 +14,13 @@ import pytest
 
 from syncws import ConnectionClosed, WebSocketError
 from syncws._engine import engine as engine_module
-from syncws._engine import primitives, reader_notes, send_queue
+from syncws._engine import primitives
+from syncws._engine.consumer.inbox import Inbox
+from syncws._engine.consumer.stream_calls import InboxEnded
 from syncws._engine.engine import Engine
-from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
-from syncws._engine.stream_calls import InboxEnded
+from syncws._engine.options.options import check_arguments
+from syncws._engine.reading import reader_notes
+from syncws._engine.writing import send_queue
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport import poller

@@ -1,4 +1,4 @@
-"""`syncws._engine.event_queue`: order, bounds, waiting, and what the reader is told."""
+"""`syncws._engine.consumer.event_queue`: order, bounds, waiting, and what the reader is told."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from syncws import Headers
-from syncws._engine import event_queue
-from syncws._engine.control_events import ControlBatch
-from syncws._engine.event_queue import Entry, EventQueue
-from syncws._engine.records import Closed, CloseReceived, Opened
+from syncws._engine.consumer import event_queue
+from syncws._engine.consumer.event_queue import Entry, EventQueue
+from syncws._engine.reading.control_events import ControlBatch
+from syncws._engine.reading.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart

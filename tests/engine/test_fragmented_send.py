@@ -1,4 +1,4 @@
-"""`syncws._engine.fragmented_send`: one message, sent as its chunks come."""
+"""`syncws._engine.writing.fragmented_send`: one message, sent as its chunks come."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from syncws import ConnectionClosed
-from syncws._engine import fragmented_send, primitives, send_queue
-from syncws._engine.fragmented_send import STREAM_WINDOW, FragmentedSend
-from syncws._engine.send_queue import SendQueue
-from syncws._engine.writer_pool import WriterPool
-from syncws._engine.writer_turn import ACCEPTING, FINISHED, REFUSING
+from syncws._engine import primitives
+from syncws._engine.writing import fragmented_send, send_queue
+from syncws._engine.writing.fragmented_send import STREAM_WINDOW, FragmentedSend
+from syncws._engine.writing.send_queue import SendQueue
+from syncws._engine.writing.writer_pool import WriterPool
+from syncws._engine.writing.writer_turn import ACCEPTING, FINISHED, REFUSING
 from syncws._protocol.frames import CloseFrame, Opcode
 from tests.support.interrupts import Interrupted, needs_timer_signals
 from tests.support.interrupts import interrupt as interrupt_call

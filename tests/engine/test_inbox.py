@@ -1,4 +1,4 @@
-"""`syncws._engine.inbox`: what is taken, who waits, when reading pauses, and what threads may do at once."""
+"""`consumer.inbox`: what is taken, who waits, when reading pauses, and what threads may do at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from functools import partial
 import pytest
 
 from syncws import Headers
-from syncws._engine import inbox as inbox_module
-from syncws._engine import stream_calls
-from syncws._engine.inbox import LARGEST_UNASKED, Inbox
-from syncws._engine.records import Closed, CloseReceived, Opened
-from syncws._engine.stream_calls import MAX_PART, InboxEnded
+from syncws._engine.consumer import inbox as inbox_module
+from syncws._engine.consumer import stream_calls
+from syncws._engine.consumer.inbox import LARGEST_UNASKED, Inbox
+from syncws._engine.consumer.stream_calls import MAX_PART, InboxEnded
+from syncws._engine.reading.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart

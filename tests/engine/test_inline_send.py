@@ -1,4 +1,4 @@
-"""`syncws._engine.inline_send`: what a sender writes itself, and what it leaves to the writer."""
+"""`syncws._engine.writing.inline_send`: what a sender writes itself, and what it leaves to the writer."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from syncws import BufferFull
-from syncws._engine import inline_send, send_queue
-from syncws._engine.inline_send import LARGEST
-from syncws._engine.pending_pings import PendingPings
 from syncws._engine.primitives import give_back_tokens, tokens
-from syncws._engine.send_queue import REFUSED, TAKEN, SendQueue
-from syncws._engine.writer import Writer
-from syncws._engine.writer_pool import WriterPool
-from syncws._engine.writer_turn import FINISHED, IDLE, SCHEDULED, STOPPING
+from syncws._engine.writing import inline_send, send_queue
+from syncws._engine.writing.inline_send import LARGEST
+from syncws._engine.writing.pending_pings import PendingPings
+from syncws._engine.writing.send_queue import REFUSED, TAKEN, SendQueue
+from syncws._engine.writing.writer import Writer
+from syncws._engine.writing.writer_pool import WriterPool
+from syncws._engine.writing.writer_turn import FINISHED, IDLE, SCHEDULED, STOPPING
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.permessage_deflate import MIN_COMPRESSED, DeflateParameters, Deflater, Inflater

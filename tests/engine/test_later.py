@@ -35,7 +35,7 @@ def test_import_brings_few_modules_and_none_of_the_engine() -> None:
     assert slow.isdisjoint(lines)
     assert {"syncws._engine.engine", "syncws._connection", "syncws._callback_link"}.isdisjoint(lines)
     named_in_signatures = {
-        "syncws._engine.open_stream",
+        "syncws._engine.opening.open_stream",
         "syncws._engine.stats",
         "syncws._engine.trace_record",
     }

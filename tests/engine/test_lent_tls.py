@@ -11,12 +11,13 @@ from functools import partial
 import pytest
 
 from syncws import WebSocketError
-from syncws._engine import inline_send, read_lease
+from syncws._engine.consumer.inbox import Inbox
+from syncws._engine.consumer.stream_calls import InboxEnded
 from syncws._engine.engine import Engine
-from syncws._engine.inbox import Inbox
 from syncws._engine.primitives import is_own_thread
-from syncws._engine.stream_calls import InboxEnded
-from syncws._engine.writer_turn import IDLE
+from syncws._engine.reading import read_lease
+from syncws._engine.writing import inline_send
+from syncws._engine.writing.writer_turn import IDLE
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._transport.stream import Stream
 from syncws.testing import LoopbackServer, Peer

@@ -1,4 +1,4 @@
-"""`syncws._engine.open_link`: reading, pauses, and the keepalive, by a clock that goes by a script."""
+"""`_engine.reading.open_link`: reading, pauses, and the keepalive, by a clock that goes by a script."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from functools import partial
 
 import pytest
 
-from syncws._engine.inbox import LARGEST_UNASKED
-from syncws._engine.input_state import (
+from syncws._engine.consumer.inbox import LARGEST_UNASKED
+from syncws._engine.reading.input_state import (
     FIRST_PAUSE,
     LARGEST_READ,
     LAST_LOOK_SECONDS,
     LONGEST_PAUSE,
     SMALLEST_READ,
 )
-from syncws._engine.open_link import LONGEST_SAMPLE, SHORTEST_SAMPLE, OpenLink
-from syncws._engine.pending_pings import PendingPing
+from syncws._engine.reading.open_link import LONGEST_SAMPLE, SHORTEST_SAMPLE, OpenLink
+from syncws._engine.writing.pending_pings import PendingPing
 from syncws._exceptions import WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing.wire import frame_bytes

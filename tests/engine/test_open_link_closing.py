@@ -1,4 +1,4 @@
-"""`syncws._engine.open_link`: how a connection ends, and when, by a clock that goes by a script."""
+"""`syncws._engine.reading.open_link`: how a connection ends, and when, by a clock that goes by a script."""
 
 from __future__ import annotations
 

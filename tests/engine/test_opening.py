@@ -1,4 +1,4 @@
-"""`syncws._engine.opening`: what it hands over, and how it goes on after a redirect."""
+"""`syncws._engine.opening.opening`: what it hands over, and how it goes on after a redirect."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from syncws import HandshakeError, WebSocketError
-from syncws._engine.opening import Connector, OpenStream
-from syncws._engine.options import check_arguments
+from syncws._engine.opening.opening import Connector, OpenStream
+from syncws._engine.options.options import check_arguments
 from syncws._protocol.handshake import HandshakeRequest, make_key
 from syncws._quoting import Secrets
 from syncws._transport.poller import Poller

@@ -1,4 +1,4 @@
-"""`syncws._engine.options`: each keyword's default, and what it takes and refuses."""
+"""`syncws._engine.options.options`: each keyword's default, and what it takes and refuses."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from syncws._engine.option_types import DEFAULT_QUEUE
-from syncws._engine.options import Options
+from syncws._engine.options.option_types import DEFAULT_QUEUE
+from syncws._engine.options.options import Options
 
 DURATIONS = ["open_timeout", "close_timeout", "ping_interval", "ping_timeout"]
 COUNTS = ["max_size", "max_buffered"]

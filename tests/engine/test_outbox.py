@@ -1,10 +1,10 @@
-"""`syncws._engine.outbox`: what goes out in which order, and what a Close does to it."""
+"""`syncws._engine.writing.outbox`: what goes out in which order, and what a Close does to it."""
 
 from __future__ import annotations
 
 import pytest
 
-from syncws._engine.outbox import FragmentNote, Outbox
+from syncws._engine.writing.outbox import FragmentNote, Outbox
 from syncws._protocol.frames import FIN, Opcode
 from tests.support.outbox_stories import note_of, take_all
 

@@ -1,4 +1,4 @@
-"""`syncws._engine.pending_pings`: which pong answers which ping."""
+"""`syncws._engine.writing.pending_pings`: which pong answers which ping."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from syncws._engine.pending_pings import MAX_PENDING, PendingPing, PendingPings
+from syncws._engine.writing.pending_pings import MAX_PENDING, PendingPing, PendingPings
 from tests.support.interrupts import interrupt, needs_timer_signals
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until

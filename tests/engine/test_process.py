@@ -15,7 +15,7 @@ import pytest
 
 from syncws._engine import process
 from syncws._engine.primitives import Flag, Leaf, Waiters
-from syncws._engine.writer_pool import shared_pool
+from syncws._engine.writing.writer_pool import shared_pool
 from tests.support.programs import run, run_silently
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for
@@ -267,7 +267,7 @@ def test_a_child_has_a_pool_of_its_own(engines: list[Engine]) -> None:
 FORKED_WITH_A_CONNECTION = """
 import os, sys, warnings
 import syncws
-from syncws._engine import writer_pool
+from syncws._engine.writing import writer_pool
 from syncws.testing import LoopbackServer
 
 warnings.simplefilter("ignore", DeprecationWarning)  # of a fork where there are threads

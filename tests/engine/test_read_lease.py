@@ -1,4 +1,4 @@
-"""`syncws._engine.read_lease`: what a consumer reads in the reader's place, and how the two change places."""
+"""`reading.read_lease`: what a consumer reads in the reader's place, and how the two change places."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from syncws import WebSocketError
-from syncws._engine import event_queue, inbox, primitives, read_lease
+from syncws._engine import primitives
+from syncws._engine.consumer import event_queue, inbox
+from syncws._engine.consumer.event_queue import EventQueue
+from syncws._engine.consumer.inbox import Inbox
+from syncws._engine.consumer.stream_calls import InboxEnded
 from syncws._engine.engine import Engine
-from syncws._engine.event_queue import EventQueue
-from syncws._engine.inbox import Inbox
 from syncws._engine.primitives import give_back_tokens, tokens
-from syncws._engine.stream_calls import InboxEnded
+from syncws._engine.reading import read_lease
 from syncws._protocol.codec import parse
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode

@@ -1,11 +1,12 @@
-"""`syncws._engine.readable`: the descriptor of `Connection.fileno()`, whatever a signal handler does."""
+"""`_engine.consumer.readable`: the descriptor of `Connection.fileno()`, whatever a signal handler does."""
 
 from __future__ import annotations
 
 import select
 
 from syncws import Connection, _connection
-from syncws._engine import inbox, primitives, readable
+from syncws._engine import primitives
+from syncws._engine.consumer import inbox, readable
 from tests.support.clients import opened
 from tests.support.moments import Moments, interrupt, needs_moments
 from tests.support.waiting import SECONDS

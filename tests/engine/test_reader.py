@@ -1,4 +1,4 @@
-"""`syncws._engine.reader`: from the opening to the one record of the end, whatever happens on the way."""
+"""`_engine.reading.reader`: from the opening to the one record of the end, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from syncws import HandshakeError, WebSocketError
-from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
-from syncws._engine.pending_pings import PendingPing, PendingPings
+from syncws._engine.consumer.inbox import Inbox
+from syncws._engine.options.options import check_arguments
 from syncws._engine.primitives import is_own_thread
-from syncws._engine.read_lease import ReadLease
-from syncws._engine.reader import Reader
-from syncws._engine.reader_notes import ReaderNotes
-from syncws._engine.records import Closed, CloseReceived, Opened, Record
-from syncws._engine.send_queue import SendQueue
+from syncws._engine.reading.read_lease import ReadLease
+from syncws._engine.reading.reader import Reader
+from syncws._engine.reading.reader_notes import ReaderNotes
+from syncws._engine.reading.records import Closed, CloseReceived, Opened, Record
 from syncws._engine.tracer import make_tracer
+from syncws._engine.writing.pending_pings import PendingPing, PendingPings
+from syncws._engine.writing.send_queue import SendQueue
 from syncws._protocol.closing import State
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame
@@ -351,7 +351,7 @@ def test_a_fault_before_there_is_a_loop_closes_the_stream(
     def fail(*arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("syncws._engine.reader.Decoder", fail)
+    monkeypatch.setattr("syncws._engine.reading.reader.Decoder", fail)
     running = Running(silent_server.url)
     closed = running.run()
     assert isinstance(closed.outcome.error, MemoryError)

@@ -1,4 +1,4 @@
-"""`syncws._engine.reader`: a fault of the reader thread ends its connection, and is logged after that."""
+"""`_engine.reading.reader`: a fault of the reader thread ends its connection, and is logged after that."""
 
 from __future__ import annotations
 

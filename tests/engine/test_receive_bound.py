@@ -1,4 +1,4 @@
-"""`syncws._engine.receive_bound`: what waits, told from what was put and from how many messages are left."""
+"""`consumer.receive_bound`: what waits, told from what was put and from how many messages are left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from syncws._engine.receive_bound import ReceiveBound
+from syncws._engine.consumer.receive_bound import ReceiveBound
 
 
 def bound_of(

@@ -1,4 +1,4 @@
-"""`syncws._engine.send_queue`: what is taken, how it is counted, whose turn it is, and a signal at any
+"""`_engine.writing.send_queue`: what is taken, how it is counted, whose turn it is, and a signal at any
 moments."""
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from syncws import BufferFull
-from syncws._engine import primitives, send_queue
-from syncws._engine.fragmented_send import FragmentedSend
-from syncws._engine.outbox import CloseNote, Outbox
-from syncws._engine.send_queue import COUNTED, REFUSED, TAKEN, SendQueue
-from syncws._engine.writer_turn import (
+from syncws._engine import primitives
+from syncws._engine.writing import send_queue
+from syncws._engine.writing.fragmented_send import FragmentedSend
+from syncws._engine.writing.outbox import CloseNote, Outbox
+from syncws._engine.writing.send_queue import COUNTED, REFUSED, TAKEN, SendQueue
+from syncws._engine.writing.writer_turn import (
     ACCEPTING,
     CUT,
     FINISHED,

@@ -14,8 +14,8 @@ import pytest
 
 import syncws
 from syncws import Event, EventTarget, ReconnectingWebSocket, WebSocket, connect, reconnect
-from syncws._engine.option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit, SocketOptions
-from syncws._engine.options import Options, check_timeout
+from syncws._engine.options.option_types import DEFAULT_QUEUE, HeadersLike, QueueLimit, SocketOptions
+from syncws._engine.options.options import Options, check_timeout
 from syncws.testing import LoopbackServer
 
 URL = "ws://127.0.0.1:9999/"

@@ -1,4 +1,4 @@
-"""`syncws._engine.writer`: what it hands to the network, in how many calls, and how it ends."""
+"""`syncws._engine.writing.writer`: what it hands to the network, in how many calls, and how it ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from syncws._engine.pending_pings import PendingPing
-from syncws._engine.writer import MAX_PONGS
-from syncws._engine.writer_pool import WriterPool
-from syncws._engine.writer_turn import FINISHED, IDLE, REFUSING, SCHEDULED, STOPPING, WRITING
+from syncws._engine.writing.pending_pings import PendingPing
+from syncws._engine.writing.writer import MAX_PONGS
+from syncws._engine.writing.writer_pool import WriterPool
+from syncws._engine.writing.writer_turn import FINISHED, IDLE, REFUSING, SCHEDULED, STOPPING, WRITING
 from syncws._protocol.encoder import MAX_WRITE, Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.permessage_deflate import DeflateParameters, Deflater

@@ -1,4 +1,4 @@
-"""`syncws._engine.writer_pool`: no job is forgotten, none waits for another's network, and threads come and
+"""`_engine.writing.writer_pool`: no job is forgotten, none waits for another's network, and threads come and
 go."""
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from syncws._engine import primitives, spare_threads, writer_pool
+from syncws._engine import primitives, spare_threads
 from syncws._engine.primitives import Waiters, is_own_thread
 from syncws._engine.spare_threads import shared_spares
-from syncws._engine.writer_pool import PooledWriter, WriterPool, forget_shared_pool, shared_pool
+from syncws._engine.writing import writer_pool
+from syncws._engine.writing.writer_pool import PooledWriter, WriterPool, forget_shared_pool, shared_pool
 from syncws._exceptions import ThreadStartError
 from syncws._protocol.frames import Opcode
 from syncws._transport.poller import ForkedError

@@ -90,7 +90,7 @@ def test_the_body_is_told_whatever_is_said_of_its_length(
     name: str, glued: bool, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A busy machine may need more than usual.
-    monkeypatch.setattr("syncws._engine.answer.BODY_SECONDS", ENDS_WITHIN)
+    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", ENDS_WITHIN)
     fields, sent, got = FORMS[name]
 
     def script(peer: Peer) -> None:
@@ -120,8 +120,8 @@ def test_a_body_whose_end_http_tells_is_not_waited_for_any_longer(
     name: str, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A wait that these limits would end would be a failure of the test.
-    monkeypatch.setattr("syncws._engine.answer.BODY_SECONDS", ENDS_WITHIN * 2)
-    monkeypatch.setattr("syncws._engine.answer.FRAMED_BODY_SECONDS", ENDS_WITHIN * 2)
+    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", ENDS_WITHIN * 2)
+    monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", ENDS_WITHIN * 2)
     status, fields, sent, got = KEPT[name]
 
     def script(peer: Peer) -> None:
@@ -143,8 +143,8 @@ ws_only = pytest.mark.parametrize("scheme", ["ws"])
 def test_an_endless_body_is_told_in_its_beginning(
     data: bytes, pause: float, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("syncws._engine.answer.BODY_SECONDS", 0.25)
-    monkeypatch.setattr("syncws._engine.answer.FRAMED_BODY_SECONDS", 0.25)
+    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", 0.25)
+    monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", 0.25)
 
     def script(peer: Peer) -> None:
         peer.read_request()

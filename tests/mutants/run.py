@@ -57,7 +57,7 @@ def lists() -> dict[str, tuple[Path, tuple[Mutant, ...]]]:
 
 def place(mutant: Mutant, folder: Path) -> Path:
     """The module that the mutant changes; ValueError if its text is not in the folder exactly once."""
-    counts = {path: path.read_text("utf-8").count(mutant.old) for path in sorted(folder.glob("*.py"))}
+    counts = {path: path.read_text("utf-8").count(mutant.old) for path in sorted(folder.rglob("*.py"))}
     places = [path for path, count in counts.items() if count]
     if len(places) != 1 or counts[places[0]] != 1:
         raise ValueError(f"{mutant.breaks!r}: its text stands {sum(counts.values())} times in {folder.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncws._engine.outbox import Outbox
+from syncws._engine.writing.outbox import Outbox
 from tests.property.strategies import examples
 from tests.support.outbox_stories import CLOSES, note_of, take_all
 

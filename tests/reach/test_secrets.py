@@ -455,7 +455,7 @@ def test_credentials_of_a_proxy_of_the_environment(
 
 def test_records_of_the_package_itself() -> None:
     """What shows when a traceback is printed with its variables."""
-    from syncws._engine.options import check_arguments
+    from syncws._engine.options.options import check_arguments
     from syncws._protocol.handshake import HandshakeRequest
 
     given = {

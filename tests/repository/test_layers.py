@@ -36,10 +36,20 @@ ALLOWED = {
 # there cannot hide behind the same fault here.
 TESTING_USES = {"_headers", "_protocol.frames"}
 
+# The folders of the engine, and which of them each may import. The modules beside them are either for all of
+# them, such as `primitives`, or wire them together, such as `engine`.
+ENGINE = {
+    "options": set[str](),
+    "opening": {"options"},
+    "reading": {"options", "opening"},
+    "consumer": {"options", "opening", "reading"},
+    "writing": {"options"},
+}
+
 # Siblings: each of these groups runs without the other two, and the engine wires them together.
-_READING = {"_engine.reader", "_engine.open_link", "_engine.input_state"}
-_WRITING = {"_engine.writer", "_engine.writer_pool", "_engine.outbox"}
-_CONSUMERS = {"_engine.dispatcher", "_engine.event_queue", "_engine.inbox"}
+_READING = {"_engine.reading.reader", "_engine.reading.open_link", "_engine.reading.input_state"}
+_WRITING = {"_engine.writing.writer", "_engine.writing.writer_pool", "_engine.writing.outbox"}
+_CONSUMERS = {"_engine.consumer.dispatcher", "_engine.consumer.event_queue", "_engine.consumer.inbox"}
 STRANGERS = {
     **dict.fromkeys(_READING, _WRITING | _CONSUMERS),
     **dict.fromkeys(_WRITING, _READING | _CONSUMERS),
@@ -177,6 +187,14 @@ def test_module_imports_only_what_its_folder_may(module: str) -> None:
             assert folder_of(found.name) in allowed, found
             if folder == "testing" and folder_of(found.name) != "testing":
                 assert found.name in TESTING_USES, found
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.count(".") == 2])
+def test_imports_go_one_way_between_the_folders_of_the_engine(module: str) -> None:
+    folder = module.split(".")[1]
+    for found in imports_of(module):
+        if found.ours and found.name.count(".") == 2 and found.when != "never":
+            assert found.name.split(".")[1] in ENGINE[folder] | {folder}, found
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from syncws._engine.options import Options
+from syncws._engine.options.options import Options
 from syncws._version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,10 +31,10 @@ PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_
 # Private names that these tests need all the same.
 PRIVATE_NAMES_THAT_TESTS_NEED = {
     # A time of the package, which the test makes longer, so that no busy machine can use it up.
-    "tests/websocket/test_first_events.py": ["syncws._engine.dispatcher.FIRST_EVENT_SECONDS"],
+    "tests/websocket/test_first_events.py": ["syncws._engine.consumer.dispatcher.FIRST_EVENT_SECONDS"],
     "tests/hostile/test_refusals.py": [
-        "syncws._engine.answer.BODY_SECONDS",
-        "syncws._engine.answer.FRAMED_BODY_SECONDS",
+        "syncws._engine.opening.answer.BODY_SECONDS",
+        "syncws._engine.opening.answer.FRAMED_BODY_SECONDS",
     ],
     # A time that is made so long that a test would not end if it were waited for.
     "tests/hostile/test_closing.py": ["syncws._protocol.closing.CATCH_UP_SECONDS"],
@@ -48,7 +48,7 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     "tests/websocket/test_event_handlers.py": ["syncws._event_target", "target._registrations"],
     # One place decides what may be quoted: secrets go through each layer, and also past the API.
     "tests/reach/test_secrets.py": [
-        "syncws._engine.options",
+        "syncws._engine.options.options",
         "syncws._headers",
         "syncws._protocol.cookies",
         "syncws._protocol.handshake",
@@ -59,7 +59,7 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     # Bytes that the script has read by itself go on as the server's.
     "tests/transport/test_tls_duplex.py": ["peer._buffer"],
     # The list of options, which the package does not hand out.
-    "tests/websocket/test_constructor.py": ["syncws._engine.options"],
+    "tests/websocket/test_constructor.py": ["syncws._engine.options.options"],
     # Importing TLS must import neither library of greenlets.
     "tests/embedding/greenlets/test_unpatched.py": ["syncws._transport.tls"],
 }
@@ -69,27 +69,27 @@ TESTED_WITH = {
     "_protocol/assembly.py": "tests/protocol/test_decoder_buffer.py",
     "_protocol/codec.py": "tests/property/test_speedups.py",
     "_transport/socks.py": "tests/reach/test_proxies.py",
-    "_engine/answer.py": "tests/engine/test_opening.py",
-    "_engine/control_events.py": "tests/engine/test_event_queue.py",
-    "_engine/dispatching.py": "tests/engine/test_dispatcher.py",
-    "_engine/fresh_arguments.py": "tests/reconnecting/test_fresh_arguments.py",
-    "_engine/handover.py": "tests/engine/test_caller_opening.py",
-    "_engine/input_state.py": "tests/engine/test_open_link.py",
-    "_engine/open_stream.py": "tests/engine/test_opening.py",
-    "_engine/option_checks.py": "tests/engine/test_options.py",
-    "_engine/option_types.py": "tests/engine/test_signatures.py",
-    "_engine/output.py": "tests/engine/test_open_link.py",
-    "_engine/reader_notes.py": "tests/engine/test_reader.py",
-    "_engine/records.py": "tests/engine/test_reader.py",
-    "_engine/route.py": "tests/engine/test_opening.py",
+    "_engine/opening/answer.py": "tests/engine/test_opening.py",
+    "_engine/reading/control_events.py": "tests/engine/test_event_queue.py",
+    "_engine/consumer/dispatching.py": "tests/engine/test_dispatcher.py",
+    "_engine/options/fresh_arguments.py": "tests/reconnecting/test_fresh_arguments.py",
+    "_engine/opening/handover.py": "tests/engine/test_caller_opening.py",
+    "_engine/reading/input_state.py": "tests/engine/test_open_link.py",
+    "_engine/opening/open_stream.py": "tests/engine/test_opening.py",
+    "_engine/options/option_checks.py": "tests/engine/test_options.py",
+    "_engine/options/option_types.py": "tests/engine/test_signatures.py",
+    "_engine/reading/output.py": "tests/engine/test_open_link.py",
+    "_engine/reading/reader_notes.py": "tests/engine/test_reader.py",
+    "_engine/reading/records.py": "tests/engine/test_reader.py",
+    "_engine/opening/route.py": "tests/engine/test_opening.py",
     "_engine/stats.py": "tests/connection/test_stats.py",
-    "_engine/stream_calls.py": "tests/engine/test_inbox.py",
-    "_engine/streamed_message.py": "tests/engine/test_inbox.py",
+    "_engine/consumer/stream_calls.py": "tests/engine/test_inbox.py",
+    "_engine/consumer/streamed_message.py": "tests/engine/test_inbox.py",
     "_engine/threads.py": "tests/engine/test_engine.py",
     "_engine/trace_record.py": "tests/connection/test_trace.py",
     "_engine/tracer.py": "tests/connection/test_trace.py",
-    "_engine/unknown_options.py": "tests/engine/test_signatures.py",
-    "_engine/writer_turn.py": "tests/engine/test_send_queue.py",
+    "_engine/options/unknown_options.py": "tests/engine/test_signatures.py",
+    "_engine/writing/writer_turn.py": "tests/engine/test_send_queue.py",
 }
 
 MODULE_LINES = 400
@@ -166,12 +166,14 @@ def test_test_command_is_the_same_everywhere() -> None:
 
 def test_contributing_draws_the_modules_that_there_are() -> None:
     drawn: set[str] = set()
-    folder = ""
-    for line in blocks(ROOT / "CONTRIBUTING.md", "text")[0].splitlines():
-        if not line.startswith("    "):  # a folder, or modules of `syncws` itself
-            begins = re.match(r"  (\w+/)", line)
-            folder = begins[1] if begins else ""
-        drawn |= {f"syncws/{folder}{module}" for module in re.findall(r"\b\w+\.py\b", line)}
+    folders: list[tuple[int, str]] = []  # the folders that a line stands in, with their indents
+    for line in blocks(ROOT / "CONTRIBUTING.md", "text")[0].splitlines()[1:]:
+        indent = len(line) - len(line.lstrip())
+        folders = [(outer, name) for outer, name in folders if outer < indent]
+        if begins := re.match(r" +(\w+/)", line):
+            folders.append((indent, begins[1]))
+        place = "".join(name for _, name in folders)
+        drawn |= {f"syncws/{place}{module}" for module in re.findall(r"\b\w+\.py\b", line)}
     drawn = {module.replace("_cli/__main__", "__main__") for module in drawn}
     there = {name(path) for path in PACKAGE}
     there -= {module for module in there if module.count("/") > 1 and module.endswith("/__init__.py")}

@@ -8,13 +8,16 @@ import sys
 
 import pytest
 
-from syncws._engine import inline_send, primitives, read_lease
+from syncws._engine import primitives
+from syncws._engine.reading import read_lease
+from syncws._engine.writing import inline_send
 
 # One round trip; then what was received and sent by the program's own threads.
 ROUND_TRIPS = """
 import time
 import syncws
-from syncws._engine import inline_send, read_lease
+from syncws._engine.writing import inline_send
+from syncws._engine.reading import read_lease
 from syncws.testing import LoopbackServer
 
 with LoopbackServer() as server, syncws.connect(server.url, compression=None) as connection:

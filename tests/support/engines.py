@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from syncws import ConnectionClosed, WebSocketError
+from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.engine import Engine
-from syncws._engine.inbox import Inbox
-from syncws._engine.options import check_arguments
+from syncws._engine.options.options import check_arguments
 from tests.support.waiting import SECONDS
 
 #: The engines that were made here; a failed test may have left some open.

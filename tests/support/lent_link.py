@@ -11,11 +11,11 @@ import threading
 import time
 from typing import Generic, TypeVar
 
-from syncws._engine.event_queue import EventQueue
-from syncws._engine.inbox import Inbox
+from syncws._engine.consumer.event_queue import EventQueue
+from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.primitives import give_back_tokens, tokens
-from syncws._engine.read_lease import ReadLease
-from syncws._engine.send_queue import SendQueue
+from syncws._engine.reading.read_lease import ReadLease
+from syncws._engine.writing.send_queue import SendQueue
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.messages import Message, MessagePart
 from syncws._transport.stream import Stream

@@ -7,11 +7,11 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
-from syncws._engine.fragmented_send import FragmentedSend
-from syncws._engine.pending_pings import PendingPings
-from syncws._engine.send_queue import SendQueue
-from syncws._engine.writer import Writer
-from syncws._engine.writer_pool import WriterPool
+from syncws._engine.writing.fragmented_send import FragmentedSend
+from syncws._engine.writing.pending_pings import PendingPings
+from syncws._engine.writing.send_queue import SendQueue
+from syncws._engine.writing.writer import Writer
+from syncws._engine.writing.writer_pool import WriterPool
 from syncws._exceptions import ConnectionClosed
 from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import FIN

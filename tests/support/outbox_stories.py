@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from syncws._engine.outbox import CloseNote, CutNote, FragmentNote, Frame, Outbox
+from syncws._engine.writing.outbox import CloseNote, CutNote, FragmentNote, Frame, Outbox
 from syncws._protocol.frames import FIN, CloseFrame, Opcode
 
 # A story is written as words: what is put, "|" for all that may go out now being taken.

@@ -13,14 +13,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from syncws._engine.inbox import Inbox
-from syncws._engine.open_link import OpenLink
-from syncws._engine.options import Options
-from syncws._engine.pending_pings import PendingPings
-from syncws._engine.read_lease import ReadLease
-from syncws._engine.reader_notes import ReaderNotes
-from syncws._engine.send_queue import SendQueue
-from syncws._engine.stream_calls import InboxEnded
+from syncws._engine.consumer.inbox import Inbox
+from syncws._engine.consumer.stream_calls import InboxEnded
+from syncws._engine.options.options import Options
+from syncws._engine.reading.open_link import OpenLink
+from syncws._engine.reading.read_lease import ReadLease
+from syncws._engine.reading.reader_notes import ReaderNotes
+from syncws._engine.writing.pending_pings import PendingPings
+from syncws._engine.writing.send_queue import SendQueue
 from syncws._protocol.closing import Closing
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode

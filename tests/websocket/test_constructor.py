@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from syncws import ReconnectingWebSocket, SecurityErr, SyntaxErr, WebSocket
-from syncws._engine.options import Options
+from syncws._engine.options.options import Options
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import run
 from tests.support.leftovers import wait_for_no_threads

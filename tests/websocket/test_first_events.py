@@ -45,7 +45,7 @@ def add_listeners(ws: WebSocket, recorder: Recorder) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The 100 ms, made long enough that no busy machine can use them up between two lines of a test."""
-    monkeypatch.setattr("syncws._engine.dispatcher.FIRST_EVENT_SECONDS", 60.0)
+    monkeypatch.setattr("syncws._engine.consumer.dispatcher.FIRST_EVENT_SECONDS", 60.0)
 
 
 @pytest.mark.usefixtures("patient")

@@ -1,0 +1,1 @@
+"""From a URL to an open stream: the way to the server, the request, the answer."""
