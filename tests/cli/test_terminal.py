@@ -123,7 +123,8 @@ def test_many_lines_typed_in_a_flood_leave_every_message_a_row_of_its_own() -> N
         read_to_the_close(peer)
 
     with LoopbackServer(flood) as server, terminal(server.url, rows=100) as person:
-        person.wait_for("connected to ws:")
+        # What is typed before there is a prompt is shown by the terminal itself, between the messages.
+        person.wait_for(r"line 0, message 39\n>")
         person.type("".join(f"{line}\r" for line in typed))
         person.wait_for("< got it")
         assert person.leave() == 0
