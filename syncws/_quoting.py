@@ -229,6 +229,11 @@ def _is_ordinary(word: str) -> bool:
     return len(word) < _SHORTEST_TOKEN and word.isascii() and word.isalpha()
 
 
+def quote_location(location: str, secrets: Secrets) -> str:
+    """Where a redirect leads, without its query, for an error's text."""
+    return quote(public_part(secrets.hide(location)))
+
+
 def quote_body(body: bytes, secrets: Secrets) -> str:
     """The beginning of an answer's body as an error's text ends with it; nothing for an empty one."""
     if not body:

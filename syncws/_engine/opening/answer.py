@@ -104,7 +104,12 @@ def _about_certificate(error: OSError) -> str:
 def add_received(error: OpenTimeoutError, received: bytes) -> None:
     """Have the error of a time-out say what had arrived of the answer."""
     if received:
-        error.args = (f"{error}, after {received!r}",)
+        error.args = (f"{error},{after(received)}",)
+
+
+def after(received: bytes) -> str:
+    """A text about the part of an answer that had come."""
+    return f" after {received!r}" if received else ""
 
 
 def _receive(stream: Stream, opening: TimedOpening) -> bytes:

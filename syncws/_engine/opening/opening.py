@@ -19,11 +19,11 @@ from ..._protocol.handshake import HandshakeRequest, check_response
 from ..._protocol.host import percent_decode
 from ..._protocol.http11 import Response, basic_credentials, check_field
 from ..._protocol.url import URL, check_port
-from ..._quoting import Secrets, masked_answer, masked_head, public_part, quote, quote_body, shorten
+from ..._quoting import Secrets, masked_answer, masked_head, quote_body, quote_location, shorten
 from ..._transport import dialer
 from ..._transport.poller import ForkedError, OpenTimeoutError
 from ..options.options import Options, choose_proxy
-from .answer import read_body, read_head, send_head
+from .answer import after, read_body, read_head, send_head
 from .open_stream import OpenStream as OpenStream
 from .open_stream import Timings
 from .route import Route
@@ -307,7 +307,7 @@ class Connector:
         from ..._protocol import redirect  # the caller's thread has imported it already
 
         location = response.headers.get_all("Location")[0]
-        shown = quote(public_part(self.secrets.hide(location)))
+        shown = quote_location(location, self.secrets)
         try:
             if self._options.sock is not None:
                 raise redirect.RedirectError("the socket that was given is used up")
@@ -344,7 +344,7 @@ class Connector:
         """A text about the likely cause when the connection was lost before the answer."""
         url = self._request.url
         if received:
-            return f" after {received!r}"
+            return after(received)
         if not url.secure and url.effective_port in _TLS_PORTS:
             return f" (port {url.effective_port} is one of TLS: does the server expect wss: ?)"
         causes = ["does not know the path"]
@@ -360,7 +360,7 @@ class Connector:
     def _refusal(self, response: Response, body: bytes, why: str = "") -> HandshakeError:
         location = response.headers.get_all("Location")
         if location and 300 <= response.status < 400 and not why:
-            shown = quote(public_part(self.secrets.hide(location[0])))
+            shown = quote_location(location[0], self.secrets)
             if response.status not in _REDIRECTS:
                 why = f" to {shown} (which is no redirect that is ever followed)"
             elif self._redirects_followed:

@@ -19,7 +19,7 @@ from ..._transport.dialer import SocketSetup
 from ..._transport.poller import READ, WRITE, OpenTimeoutError
 from ..._transport.stream import Stream
 from ..options.options import missing_package
-from .answer import add_received, read_body, read_head, send_head
+from .answer import add_received, after, read_body, read_head, send_head
 from .open_stream import TLSInfo
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class Route:
         send_head(stream, head)
         who = f"the proxy {proxy.public}"
         try:
-            response, rest = read_head(stream, self._opening, who, _after)
+            response, rest = read_head(stream, self._opening, who, after)
         except HandshakeError as error:
             said = str(error).replace("should the URL be wss:", "should its URL be https:")
             error.args = (f"{who} was asked to {asked}: {said}",)
@@ -259,7 +259,7 @@ class Route:
                         continue
                     if not part:
                         raise ConnectionLost(
-                            f"the proxy ended TCP while {self._opening.doing}{_after(received)}"
+                            f"the proxy ended TCP while {self._opening.doing}{after(received)}"
                         )
                     received += part
                     if versions and received[0] not in versions:
@@ -271,7 +271,7 @@ class Route:
             except OSError as error:
                 if isinstance(error, ConnectionLost):
                     raise
-                text = f"the proxy was lost while {self._opening.doing}: {error}{_after(received)}"
+                text = f"the proxy was lost while {self._opening.doing}: {error}{after(received)}"
                 raise ConnectionLost(text) from error
 
         return exchange
@@ -324,11 +324,6 @@ class Route:
             f"{tried}: HTTP/2 was agreed: the ssl_context offered {selected!r} by ALPN, and the {who} took "
             "it. A WebSocket is opened by HTTP/1.1 here: context.set_alpn_protocols(['http/1.1'])"
         )
-
-
-def _after(received: bytes) -> str:
-    """A text about the part of an answer that had come."""
-    return f" after {received!r}" if received else ""
 
 
 def _what_follows(stream: Stream) -> bytes:
