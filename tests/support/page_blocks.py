@@ -31,10 +31,7 @@ _IDLE_SECONDS = 0.3
 def echo(peer: Peer) -> None:
     """Send back what comes, and close when nothing more does."""
     peer.accept()
-    with contextlib.suppress(TimeoutError):
-        while True:
-            peer.send(peer.recv(_IDLE_SECONDS))
-    peer.close(1000, "bye")
+    _echo_until_idle(peer)
 
 
 def push(peer: Peer) -> None:
@@ -42,6 +39,10 @@ def push(peer: Peer) -> None:
     peer.accept()
     peer.ping(b"alive?")
     peer.send(HELLO)
+    _echo_until_idle(peer)
+
+
+def _echo_until_idle(peer: Peer) -> None:
     with contextlib.suppress(TimeoutError):
         while True:
             peer.send(peer.recv(_IDLE_SECONDS))
