@@ -169,10 +169,10 @@ def test_contributing_draws_the_modules_that_there_are() -> None:
     folders: list[tuple[int, str]] = []  # the folders that a line stands in, with their indents
     for line in blocks(ROOT / "CONTRIBUTING.md", "text")[0].splitlines()[1:]:
         indent = len(line) - len(line.lstrip())
-        folders = [(outer, name) for outer, name in folders if outer < indent]
+        folders = [(outer, folder) for outer, folder in folders if outer < indent]
         if begins := re.match(r" +(\w+/)", line):
             folders.append((indent, begins[1]))
-        place = "".join(name for _, name in folders)
+        place = "".join(folder for _, folder in folders)
         drawn |= {f"syncws/{place}{module}" for module in re.findall(r"\b\w+\.py\b", line)}
     drawn = {module.replace("_cli/__main__", "__main__") for module in drawn}
     there = {name(path) for path in PACKAGE}
