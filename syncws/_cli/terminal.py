@@ -92,6 +92,10 @@ class _Poke:
         # These are sockets: with a lock, a handler that interrupts its holder would wait for it for ever.
         self._answers, self._waits_for_answer = _socket_pair()
         self._former = signal.signal(self._number, handler)
+        # If the terminal takes nothing for a while, as a slow one does, readline waits in a write, and the C
+        # library would throw away what a write that was interrupted had left. A wait for a key is interrupted
+        # in any case.
+        signal.siginterrupt(self._number, False)
 
     def is_main_thread(self) -> bool:
         """Whether this is the thread that the signal goes to."""

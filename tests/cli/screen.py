@@ -18,7 +18,8 @@ import sys
 import termios
 import time
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from tests.support.programs import ROOT
 from tests.support.waiting import SECONDS
@@ -169,6 +170,22 @@ class Terminal:
         while not (found := re.search(pattern, "\n".join(self.screen.lines))):
             assert self._read(until - time.monotonic()), f"{pattern!r} is not in {self.screen.lines}"
         return found
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Take what the program writes until this holds: a part of a row may have come before the rest."""
+        until = time.monotonic() + SECONDS
+        while not condition():
+            assert self._read(until - time.monotonic()), f"it does not hold of {self.screen.lines}"
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the terminal takes nothing more until somebody reads."""
+        return not select.select((), (self.theirs,), (), 0)[1]
+
+    def waits(self) -> int:
+        """How often the program's main thread has waited, as Linux counts."""
+        status = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/status").read_text("ascii")
+        return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])
 
     def leave(self) -> int:
         """Type Ctrl-D, and wait for the end; the program's status.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_messages_do_not_tear_the_line_that_is_being_typed(columns: int, rows: i
         script.send(long)
         script.send("last")
         person.wait_for("< last\n> hello wrld")
-        assert person.screen.cursor == (len(person.screen.lines) - 1, len("> hello w"))
+        person.wait_until(lambda at=person.screen: at.cursor == (len(at.lines) - 1, len("> hello w")))
         person.type("o\r")
         wait_until(lambda: script.messages == ["hello world"])
         script.send("after")
@@ -123,14 +124,41 @@ def test_many_lines_typed_in_a_flood_leave_every_message_a_row_of_its_own() -> N
         read_to_the_close(peer)
 
     with LoopbackServer(flood) as server, terminal(server.url, rows=100) as person:
-        # What is typed before there is a prompt is shown by the terminal itself, between the messages.
         person.wait_for(r"line 0, message 39\n>")
         person.type("".join(f"{line}\r" for line in typed))
         person.wait_for("< got it")
         assert person.leave() == 0
     assert [line for line in person.screen.lines if line.startswith("> <")] == []
-    received = [line for line in person.screen.lines if line.startswith("< line")]
+    # What is typed between Enter and the next prompt the terminal itself shows, perhaps before a message.
+    rows = (re.fullmatch(r"(?:line \d+)?(< line .*)", line) for line in person.screen.lines)
+    received = [found[1] for found in rows if found]
     assert received == [f"< {line}, message {number}" for line in typed for number in range(40)]
+
+
+@needs_line_editing
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no count says that a thread waits again")
+def test_a_terminal_that_takes_nothing_for_a_while_gets_all_of_the_line_that_is_typed() -> None:
+    """Messages interrupt the main thread, which waits there to write what readline draws."""
+    script = Prompter()
+    typed = "0123456789" * 20
+    with LoopbackServer(script) as server, terminal(server.url) as person:
+        person.wait_for(r"connected to ws:.*\n>")
+        person.type(typed)
+        for _ in range(30):
+            person.type("\x01\x05" * 100)  # the row is drawn from its beginning, and from its end
+        wait_until(lambda: person.is_full)
+        waits = person.waits()
+        script.send("in between")
+        wait_until(lambda: person.waits() > waits + 3)
+        person.wait_for("< in between")
+        person.type("\r")
+        wait_until(lambda: script.messages == [typed])
+        script.send("after")
+        person.wait_for(r"\n< after")
+        assert person.leave() == 0
+    # Each key drew one of these, whole.
+    assert len(re.findall(r"\r<" + typed[-51:] + r"\x1b\[K", person.raw)) == 3000
+    assert len(re.findall(r" " + typed[:77] + r">\r", person.raw)) >= 3000
 
 
 @needs_line_editing
