@@ -72,7 +72,8 @@ def test_messages_do_not_tear_the_line_that_is_being_typed(columns: int, rows: i
         script.send(long)
         script.send("last")
         person.wait_for("< last\n> hello wrld")
-        person.wait_until(lambda at=person.screen: at.cursor == (len(at.lines) - 1, len("> hello w")))
+        seen = person.screen
+        person.wait_until(lambda: seen.cursor == (len(seen.lines) - 1, len("> hello w")))
         person.type("o\r")
         wait_until(lambda: script.messages == ["hello world"])
         script.send("after")
