@@ -161,7 +161,14 @@ def sink(session: Session, metric: Metric) -> None:
 
 
 def answer(session: Session, metric: Metric) -> None:
-    size, reply = client_frame_size(metric.size), frame(payloads(metric._replace(deflate=False))[0])
+    reply = frame(payloads(metric)[0], metric.deflate)
+    if metric.deflate:
+        while True:  # These frames have lengths that only the client knows.
+            first, length = session.read_header()
+            session.skip(length + 4)
+            if first & 0x80:
+                session.socket.sendall(reply)
+    size = client_frame_size(metric.size)
     received = session.left()
     receive, send = session.socket.recv, session.socket.sendall
     while True:
