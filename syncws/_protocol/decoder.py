@@ -46,6 +46,7 @@ class Decoder:
         bytes_received: the bytes of all payloads so far, those of text as UTF-8.
         has_more: whether the last `feed` left work for the next one; ``feed(b"")`` goes on with it.
         plain_limit: the longest payload of a plain frame, in bytes; see `codec`.
+        inflater: inflates what the server has compressed; None where that was not agreed on.
         keeps_beginning: whether the bytes of a plain frame that has only begun are kept for `unread`.
     """
 
@@ -63,7 +64,7 @@ class Decoder:
         self.has_more = False
         self._to_inflate = 0  # how many bytes the present `feed` may still inflate
         self._max_size = max_size
-        self._inflater = inflater
+        self.inflater = inflater
         self.plain_limit = 65535 if max_size is None else min(65535, max_size)
         self.keeps_beginning = False
         self._rest = _Rest()
@@ -257,7 +258,7 @@ class Decoder:
         opcode = head_byte & 15
         if head_byte & RSV_BITS:
             starts_message = opcode in (Opcode.TEXT, Opcode.BINARY)
-            if head_byte & RSV_BITS != RSV1 or self._inflater is None or not starts_message:
+            if head_byte & RSV_BITS != RSV1 or self.inflater is None or not starts_message:
                 raise ProtocolError(f"reserved bits are set in a frame that begins 0x{head_byte:02x}")
         if length_byte & MASKED:
             raise ProtocolError("the server sent a masked frame")
@@ -294,9 +295,9 @@ class Decoder:
             self.bytes_received += len(piece)
             assembly.write(piece)
         else:
-            assert self._inflater is not None  # without one, `_check_start` refuses RSV1
+            assert self.inflater is not None  # without one, `_check_start` refuses RSV1
             room = None if self._max_size is None else self._max_size - assembly.size
-            assembly.inflating = self._inflater.inflate(piece, assembly.final and not assembly.missing, room)
+            assembly.inflating = self.inflater.inflate(piece, assembly.final and not assembly.missing, room)
 
     def _go_on(self, assembly: Assembly, messages: list[Message | MessagePart]) -> None:
         """Inflate pending bytes, as many as this `feed` may, and end the message with its last byte."""

@@ -1,7 +1,7 @@
 """permessage-deflate (RFC 7692): its parameters, the compressor and the bounded inflater.
 
-Owns: the two zlib streams of one connection. Runs on: the writer thread (`Deflater`) and the reader thread
-(`Inflater`), which share nothing. Must not import: anything with I/O or threads.
+Owns: the two zlib streams of one connection. Runs on: the thread that writes (`Deflater`) and the one that
+reads (`Inflater`), which share nothing. Must not import: anything with I/O or threads.
 """
 
 from __future__ import annotations
@@ -131,12 +131,17 @@ class Deflater:
 
 
 class Inflater:
-    """Inflates messages piece by piece, and makes one step only when the caller asks for it."""
+    """Inflates messages piece by piece, and makes one step only when the caller asks for it.
+
+    Attributes:
+        zlib_stream: the state of inflating; None where a new one begins.
+        keeps_context: whether a message may refer to those before it.
+    """
 
     def __init__(self, parameters: DeflateParameters) -> None:
+        self.zlib_stream: zlib._Decompress | None = None
+        self.keeps_context = not parameters.server_no_context_takeover
         self._window_bits = parameters.server_max_window_bits
-        self._keep_context = not parameters.server_no_context_takeover
-        self._stream: zlib._Decompress | None = None
         self._begun = False  # whether any byte of the present message has come
 
     def inflate(self, payload: bytes, final: bool, limit: int | None = None) -> Iterator[bytes]:
@@ -152,32 +157,32 @@ class Inflater:
         """
         begun = self._begun or bool(payload)
         self._begun = begun and not final
-        if not payload and (self._stream is None or not begun):
+        if not payload and (self.zlib_stream is None or not begun):
             return  # There is no stream to end: no block has come, or the last one was marked final.
         pending = payload + _TAIL if final else payload
         position, taken = 0, LARGEST_SLICE
         try:
             while True:
-                if self._stream is None:
-                    self._stream = zlib.decompressobj(-self._window_bits)
+                if self.zlib_stream is None:
+                    self.zlib_stream = self.copy_of(None)
                 step = INFLATE_STEP if limit is None else max(1, min(INFLATE_STEP, limit + 1))
-                plain = self._stream.decompress(pending[position : position + taken], step)
+                plain = self.zlib_stream.decompress(pending[position : position + taken], step)
                 position = min(position + taken, len(pending))
-                if self._stream.eof:
+                if self.zlib_stream.eof:
                     # A block marked final (BFINAL) ends the stream, inside a message too (RFC 7692 7.2.3.4):
                     # a new stream goes on with what is left, unless that is only our tail. The next slice is
                     # small, so that little is copied at each end where a server ends many streams.
-                    position -= len(self._stream.unused_data)
+                    position -= len(self.zlib_stream.unused_data)
                     taken = SMALLEST_SLICE
-                    self._stream = None
+                    self.zlib_stream = None
                     left = len(pending) - position
                     done = not left or (final and left <= len(_TAIL))
                 else:
-                    position -= len(self._stream.unconsumed_tail)
+                    position -= len(self.zlib_stream.unconsumed_tail)
                     taken = min(2 * taken, LARGEST_SLICE)
                     # After a full step zlib may still hold output, even if it has consumed all input.
                     done = position == len(pending) and len(plain) < step
-                if plain or self._stream is None:
+                if plain or self.zlib_stream is None:
                     yield plain
                 if done:
                     break
@@ -185,5 +190,21 @@ class Inflater:
                     limit -= len(plain)
         except zlib.error as error:
             raise ProtocolError(f"compressed data is broken: {error}", CloseCode.INVALID_DATA) from error
-        if final and not self._keep_context:
-            self._stream = None
+        if final and not self.keeps_context:
+            self.zlib_stream = None
+
+    def copy_of(self, zlib_stream: zlib._Decompress | None) -> zlib._Decompress:
+        """A copy of a state of inflating, or a new one."""
+        return zlib.decompressobj(-self._window_bits) if zlib_stream is None else zlib_stream.copy()
+
+    def inflate_whole(self, zlib_stream: zlib._Decompress, payload: bytes, limit: int) -> bytes | None:
+        """Inflate a whole message by a copy of our state.
+
+        Returns None where that must be left to `inflate`, and the copy is of no use then: the message is
+        longer than `limit`, is broken, or has the end of a stream in it.
+        """
+        try:
+            plain = zlib_stream.decompress(payload + _TAIL, limit + 1)
+        except zlib.error:
+            return None
+        return None if len(plain) > limit or zlib_stream.eof else plain

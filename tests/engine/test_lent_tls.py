@@ -78,7 +78,7 @@ def link() -> Iterator[LentLink[Inbox]]:
 
 def lend(link: LentLink[Inbox], *brings: bytes | BaseException | None) -> SealedStream:
     stream = link.stream = SealedStream(link.stream.socket, *brings)
-    link.lease.open(stream, 65_535)
+    link.lease.open(stream, 65_535, None)
     return stream
 
 

@@ -23,10 +23,9 @@ from syncws._engine.consumer.stream_calls import InboxEnded
 from syncws._engine.engine import Engine
 from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.reading import read_lease
-from syncws._protocol.codec import parse
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import CloseFrame, Opcode
-from syncws._protocol.messages import Message, MessagePart
+from syncws._protocol.messages import Message
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
 from tests.support.engines import end, made_engines, make_engine
@@ -60,27 +59,6 @@ def text(payload: str) -> bytes:
 
 
 # What a consumer reads.
-
-
-CUT_WIRES = {
-    "plain frames": text("") + text("a" * 125) + frame_bytes(BINARY, b"b" * 126) + text("ä" * 70) + text("c"),
-    "text that is wrong": text("a" * 130) + frame_bytes(TEXT, b"b" * 130 + b"\xff") + text("c"),
-    "a ping": text("a" * 130) + frame_bytes(Opcode.PING, b"b") + text("c" * 9),
-    "a length that is not plain": text("a") + frame_bytes(BINARY, bytes(65_536))[:20],
-    "a length that is wrong": text("a") + b"\x82\x7e\x00\x03abc" + text("c"),
-}
-
-
-@pytest.mark.parametrize("wire", CUT_WIRES.values(), ids=CUT_WIRES)
-def test_frames_are_the_same_wherever_a_chunk_ends(wire: bytes) -> None:
-    whole: list[Message | MessagePart] = []
-    end, payload = parse(wire, 0, 65_535, whole)
-    for cut in range(1, len(wire)):
-        for other in {1, len(wire) - cut, cut // 2} & set(range(1, len(wire) - cut + 1)):
-            chunks = [wire[:cut], wire[cut : cut + other], wire[cut + other :]]
-            found: list[Message | MessagePart] = []
-            counts = read_lease.parse_chunks([chunk for chunk in chunks if chunk], 65_535, found)
-            assert (found, counts) == (whole, (end, payload, wire[end:])), (cut, other)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65_535])
@@ -174,15 +152,6 @@ def test_a_call_that_is_over_leaves_no_token(make: Callable[[], Any]) -> None:
             assert not [token for token in tokens if token.thread == here]
             if link.messages:
                 link.take()
-
-
-@pytest.mark.parametrize(("limit", "waits"), [(200, True), (199, False)])
-def test_only_a_frame_of_at_most_the_limit_is_waited_for(limit: int, waits: bool) -> None:
-    assert bool(read_lease.missing_of(frame_bytes(BINARY, bytes(200))[:100], limit)) == waits
-
-
-def test_the_rest_of_a_frame_whose_length_is_wrong_is_not_waited_for() -> None:
-    assert not read_lease.missing_of(b"\x81\x7e\x00\x05hel", 65_535)
 
 
 FOR_THE_READER = {

@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 FOLDER = "_engine"
 
 LEASE = ("engine/test_read_lease.py",)
+COMPRESSED = ("engine/test_read_lease_compressed.py",)
 TLS = ("engine/test_lent_tls.py",)
 LINK = ("engine/test_open_link.py",)
 PRIMITIVES = ("engine/test_primitives.py",)
@@ -81,16 +82,29 @@ MUTANTS = (
     ),
     Mutant(
         "the rest of what was read by lease is not put back",
-        "                leased.chunks = read.chunks[mine]\n                leased.unfed",
-        "                leased.chunks = []\n                leased.unfed",
+        "                leased.chunks = read.chunks[mine]\n                read.zlib",
+        "                leased.chunks = []\n                read.zlib",
         LEASE,
     ),
     Mutant(
         "the rest is put back though the reader has taken it",
         "                read.chunks[0] = leased.chunks\n                leased.chunks = read.chunks[mine]\n"
-        "                leased.unfed",
-        "                leased.chunks = read.chunks[1]\n                leased.unfed",
+        "                read.zlib",
+        "                leased.chunks = read.chunks[1]\n                read.zlib",
         LEASE,
+    ),
+    Mutant(
+        "inflating goes on from before the messages that were read by lease",
+        "                read.holder.zlib_stream = read.zlib_streams[mine]\n                leased.unfed",
+        "                leased.unfed",
+        COMPRESSED,
+    ),
+    Mutant(
+        "the state of inflating is replaced though the reader has the turn",
+        "                read.zlib_streams[0] = read.holder.zlib_stream\n"
+        "                read.holder.zlib_stream = read.zlib_streams[mine]\n                leased.unfed",
+        "                read.holder.zlib_stream = read.zlib_streams[1]\n                leased.unfed",
+        COMPRESSED,
     ),
     Mutant(
         "what was read by lease becomes messages though the reader has taken it",
@@ -157,18 +171,6 @@ MUTANTS = (
         "messages are counted that were not read by lease",
         "                leased.messages_received += read.count * mine\n",
         "                leased.messages_received += read.count\n",
-        LEASE,
-    ),
-    Mutant(
-        "a frame over the limit is waited for by lease",
-        "    return max(0, start + length - len(data)) if length <= limit else 0",
-        "    return max(0, start + length - len(data))",
-        LEASE,
-    ),
-    Mutant(
-        "a length in too many bytes is waited for by lease",
-        "        if length < 126:\n            return 0\n",
-        "",
         LEASE,
     ),
     Mutant(

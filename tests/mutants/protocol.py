@@ -12,6 +12,7 @@ STREAMING = ("protocol/test_decoder_streaming.py",)
 ENCODER = ("protocol/test_encoder.py", "protocol/test_encoder_steps.py")
 FRAMES = ("protocol/test_frames.py",)
 DEFLATE = ("protocol/test_permessage_deflate.py",)
+WHOLE = ("protocol/test_whole_messages.py",)
 HANDSHAKE = ("protocol/test_handshake.py",)
 HTTP = ("protocol/test_http11.py",)
 URL = ("protocol/test_url.py",)
@@ -25,13 +26,13 @@ MUTANTS = (
     # Frames as they arrive.
     Mutant(
         "a control frame may have RSV1 where compression was negotiated",
-        "or self._inflater is None or not starts_message:",
-        "or self._inflater is None:",
+        "or self.inflater is None or not starts_message:",
+        "or self.inflater is None:",
         LIMITS,
     ),
     Mutant(
         "a message may have RSV1 where compression was not negotiated",
-        "or self._inflater is None or not starts_message:",
+        "or self.inflater is None or not starts_message:",
         "or not starts_message:",
         DECODER,
     ),
@@ -207,15 +208,64 @@ MUTANTS = (
     ),
     Mutant(
         "the inflater keeps its context where the server gave it up",
-        "        if final and not self._keep_context:\n            self._stream = None",
-        "        if False:\n            self._stream = None",
+        "        if final and not self.keeps_context:\n            self.zlib_stream = None",
+        "        if False:\n            self.zlib_stream = None",
         DEFLATE,
     ),
     Mutant(
         "what follows a final block is lost",
-        "position -= len(self._stream.unused_data)",
+        "position -= len(self.zlib_stream.unused_data)",
         "position -= 0",
         DEFLATE,
+    ),
+    # Whole messages, made on trial.
+    Mutant(
+        "a message is inflated by the connection's own state on trial",
+        "zlib.decompressobj(-self._window_bits) if zlib_stream is None else zlib_stream.copy()",
+        "zlib_stream or zlib.decompressobj(-self._window_bits)",
+        WHOLE,
+    ),
+    Mutant(
+        "the state of inflating is lost between two chunks",
+        "        self.zlib_stream = stream\n        self.messages += found",
+        "        self.messages += found",
+        WHOLE,
+    ),
+    Mutant(
+        "a message on trial may be longer than the limit",
+        "None if len(plain) > limit or zlib_stream.eof else plain",
+        "None if zlib_stream.eof else plain",
+        WHOLE,
+    ),
+    Mutant(
+        "what stands behind the end of a stream is lost on trial",
+        "None if len(plain) > limit or zlib_stream.eof else plain",
+        "None if len(plain) > limit else plain",
+        WHOLE,
+    ),
+    Mutant(
+        "without context a message on trial may refer to those before it",
+        "            if not inflater.keeps_context:\n                stream = None\n",
+        "",
+        WHOLE,
+    ),
+    Mutant(
+        "on trial a read may be inflated without an end",
+        "while self.payload + size < _MOST_INFLATED and (payload",
+        "while (payload",
+        WHOLE,
+    ),
+    Mutant(
+        "a frame over the limit is waited for by lease",
+        "        return max(0, start + length - len(data)) if length <= self._limit else 0",
+        "        return max(0, start + length - len(data))",
+        WHOLE,
+    ),
+    Mutant(
+        "a length in too many bytes is waited for by lease",
+        "            if length < 126:\n                return 0\n",
+        "",
+        WHOLE,
     ),
     # The opening handshake.
     Mutant("any Sec-WebSocket-Accept is accepted", "    if accept != expected:", "    if False:", HANDSHAKE),

@@ -18,6 +18,7 @@ from syncws._engine.reading.read_lease import ReadLease
 from syncws._engine.writing.send_queue import SendQueue
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.messages import Message, MessagePart
+from syncws._protocol.permessage_deflate import Inflater
 from syncws._transport.stream import Stream
 from tests.support.waiting import SECONDS
 
@@ -32,7 +33,7 @@ class LentLink(Generic[Receiver]):
         wakes: grows each time the reader is woken.
     """
 
-    def __init__(self, consumer: Receiver, wire: bytes = b"") -> None:
+    def __init__(self, consumer: Receiver, wire: bytes = b"", inflater: Inflater | None = None) -> None:
         """`wire` has arrived already."""
         self.consumer: Receiver = consumer
         ours, self.server = socket.socketpair()
@@ -43,8 +44,8 @@ class LentLink(Generic[Receiver]):
         self.wakes: list[None] = []
         lease.wake = lease.wake_soon = functools.partial(self.wakes.append, None)
         consumer.lease = lease
-        self.decoder = Decoder(None)
-        lease.open(self.stream, self.decoder.plain_limit)
+        self.decoder = Decoder(None, inflater)
+        lease.open(self.stream, self.decoder.plain_limit, self.decoder.inflater)
         lease.lend(b"", False)
         self.sent = 0
         if wire:

@@ -130,11 +130,13 @@ class EventQueue:
             self._bytes += read.size * mine
             leased.messages_received += read.count * mine
             leased.bytes_received += read.payload * mine
-            came = (read.size + read.left - leased.counted) * (mine & (not stream.is_tls))
+            came = (read.wire + read.left - leased.counted) * (mine & (not stream.is_tls))
             counters[mine].received += came
             leased.counted += (read.left - leased.counted) * mine
             read.chunks[0] = leased.chunks
             leased.chunks = read.chunks[mine]
+            read.zlib_streams[0] = read.holder.zlib_stream
+            read.holder.zlib_stream = read.zlib_streams[mine]
             leased.unfed = (leased.unfed & (not mine)) | (mine & (read.left > 0))
             leased.needs_reader = (leased.needs_reader & (not mine)) | (mine & read.for_reader)
 

@@ -93,7 +93,7 @@ class OpenLink:
 
     def run(self, data: bytes) -> None:
         """Go on until the machine is CLOSED. `data`: the bytes after the answer to the opening handshake."""
-        self._lease.open(self._stream, self._decoder.plain_limit)
+        self._lease.open(self._stream, self._decoder.plain_limit, self._decoder.inflater)
         if data:
             self._decode(data)
         # While this waits for more it holds no bytes of the last read: idle connections must cost little.

@@ -7,8 +7,9 @@ reader thread. Must not import: the consumers, the writer.
 A consumer that finds nothing to take waits for the network itself. So no reader must wake up first and then
 wake the consumer: a round trip has no change of threads. It holds a token (see `primitives`), for
 `LEASE_SECONDS` at most, and each of its steps can be repeated: bytes that it reads are in `chunks` at once,
-parsing plain frames changes nothing, and one leaf gives the messages to the application and replaces `chunks`
-by the bytes that are left. Everything but plain frames stays in `chunks` for the reader.
+making messages of them changes nothing (see `whole_messages`), and one leaf gives these to the application,
+and replaces `chunks` by the bytes that are left and the state of inflating by the one after them. Whatever is
+no whole message in one frame stays in `chunks` for the reader.
 
 Starting a lease costs no system call. The reader notices it when the first bytes wake both threads, and stops
 watching the socket: it looks every `LEASE_SECONDS` whether a consumer was here, and takes the turn back if
@@ -35,11 +36,11 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ..._protocol.codec import PLAIN_FRAMES, parse
+from ..._protocol.whole_messages import WholeMessages
 from ..primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, tokens
 
 if TYPE_CHECKING:
-    from ..._protocol.messages import Message, MessagePart
+    from ..._protocol.permessage_deflate import Inflater
     from ..._transport.stream import Stream
     from ..writing.send_queue import SendQueue
 
@@ -64,33 +65,34 @@ def is_allowed() -> bool:
     return ALLOWED and hasattr(select, "poll") and not is_patched()
 
 
-class LeasedRead:
+class LeasedRead(WholeMessages):
     """The result of one read by lease, prepared so that one leaf can hand it over.
 
     Attributes:
         token: the consumer's turn; the result may be handed over while this is held.
-        messages, count: the whole messages.
-        size, payload: their bytes, with the headers of their frames and without.
+        count: how many messages there are.
+        left: how many bytes are left.
         chunks: a pair; at the index of `token.held` stand the bytes that are left, and the lease's own chunks
             take the other place.
-        left: how many bytes are left.
-        for_reader: whether the reader must look at them at once.
+        zlib_streams: the same for the state of inflating.
+        holder: the object whose `zlib_stream` is replaced; without compression it is this one.
+        for_reader: whether the reader must look at the bytes that are left at once.
         received: the counter for a consumer that comes too late: the reader counts in the stream meanwhile.
     """
 
-    __slots__ = ("chunks", "count", "for_reader", "left", "messages", "payload", "received", "size", "token")
+    __slots__ = ("chunks", "count", "for_reader", "holder", "left", "received", "token", "zlib_streams")
 
-    def __init__(self, token: Token, chunks: list[bytes], limit: int) -> None:
-        """`limit`: of a plain frame's payload, in bytes."""
+    def __init__(self, token: Token, chunks: list[bytes], limit: int, inflater: Inflater | None) -> None:
+        super().__init__(chunks, limit, inflater)
         self.token = token
-        self.messages: list[Message | MessagePart] = []
-        self.size, self.payload, rest = parse_chunks(chunks, limit, self.messages)
         self.count = len(self.messages)
-        self.left = len(rest)
+        self.left = len(self.rest)
         self.received = 0
-        self.for_reader = bool(rest) and not missing_of(rest, limit)
-        left = [rest] if rest else []
+        self.for_reader = self.for_decoder
+        left = [self.rest] if self.rest else []
         self.chunks = [left, left]
+        self.zlib_streams = [self.zlib_stream, self.zlib_stream]
+        self.holder: Inflater | LeasedRead = self if inflater is None else inflater
 
 
 class Taker(Protocol):
@@ -98,7 +100,8 @@ class Taker(Protocol):
 
     def put_by_lease(self, leased: LeasedInput, stream: Stream, read: LeasedRead) -> None:
         """In one leaf, if the token is still held: append the messages, and count them; put the rest into
-        `chunks`, and set `unfed` if there is any, `needs_reader` if it is for the reader.
+        `chunks`, and set `unfed` if there is any, `needs_reader` if it is for the reader; put the state of
+        inflating in its place.
         """
 
 
@@ -154,6 +157,7 @@ class ReadLease:
         self._token = Token(bool)
         self._reader_has = True
         self._limit = 0
+        self._inflater: Inflater | None = None
         self._poll_first = True
         self._refusals = 0
 
@@ -273,7 +277,7 @@ class ReadLease:
             return False  # The reader has taken the turn back, or it must find the end.
         self._poll_first = stream.drained if stream.is_tls else len(chunks[-1]) < READ_SIZE
         self._queue.inline.has_received = True
-        read = LeasedRead(token, chunks, self._limit)
+        read = LeasedRead(token, chunks, self._limit, self._inflater)
         read.for_reader |= stream.is_over
         taker.put_by_lease(leased, stream, read)
         if read.for_reader:
@@ -282,10 +286,11 @@ class ReadLease:
 
     # The reader.
 
-    def open(self, stream: Stream, limit: int) -> None:
-        """There is a stream to read. `limit`: of a plain frame's payload, in bytes."""
+    def open(self, stream: Stream, limit: int, inflater: Inflater | None) -> None:
+        """There is a stream to read. `limit`: of a payload that consumers may make a message of, in bytes."""
         self.stream = stream
         self._limit = limit
+        self._inflater = inflater
 
     def take(self) -> bool:
         """Take the turn back; False while a consumer is in the call that reads."""
@@ -346,45 +351,3 @@ class ReadLease:
         """In a forked child: nobody reads."""
         self._reader_has = True
         self._token.held = False
-
-
-def parse_chunks(
-    chunks: list[bytes], limit: int, messages: list[Message | MessagePart]
-) -> tuple[int, int, bytes]:
-    """Append the messages of the plain frames at the beginning of `chunks`.
-
-    Returns their bytes, with headers and without, and the bytes after them.
-
-    Of the last chunk only the bytes that end a frame of the chunk before are copied.
-    """
-    *earlier, data = chunks
-    size = payload = position = 0
-    if earlier:
-        beginning = b"".join(earlier)
-        position = missing_of(beginning, limit)
-        if 0 < position <= len(data):
-            size, payload = parse(beginning + data[:position], 0, limit, messages)
-        if not size:
-            data, position = beginning + data, 0
-    end, more = parse(data, position, limit, messages)
-    return size + end - position, payload + more, data[end:]
-
-
-def missing_of(data: bytes, limit: int) -> int:
-    """How many bytes are missing until the plain frame at the beginning of `data` is whole, or until its
-    length is known; 0 when it is whole, or is not plain.
-    """
-    if data[0] not in PLAIN_FRAMES:
-        return 0
-    if len(data) < 2:
-        return 1
-    length, start = data[1], 2
-    if length > 125:
-        if length != 126:
-            return 0
-        if len(data) < 4:
-            return 4 - len(data)
-        length, start = data[2] << 8 | data[3], 4
-        if length < 126:
-            return 0
-    return max(0, start + length - len(data)) if length <= limit else 0
