@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import ipaddress
+import itertools
 import os
 import signal
 import socket
@@ -82,6 +83,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish() -> None:
     """Let no collection of garbage look through the ten thousand tests again: some tests collect often."""
+    _set_aside_what_lives()
+
+
+# How many tests run until what pytest keeps of them is set aside: its reports, and what they captured.
+TESTS_BETWEEN = 200
+_tests = itertools.count(1)
+
+
+def pytest_runtest_logstart() -> None:
+    """Between two tests, now and then: otherwise each collection would take the longer the later it comes."""
+    if next(_tests) % TESTS_BETWEEN == 0:
+        _set_aside_what_lives()
+
+
+def _set_aside_what_lives() -> None:
     gc.collect()
     if hasattr(gc, "freeze"):
         gc.freeze()

@@ -26,7 +26,7 @@ from syncws._engine.reading.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart
-from tests.support.interleaving import needs_points, steps
+from tests.support.interleaving import instructions, needs_points, steps
 from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
@@ -571,7 +571,7 @@ def test_each_change_at_each_step_of_a_wait_is_met() -> None:
         listen(first, listened)
 
     for change in (listen, join, wait_open):
-        for step in steps(20):
+        for step in instructions(20):
             first = FirstEvents()
             first.constructor_returned(False)
             listened: list[str] = []

@@ -19,7 +19,7 @@ from syncws._engine.reading.records import Closed, CloseReceived, Opened
 from syncws._protocol.closing import Outcome
 from syncws._protocol.http11 import Response
 from syncws._protocol.messages import Message, MessagePart
-from tests.support.interleaving import needs_points, steps
+from tests.support.interleaving import instructions, needs_points, steps
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_until
 
@@ -575,7 +575,7 @@ def test_the_application_is_not_caught_up_while_it_works_on_a_part() -> None:
 
 
 def test_a_part_that_a_stream_is_about_to_claim_is_not_dealt_with() -> None:
-    for step in steps(50):
+    for step in instructions(50):
         inbox, _ = make()
         caught_up: list[bool] = []
 
@@ -706,7 +706,7 @@ def test_a_part_that_is_put_while_its_message_is_left_counts_no_more(final: bool
 
 
 def test_a_claim_at_each_step_of_a_batch_gets_the_whole_message_or_all_its_parts() -> None:
-    for step in steps(50):
+    for step in instructions(50):
         inbox, _ = make()
         got: list[Message] = []
         claim = partial(read_into, inbox, got)

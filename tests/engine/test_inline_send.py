@@ -24,7 +24,7 @@ from syncws._protocol.encoder import Encoder
 from syncws._protocol.frames import CloseFrame, Opcode
 from syncws._protocol.permessage_deflate import MIN_COMPRESSED, DeflateParameters, Deflater, Inflater
 from syncws._transport.stream import Stream
-from tests.support.interleaving import needs_points, steps
+from tests.support.interleaving import instructions, needs_points, steps
 from tests.support.links import Frame, Link
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import wait_until
@@ -437,7 +437,7 @@ def test_the_writer_comes_at_each_step(
         run(link)
 
     monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
-    for step in steps():
+    for step in instructions(number=list(SCRIPTS.values()).index(script)):
         with opened(*script) as link:
             with step.meanwhile(ping, *SENDING):
                 link.queue.send(TEXT, b"hello")
@@ -467,7 +467,7 @@ def test_another_sender_comes_at_each_step(
     script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
-    for step in steps():
+    for step in instructions(number=list(SCRIPTS.values()).index(script)):
         with opened(*script) as link:
             with step.meanwhile(partial(link.queue.send, TEXT, b"world"), *SENDING):
                 link.queue.send(TEXT, b"hello")
@@ -485,7 +485,7 @@ def test_a_close_at_each_step_goes_behind_the_message_or_refuses_it(
         link.queue.close(CloseFrame(1000))
 
     monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
-    for step in steps():
+    for step in instructions(number=list(SCRIPTS.values()).index(script)):
         with opened(*script) as link:
             answers: list[int] = []
             with step.meanwhile(close, *SENDING):
@@ -500,7 +500,7 @@ def test_a_stop_at_each_step_counts_what_has_left(
     script: list[int | BaseException | Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
-    for step in steps():
+    for step in instructions(number=list(SCRIPTS.values()).index(script)):
         with opened(*script) as link:
             with step.meanwhile(link.writer.stop, *SENDING):
                 link.queue.send(TEXT, b"hello")
@@ -543,7 +543,7 @@ def test_once_the_end_has_begun_no_sender_writes(monkeypatch: pytest.MonkeyPatch
         sends.append(link.socket.sends)
 
     monkeypatch.setattr(inline_send, "LOOKS_IN_ORDER", False)
-    for step in steps():
+    for step in instructions():
         sends: list[int] = []
         with opened() as link:
             with step.meanwhile(end, *SENDING):

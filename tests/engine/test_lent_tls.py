@@ -23,7 +23,7 @@ from syncws._transport.stream import Stream
 from syncws.testing import LoopbackServer, Peer
 from syncws.testing.wire import frame_bytes
 from tests.support.engines import end, make_engine
-from tests.support.interleaving import steps
+from tests.support.interleaving import instructions
 from tests.support.lent_link import LentLink
 from tests.support.links import Link
 from tests.support.threads import Task, switching_all_the_time
@@ -156,7 +156,7 @@ def test_once_the_reader_has_the_turn_nothing_is_decrypted() -> None:
         with step.meanwhile(take, read_lease):
             link.read()
 
-    for step in steps():
+    for step in instructions():
         reads: list[int] = []
         with LentLink(Inbox((None, None)), b"x") as link:
             stream = lend(link, frame_bytes(TEXT, b"one"))
@@ -174,7 +174,7 @@ def test_once_the_end_has_begun_nothing_is_encrypted(monkeypatch: pytest.MonkeyP
             link.queue.send(TEXT, b"hello")
 
     monkeypatch.setattr(inline_send, "APART_SECONDS", -1.0)  # no message is part of a burst
-    for step in steps():
+    for step in instructions():
         sends: list[int] = []
         with Link(None, inline=True) as link:
             link.writer.run()

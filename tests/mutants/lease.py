@@ -6,7 +6,11 @@ from tests.mutants.mutant import Mutant
 
 FOLDER = "_engine"
 
-LEASE = ("engine/test_read_lease.py",)
+LEASE = (
+    "engine/test_read_lease.py",
+    "engine/test_read_lease_steps.py",
+    "engine/test_read_lease_in_engine.py",
+)
 COMPRESSED = ("engine/test_read_lease_compressed.py",)
 TLS = ("engine/test_lent_tls.py",)
 LINK = ("engine/test_open_link.py",)

@@ -7,7 +7,14 @@ from tests.mutants.mutant import Mutant
 FOLDER = "."
 
 RETRY = ("reconnecting/test_retry.py",)
-SECRETS = ("reach/test_secrets.py", "protocol/test_url.py", "protocol/test_headers.py")
+SECRETS = (
+    "reach/test_secrets_in_arguments.py",
+    "reach/test_secrets_in_answers.py",
+    "reach/test_secrets_in_close_texts.py",
+    "reach/test_secrets_on_the_way.py",
+    "protocol/test_url.py",
+    "protocol/test_headers.py",
+)
 EVENTS = ("websocket/test_event_target.py", "websocket/test_listeners.py")
 
 MUTANTS = (

@@ -47,12 +47,10 @@ PRIVATE_NAMES_THAT_TESTS_NEED = {
     "tests/reach/test_trust.py": ["syncws._transport.trust"],
     "tests/websocket/test_event_handlers.py": ["syncws._event_target", "target._registrations"],
     # One place decides what may be quoted: secrets go through each layer, and also past the API.
-    "tests/reach/test_secrets.py": [
+    "tests/reach/secret_cases.py": ["syncws._headers", "syncws._protocol.cookies", "syncws._protocol.url"],
+    "tests/reach/test_secrets_in_arguments.py": [
         "syncws._engine.options.options",
-        "syncws._headers",
-        "syncws._protocol.cookies",
         "syncws._protocol.handshake",
-        "syncws._protocol.url",
     ],
     # A call that a thread of the test interrupts where it waits in the package, and a handler in C.
     "tests/connection/test_handler_errors.py": ["syncws._handler_errors", "sys._current_frames"],

@@ -23,6 +23,7 @@ import pytest
 
 from syncws._engine.primitives import Leaf
 from tests.support.interrupts import Interrupted
+from tests.support.stress import amount
 from tests.support.waiting import SECONDS
 
 #: A module or a function, whose code is interrupted.
@@ -161,18 +162,28 @@ class Step:
             self._act()
 
 
-def steps(at_least: int = 5) -> Iterator[Step]:
+def steps(at_least: int = 5, every: int = 1, first: int = 0) -> Iterator[Step]:
     """The repetitions of a story, up to one in which the interrupted call has no step left.
 
     At least so many steps are expected: a story in which nothing is interrupted shows nothing.
     """
-    for number in range(_MANY):
+    for number in range(first, _MANY, every):
         step = Step(number)
         yield step
         if not step.met:
             assert number >= at_least, f"only {number} steps"
             return
     raise AssertionError("the call has no end")
+
+
+def instructions(at_least: int = 5, number: int = 0) -> Iterator[Step]:
+    """As `steps`, for a story in which the other call is another thread's: it comes before an instruction.
+
+    There are hundreds of these, so a short run takes every fifth. Stories of the same call with different
+    numbers take different ones.
+    """
+    every = amount(1, 5)
+    return steps(at_least, every, number % every)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@ import functools
 import socket
 import threading
 import time
-from typing import Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 from syncws._engine.consumer.event_queue import EventQueue
 from syncws._engine.consumer.inbox import Inbox
@@ -17,12 +18,41 @@ from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.reading.read_lease import ReadLease
 from syncws._engine.writing.send_queue import SendQueue
 from syncws._protocol.decoder import Decoder
+from syncws._protocol.frames import Opcode
 from syncws._protocol.messages import Message, MessagePart
 from syncws._protocol.permessage_deflate import Inflater
 from syncws._transport.stream import Stream
+from syncws.testing.wire import frame_bytes
 from tests.support.waiting import SECONDS
 
 Receiver = TypeVar("Receiver", Inbox, EventQueue)
+
+CONSUMERS: dict[str, Callable[[], Any]] = {
+    "inbox": functools.partial(Inbox, (None, None)),
+    "event queue": functools.partial(EventQueue, (None, None)),
+}
+
+
+def text(payload: str) -> bytes:
+    """A frame from the server."""
+    return frame_bytes(Opcode.TEXT, payload.encode())
+
+
+# What no consumer reads, but leaves as it came.
+FOR_THE_READER = {
+    "ping": frame_bytes(Opcode.PING, b"x"),
+    "pong": frame_bytes(Opcode.PONG, b"x"),
+    "close": frame_bytes(Opcode.CLOSE, b"\x03\xe8bye"),
+    "fragments": frame_bytes(Opcode.TEXT, b"ab", fin=False) + frame_bytes(Opcode.CONTINUATION, b"cd"),
+    "first fragment": frame_bytes(Opcode.TEXT, b"ab", fin=False),
+    "large": frame_bytes(Opcode.BINARY, bytes(65_536)),
+    "beginning of a large one": frame_bytes(Opcode.BINARY, bytes(65_536))[:100],
+    "not UTF-8": frame_bytes(Opcode.TEXT, b"ab\xff"),
+    "masked": frame_bytes(Opcode.TEXT, b"ab", key=b"1234"),
+    "compressed": frame_bytes(Opcode.TEXT, b"ab", rsv=4),
+    "length in too many bytes": b"\x81\x7e\x00\x05hello",
+    "unknown opcode": frame_bytes(3, b""),
+}
 
 
 class LentLink(Generic[Receiver]):

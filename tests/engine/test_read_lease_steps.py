@@ -1,0 +1,237 @@
+"""`reading.read_lease`: a handler, the reader or another consumer comes at each step of a read."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from syncws._engine import primitives
+from syncws._engine.consumer import event_queue, inbox
+from syncws._engine.consumer.inbox import Inbox
+from syncws._engine.primitives import give_back_tokens, tokens
+from syncws._engine.reading import read_lease
+from syncws._protocol.frames import Opcode
+from syncws._protocol.messages import Message
+from syncws.testing.wire import frame_bytes
+from tests.support.interleaving import instructions, needs_points, steps
+from tests.support.lent_link import CONSUMERS, LentLink, text
+from tests.support.stress import turns
+from tests.support.threads import Task
+from tests.support.waiting import AT_ONCE, SECONDS, wait_until
+
+pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
+
+#: Whose steps are interrupted.
+READING = (read_lease, inbox, event_queue)
+
+
+@pytest.fixture(params=CONSUMERS)
+def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
+    """Makes a consumer: what holds for one of the two holds for the other."""
+    return CONSUMERS[request.param]
+
+
+WIRES: dict[str, tuple[bytes, bytes, list[Message]]] = {
+    "whole": (text("one") + text("two"), b"", ["one", "two"]),
+    "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
+    "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
+    "nothing": (b"", text("one"), ["one"]),
+}
+
+
+LENDS = {"keeps the turn": False, "lends again": True}
+
+
+def take_back(link: LentLink[Any], lends: bool) -> None:
+    """What the reader does: it takes the turn back, and may lend it again."""
+    link.take_over()
+    if lends:
+        link.decoder.clear_controls()
+        link.decoder.keeps_beginning = True
+        link.lend()
+
+
+def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
+    """The reader is served last: nothing is lost or doubled, and the counts are right."""
+    if link.lease.input.chunks and not link.lease._reader_has and not link.lease.input.unfed:
+        assert not link.lease.input.needs_reader or link.wakes, "nobody tells the reader"
+    if rest:
+        link.serve(rest)
+    link.take_over()
+    assert not link.lease.input.unfed, "the reader would spin"
+    assert link.messages == messages
+    assert link.counted == (len(messages), sum(map(len, messages)))
+    assert link.stream.received == link.sent
+    link.decoder.clear_controls()
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@needs_points
+def test_a_handler_that_raises_loses_and_doubles_nothing(
+    make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING):
+                link.read(0.001)
+            if link.lease.input.needs_reader:
+                assert link.wakes, step.number
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize("kind", [TimeoutError, InterruptedError, ValueError])
+@needs_points
+def test_no_error_of_a_handler_is_taken_for_the_sockets(
+    make: Callable[[], Any], kind: type[Exception]
+) -> None:
+    def fail() -> None:
+        raise kind("mine")
+
+    for wire in (text("one"), b""):
+        for step in steps():
+            with LentLink(make(), wire) as link:
+                caught: list[Exception] = []
+                try:
+                    with step.interrupted(*READING, by=fail):
+                        link.read(0.001)
+                except kind as error:
+                    caught.append(error)
+                assert len(caught) == step.met, step.number
+                assert link.lease.input.error is None
+                link.take_over()
+                assert link.messages == ["one"] * bool(wire)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
+@needs_points
+def test_while_a_handler_waits_the_reader_goes_on(
+    make: Callable[[], Any], lends: bool, wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def wait() -> None:
+        give_back_tokens()
+        take_back(link, lends)
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING, by=wait):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
+@needs_points
+def test_a_handler_may_read_itself(
+    make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
+) -> None:
+    def read_again() -> None:
+        link.read(0.001)
+        give_back_tokens()
+        link.read(0.001)
+
+    for step in steps():
+        with LentLink(make(), wire) as link:
+            with step.interrupted(*READING, by=read_again):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.skipif(not primitives.LOOKS_IN_ORDER, reason="threads may change at each instruction there")
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("lends", LENDS.values(), ids=LENDS)
+def test_the_reader_takes_the_turn_back_wherever_threads_may_change(
+    make: Callable[[], Any], lends: bool, wire: str
+) -> None:
+    sent, rest, messages = WIRES[wire]
+    for step in steps():
+        with LentLink(make(), sent) as link:
+            with step.interrupted(*READING, by=partial(take_back, link, lends)):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize(
+    ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"], ids=str
+)
+def test_the_reader_takes_the_turn_back_at_each_instruction(
+    make: Callable[[], Any], story: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without the interpreter's lock."""
+    lends, wire = story
+    sent, rest, messages = WIRES[wire]
+    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
+    for step in instructions(number=list(WIRES).index(wire)):
+        with LentLink(make(), sent) as link:
+            with step.meanwhile(partial(take_back, link, LENDS[lends]), *READING):
+                link.read(0.001)
+            check_all_is_there(link, rest, messages)
+
+
+@pytest.mark.parametrize("polls", [True, False])
+def test_once_the_reader_has_the_turn_no_consumer_reads(
+    make: Callable[[], Any], polls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take() -> None:
+        link.take()
+        link.serve(text("two"))
+
+    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
+    # After a read of the full size, the next one does not poll first.
+    monkeypatch.setattr(read_lease, "READ_SIZE", len(text("one")) + polls)
+    for step in instructions():
+        with LentLink(make(), text("one")) as link:
+            assert link.read()
+            with step.meanwhile(take, *READING):
+                link.read(0.001)
+            assert link.messages == ["one"]
+            if step.met:
+                assert link.stream.recv(100) == text("two")
+
+
+def test_another_consumer_comes_at_each_step() -> None:
+    for step in instructions():
+        with LentLink(Inbox((None, None)), text("one") + text("two")[:3]) as link:
+            with step.meanwhile(partial(link.read, 0.001), *READING):
+                link.read(0.001)
+            check_all_is_there(link, text("two")[3:], ["one", "two"])
+
+
+@needs_points
+def test_a_thread_that_waits_beside_one_that_a_handler_cut_short_gets_the_message() -> None:
+    for step in steps():
+        with LentLink(Inbox((None, None))) as link:
+            waiting = Task(partial(link.consumer.waiters.wait_until, lambda: link.consumer.messages, SECONDS))
+            wait_until(partial(bool, link.consumer.waiters))
+            link.serve(text("one"))
+            with step.interrupted(*READING, primitives.Waiters.notify, primitives.Waiters.__bool__):
+                link.read(1)
+            # What a thread of ours does when it was woken.
+            if link.wakes:
+                link.consumer.waiters.notify()
+            if not link.messages:
+                link.take_over()
+            assert waiting.result(AT_ONCE)
+
+
+@needs_points
+def test_no_token_is_left_behind() -> None:
+    here = threading.get_ident()
+    for step in steps():
+        with LentLink(Inbox((None, None)), text("one")) as link:
+            with step.interrupted(*READING):
+                link.read(0.001)
+            assert not [token for token in tokens if token.thread == here and token.held]
+            give_back_tokens()
+            assert not [token for token in tokens if token.thread == here]
+
+
+def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("a")) as link:
+        link.lease.after_fork()
+        assert not link.read()
+        assert not link.messages
