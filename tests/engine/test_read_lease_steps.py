@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,8 +16,10 @@ from syncws._engine.consumer import event_queue, inbox
 from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.primitives import give_back_tokens, tokens
 from syncws._engine.reading import read_lease
+from syncws._protocol import whole_messages
 from syncws._protocol.frames import Opcode
 from syncws._protocol.messages import Message
+from syncws._protocol.permessage_deflate import DeflateParameters, Inflater
 from syncws.testing.wire import frame_bytes
 from tests.support.interleaving import instructions, needs_points, steps
 from tests.support.lent_link import CONSUMERS, LentLink, text
@@ -27,7 +30,7 @@ from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
 
 #: Whose steps are interrupted.
-READING = (read_lease, inbox, event_queue)
+READING = (read_lease, whole_messages, inbox, event_queue)
 
 
 @pytest.fixture(params=CONSUMERS)
@@ -36,12 +39,29 @@ def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
     return CONSUMERS[request.param]
 
 
+def pack(*payloads: str) -> list[bytes]:
+    """Frames of a server that compresses; each but the first refers to the one before."""
+    packer = zlib.compressobj(wbits=-15)
+    packed = [packer.compress(payload.encode()) + packer.flush(zlib.Z_SYNC_FLUSH) for payload in payloads]
+    return [frame_bytes(Opcode.TEXT, payload[:-4], rsv=4) for payload in packed]
+
+
+LONG = ("twenty times " * 20, "twenty times " * 20 + "one")
+FIRST, SECOND = pack(*LONG)
+
 WIRES: dict[str, tuple[bytes, bytes, list[Message]]] = {
     "whole": (text("one") + text("two"), b"", ["one", "two"]),
     "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
     "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
     "nothing": (b"", text("one"), ["one"]),
+    "compressed": (FIRST + SECOND, b"", [*LONG]),
+    "compressed by half": (text("one") + FIRST + SECOND[:3], SECOND[3:], ["one", *LONG]),
+    "compressed, and for the reader": (FIRST + frame_bytes(Opcode.PING, b"x"), SECOND, [*LONG]),
 }
+
+
+def make_inflater() -> Inflater:
+    return Inflater(DeflateParameters())
 
 
 LENDS = {"keeps the turn": False, "lends again": True}
@@ -76,7 +96,7 @@ def test_a_handler_that_raises_loses_and_doubles_nothing(
     make: Callable[[], Any], wire: bytes, rest: bytes, messages: list[Message]
 ) -> None:
     for step in steps():
-        with LentLink(make(), wire) as link:
+        with LentLink(make(), wire, make_inflater()) as link:
             with step.interrupted(*READING):
                 link.read(0.001)
             if link.lease.input.needs_reader:
@@ -94,7 +114,7 @@ def test_no_error_of_a_handler_is_taken_for_the_sockets(
 
     for wire in (text("one"), b""):
         for step in steps():
-            with LentLink(make(), wire) as link:
+            with LentLink(make(), wire, make_inflater()) as link:
                 caught: list[Exception] = []
                 try:
                     with step.interrupted(*READING, by=fail):
@@ -118,7 +138,7 @@ def test_while_a_handler_waits_the_reader_goes_on(
         take_back(link, lends)
 
     for step in steps():
-        with LentLink(make(), wire) as link:
+        with LentLink(make(), wire, make_inflater()) as link:
             with step.interrupted(*READING, by=wait):
                 link.read(0.001)
             check_all_is_there(link, rest, messages)
@@ -135,7 +155,7 @@ def test_a_handler_may_read_itself(
         link.read(0.001)
 
     for step in steps():
-        with LentLink(make(), wire) as link:
+        with LentLink(make(), wire, make_inflater()) as link:
             with step.interrupted(*READING, by=read_again):
                 link.read(0.001)
             check_all_is_there(link, rest, messages)
@@ -149,7 +169,7 @@ def test_the_reader_takes_the_turn_back_wherever_threads_may_change(
 ) -> None:
     sent, rest, messages = WIRES[wire]
     for step in steps():
-        with LentLink(make(), sent) as link:
+        with LentLink(make(), sent, make_inflater()) as link:
             with step.interrupted(*READING, by=partial(take_back, link, lends)):
                 link.read(0.001)
             check_all_is_there(link, rest, messages)
@@ -166,7 +186,7 @@ def test_the_reader_takes_the_turn_back_at_each_instruction(
     sent, rest, messages = WIRES[wire]
     monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
     for step in instructions(number=list(WIRES).index(wire)):
-        with LentLink(make(), sent) as link:
+        with LentLink(make(), sent, make_inflater()) as link:
             with step.meanwhile(partial(take_back, link, LENDS[lends]), *READING):
                 link.read(0.001)
             check_all_is_there(link, rest, messages)

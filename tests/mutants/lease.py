@@ -11,7 +11,6 @@ LEASE = (
     "engine/test_read_lease_steps.py",
     "engine/test_read_lease_in_engine.py",
 )
-COMPRESSED = ("engine/test_read_lease_compressed.py",)
 TLS = ("engine/test_lent_tls.py",)
 LINK = ("engine/test_open_link.py",)
 PRIMITIVES = ("engine/test_primitives.py",)
@@ -101,14 +100,14 @@ MUTANTS = (
         "inflating goes on from before the messages that were read by lease",
         "                read.holder.zlib_stream = read.zlib_streams[mine]\n                leased.unfed",
         "                leased.unfed",
-        COMPRESSED,
+        LEASE,
     ),
     Mutant(
         "the state of inflating is replaced though the reader has the turn",
         "                read.zlib_streams[0] = read.holder.zlib_stream\n"
         "                read.holder.zlib_stream = read.zlib_streams[mine]\n                leased.unfed",
         "                read.holder.zlib_stream = read.zlib_streams[1]\n                leased.unfed",
-        COMPRESSED,
+        LEASE,
     ),
     Mutant(
         "what was read by lease becomes messages though the reader has taken it",
