@@ -87,13 +87,13 @@ def test_whole_messages_are_those_of_the_decoder(server: Server) -> None:
 
 
 def test_nothing_changes_until_the_state_is_put_in_its_place(server: Server) -> None:
-    wire, other = mixed(server), mixed(server)
-    for _ in range(3):
-        found = WholeMessages([wire], LIMIT, server.inflater)
-        assert len(found.messages) == 7
-    go_on(found, server.inflater)
-    for _ in range(3):
-        assert WholeMessages([other], LIMIT, server.inflater).messages == found.messages
+    texts = [" ".join(map(str, range(start, start + 300))) for start in (1000, 1001, 1002)]
+    for text in texts:
+        wire = server.text(text)
+        for _ in range(3):
+            found = WholeMessages([wire], LIMIT, server.inflater)
+            assert found.messages == [text]
+        go_on(found, server.inflater)
 
 
 def test_they_are_the_same_wherever_a_chunk_ends(server: Server) -> None:
@@ -153,6 +153,13 @@ def test_what_is_not_for_us_is_left_to_the_decoder_as_it_came(wire: bytes, befor
     assert found.messages + behind == messages
     assert repr(decoder.ended) == repr(expected.ended)
     assert found.payload + decoder.bytes_received == expected.bytes_received
+
+
+def test_without_context_a_message_that_refers_to_another_is_for_the_decoder() -> None:
+    server, inflater = Server(), Server(keeps_context=False).inflater
+    first, second = server.text("twenty times " * 20), server.text("twenty times " * 20)
+    found = WholeMessages([first + second], LIMIT, inflater)
+    assert found.for_decoder and (found.messages, found.rest) == ([], first + second)
 
 
 def test_without_compression_a_compressed_frame_is_for_the_decoder() -> None:

@@ -193,7 +193,7 @@ class Batch:
                     importlib.import_module(module.name)
         self.points = Points(PACKAGE)
         self.points.watch_new_threads()
-        self.server = Server(tls="--tls" in sys.argv)
+        self.server = Server(tls="--tls" in sys.argv, deflate="--deflate" in sys.argv)
         self.faults = Faults()
 
     def say(self, **words: Any) -> None:

@@ -21,9 +21,11 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
+TAIL = b"\x00\x00\xff\xff"  # what ends each message for zlib, and is left off on the wire
 LATE = 0.003
 DEAF = 0.006
 HANDSHAKE = 2.0  # how many seconds each step of TLS may take
@@ -42,6 +44,9 @@ class Session:
         self._server, self._socket = server, connection
         self._data = bytearray()
         self._parts: list[bytes] = []
+        self._packed = False  # whether these are compressed
+        self._packer = zlib.compressobj(wbits=-15)
+        self._unpacker = zlib.decompressobj(-15)
         self._closed = False
         self._pushed = 0
         self._in_parts = False
@@ -73,6 +78,9 @@ class Session:
                 self._frame(0x01, number + b"|" + b"x" * 65536)
                 self._in_parts = True
                 self._server.later(LATE, self._push_end)
+            elif self._server.deflate:
+                packed = self._packer.compress(number) + self._packer.flush(zlib.Z_SYNC_FLUSH)
+                self._frame(0xC1, packed[: -len(TAIL)])
             else:
                 self._frame(0x81, number)
 
@@ -135,7 +143,9 @@ class Session:
         accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
         answer = (
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n"
+            + ("Sec-WebSocket-Extensions: permessage-deflate\r\n" if self._server.deflate else "")
+            + "\r\n"
         )
         self._data, self.path = rest, path
         if path == "/flaky" and next(self._server.refusals) % 2 == 0:
@@ -175,9 +185,12 @@ class Session:
         elif opcode == 9:
             self._frame(0x8A, payload)
         elif opcode < 3:
+            if opcode:
+                self._packed = bool(first & 0x40)
             self._parts.append(payload)
             if first & 0x80:
-                self.received.append(b"".join(self._parts))
+                message = b"".join(self._parts)
+                self.received.append(self._unpacker.decompress(message + TAIL) if self._packed else message)
                 self._parts = []
 
     def end(self) -> None:
@@ -187,10 +200,16 @@ class Session:
 
 
 class Server:
-    """Serves until `stop`, or until the process ends. `options`: those of a client that trusts it."""
+    """Serves until `stop`, or until the process ends.
 
-    def __init__(self, tls: bool = False) -> None:
-        self.options: dict[str, Any] = {}
+    Attributes:
+        options: those of a client that trusts it, and offers compression only where the server takes it.
+        deflate: whether messages are compressed, each with the context of those before it.
+    """
+
+    def __init__(self, tls: bool = False, deflate: bool = False) -> None:
+        self.options: dict[str, Any] = {"compression": "deflate" if deflate else None}
+        self.deflate = deflate
         self._context: ssl.SSLContext | None = None
         if tls:
             import trustme  # trustme is not available for every interpreter that is swept.

@@ -20,7 +20,6 @@ from tests.signals.server import Server, Session
 
 # How long an event that must come may take. All waits of the runs themselves are far shorter.
 SOON = 2.0
-OPTIONS: dict[str, Any] = {"compression": None}
 # On these versions the message that recv() is about to return may be lost.
 MAY_LOSE_ONE = sys.version_info < (3, 11) or sys.implementation.name == "pypy"
 
@@ -142,7 +141,7 @@ class Stage:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.options = {**OPTIONS, **server.options}
+        self.options = server.options
         self.faults: list[str] = []
         self.raised = False  # whether the handler has raised into the interrupted call
         self.links: dict[str, Link] = {}

@@ -1,6 +1,6 @@
 """Real alarms, and finalizers, at random moments, for a while.
 
-    python -m tests.signals.storm [--seconds N] [--seed N] [--tls] [--kinds raise return collect]
+    python -m tests.signals.storm [--seconds N] [--seed N] [--tls] [--deflate] [--kinds raise return collect]
 
 Owns: the process. Runs on: the main thread. Must not import: anything of the package but its public names.
 
@@ -62,8 +62,8 @@ class Ring:
 
 
 class Storm:
-    def __init__(self, seed: int, tls: bool) -> None:
-        self.server = Server(tls)
+    def __init__(self, seed: int, tls: bool, deflate: bool) -> None:
+        self.server = Server(tls, deflate)
         self.faults = Faults()
         self.strikes = self.calls = 0
         self._random = random.Random(seed)
@@ -164,11 +164,12 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3), "big"))
     parser.add_argument("--tls", action="store_true", help="over wss")
+    parser.add_argument("--deflate", action="store_true", help="with compressed messages")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments = parser.parse_args()
     print(f"{sys.version.split()[0]}, seed {arguments.seed}", flush=True)
     sys.setswitchinterval(1e-6)
-    storm, rounds, failed = Storm(arguments.seed, arguments.tls), 0, 0
+    storm, rounds, failed = Storm(arguments.seed, arguments.tls, arguments.deflate), 0, 0
     until = time.monotonic() + arguments.seconds
     while time.monotonic() < until:
         kind = arguments.kinds[rounds % len(arguments.kinds)]

@@ -1,6 +1,6 @@
 """The sweep of signal handlers: every call of the public API, interrupted at every point, by every handler.
 
-    python -m tests.signals.sweep [--quick] [--tls] [--seed N] [names ...]
+    python -m tests.signals.sweep [--quick] [--tls] [--deflate] [--seed N] [names ...]
     python -m tests.signals.sweep --replay send:conn_close:12
     tox -e signals
 
@@ -30,7 +30,7 @@ gets a Close frame, a thread that sits in `recv()` is released, no thread and no
 was logged as an error. A call of over 6 s is a hang: it ends its process (`batch.py`) and no other, and all
 stacks are shown. Of each pair of call and handler the sweep stops at the third failure.
 
-``--quick`` chooses points at random, by a seed that it prints; ``storm.py`` does the real thing, Ctrl-C and
+``--tls`` and ``--deflate`` sweep the other ways through the engine. ``--quick`` chooses points at random, by a seed that it prints; ``storm.py`` does the real thing, Ctrl-C and
 alarms at random moments.
 """
 
@@ -84,8 +84,9 @@ class Result:
 class Child:
     """A process of `batch`, which is started again after each failure."""
 
-    def __init__(self, tls: bool) -> None:
-        self._tls = tls
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        ways = {"--tls": arguments.tls, "--deflate": arguments.deflate}
+        self._flags = [flag for flag, is_given in ways.items() if is_given]
         self._process: subprocess.Popen[str] | None = None
         self._errors: Any = None
 
@@ -95,7 +96,7 @@ class Child:
                 "w+", encoding="utf-8", errors="replace"
             )
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.signals.batch", *(["--tls"] if self._tls else [])],
+                [sys.executable, "-m", "tests.signals.batch", *self._flags],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -164,7 +165,7 @@ class Sweep:
             thread.join()
 
     def _work(self) -> None:
-        child = Child(self._arguments.tls)
+        child = Child(self._arguments)
         try:
             while time.monotonic() < self._until:
                 call, handler = self._pairs.get_nowait()
@@ -187,9 +188,9 @@ class Sweep:
         return result
 
 
-def replay(name: str, tls: bool) -> int:
-    call, handler, point = name.split(":")
-    result, child = Result(call, handler), Child(tls)
+def replay(arguments: argparse.Namespace) -> int:
+    call, handler, point = arguments.replay.split(":")
+    result, child = Result(call, handler), Child(arguments)
     child.run(result, {"call": call, "handler": handler, "replay": int(point)})
     child.end()
     show(result)
@@ -232,6 +233,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help='a call ("send"), or a call and a handler ("send:raise")')
     parser.add_argument("--quick", action="store_true", help="some points of each pair, at random")
     parser.add_argument("--tls", action="store_true", help="over wss")
+    parser.add_argument("--deflate", action="store_true", help="with compressed messages")
     parser.add_argument("--seed", type=int, default=None, help="for --quick; printed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--minutes", type=float, default=15.0, help="start no pair after that")
@@ -242,7 +244,7 @@ def main() -> int:
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(3), "big")
     if arguments.replay:
-        return replay(arguments.replay, arguments.tls)
+        return replay(arguments)
     wanted = set(arguments.names)
     every = [(c, h) for c, h in pairs() if not wanted or {c, h, f"{c}:{h}"} & wanted]
     if arguments.list:
