@@ -30,8 +30,8 @@ gets a Close frame, a thread that sits in `recv()` is released, no thread and no
 was logged as an error. A call of over 6 s is a hang: it ends its process (`batch.py`) and no other, and all
 stacks are shown. Of each pair of call and handler the sweep stops at the third failure.
 
-``--tls`` and ``--deflate`` sweep the other ways through the engine. ``--quick`` chooses points at random, by a seed that it prints; ``storm.py`` does the real thing, Ctrl-C and
-alarms at random moments.
+``--tls`` and ``--deflate`` sweep the other ways through the engine. ``--quick`` chooses points at random, by
+a seed that it prints; ``storm.py`` does the real thing, Ctrl-C and alarms at random moments.
 """
 
 from __future__ import annotations
