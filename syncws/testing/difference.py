@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from itertools import islice
+from itertools import islice, takewhile
 
 Message = str | bytes
 """A message as the application sees it: text or binary."""
 
 _WIDTH = 76
 _LINES = 40
+# How many lines are compared with each other: `difflib` takes minutes for some ten thousand lines.
+_WINDOW = 400
 
 
 def shorten(message: Message, width: int = _WIDTH) -> str:
@@ -55,17 +57,28 @@ def _pretty(text: str) -> list[str] | None:
     """The lines of a JSON text, with sorted keys; None for a text that is no JSON object or array."""
     try:
         value = json.loads(text)
-    except ValueError:
+        if not isinstance(value, dict | list):
+            return None
+        return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
+    except (ValueError, RecursionError):  # The second is for a text that is nested too deeply.
         return None
-    if not isinstance(value, dict | list):
-        return None
-    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
 
 
 def _describe_lines(first: list[str], second: list[str], names: tuple[str, str]) -> str:
+    start, is_cut = 0, max(len(first), len(second)) > _WINDOW
+    if is_cut:
+        pairs = enumerate(zip(first, second, strict=False))
+        at = next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))
+        start = max(0, at - 2)
+        first, second = first[start : start + _WINDOW], second[start : start + _WINDOW]
     lines = list(islice(difflib.unified_diff(first, second, *names, lineterm="", n=2), _LINES + 1))
+    if is_cut:
+        # The ends of the windows need not belong together, so a second hunk may show no true difference.
+        lines = lines[:2] + list(takewhile(lambda line: not line.startswith("@@"), lines[3:]))
     if len(lines) > _LINES:
         lines[_LINES:] = ["…"]
+    if is_cut:
+        lines.append(f"(from line {start + 1} on)")
     return "\n".join(lines)
 
 

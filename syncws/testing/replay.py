@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -75,47 +76,95 @@ def load_sessions(path: str | os.PathLike[str]) -> list[Session]:
     name = os.path.basename(path)
     try:
         entries = json.loads(Path(path).read_text("utf-8-sig"))["log"]["entries"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{name} is no HAR file: {error!r}") from error
-    sessions = [_session(entry, name) for entry in entries if _is_session(entry)]
+        if not isinstance(entries, list):
+            raise TypeError("its entries are no list")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        # The repr of a UnicodeDecodeError holds the whole file.
+        raise ValueError(f"{name} is no HAR file: {type(error).__name__}: {error}") from error
+    sessions = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            session = _session(entry, name)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"entry {number} of {name} is not as a HAR has it: {error!r}") from error
+        if session is not None:
+            sessions.append(session)
     if not sessions:
-        raise ValueError(f"{name} holds no WebSocket: none of its {len(entries)} entries has messages of one")
+        raise ValueError(
+            f"{name} holds no WebSocket: none of its {len(entries)} entries has messages of one"
+            f"{_hint(entries)}"
+        )
     return sessions
 
 
-def _is_session(entry: dict[str, Any]) -> bool:
-    """Whether an entry is a WebSocket with an answer: a failed attempt has the status 0."""
-    return "_webSocketMessages" in entry and entry.get("response", {}).get("status") != 0
+def _hint(entries: list[Any]) -> str:
+    """What helps where there were WebSockets, but a program that exports none of their messages."""
+    requests = [entry.get("request") for entry in entries if isinstance(entry, dict)]
+    urls = [str(request.get("url")) for request in requests if isinstance(request, dict)]
+    if any(url.startswith(("ws:", "wss:")) for url in urls):
+        return " (not every browser exports them: Chromium and its kin do, and so does syncws.har.Recorder)"
+    return ""
 
 
-def _session(entry: dict[str, Any], name: str) -> Session:
-    response = entry.get("response", {})
+def _session(entry: dict[str, Any], name: str) -> Session | None:
+    """The WebSocket of an entry; None for another request, and for an attempt that got no answer."""
+    if "_webSocketMessages" not in entry:
+        return None
+    url, response = entry["request"]["url"], entry.get("response") or {}
     messages = [
         _message(recorded, f"message {number} of {name}")
         for number, recorded in enumerate(entry["_webSocketMessages"], 1)
         if recorded["type"] in ("send", "receive")
     ]
+    status, version = response.get("status", 101), str(response.get("httpVersion", "")).lower()
+    if messages or (status == 200 and version.startswith(("http/2", "h2", "http/3", "h3"))):
+        status = 101  # Over HTTP/2 and later, the answer that opens a WebSocket is 200 (RFC 8441).
+    elif status == 0:
+        return None
     fields = ((one["name"], one["value"]) for one in response.get("headers", ()))
-    body = response.get("content", {}).get("text", "")
-    status = response.get("status", 101)
-    return Session(entry["request"]["url"], status, Headers(fields), body, messages)
+    body = (response.get("content") or {}).get("text", "")
+    return Session(url, status, Headers(fields), body, messages)
 
 
 def _message(recorded: dict[str, Any], name: str) -> RecordedMessage:
-    opcode, data = int(recorded.get("opcode", Opcode.TEXT)), recorded.get("data")
+    opcode, data, when = recorded.get("opcode", Opcode.TEXT), recorded.get("data"), recorded.get("time")
     if data is None:
         raise ValueError(f"{name} was recorded without its data")
-    binary = base64.b64decode(data) if opcode != Opcode.TEXT else None
-    sent, when = recorded["type"] == "send", recorded.get("time")
-    return RecordedMessage(sent, opcode, data if binary is None else binary, when)
+    if not isinstance(opcode, int) or not isinstance(data, str):
+        raise ValueError(f"{name} wants a number as its opcode and a string as its data")
+    if not isinstance(when, int | float | None):
+        raise ValueError(f"{name} wants a number as its time")
+    try:
+        # What no UTF-8 has is refused here, and not when it is to be sent.
+        binary = base64.b64decode(data) if opcode != Opcode.TEXT else data.encode()
+    except ValueError as error:
+        wanted = "UTF-8" if opcode == Opcode.TEXT else "base64, as all but text is there"
+        raise ValueError(f"the data of {name} is not {wanted}: {error}") from error
+    return RecordedMessage(
+        recorded["type"] == "send", opcode, data if opcode == Opcode.TEXT else binary, when
+    )
+
+
+def _repeated(headers: Headers) -> list[tuple[str, str]]:
+    """The recorded fields that the replaying server sends too, in a form in which they can travel."""
+    repeated = []
+    for name, values in headers.multi_items():
+        if name.lower() in _NOT_REPEATED or name.startswith(":"):
+            continue
+        # Some programs export what came several times as one field with line ends.
+        for value in re.split("[\r\n]+", values):
+            if any(ord(character) > 0xFF for character in value):
+                value = value.encode(errors="replace").decode("latin-1")  # It travels as UTF-8.
+            repeated.append((name, value))
+    return repeated
 
 
 class Replay:
     """A script that plays recorded sessions, one for each connection.
 
-    A connection gets the first session not yet played that has the path of its request, or else the first not
-    yet played. In the order of the recording the server sends what the recorded server sent, and waits for
-    each message that the recorded client sent; then it closes.
+    A connection gets the first session not yet played that has the path and the query of its request, or else
+    its path, or else the first not yet played. In the order of the recording the server sends what the
+    recorded server sent, and waits for each message that the recorded client sent; then it closes.
 
     Args:
         path: the HAR file.
@@ -151,8 +200,7 @@ class Replay:
         """Play the next session."""
         session = self._choose(peer.request)
         if session.status != 101:
-            headers = [pair for pair in session.headers.multi_items() if pair[0].lower() not in _NOT_REPEATED]
-            peer.refuse(session.status, headers, session.body)
+            peer.refuse(session.status, _repeated(session.headers), session.body)
             return
         self._accept(peer, session)
         before: float | None = None
@@ -165,28 +213,27 @@ class Replay:
         self._end(peer, len(session.messages))
 
     def _choose(self, request: Request) -> Session:
-        path = urlsplit(request.target).path
+        wanted = urlsplit(request.target)
         with self._lock:
-            same = (session for session in self._left if urlsplit(session.url).path == path)
-            session = next(same, self._left[0] if self._left else None)
-            if session is None:
+            if not self._left:
                 raise ReplayError(
-                    f"a connection too many, to {path}: {self._name} holds {len(self.sessions)}, all played"
+                    f"a connection too many, to {wanted.path}: {self._name} holds {len(self.sessions)},"
+                    " all played"
                 )
-            self._left.remove(session)
-            return session
+
+            def distance(session: Session) -> int:
+                its = urlsplit(session.url)
+                return 2 if (its.path or "/") != wanted.path else int(its.query != wanted.query)
+
+            at = min(range(len(self._left)), key=lambda at: distance(self._left[at]))
+            return self._left.pop(at)
 
     def _accept(self, peer: Peer, session: Session) -> None:
         protocol = session.headers.get("Sec-WebSocket-Protocol")
         offer = peer.request.headers.get("Sec-WebSocket-Protocol", "")
         if protocol and protocol not in (one.strip() for one in offer.split(",")):
             raise ReplayError(f"the subprotocol {protocol!r} was recorded, the client offers {offer!r}")
-        repeated = [
-            (name, value)
-            for name, value in session.headers.multi_items()
-            if name.lower() not in _NOT_REPEATED and not name.startswith(":")
-        ]
-        peer.accept(protocol=protocol or None, headers=repeated)
+        peer.accept(protocol=protocol or None, headers=_repeated(session.headers))
 
     def _send(self, peer: Peer, message: RecordedMessage, before: float | None) -> None:
         if self._pace and message.time is not None and before is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,46 @@ class TestClientThatKeepsToTheRecording:
         assert play(save(recorded), client) == []
         assert ends == [(4000, "bye")]
 
+    @pytest.mark.parametrize("status", [0, 200])
+    def test_an_entry_with_messages_was_open_whatever_its_status(
+        self, status: int, save: Callable[..., Path]
+    ) -> None:
+        """Chromium exports 200 for a WebSocket over HTTP/2."""
+        fields = {":status": "200"}
+        assert play(save(entry(("receive", "x"), status=status, headers=fields)), list) == []
+
+    def test_over_http_2_the_status_200_opens_it_also_without_messages(
+        self, save: Callable[..., Path]
+    ) -> None:
+        recorded = entry(status=200)
+        recorded["response"]["httpVersion"] = "http/2.0"
+        assert play(save(recorded), list) == []
+
+    def test_fields_that_were_exported_as_one_and_beyond_latin_1_travel(
+        self, save: Callable[..., Path]
+    ) -> None:
+        fields = {"Set-Cookie": "a=b\nc=d", "X-City": "Zürich", "X-Name": "中"}
+        seen: list[list[str]] = []
+
+        def client(connection: syncws.Connection) -> None:
+            got = connection.response.headers
+            seen.append([*got.get_all("Set-Cookie"), got["X-City"], got["X-Name"].encode("latin-1").decode()])
+
+        assert play(save(entry(headers=fields)), client) == []
+        assert seen == [["a=b", "c=d", "Zürich", "中"]]
+
+    def test_of_the_sessions_of_one_path_that_with_the_query_is_played(
+        self, save: Callable[..., Path]
+    ) -> None:
+        rooms = [entry(("receive", room), url=f"wss://h/chat?room={room}") for room in ("a", "b", "c")]
+        received: list[list[Message]] = []
+        with LoopbackServer() as server:
+            server.replay(save(*rooms))
+            for target in ("/chat?room=c", "/chat?room=z", "/chat?room=b"):
+                with syncws.connect(server.url_for(target)) as connection:
+                    received.append(list(connection))
+        assert received == [["c"], ["a"], ["b"]]
+
     def test_each_connection_gets_the_session_of_its_path_or_else_the_next(
         self, save: Callable[..., Path]
     ) -> None:
@@ -279,7 +320,11 @@ class TestClientThatDeparts:
 
 
 class TestFiles:
-    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"log": 1}', '{"log": {}}'])
+    @pytest.mark.parametrize(
+        "text",
+        ["", "[]", "{}", '{"log": 1}', '{"log": {}}', '{"log": {"entries": {}}}', "[" * 200_000],
+        ids=range(7),
+    )
     def test_what_is_no_har_is_refused(self, text: str, tmp_path: Path) -> None:
         path = tmp_path / "x.har"
         path.write_text(text)
@@ -289,6 +334,45 @@ class TestFiles:
     def test_a_har_without_a_websocket_is_refused(self, save: Callable[..., Path]) -> None:
         with LoopbackServer() as server, pytest.raises(ValueError, match="holds no WebSocket: none of its 1"):
             server.replay(save())
+
+    def test_a_file_in_another_encoding_is_not_quoted(self, save: Callable[..., Path]) -> None:
+        path = save(entry(("receive", "secret" * 1000)))
+        path.write_bytes(path.read_text().encode("utf-16"))
+        with LoopbackServer() as server, pytest.raises(ValueError, match="is no HAR file") as caught:
+            server.replay(path)
+        assert len(str(caught.value)) < 200
+
+    def test_a_browser_that_exports_no_messages_is_told(self, save: Callable[..., Path]) -> None:
+        recorded = entry()
+        del recorded["_webSocketMessages"]
+        with LoopbackServer() as server, pytest.raises(ValueError, match="Chromium and its kin do"):
+            server.replay(save(recorded))
+
+    @pytest.mark.parametrize(
+        ("broken", "said"),
+        [
+            (None, "entry 2 of session.har is not as a HAR has it"),
+            (entry() | {"request": None}, "entry 2 of session.har is not as a HAR has it"),
+            (entry() | {"_webSocketMessages": None}, "entry 2 of session.har is not as a HAR has it"),
+            ({"data": "x"}, "entry 2 of session.har is not as a HAR has it: KeyError('type')"),
+            ({"type": "receive", "data": 5}, "message 1 of session.har wants a number as its opcode and a"),
+            ({"type": "receive", "data": "", "opcode": "text"}, "message 1 of session.har wants a number"),
+            (
+                {"type": "send", "data": "", "time": "1"},
+                "message 1 of session.har wants a number as its time",
+            ),
+            (
+                {"type": "receive", "data": "AAE", "opcode": 2},
+                "the data of message 1 of session.har is not bas",
+            ),
+            ({"type": "receive", "data": "\ud800"}, "the data of message 1 of session.har is not UTF-8"),
+        ],
+        ids=range(9),
+    )
+    def test_the_place_of_a_mistake_is_told(self, broken: Any, said: str, save: Callable[..., Path]) -> None:
+        recorded = entry() | {"_webSocketMessages": [broken]} if broken and "data" in broken else broken
+        with LoopbackServer() as server, pytest.raises(ValueError, match=re.escape(said)):
+            server.replay(save(recorded))
 
     def test_a_message_recorded_without_its_data_is_refused(self, save: Callable[..., Path]) -> None:
         recorded = entry(("send", "a"), ("receive", "b"))
@@ -321,7 +405,9 @@ class TestDifference:
             ("1", "1.0", False),
             ("1", " 1", False),
             ("{", "{ ", False),
+            ("[" * 100_000, "[" * 100_000 + " ", False),
         ],
+        ids=range(8),
     )
     def test_json_texts_of_one_value_are_equal(self, first: Message, second: Message, equal: bool) -> None:
         assert are_equal(first, second) is equal
@@ -349,3 +435,26 @@ class TestDifference:
         lines = describe_difference(first, second, ("a", "b")).splitlines()
         assert len(lines) == 41
         assert lines[-1] == "…"
+
+    def test_the_difference_of_huge_json_is_found_soon(self) -> None:
+        """`difflib` alone took three minutes for these."""
+        values = [[{"id": n, "value": n % divisor} for n in range(20_000)] for divisor in (7, 8)]
+        began = time.monotonic()
+        text = describe_difference(json.dumps(values[0]), json.dumps(values[1]), ("a", "b"))
+        assert time.monotonic() - began < 20
+        lines = text.splitlines()
+        assert '-    "value": 0' in lines
+        assert '+    "value": 7' in lines
+        assert lines[-1] == "(from line 30 on)"
+
+    def test_what_one_side_has_more_is_told_alone_in_huge_json(self) -> None:
+        first, second = (json.dumps([*more, *range(1000)]) for more in ([], [-1]))
+        assert describe_difference(first, second, ("a", "b")).splitlines() == [
+            "--- a",
+            "+++ b",
+            " [",
+            "+  -1,",
+            "   0,",
+            "   1,",
+            "(from line 1 on)",
+        ]
