@@ -23,9 +23,9 @@ from tests.hostile.hostile_server import (
     until_gone,
 )
 
-SOON = {"close_timeout": 0.2}
-LATER = {"close_timeout": 0.6}  # for servers that send something before that
-LATE = ("close_timeout=0.2",)
+SOON = {"close_timeout": 0.1}
+LATER = {"close_timeout": 0.4}  # for servers that send something before that
+LATE = ("close_timeout=0.1",)
 CLOSE = frame_bytes(Opcode.CLOSE, struct.pack(">H", 1000))
 TEXT = frame_bytes(Opcode.TEXT, b"late")
 
@@ -124,7 +124,9 @@ def test_a_close_that_was_answered_is_orderly_whatever_follows(
 def test_a_wrong_answer_to_a_close_frame_is_a_failure_that_names_it(
     bad: bytes, says: str, hostile_server: HostileServer
 ) -> None:
-    hostile_server.check(Case("bad answer", say(bad), ProtocolError, (says,), options=LATER, act=close))
+    hostile_server.check(
+        Case("bad answer", say(bad, leave), ProtocolError, (says,), options=LATER, act=close)
+    )
 
 
 @pytest.mark.parametrize("scheme", ["ws"])
