@@ -202,7 +202,7 @@ def test_send_of_an_iterable_that_waits_for_the_network_returns_at_once() -> Non
         while True:
             yield bytes(2**18)
 
-    with opened(script, receive_buffer=65536, compression=None, close_timeout=0.5) as connection:
+    with opened(script, receive_buffer=65536, compression=None, close_timeout=0.05) as connection:
         interrupt(lambda: connection.send(chunks()))
         with pytest.raises(ConnectionClosed):  # The message cannot be ended any more.
             connection.recv()
@@ -359,7 +359,7 @@ def test_close_that_was_interrupted_at_any_moment_can_be_called_again() -> None:
     storm = Storm()
     until = time.monotonic() + SECONDS
     with LoopbackServer() as server:
-        while storm.count < 30 and time.monotonic() < until:
+        while storm.count < amount(30, 8) and time.monotonic() < until:
             connection = syncws.connect(server.url, compression=None)
             ws = syncws.WebSocket(server.url, compression=None)
             wait_until(lambda ws=ws: ws.readyState == ws.OPEN)  # type: ignore[misc]

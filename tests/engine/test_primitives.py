@@ -32,6 +32,7 @@ from syncws._engine.primitives import (
 )
 from tests.support.interrupts import Interrupted, alarms, needs_timer_signals
 from tests.support.moments import Moments, interrupt, needs_moments
+from tests.support.stress import amount
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
@@ -277,7 +278,7 @@ def test_a_handler_that_raises_in_notify_keeps_no_thread_from_being_told(waiters
 
     tasks = [Task(lambda number=number: wait(number)) for number in range(len(seen))]  # type: ignore[misc]
     moments = Moments(interrupt, primitives)
-    for delay in moments.each(50):
+    for delay in moments.each(amount(50, 20)):
         wait_until(lambda: len(waiters._sleeping) == len(seen), "all sleep")
         before = moments.runs
         with moments.within(delay / 4):
@@ -385,10 +386,10 @@ def test_a_handler_may_put_while_its_thread_puts(mailbox: Mailbox) -> None:
         runs += 1
         mailbox.put("handler's")
 
-    until = time.monotonic() + 0.5
+    until = time.monotonic() + SECONDS
     puts = 0
     with alarms(0.0001, 0.00013, handler):
-        while time.monotonic() < until:
+        while runs < amount(4000, 500) and time.monotonic() < until:
             mailbox.put("own")
             puts += 1
     while mailbox.qsize():
@@ -438,7 +439,7 @@ def test_a_handler_that_outlasts_the_time_of_a_wait_for_a_flag_does_not_keep_it_
 @needs_moments
 def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_waiting() -> None:
     moments = Moments(interrupt, primitives)
-    for delay in moments.each(20):
+    for delay in moments.each(amount(20, 8)):
         flag = Flag()
         task = Task(lambda flag=flag: flag.wait())  # type: ignore[misc]
         setting = Task(flag.set)
@@ -451,7 +452,7 @@ def test_an_exception_from_a_handler_in_a_wait_for_a_flag_keeps_nobody_else_wait
 @needs_moments
 def test_a_flag_that_a_handler_s_exception_meets_while_it_is_set_can_be_set_again() -> None:
     moments = Moments(interrupt, primitives)
-    for delay in moments.each():
+    for delay in moments.each(amount(100, 25)):
         flag = Flag()
         with moments.within(delay / 8):
             flag.set()

@@ -6,6 +6,7 @@ the same however TCP cuts the stream, and return that one result.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,20 +18,35 @@ from syncws._protocol.frames import FIN, RSV1, CloseFrame, Opcode, header
 from syncws._protocol.http11 import Response, ResponseParser
 from syncws._protocol.messages import Message, MessagePart
 from syncws._protocol.permessage_deflate import DeflateParameters, Inflater
+from tests.support.stress import amount
 
 Result = TypeVar("Result")
 
 RANDOM_WAYS = 4
 
+# In a short run, a longer stream is fed byte by byte only where frames begin and end in most of these tests:
+# at its beginning, in its middle and at its end. Each of the three has so many bytes.
+LONG = amount(10**9, 4096)
+PLACE = 200
+
 
 def ways(data: bytes, seed: int = 0) -> Iterator[tuple[str, list[bytes]]]:
     """Each way to cut `data`, as its name and its chunks; all but the first have at least one."""
     yield "whole", [data]
-    yield "byte by byte", [data[at : at + 1] for at in range(len(data))]
+    if len(data) <= LONG:
+        yield "byte by byte", [data[at : at + 1] for at in range(len(data))]
+    else:
+        middle = (len(data) - PLACE) // 2
+        singly = {*range(PLACE), *range(middle, middle + PLACE), *range(len(data) - PLACE, len(data))}
+        begins = sorted({*singly, PLACE, middle + PLACE})
+        chunks = [data[begin:end] for begin, end in itertools.pairwise([*begins, len(data)])]
+        yield "byte by byte in three places", chunks
     for number in range(RANDOM_WAYS):
         source = random.Random(f"{seed} {number} {len(data)}")
         # Once mostly within a frame's header, once over several frames, once in between.
         longest = source.choice((3, 9, 140, 70_000))
+        if len(data) > LONG:
+            longest = max(longest, 500)
         chunks = []
         position = 0
         while position < len(data):

@@ -40,6 +40,6 @@ def interrupt(call: Callable[[], object]) -> None:
         raise Interrupted
 
     began = time.monotonic()
-    with pytest.raises(Interrupted), alarms(0.1, 0, handler):
+    with pytest.raises(Interrupted), alarms(0.05, 0, handler):
         call()
     assert time.monotonic() - began < AT_ONCE

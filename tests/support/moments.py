@@ -17,7 +17,7 @@ from tests.support.stress import amount
 from tests.support.waiting import SECONDS
 
 # How many seconds one loop looks for moments.
-_MILLISECONDS = amount(1000, 300)
+_MILLISECONDS = amount(1000, 100)
 
 # On PyPy a handler runs between any two steps, so that one that raises may leave a leaf locked.
 needs_moments = pytest.mark.skipif(

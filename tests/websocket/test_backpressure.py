@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from typing import Any
 
@@ -16,23 +17,32 @@ from tests.support.servers import finish
 from tests.support.waiting import SECONDS, wait_for
 
 SIZE = 2**14
-FLOOD = 2048  # messages: 32 MiB, far more than the system's buffers and the queue hold
+FLOOD = 1280  # messages: 20 MiB, far more than the system's buffers and the queue hold
+
+
+@functools.cache
+def wire(count: int, size: int) -> bytes:
+    return b"".join(
+        frame_bytes(Opcode.BINARY, number.to_bytes(4, "big") * (size // 4)) for number in range(count)
+    )
 
 
 class Flood:
-    """A script that sends until it is stuck, says so, and then sends the rest."""
+    """A script that sends until it is stuck, says so, and then sends the rest.
 
-    def __init__(self, count: int = FLOOD, size: int = SIZE) -> None:
-        self.data = b"".join(
-            frame_bytes(Opcode.BINARY, number.to_bytes(4, "big") * (size // 4)) for number in range(count)
-        )
+    It is stuck when nothing was taken for `patience` seconds.
+    """
+
+    def __init__(self, count: int = FLOOD, size: int = SIZE, patience: float = 0.1) -> None:
+        self.data = wire(count, size)
+        self._patience = patience
         self.sent = 0
         self.stuck = threading.Event()
 
     def __call__(self, peer: Peer) -> None:
         peer.accept()
         view = memoryview(self.data)
-        peer.socket.settimeout(0.3)
+        peer.socket.settimeout(self._patience)
         with contextlib.suppress(TimeoutError):
             while self.sent < len(view):
                 self.sent += peer.socket.send(view[self.sent : self.sent + 2**16])
@@ -87,7 +97,7 @@ def test_flood_is_held_up_by_a_slow_callback_and_nothing_is_lost(limits: dict[st
 
 @pytest.mark.parametrize("limit", [None, (None, None)])
 def test_max_queue_none_has_no_limit(limit: Any) -> None:
-    server = Flood()
+    server = Flood(patience=SECONDS)
     recorder, sent = flooded(server, max_queue=limit, ping_interval=None)
     assert sent == len(server.data)
     assert_complete(recorder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from syncws._protocol.frames import CloseFrame, Opcode
 from syncws.testing import Frame, LoopbackServer, Peer, frame_bytes
 from tests.support.clients import Recorder, connected, run
 from tests.support.servers import finish, hold
+from tests.support.threads import Task
 from tests.support.waiting import SECONDS, wait_for
 
 
@@ -39,8 +41,10 @@ def test_pings_are_sent_at_the_interval_masked_and_small() -> None:
     assert all(frame.fin and frame.masked and len(frame.payload) <= 125 for frame in frames)
 
 
-def test_pongs_keep_the_connection_alive_past_the_timeout_and_are_no_events() -> None:
-    def script(peer: Peer) -> None:
+def test_pongs_keep_the_connection_alive_past_the_timeout_and_so_does_any_byte_where_no_pong_comes() -> None:
+    """One server answers each ping, and another one sends one more byte of a long message."""
+
+    def answer(peer: Peer) -> None:
         peer.accept()
         until = time.monotonic() + 1.2
         while time.monotonic() < until:
@@ -49,15 +53,7 @@ def test_pongs_keep_the_connection_alive_past_the_timeout_and_are_no_events() ->
         peer.send_close()
         finish(peer)
 
-    recorder = run(script, ping_interval=0.02, ping_timeout=1)
-    assert recorder.types == ["open", "close"]
-    assert recorder.ending == (1000, "", True)
-
-
-def test_any_byte_counts_as_life_though_no_pong_ever_comes() -> None:
-    """The server answers each ping with one more byte of a long message."""
-
-    def script(peer: Peer) -> None:
+    def drip(peer: Peer) -> None:
         peer.accept()
         until = time.monotonic() + 1.2
         peer.send_bytes(b"\x82\x7e\xff\xff")
@@ -70,9 +66,13 @@ def test_any_byte_counts_as_life_though_no_pong_ever_comes() -> None:
         peer.send_close()
         finish(peer)
 
-    recorder = run(script, ping_interval=0.02, ping_timeout=1)
-    assert recorder.types == ["open", "message", "close"]
-    assert recorder.ending == (1000, "", True)
+    # A shorter time could pass on a busy machine, so that the two go at once.
+    answered, dripped = (
+        Task(partial(run, script, ping_interval=0.02, ping_timeout=1)) for script in (answer, drip)
+    )
+    assert answered.result().types == ["open", "close"]
+    assert dripped.result().types == ["open", "message", "close"]
+    assert answered.result().ending == dripped.result().ending == (1000, "", True)
 
 
 def test_silence_after_a_ping_fails_the_connection_and_tells_the_server_1011() -> None:
@@ -99,7 +99,8 @@ def test_server_that_neither_answers_nor_reads_is_found_out_though_data_is_queue
         peer.accept()
         hold(peer)
 
-    with connected(script, receive_buffer=4096, ping_interval=0.05, ping_timeout=0.2) as (ws, recorder, _):
+    options: dict[str, Any] = {"ping_interval": 0.05, "ping_timeout": 0.1, "close_timeout": 0.1}
+    with connected(script, receive_buffer=4096, **options) as (ws, recorder, _):
         ws.send(b"\0" * 2**24)
         recorder.wait("close")
         assert recorder.failed
@@ -111,7 +112,7 @@ def test_ping_goes_ahead_of_queued_messages() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         wait_for(queued)
-        while len(opcodes) < 101:
+        while len(opcodes) < 41:
             opcodes.append(peer.recv_frame().opcode)
         peer.send_close()
         finish(peer)
@@ -120,7 +121,7 @@ def test_ping_goes_ahead_of_queued_messages() -> None:
     queued = threading.Event()
     options: dict[str, Any] = {"ping_interval": 0.05, "ping_timeout": None}
     with connected(script, receive_buffer=4096, close_timeout=20, **options) as (ws, recorder, _):
-        for _ in range(100):
+        for _ in range(40):
             ws.send(b"\0" * 2**18)
         threading.Event().wait(0.1)  # a ping becomes due while the writer is stuck in the messages
         queued.set()
@@ -132,7 +133,7 @@ def test_ping_goes_ahead_of_queued_messages() -> None:
 def test_ping_interval_none_sends_no_ping_and_never_times_out(options: dict[str, Any]) -> None:
     def script(peer: Peer) -> None:
         peer.accept()
-        peer.closing.wait(0.3)
+        peer.closing.wait(0.15)
         peer.send_close()
         frames.append(peer.recv_frame())
 
@@ -164,7 +165,7 @@ def test_paused_reader_never_counts_as_silence() -> None:
     def slow(event: Event) -> None:
         recorder.note(event)
         if len(recorder.data) == 1:
-            threading.Event().wait(0.8)
+            threading.Event().wait(0.65)
 
     recorder = Recorder()
     options: dict[str, Any] = {**recorder.handlers, "onmessage": slow}
