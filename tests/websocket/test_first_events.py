@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -127,3 +128,26 @@ def test_handlers_are_what_was_given_to_the_constructor() -> None:
         assert ws.onmessage is None and ws.onerror is None
         ws.onclose = None
         ws.join(SECONDS)
+
+
+@pytest.mark.usefixtures("patient")
+def test_nothing_waits_for_listeners_of_a_ping() -> None:
+    """The first event of each kind waits for its listener and holds back those behind it; a ping does not."""
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        wait_for(listening)
+        peer.ping(b"early")
+        wait_for(heard_ping)
+        peer.send("first")
+        finish(peer)
+
+    listening, heard_ping = threading.Event(), threading.Event()
+    heard: queue.Queue[object] = queue.Queue()
+    with LoopbackServer(script) as server, WebSocket(server.url) as ws:
+        ws.addEventListener("ping", lambda event: heard_ping.set())
+        ws.addEventListener("open", lambda event: None)
+        listening.set()
+        wait_for(heard_ping)
+        ws.addEventListener("message", lambda event: heard.put(event.data))
+        assert heard.get(timeout=SECONDS) == "first"

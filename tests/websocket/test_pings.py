@@ -220,27 +220,6 @@ def test_a_listener_taken_off_hears_no_more() -> None:
     assert heard.all == []
 
 
-def test_nothing_waits_for_listeners_of_a_ping() -> None:
-    """The first event of each kind waits for its listener and holds back those behind it; a ping does not."""
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        wait_for(listening)
-        peer.ping(b"early")
-        wait_for(heard_ping)
-        peer.send("first")
-        finish(peer)
-
-    listening, heard_ping = threading.Event(), threading.Event()
-    with LoopbackServer(script) as server, WebSocket(server.url) as ws:
-        ws.addEventListener("ping", lambda event: heard_ping.set())
-        ws.addEventListener("open", lambda event: None)
-        listening.set()
-        wait_for(heard_ping)
-        heard = Heard(ws, "message")
-        assert heard.wait(1) == [("message", "first")]
-
-
 def test_pings_that_wait_count_in_max_queue() -> None:
     """While a listener stands still, the reader pauses, and the server cannot send without an end."""
 
