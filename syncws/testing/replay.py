@@ -163,8 +163,8 @@ class Replay:
     """A script that plays recorded sessions, one for each connection.
 
     A connection gets the first session not yet played that has the path and the query of its request, or else
-    its path, or else the first not yet played. In the order of the recording the server sends what the recorded server sent, and waits for
-    each message that the recorded client sent; then it closes.
+    its path, or else the first not yet played. In the order of the recording the server sends what the
+    recorded server sent, and waits for each message that the recorded client sent; then it closes.
 
     Args:
         path: the HAR file.
