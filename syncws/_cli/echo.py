@@ -41,7 +41,7 @@ def run_echo(given: list[str], prog: str) -> int:
             console.say("--tls needs trustme or openssl to make a certificate", "bad")
             return Status.USAGE
         try:
-            server = LoopbackServer(port=parsed.port, tls=parsed.tls)
+            server = LoopbackServer(port=parsed.port, tls=parsed.tls, recording_limit=0)
         except OSError as error:
             console.say(f"cannot listen on port {parsed.port}: {describe(error)}", "bad")
             return Status.NETWORK
