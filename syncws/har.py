@@ -181,7 +181,9 @@ class Recorder:
 
     def _check_path(self) -> None:
         """Raise at once the errors that would otherwise come at the end."""
-        folder = os.path.dirname(self._path)
+        if _is_special(self._path):
+            return
+        folder = os.path.dirname(os.path.realpath(self._path))
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
         if os.path.isdir(self._path):
@@ -190,13 +192,18 @@ class Recorder:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
 
     def _write(self) -> None:
-        folder, name = os.path.split(self._path)
+        if _is_special(self._path):
+            # O_APPEND: what /dev/stdout leads to may be a file with something in it.
+            with open(os.open(self._path, os.O_WRONLY | os.O_APPEND), "wb") as file:
+                file.writelines(self._pieces())
+            return
+        folder, name = os.path.split(os.path.realpath(self._path))
         descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
         try:
             with open(descriptor, "wb") as file:
                 for piece in self._pieces():
                     file.write(piece)
-            os.replace(temporary, self._path)
+            os.replace(temporary, os.path.join(folder, name))
         except BaseException:
             os.unlink(temporary)
             raise
@@ -228,3 +235,10 @@ class Recorder:
         if budget.unlisted:
             said.append(f"{budget.unlisted} messages and requests are not listed at all")
         return "; ".join(said)
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a device, a pipe, or what leads to one: no file may be put in its place."""
+    if os.name == "posix" and path.startswith(("/dev/", "/proc/")):
+        return os.path.exists(path) and not os.path.isdir(path)
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -11,6 +11,7 @@ import threading
 
 from ..testing import LoopbackServer
 from ..testing.certificates import can_make_certificates
+from . import values
 from .arguments import Parser
 from .console import Console
 from .statuses import Status, describe
@@ -23,7 +24,9 @@ def echo_parser(prog: str = "syncws") -> Parser:
         description="An echo server on this machine, for trying; not for a network.",
         allow_abbrev=False,
     )
-    parser.add_argument("-p", "--port", type=int, default=8765, metavar="PORT", help="8765; 0: a free one")
+    parser.add_argument(
+        "-p", "--port", type=values.port, default=8765, metavar="PORT", help="8765; 0: a free one"
+    )
     parser.add_argument("--tls", action="store_true", help="wss, with a certificate that is made just now")
     return parser
 
@@ -38,8 +41,8 @@ def run_echo(given: list[str], prog: str) -> int:
             console.say("--tls needs trustme or openssl to make a certificate", "bad")
             return Status.USAGE
         try:
-            server = LoopbackServer(port=parsed.port, tls=parsed.tls)
-        except (OSError, OverflowError) as error:
+            server = LoopbackServer(port=parsed.port, tls=parsed.tls, recording_limit=0)
+        except OSError as error:
             console.say(f"cannot listen on port {parsed.port}: {describe(error)}", "bad")
             return Status.NETWORK
         stack.callback(server.stop)

@@ -119,7 +119,9 @@ FLAGS = (
         default="auto",
         help="auto: on a terminal, unless NO_COLOR is set",
     ),
-    _switch(PRINTED, "-q", "--quiet", help="nothing on stderr; the exit status tells"),
+    _switch(
+        PRINTED, "-q", "--quiet", help="nothing on stderr, and no line of --check: the exit status tells"
+    ),
     _flag(
         DONE,
         "-n",

@@ -91,5 +91,13 @@ def _check_combinations(parser: argparse.ArgumentParser, parsed: argparse.Namesp
     sources = [name for name in ("message", "file", "listen", "check") if getattr(parsed, name)]
     if len(sources) > 1 and sources != ["message", "listen"]:
         parser.error(" and ".join(f"--{name}" for name in sources) + " cannot go together")
+    idle = [name for name in ("count", "expect", "reconnect", "jsonl", "save") if _is_given(parsed, name)]
+    if parsed.check and idle:
+        parser.error(f"--check and --{idle[0]} cannot go together")
     if parsed.text and not parsed.file:
         parser.error("--text goes with --file: a line is sent as text without it")
+
+
+def _is_given(parsed: argparse.Namespace, name: str) -> bool:
+    value = getattr(parsed, name)
+    return value is not None and value is not False  # -n 0 is given, too

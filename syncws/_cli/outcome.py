@@ -67,7 +67,7 @@ class Outcome:
             console.say("not everything was sent: the connection was over", "bad")
         elif self.unsent:
             console.say(f"{self.unsent} bytes were not sent", "bad")
-        elif self.missing and not self.no_reader:
+        elif self.missing and not self.no_reader and not isinstance(self.failure, (OutputFailed, SaveFailed)):
             console.say(self.missing, "bad")
 
     def _tell_end(self, console: Console, closed: ConnectionClosed) -> None:

@@ -97,6 +97,7 @@ class _Run:
         )
         self._at_each_opening: list[str | bytes] = []
         self._refused = False  # whether one of these could not be sent
+        self._har_is_written = True
         self._timings = Timings(self._began)
         self._verbose = Verbose(
             console,
@@ -120,7 +121,7 @@ class _Run:
                 waiter = Waiter()
                 stack.callback(waiter.close)
                 outcome = self._send_and_receive(connections, waiter, [*messages, *files])
-        stored = self._store_cookies()
+        stored = self._store_cookies() and self._har_is_written
         outcome.tell(self._console)
         if self._parsed.timings:
             self._timings.tell(self._console)
@@ -139,10 +140,21 @@ class _Run:
         def connected() -> Connection:
             connection = self._connect()
             self._verbose.on_open(connection)
+            self._timings.on_open(connection)
             return connection
 
         with self._recorded():
-            return run_check(connected, self._target.url, self._console, self._parsed.wait)
+            status = run_check(
+                connected,
+                self._target.url,
+                self._console,
+                wait=self._parsed.wait,
+                deadline=self._deadline,
+                quiet=self._parsed.quiet,
+            )
+        if self._parsed.timings:
+            self._timings.tell(self._console)
+        return status if self._har_is_written else Status.USAGE
 
     def on_failed(self, error: BaseException) -> None:
         """Report that no connection could be made."""
@@ -180,10 +192,19 @@ class _Run:
         hearers = [self._verbose.trace] if self._verbose.is_traced else []
         with contextlib.ExitStack() as stack:
             if getattr(self._parsed, "har", None):
-                hearers.append(stack.enter_context(_recorder(self._parsed.har)))
+                hearers.append(recorder := _recorder(self._parsed.har))
+                stack.callback(self._write_har, recorder)
             if hearers:
                 self._target.options["trace"] = lambda record: [hear(record) for hear in hearers]
             yield
+
+    def _write_har(self, recorder: Recorder) -> None:
+        try:
+            recorder.close()
+        except OSError as error:
+            self._har_is_written = False
+            reason = error.strerror or describe(error)
+            self._console.say(f"--har: {self._parsed.har} cannot be written: {reason}", "bad")
 
     def _pause(self, loss: Loss) -> float | None:
         """The default policy's pauses, cut to --max-pause."""

@@ -52,7 +52,8 @@ class Timings:
             found.append(("open", self._opened - self._began))
         if self._first is not None and self._opened is not None:
             found.append(("first message", self._first - self._opened))
-        found.append(("round trip", self.round_trip))
+        stats = getattr(self._connection, "stats", None)
+        found.append(("round trip", self.round_trip or getattr(stats, "round_trip", None)))
         return [(title, seconds) for title, seconds in found if seconds is not None]
 
     def tell(self, console: Console) -> None:

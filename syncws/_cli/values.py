@@ -41,6 +41,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """A port to listen on; 0 for a free one."""
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 65535 is wanted, not {text!r}")
+    return int(text)
+
+
 def pattern(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)

@@ -156,7 +156,12 @@ class Peer(ByteStream):
                 body is.
             body: what follows the head; a `str` goes out as UTF-8.
             reason: the words behind the status; None takes those of RFC 9110.
+
+        Raises:
+            RuntimeError: it was accepted before.
         """
+        if self._answered == 101:
+            raise RuntimeError("the script has called accept() before: what is open can only be closed")
         body = body.encode() if isinstance(body, str) else body
         pairs = _pairs(headers)
         told = {name.lower() for name, _ in pairs}
@@ -281,6 +286,7 @@ class Peer(ByteStream):
             timeout: seconds to wait for each thing that the client sends.
 
         Raises:
+            ValueError: no Close frame can hold these; `send_frame` sends one that no server may send.
             TimeoutError: the client did not answer in time.
         """
         if not self._close_sent:
@@ -294,6 +300,15 @@ class Peer(ByteStream):
     def send_close(self, code: int | None = 1000, reason: str = "") -> None:
         """Send a Close frame and go on, as no good server does: `close` waits for the client's."""
         self._check_open()
+        wrong = ""
+        if code is None and reason:
+            wrong = "without a code there can be no reason"
+        elif code is not None and not 0 <= code < 1 << 16:
+            wrong = f"a close code has two bytes, which {code} does not fit into"
+        elif (size := len(reason.encode())) > 123:
+            wrong = f"a close reason has 123 bytes at most, and this one {size}"
+        if wrong:
+            raise ValueError(f"{wrong} (send_frame(8, payload) sends any)")
         self.send_frame(Opcode.CLOSE, CloseFrame(code, reason).payload)
 
     def _answer_close(self, closed: PeerClosed) -> None:

@@ -133,6 +133,8 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
 
     def wait_connection(self, number: int = 1, timeout: float = 5) -> RecordedConnection:
         """The first connection, or the one of this number, as soon as it is here; else TimeoutError."""
+        if number < 1:
+            raise ValueError(f"connections are counted from 1, not from {number}")
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.connections) >= number, timeout):
                 raise TimeoutError(f"{len(self.connections)} connections came in {timeout} s, not {number}")
@@ -167,7 +169,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             connection,
             self._closing,
             recorded,
-            protocols=tuple(self.protocols),
+            protocols=(self.protocols,) if isinstance(self.protocols, str) else tuple(self.protocols),
             compression=self.compression,
         )
         name = f"syncws-loopback-{len(self.connections) + 1}"
@@ -191,9 +193,12 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
             if self._certificates is not None:
                 peer._secure(self._certificates.server)
             errors = self.errors
-            if inspect.iscoroutine(made := script(peer)):
+            made = script(peer)
+            if inspect.iscoroutine(made):
                 made.close()
                 raise TypeError("a script is a plain function, not an async one: it has a thread")
+            if inspect.isgenerator(made) or inspect.isasyncgen(made):
+                raise TypeError("a script is a plain function: one with a yield in it does not run")
             if self.close_on_return:
                 peer._finish(CloseCode.NORMAL, "")
         except PeerClosed as closed:

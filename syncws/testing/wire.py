@@ -50,7 +50,10 @@ class Frame:
 def parse_request(head: bytes) -> Request:
     """The request of a head without its last empty line; ValueError when that is no HTTP."""
     first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, version = first.split(" ")
+    words = first.split(" ")
+    if len(words) != 3 or not all(":" in line for line in lines):
+        raise ValueError(f"the client sent no HTTP request, but {head[:60]!r}")
+    method, target, version = words
     fields = Headers((name, value.strip()) for name, value in (line.split(":", 1) for line in lines))
     return Request(method, target, version, fields)
 

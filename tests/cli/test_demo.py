@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from syncws import connect
 from syncws.testing import LoopbackServer
 from tests.cli.command import finish, start, syncws
+from tests.support.waiting import SECONDS
 
 ROW = re.compile(r" *\d+\.\d  ( *)(\S.*?)(?:  +(\S.*))?")
 
@@ -77,3 +80,27 @@ def test_an_echo_server_on_a_port_that_is_taken_says_so() -> None:
         done = finish(start("echo", "--port", str(server.port), stdin=subprocess.DEVNULL))
     assert (done.status, done.out) == (3, b"")
     assert f"cannot listen on port {server.port}" in done.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory as Linux tells it")
+def test_the_echo_server_keeps_no_messages() -> None:
+    """It runs for as long as one likes: what it has received is nobody's to look at."""
+    with start("echo", "--port", "0") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().split()[-1]
+
+        def resident() -> int:
+            (line,) = re.findall(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text(), re.M)
+            return int(line) >> 10
+
+        def talk(rounds: int) -> None:
+            with connect(url) as connection:
+                for _ in range(rounds):
+                    connection.send(bytes(1 << 20))
+                    connection.recv(SECONDS)
+
+        talk(3)
+        before = resident()
+        talk(50)
+        assert resident() - before < 25
+        process.terminate()

@@ -6,6 +6,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -72,10 +73,6 @@ def test_a_check_is_one_line_and_a_status() -> None:
 def test_a_check_of_what_does_not_work_is_one_line_and_the_status_of_the_cause(
     server_ssl_context: ssl.SSLContext,
 ) -> None:
-    def mute(peer: Peer) -> None:
-        peer.accept()
-        peer.wait_eof(60)
-
     with refusing() as url:
         assert_failed(url, 3, "Connection refused")
     with LoopbackServer(lambda peer: peer.refuse(503, reason="Busy\x1b")) as server:
@@ -93,7 +90,37 @@ def assert_failed(url: str, status: int, why: str) -> None:
     (line,) = done.lines
     assert (done.status, done.err) == (status, "")
     assert line.startswith(f"failed {url} ")
+    assert line.count(url) == 1
     assert why in line
+
+
+def mute(peer: Peer) -> None:
+    peer.accept()
+    peer.wait_eof(60)
+
+
+def test_the_time_in_all_bounds_a_check_too() -> None:
+    with LoopbackServer(mute) as server:
+        began = time.monotonic()
+        done = syncws("--check", server.url, "--timeout", "1", "--wait", "60", "--close-timeout", "60")
+        assert time.monotonic() - began < 30
+    (line,) = done.lines
+    assert (done.status, done.err) == (6, "")
+    assert line.endswith(", but no pong came when --timeout was over")
+
+
+def test_a_quiet_check_prints_nothing() -> None:
+    with LoopbackServer() as server, refusing() as url:
+        runs = [syncws("--check", "--quiet", each) for each in (server.url, url)]
+    assert [(done.status, done.out, done.err) for done in runs] == [(0, b"", ""), (3, b"", "")]
+
+
+def test_a_check_has_timings_too() -> None:
+    with LoopbackServer() as server:
+        done = syncws("--check", "--timings", server.url)
+    assert len(done.lines) == 1
+    rows = re.findall(r"^(\S.*?) +(\d+\.\d) ms$", done.err, re.MULTILINE)
+    assert [title for title, _ in rows][-2:] == ["open", "round trip"]
 
 
 def test_version_and_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,16 @@ def test_a_full_disk_is_told() -> None:
     )
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no full device here")
+def test_an_answer_that_a_full_disk_does_not_take_is_told_on_one_line() -> None:
+    with LoopbackServer() as server:
+        done = shell("echo hello | syncws $url >/dev/full", server.url)
+    assert (done.returncode, done.stderr) == (
+        2,
+        b"syncws: stdout cannot be written: No space left on device\n",
+    )
+
+
 def test_answers_come_while_stdin_is_still_open() -> None:
     with LoopbackServer() as server, start(server.url) as process:
         assert process.stdin is not None and process.stdout is not None

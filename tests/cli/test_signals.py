@@ -56,6 +56,26 @@ def test_a_signal_ends_the_wait_for_an_answer(number: signal.Signals, status: in
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_a_signal_ends_a_check_that_waits(number: signal.Signals, status: int) -> None:
+    """It does not wait for the server's Close, as long as --close-timeout says."""
+    got = threading.Event()
+
+    def mute(peer: Peer) -> None:
+        peer.accept()
+        peer.recv_frame()  # its ping
+        got.set()
+        peer.wait_eof(SECONDS)
+
+    arguments = ("--check", "--wait", "none", "--close-timeout", "none")
+    with LoopbackServer(mute) as server, start(server.url, *arguments) as process:
+        assert process.stdout is not None and process.stderr is not None
+        wait_for(got)
+        process.send_signal(number)
+        assert process.wait(AT_ONCE) == status
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
 def test_a_signal_ends_the_connecting(number: signal.Signals, status: int) -> None:
     got = threading.Event()
 

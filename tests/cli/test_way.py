@@ -192,6 +192,22 @@ def test_har_records_the_connection(tmp_path: Path) -> None:
     assert said == [("send", "hello"), ("receive", "hello")]
 
 
+def test_a_har_that_cannot_be_written_at_the_end_is_a_local_file_that_is_wrong(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def script(peer: Peer) -> None:
+        peer.accept()
+        folder.rmdir()
+        peer.echo()
+
+    with LoopbackServer(script) as server:
+        done = syncws(server.url, "--har", str(folder / "x.har"), given=b"hello\n")
+    assert (done.status, done.out) == (2, b"hello\n")
+    (line,) = done.err.splitlines()
+    assert "--har: " in line and line.endswith("x.har cannot be written: No such file or directory")
+
+
 def test_a_har_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     script = Recorder(echo=True)
     with LoopbackServer(script) as server:

@@ -19,6 +19,7 @@ import syncws
 from syncws import ReconnectingWebSocket, TraceRecord
 from syncws.har import Recorder
 from syncws.testing import LoopbackServer, Peer
+from tests.support.programs import ROOT
 from tests.support.servers import finish, refusing
 from tests.support.waiting import SECONDS
 
@@ -255,6 +256,40 @@ class TestFile:
         assert list(path.parent.iterdir()) == [path]
         if os.name == "posix":
             assert path.stat().st_mode & 0o077 == 0
+
+    @pytest.mark.skipif(os.name != "posix", reason="links and named pipes of POSIX")
+    def test_a_link_stays_and_what_it_leads_to_is_written(self, path: Path, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        target = tmp_path / "elsewhere" / "target.har"
+        for there in (False, True):
+            if not there:
+                path.symlink_to(target)
+            Recorder(path).close()
+            assert path.is_symlink()
+            assert read(target)["entries"] == []
+
+    @pytest.mark.skipif(os.name != "posix", reason="links and named pipes of POSIX")
+    def test_a_pipe_is_written_into_and_not_replaced(self, path: Path) -> None:
+        """A device like /dev/stdout neither: a program of root's would take it from every other."""
+        os.mkfifo(path)
+        reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            Recorder(path).close()
+            assert path.is_fifo()
+            assert json.loads(os.read(reading, 1 << 16))["log"]["entries"] == []
+        finally:
+            os.close(reading)
+
+    @pytest.mark.skipif(os.name != "posix", reason="/dev/fd is of POSIX")
+    def test_stdout_gets_it_behind_what_was_printed(self, tmp_path: Path) -> None:
+        program = (
+            "from syncws.har import Recorder\nprint('before', flush=True)\nRecorder('/dev/fd/1').close()\n"
+        )
+        with open(tmp_path / "out", "wb") as out:
+            subprocess.run([sys.executable, "-c", program], stdout=out, check=True, cwd=ROOT)
+        first, rest = (tmp_path / "out").read_text().split("\n", 1)
+        assert first == "before"
+        assert json.loads(rest)["log"]["entries"] == []
 
     def test_a_second_close_and_later_steps_do_nothing(self, path: Path) -> None:
         recorder = Recorder(path)

@@ -155,7 +155,7 @@ class TestHandshake:
 
     @pytest.mark.parametrize("head", [b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n"])
     def test_not_http(self, head: bytes) -> None:
-        with pytest.raises(ValueError, match="unpack"):
+        with pytest.raises(ValueError, match="sent no HTTP request, but b.GET "):
             converse(Peer.accept, head)
 
     def test_no_key(self) -> None:

@@ -87,6 +87,74 @@ def test_an_async_script_is_refused() -> None:
     assert b"a script is a plain function" in answer_of(script).body
 
 
+def test_a_script_with_a_yield_is_refused() -> None:
+    def generates(peer: Peer) -> Any:
+        peer.accept()
+        yield
+
+    async def generates_async(peer: Peer) -> Any:
+        peer.accept()
+        yield
+
+    for script in (generates, generates_async):
+        assert b"with a yield in it does not run" in answer_of(script).body
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda peer: peer.close(4000, "é" * 62), "123 bytes at most, and this one 124 "),
+        (lambda peer: peer.close(99999), "99999 does not fit into"),
+        (lambda peer: peer.close(-1), "-1 does not fit into"),
+        (lambda peer: peer.send_close(None, "bye"), "without a code there can be no reason"),
+    ],
+    ids=["long", "large", "negative", "no code"],
+)
+def test_a_close_that_no_frame_can_hold_is_told(call: Callable[[Peer], object], said: str) -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        call(peer)
+
+    with pytest.raises(ValueError, match=said), LoopbackServer(script) as server:
+        with syncws.connect(server.url) as connection:
+            with pytest.raises(syncws.ConnectionClosed, match=f"1011 ValueError .*{said}"):
+                connection.recv(SECONDS)
+
+
+def test_a_refusal_of_what_is_open_is_told() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.refuse(503)
+
+    with pytest.raises(RuntimeError, match=r"has called accept\(\) before"), LoopbackServer(script) as server:
+        with syncws.connect(server.url) as connection:
+            with pytest.raises(syncws.ConnectionClosed, match="1011 RuntimeError"):
+                connection.recv(SECONDS)
+
+
+def test_one_subprotocol_may_be_a_string() -> None:
+    with LoopbackServer(protocols="chat") as server:
+        with syncws.connect(server.url, "chat") as connection:
+            assert connection.protocol == "chat"
+
+
+def test_connections_are_counted_from_1() -> None:
+    with LoopbackServer() as server, syncws.connect(server.url):
+        with pytest.raises(ValueError, match="counted from 1"):
+            server.wait_connection(0)
+
+
+@pytest.mark.parametrize("sent", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nHost\r\n\r\n"], ids=["line", "field"])
+def test_what_is_no_request_is_quoted(sent: bytes) -> None:
+    with (
+        pytest.raises(ValueError, match="the client sent no HTTP request, but b'"),
+        LoopbackServer() as server,
+    ):
+        with socket.create_connection(("127.0.0.1", server.port), SECONDS) as client:
+            client.sendall(sent)
+            client.recv(1 << 16)
+
+
 def test_a_client_that_sends_no_request_does_not_hold_a_script_that_failed() -> None:
     with LoopbackServer(lambda peer: 1 / 0) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
