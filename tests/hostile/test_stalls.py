@@ -13,15 +13,14 @@ from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import (
-    APIS,
     ENDS_WITHIN,
     Case,
     HostileServer,
     Session,
     close_unsent,
     keep_sending,
+    one_scheme_each,
 )
-from tests.support.stress import turns
 
 MIB = bytes(2**20)
 TOTAL = 50 * len(MIB)
@@ -29,10 +28,7 @@ KEEPALIVE = {"ping_interval": 0.05, "ping_timeout": 0.1, "close_timeout": 0.1}
 DEAD = ("ping_timeout=0.1",)
 
 
-# These tests take their time, so an ordinary run meets each API over one scheme.
-one_scheme_each = pytest.mark.parametrize(("api", "scheme"), turns(sorted(APIS), ["ws", "wss"]))
-
-# These take their time as well, and TLS makes no difference, as the others show.
+# These take their time, and TLS makes no difference, as the others show.
 ws_only = pytest.mark.parametrize("scheme", ["ws"])
 
 
