@@ -121,7 +121,7 @@ def test_ctrl_c_ends_it_though_nobody_reads_the_pipe_that_is_full() -> None:
 
     def flood(peer: Peer) -> None:
         peer.accept()
-        peer.socket.settimeout(0.5)
+        peer.socket.settimeout(0.2)
         try:
             while True:
                 peer.send("x" * 1000)

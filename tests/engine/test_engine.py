@@ -29,6 +29,7 @@ from tests.support.interleaving import needs_points, steps
 from tests.support.interrupts import Interrupted
 from tests.support.leftovers import connection_threads
 from tests.support.servers import drain, hold, unanswering
+from tests.support.stress import amount
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
@@ -382,7 +383,7 @@ def test_a_wish_that_a_handler_ends_is_followed_though_the_only_writer_waits_and
 
 def check_wish_is_followed(wish: str, server: LoopbackServer, message: bytes) -> None:
     """End the call at each of its steps while `message` is sent; the connection ends soon all the same."""
-    for step in steps(3):
+    for step in steps(3, amount(1, 2)):
         # Only the time-out of close() may end that one.
         engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.02)
         if message:
@@ -453,7 +454,7 @@ def test_a_wait_for_the_end_that_a_handler_ends_can_be_made_again(silent_server:
 
 def test_a_handler_may_close_from_any_point_of_any_wish(silent_server: LoopbackServer) -> None:
     for wish in WISHES.values():
-        for step in steps(3):
+        for step in steps(3, amount(1, 2)):
             engine, _ = opened(silent_server.url, close_timeout=0.03)
 
             def handle(engine: Engine = engine) -> None:

@@ -189,6 +189,9 @@ def play_blocking_api(case: Case, url: str, options: dict[str, Any]) -> Outcome:
 
 APIS = {"callback": play_callback_api, "blocking": play_blocking_api}
 
+# For tests that take their time: an ordinary run meets each API over one scheme.
+one_scheme_each = pytest.mark.parametrize(("api", "scheme"), turns(sorted(APIS), ["ws", "wss"]))
+
 
 class HostileServer:
     """Plays cases over one API and one scheme.

@@ -1,4 +1,4 @@
-"""A client in a process of its own, which tells how far its memory rose: `test_memory` runs it.
+"""A client in a process of its own, which tells how far its memory rose: `test_memory*.py` run it.
 
 Arguments: the API (``callback`` or ``blocking``), the URL, the options as JSON, and ``wait`` to stand still
 until a line comes on standard input. It takes a first message, notes the memory, answers it, and takes what

@@ -13,26 +13,22 @@ from syncws import Connection, WebSocketError
 from syncws._protocol.frames import Opcode
 from syncws.testing import Peer, frame_bytes
 from tests.hostile.hostile_server import (
-    APIS,
     ENDS_WITHIN,
     Case,
     HostileServer,
     Session,
     close_unsent,
     keep_sending,
+    one_scheme_each,
 )
-from tests.support.stress import turns
 
 MIB = bytes(2**20)
 TOTAL = 50 * len(MIB)
-KEEPALIVE = {"ping_interval": 0.1, "ping_timeout": 0.3, "close_timeout": 0.2}
-DEAD = ("ping_timeout=0.3",)
+KEEPALIVE = {"ping_interval": 0.05, "ping_timeout": 0.1, "close_timeout": 0.1}
+DEAD = ("ping_timeout=0.1",)
 
 
-# These tests take their time, so an ordinary run meets each API over one scheme.
-one_scheme_each = pytest.mark.parametrize(("api", "scheme"), turns(sorted(APIS), ["ws", "wss"]))
-
-# These take their time as well, and TLS makes no difference, as the others show.
+# These take their time, and TLS makes no difference, as the others show.
 ws_only = pytest.mark.parametrize("scheme", ["ws"])
 
 
@@ -93,9 +89,9 @@ def test_close_ends_within_close_timeout_while_50_mib_wait_for_a_server_that_sto
         close_unsent(session)
 
     kept = Kept(act)
-    options = {"close_timeout": 0.3, "ping_interval": None}
+    options = {"close_timeout": 0.1, "ping_interval": None}
     hostile_server.check(
-        Case("stall", stall(), TimeoutError, ("close_timeout=0.3",), options=options, act=kept)
+        Case("stall", stall(), TimeoutError, ("close_timeout=0.1",), options=options, act=kept)
     )
     assert kept.unsent > 0
 
@@ -125,7 +121,7 @@ def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(
     outlived, patience = threading.Event(), 0.7
 
     def chatter(peer: Peer) -> None:
-        until = time.monotonic() + 2 * patience
+        until = time.monotonic() + 0.1 + patience + 0.1  # beyond the first ping's time
         while time.monotonic() < until:
             peer.pong()
             peer.closing.wait(0.02)
@@ -137,9 +133,9 @@ def test_a_server_that_sends_but_does_not_read_lives_until_close_timeout(
         assert outlived.wait(ENDS_WITHIN)
         close_unsent(session)
 
-    options = {"ping_interval": 0.1, "ping_timeout": patience, "close_timeout": 0.3}
+    options = {"ping_interval": 0.1, "ping_timeout": patience, "close_timeout": 0.1}
     hostile_server.check(
-        Case("chatter", stall(chatter), TimeoutError, ("close_timeout=0.3",), options=options, act=act)
+        Case("chatter", stall(chatter), TimeoutError, ("close_timeout=0.1",), options=options, act=act)
     )
 
 
@@ -155,7 +151,7 @@ def test_a_bad_frame_ends_a_connection_whose_sending_is_stalled(hostile_server: 
         send_50_mib(session)
         released.set()
 
-    case = Case("bad", stall(bad), WebSocketError, ("opcode 3",), options={"close_timeout": 0.3}, act=act)
+    case = Case("bad", stall(bad), WebSocketError, ("opcode 3",), options={"close_timeout": 0.1}, act=act)
     hostile_server.check(case)
 
 
@@ -173,7 +169,7 @@ def test_flush_and_ping_time_out_while_the_server_does_not_read(hostile_server: 
                     told.append(error)
         close_unsent(session)
 
-    case = Case("stall", stall(), TimeoutError, options={"close_timeout": 0.2}, act=act)
+    case = Case("stall", stall(), TimeoutError, options={"close_timeout": 0.1}, act=act)
     hostile_server.check(case)
     assert len(told) == (2 if hostile_server.api == "blocking" else 0)
 
@@ -183,7 +179,7 @@ def test_a_server_that_reads_slowly_but_reads_gets_all_of_it(hostile_server: Hos
     def script(peer: Peer) -> None:
         peer.accept()
         for _ in range(8):
-            peer.closing.wait(0.05)
+            peer.closing.wait(0.02)
             assert peer.recv() == MIB
         peer.send_close()
 
@@ -191,5 +187,5 @@ def test_a_server_that_reads_slowly_but_reads_gets_all_of_it(hostile_server: Hos
         for _ in range(8):
             session.send(MIB)
 
-    options = {"ping_interval": 0.05, "ping_timeout": 5}
+    options = {"ping_interval": 0.02, "ping_timeout": 5}
     hostile_server.check(Case("slow", script, sent=1000, options=options, act=act))

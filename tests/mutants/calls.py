@@ -98,7 +98,7 @@ MUTANTS = (
         "send() is taken after the last message was received",
         "        self._send_queue.stop_accepting()\n        return self._closed_error()",
         "        return self._closed_error()",
-        ("hostile/test_closing.py",),
+        ("hostile/test_closing_by_server.py",),
     ),
     Mutant(
         "a handler that raises loses the message that recv() takes at once",

@@ -18,7 +18,7 @@ import pytest
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.servers import finish
-from tests.support.stress import turns
+from tests.support.stress import amount, turns
 from tests.support.waiting import SECONDS, wait_for
 
 if TYPE_CHECKING:
@@ -86,7 +86,8 @@ HEAD = """
 def run_program(program: str, url: str, authority: trustme.CA, folder: Path) -> None:
     trusted = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(trusted))
-    text = textwrap.dedent(HEAD) + textwrap.dedent(program)
+    messages = f"MESSAGES = {amount(5000, 1500)}\n"
+    text = textwrap.dedent(HEAD) + messages + textwrap.dedent(program)
     run_silently("-c", text, url, str(trusted))
 
 
@@ -135,7 +136,7 @@ PROGRAMS = {
 
         sending = threading.Thread(target=send)
         sending.start()
-        for number in range(5000):
+        for number in range(MESSAGES):
             assert connection.recv(60) == str(number)
             if number % 500 == 0:
                 in_child(lambda: all_is_over(connection))
@@ -322,7 +323,7 @@ def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA,
 
         def connect():
             try:
-                syncws.connect(url, open_timeout=1, **options)
+                syncws.connect(url, open_timeout=0.4, **options)
             except TimeoutError:
                 failed.append(True)
 
@@ -330,7 +331,7 @@ def test_a_fork_during_the_tls_handshake_disturbs_neither(authority: trustme.CA,
         thread.start()
         while not any(name.endswith("-reader") for name in (t.name for t in threading.enumerate())):
             time.sleep(0.001)
-        for _ in range(20):
+        for _ in range(8):
             in_child(lambda: None)
             time.sleep(0.01)
         thread.join(60)

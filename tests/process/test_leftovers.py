@@ -20,7 +20,7 @@ from syncws._protocol.frames import Opcode
 from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Client
 from tests.support.leftovers import connection_threads, wait_for_no_threads
-from tests.support.stress import turns
+from tests.support.stress import amount, turns
 from tests.support.waiting import SECONDS
 
 # Scripts of servers, each for one kind of end.
@@ -121,14 +121,14 @@ ENDS: dict[str, tuple[Callable[[Peer], object], Act, dict[str, Any], bool]] = {
     "ping_timeout while the server does not read": (
         stall_unread,
         send_much,
-        {"ping_interval": 0.1, "ping_timeout": 0.2},
+        {"ping_interval": 0.05, "ping_timeout": 0.1, "close_timeout": 0.1},
         False,
     ),
     "TCP ended": (lambda peer: peer.accept(), just_wait, {}, False),
     "TCP reset with data under way": (reset, send_much, {}, False),
     "protocol broken": (break_protocol, just_wait, {}, False),
-    "a message over max_size": (flood, just_wait, {"max_size": 1000}, False),
-    "closed while the server floods": (flood, close_open, {"close_timeout": 0.3}, False),
+    "a message over max_size": (flood, just_wait, {"max_size": 1000, "close_timeout": 0.1}, False),
+    "closed while the server floods": (flood, close_open, {"close_timeout": 0.1}, False),
 }
 
 
@@ -170,10 +170,10 @@ def test_no_thread_and_no_descriptor_is_left_after_a_refused_certificate(
         assert isinstance(Client(server.url).wait_failed(), ssl.SSLCertVerificationError)
 
 
-def test_200_connections_one_after_the_other_leave_nothing_behind() -> None:
+def test_connections_one_after_the_other_leave_nothing_behind() -> None:
     connections: weakref.WeakSet[WebSocket] = weakref.WeakSet()
     with LoopbackServer() as server:
-        for number in range(200):
+        for number in range(amount(200, 50)):
             with Client(server.url) as client:
                 connections.add(client.wait_open())
                 client.ws.send(str(number))

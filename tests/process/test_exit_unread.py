@@ -1,0 +1,75 @@
+"""The end of the process, where somebody does not read: it holds up nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from syncws.testing import LoopbackServer, Peer
+from tests.process.exiting import Ends, run
+from tests.support.waiting import SECONDS
+
+
+@pytest.fixture
+def server() -> Iterator[Ends]:
+    with Ends() as made:
+        yield made
+
+
+def test_data_that_the_server_does_not_read_holds_up_nothing() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        peer.closing.wait(SECONDS)
+
+    program = """
+        ws = connect()
+        for _ in range(50):
+            ws.send(bytes(2**20))
+        over()
+    """
+    with LoopbackServer(script, receive_buffer=65536) as server:
+        assert run(program, server.url) == ""
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["at the end of main", "after it"])
+def test_servers_that_do_not_read_hold_up_no_goodbye_to_others(late: bool, server: Ends) -> None:
+    program = f"""
+        unread = [syncws.connect(url + "unread") for _ in range(6)]
+        connections = [syncws.connect(url) for _ in range(3)]
+
+        def send():
+            if {late}:  # some versions of Python start no thread any more then
+                threading.main_thread().join()
+            for connection in unread:
+                connection.send(bytes(2**24))
+            for connection in connections:
+                connection.send("goodbye")
+            over()
+
+        threading.Thread(target=send).start() if {late} else send()
+    """
+    assert run(program, server.url) == ""
+    assert [server.next() for _ in range(3)] == [(["goodbye"], 1001)] * 3
+
+
+def test_messages_that_no_callback_takes_hold_up_nothing() -> None:
+    def script(peer: Peer) -> None:
+        peer.accept()
+        for _ in range(50):
+            peer.send(bytes(2**20))
+        peer.wait_eof(SECONDS)
+
+    program = """
+        came = threading.Event()
+
+        def block(event):
+            came.set()
+            threading.Event().wait()
+
+        ws = connect(onmessage=block)
+        assert came.wait(60)
+        over()
+    """
+    with LoopbackServer(script) as server:
+        assert run(program, server.url) == ""
