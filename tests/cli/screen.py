@@ -21,8 +21,13 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.support.programs import ROOT
 from tests.support.waiting import SECONDS
+
+IS_PYPY = sys.implementation.name == "pypy"
+needs_line_editing = pytest.mark.skipif(IS_PYPY, reason="its readline cannot show lines above the one typed")
 
 _CSI = re.compile(r"\x1b\[([?0-9;]*)([@-~])")
 

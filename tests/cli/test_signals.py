@@ -116,58 +116,6 @@ def test_a_signal_is_noticed_that_comes_just_before_a_wait(number: signal.Signal
     assert (done.stdout, done.stderr, done.returncode) == ("noticed 1\n", "", 0)
 
 
-def test_ctrl_c_ends_it_though_nobody_reads_the_pipe_that_is_full() -> None:
-    full = threading.Event()
-
-    def flood(peer: Peer) -> None:
-        peer.accept()
-        peer.socket.settimeout(0.2)
-        try:
-            while True:
-                peer.send("x" * 1000)
-        except TimeoutError:
-            full.set()
-        peer.socket.settimeout(None)
-        peer.wait_eof(SECONDS)
-
-    with LoopbackServer(flood) as server, start(server.url, "--listen") as process:
-        wait_for(full)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(AT_ONCE) == 130
-        assert process.stderr is not None and process.stderr.read() == b""
-
-
-def test_ctrl_c_ends_it_though_the_server_does_not_answer_the_close() -> None:
-    def stubborn(peer: Peer) -> None:
-        peer.accept()
-        peer.send("hello")
-        peer.wait_eof(SECONDS)
-
-    with LoopbackServer(stubborn) as server, start(server.url, "--close-timeout", "none") as process:
-        assert process.stdout is not None
-        assert process.stdout.read(6) == b"hello\n"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(AT_ONCE) == 130
-
-
-def test_a_second_ctrl_c_ends_the_goodbye() -> None:
-    closing = threading.Event()
-
-    def stubborn(peer: Peer) -> None:
-        peer.accept()
-        peer.send("hello")
-        while peer.recv_frame().opcode != 8:
-            peer.pong()
-        closing.set()
-        peer.wait_eof(SECONDS)
-
-    with LoopbackServer(stubborn) as server, start(server.url, "-1", "--close-timeout", "none") as process:
-        wait_for(closing)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(AT_ONCE) == 130
-        assert process.stderr is not None and process.stderr.read() == b""
-
-
 @pytest.mark.xfail(
     sys.implementation.name == "pypy", reason="it does not know what was ignored before it began"
 )

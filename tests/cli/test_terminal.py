@@ -1,30 +1,23 @@
-"""A person at a terminal: typing, messages that arrive meanwhile, commands, and text that a server chose."""
+"""A person at a terminal: typing, messages that arrive meanwhile, and commands."""
 
 from __future__ import annotations
 
 import re
 import sys
-import threading
-from pathlib import Path
 
 import pytest
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals are POSIX", allow_module_level=True)
 
-import signal
-import termios
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.screen import Screen, Terminal, terminal
-from tests.cli.scripts import Recorder, read_to_the_close, say
+from tests.cli.screen import IS_PYPY, Terminal, needs_line_editing, terminal
+from tests.cli.scripts import Recorder, read_to_the_close
 from tests.support.stress import amount, turns
-from tests.support.waiting import wait_for, wait_until
+from tests.support.waiting import wait_until
 
 COLUMNS = [80, 110]
-
-IS_PYPY = sys.implementation.name == "pypy"
-needs_line_editing = pytest.mark.skipif(IS_PYPY, reason="its readline cannot show lines above the one typed")
 
 
 class Prompter:
@@ -175,51 +168,6 @@ def test_history_brings_lines_back_and_editing_keys_work() -> None:
 
 
 @needs_line_editing
-def test_the_server_ends_it_at_once_in_the_middle_of_a_line() -> None:
-    released = threading.Event()
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        wait_for(released)
-        peer.send_close(4001, "go away")
-        read_to_the_close(peer)
-
-    with LoopbackServer(script) as server, terminal(server.url) as person:
-        person.wait_for(r"connected to ws:.*\n>")
-        person.type("half a li")
-        person.wait_for("half a li")
-        released.set()
-        assert person.wait_end() == 1
-        assert termios.tcgetattr(person.theirs)[:4] == person.settings[:4]
-    assert person.screen.lines[-1] == "syncws: the server closed: 4001 go away"
-
-
-@needs_line_editing
-def test_ctrl_c_closes_and_gives_the_terminal_back() -> None:
-    script = Recorder()
-    with LoopbackServer(script) as server, terminal(server.url) as person:
-        person.wait_for(r"\n>")
-        person.type("half")
-        person.wait_for("half")
-        person.type("\x03")
-        assert person.wait_end() == 130
-        assert termios.tcgetattr(person.theirs)[:4] == person.settings[:4]
-    assert script.close_codes == [1001]
-    assert "Traceback" not in person.raw
-
-
-@needs_line_editing
-def test_sigterm_closes_and_gives_the_terminal_back() -> None:
-    script = Recorder()
-    with LoopbackServer(script) as server, terminal(server.url) as person:
-        person.wait_for(r"\n>")
-        person.process.send_signal(signal.SIGTERM)
-        assert person.wait_end() == 143
-        assert termios.tcgetattr(person.theirs)[:4] == person.settings[:4]
-    assert script.close_codes == [1001]
-
-
-@needs_line_editing
 def test_commands_ping_close_help_and_a_slash_that_is_none() -> None:
     script = Recorder()
     with LoopbackServer(script) as server, terminal(server.url) as person:
@@ -237,149 +185,6 @@ def test_commands_ping_close_help_and_a_slash_that_is_none() -> None:
         person.type("/close 4002 thank you\r")
         assert person.wait_end() == 0
     assert script.close_codes == [4002]
-
-
-HOSTILE = (
-    "\x1b]0;owned\x07\x1b[2J\x1b[1;1Hforged\r\nsyncws: the server closed: 1000\t\x9b31m\x7f\u202eabc\u2028\0"
-)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "columns"),
-    turns([(), ("--listen",), ("--listen", "--jsonl"), ("--listen", "--pretty")], COLUMNS),
-)
-def test_control_characters_of_a_server_are_written_out(arguments: tuple[str, ...], columns: int) -> None:
-    script = say(HOSTILE, '{"a": "\x9b"}', code=4001, reason="bye\r\n\x1b[31mforged\x9b")
-    with LoopbackServer(script) as server, terminal(server.url, *arguments, columns=columns) as person:
-        assert person.wait_end() == 1  # the screen fails at control characters
-    assert "\x9b" not in person.raw and "\x1b[2J" not in person.raw and "\x1b]" not in person.raw
-    assert not [
-        line for line in person.screen.lines if line.startswith(("forged", "syncws: the server closed: 1000"))
-    ]
-    assert person.screen.lines[-1] == "syncws: the server closed: 4001 bye\\r\\n\\x1b[31mforged\\x9b"
-
-
-def test_control_characters_in_a_refusal_are_written_out() -> None:
-    def refuse(peer: Peer) -> None:
-        headers = [("X-Evil", "\x9b2J")]
-        peer.refuse(403, headers, reason="No\x1b[2J", body=b"\x1b[2J<h1>\xff\r\nnext\x9b")
-
-    with LoopbackServer(refuse) as server, terminal("-v", server.url) as person:
-        assert person.wait_end() == 5
-    assert "\x1b[2J" not in person.raw and "\x9b" not in person.raw
-
-
-def test_control_characters_in_a_binary_message_are_hexadecimal() -> None:
-    with LoopbackServer(say(b"\x1b[2J", code=1000)) as server, terminal("--listen", server.url) as person:
-        assert person.wait_end() == 0
-    assert person.screen.lines[0] == "(binary, 4 bytes) 1b 5b 32 4a"
-
-
-@pytest.mark.parametrize(
-    ("environment", "arguments", "coloured"),
-    [
-        ({}, (), True),
-        ({"NO_COLOR": "1"}, (), False),
-        ({"TERM": "dumb"}, (), False),
-        ({"NO_COLOR": "1"}, ("--color", "always"), True),
-        ({}, ("--color", "never"), False),
-    ],
-)
-def test_colour_can_be_refused(
-    environment: dict[str, str], arguments: tuple[str, ...], coloured: bool
-) -> None:
-    with LoopbackServer() as server, terminal(server.url, *arguments, environment=environment) as person:
-        person.wait_for("connected to ws:")
-        person.type("hello\r")
-        person.wait_for("< hello")
-        assert person.leave() == 0
-    assert ("\x1b[36m" in person.raw) is coloured
-
-
-def test_the_screen_of_these_tests_obeys() -> None:
-    screen = Screen(10, 3)
-    screen.feed("one\r\ntwo\r\nthree\x1bD\x1b[A\x1b7\r\x1b[Lnew\x1b8\x1b[B!")
-    assert screen.lines == ["one", "two", "new", "three!"]
-    with pytest.raises(AssertionError):
-        screen.feed("\x1b]0;title\x07")
-
-
-def test_a_file_that_is_sent_shows_a_bar_and_messages_above_it(tmp_path: Path) -> None:
-    file = tmp_path / "film\x1b[2J.mkv"
-    file.write_bytes(bytes(8_000_000))
-    begun = threading.Event()
-
-    def slow(peer: Peer) -> None:
-        peer.accept()
-        peer.send("coming")
-        wait_for(begun)
-        assert len(peer.recv()) == 8_000_000
-        peer.send("all of it")
-        read_to_the_close(peer)
-
-    with LoopbackServer(slow, receive_buffer=65536) as server:
-        with terminal(server.url, "--file", str(file), "--color", "never") as person:
-            person.wait_for(r"coming\n.*%")
-            begun.set()
-            assert person.wait_end() == 0
-    last = person.screen.lines[-2:]  # the answer may come before the bar is done, and stands above it then
-    (bar,), (answer,) = [line for line in last if "%" in line], [line for line in last if "%" not in line]
-    assert "[" + "#" * 8 in bar and "100%  7.6 MiB" in bar
-    assert answer == "all of it"
-    assert len(bar) < 80
-
-
-def test_the_time_is_up_in_a_conversation() -> None:
-    with LoopbackServer() as server, terminal(server.url, "--timeout", "0.5") as person:
-        assert person.wait_end() == 0
-        assert termios.tcgetattr(person.theirs)[:4] == person.settings[:4]
-
-
-@needs_line_editing
-def test_the_message_that_is_wanted_ends_a_conversation() -> None:
-    with LoopbackServer() as server, terminal(server.url, "--expect", "^ready") as person:
-        person.wait_for(r"connected to ws:.*\n>")
-        person.type("not yet\r")
-        person.wait_for("< not yet")
-        person.type("ready\r")
-        assert person.wait_end() == 0
-    assert person.screen.lines[-1] == "< ready"
-
-
-def test_a_conversation_goes_on_over_a_loss_with_reconnect() -> None:
-    visits: list[Peer] = []
-
-    def script(peer: Peer) -> None:
-        visits.append(peer)
-        peer.accept()
-        peer.send(f"visit {len(visits)}")
-        if len(visits) > 1:
-            peer.echo()
-
-    arguments = ("--reconnect", "--max-pause", "0.01")
-    with LoopbackServer(script) as server, terminal(server.url, *arguments) as person:
-        person.wait_for("< visit 2")
-        person.type("hello\r")
-        person.wait_for("< hello")
-        assert person.leave() == 0
-
-
-def test_ctrl_d_leaves_while_there_is_no_connection() -> None:
-    visits: list[Peer] = []
-
-    def script(peer: Peer) -> None:
-        visits.append(peer)
-        if len(visits) > 1:
-            peer.refuse(503, [("Retry-After", "1000")])
-        else:
-            peer.accept()
-
-    with (
-        LoopbackServer(script) as server,
-        terminal(server.url, "--reconnect", "--max-pause", "0.01") as person,
-    ):
-        wait_until(lambda: len(visits) > 2)
-        assert person.leave() in (0, 3)
 
 
 def test_a_program_reads_what_is_typed_when_stdout_is_a_pipe() -> None:

@@ -13,8 +13,9 @@ from tests.support.waiting import SECONDS
 
 @pytest.fixture
 def server() -> Iterator[Ends]:
-    with Ends() as made:
-        yield made
+    server = Ends()
+    with server:
+        yield server
 
 
 ENDINGS = {

@@ -13,8 +13,9 @@ from tests.support.stress import turns
 
 @pytest.fixture
 def server() -> Iterator[Ends]:
-    with Ends() as made:
-        yield made
+    server = Ends()
+    with server:
+        yield server
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
