@@ -85,28 +85,27 @@ MUTANTS = (
     ),
     Mutant(
         "the rest of what was read by lease is not put back",
-        "                leased.chunks = read.chunks[mine]\n                read.zlib",
-        "                leased.chunks = []\n                read.zlib",
+        "                leased.chunks = read.chunks[mine]\n                read.holders",
+        "                leased.chunks = []\n                read.holders",
         LEASE,
     ),
     Mutant(
         "the rest is put back though the reader has taken it",
         "                read.chunks[0] = leased.chunks\n                leased.chunks = read.chunks[mine]\n"
-        "                read.zlib",
-        "                leased.chunks = read.chunks[1]\n                read.zlib",
+        "                read.holders",
+        "                leased.chunks = read.chunks[1]\n                read.holders",
         LEASE,
     ),
     Mutant(
         "inflating goes on from before the messages that were read by lease",
-        "                read.holder.zlib_stream = read.zlib_streams[mine]\n                leased.unfed",
+        "                read.holders[mine].zlib_stream = read.zlib_stream\n                leased.unfed",
         "                leased.unfed",
         LEASE,
     ),
     Mutant(
         "the state of inflating is replaced though the reader has the turn",
-        "                read.zlib_streams[0] = read.holder.zlib_stream\n"
-        "                read.holder.zlib_stream = read.zlib_streams[mine]\n                leased.unfed",
-        "                read.holder.zlib_stream = read.zlib_streams[1]\n                leased.unfed",
+        "                read.holders[mine].zlib_stream = read.zlib_stream\n                leased.unfed",
+        "                read.holders[1].zlib_stream = read.zlib_stream\n                leased.unfed",
         LEASE,
     ),
     Mutant(

@@ -236,8 +236,7 @@ class Inbox(StreamCalls):
                 leased.counted += (read.left - leased.counted) * mine
                 read.chunks[0] = leased.chunks
                 leased.chunks = read.chunks[mine]
-                read.zlib_streams[0] = read.holder.zlib_stream
-                read.holder.zlib_stream = read.zlib_streams[mine]
+                read.holders[mine].zlib_stream = read.zlib_stream
                 leased.unfed = (leased.unfed & (not mine)) | (mine & (read.left > 0))
                 leased.needs_reader = (leased.needs_reader & (not mine)) | (mine & read.for_reader)
         finally:

@@ -74,13 +74,14 @@ class LeasedRead(WholeMessages):
         left: how many bytes are left.
         chunks: a pair; at the index of `token.held` stand the bytes that are left, and the lease's own chunks
             take the other place.
-        zlib_streams: the same for the state of inflating.
-        holder: the object whose `zlib_stream` is replaced; without compression it is this one.
+        holders: a pair; at the index of `token.held` stands the object whose `zlib_stream` becomes the one of
+            this read: the inflater, or, without a turn or without compression, this object. The reader
+            changes the inflater's without a leaf.
         for_reader: whether the reader must look at the bytes that are left at once.
         received: the counter for a consumer that comes too late: the reader counts in the stream meanwhile.
     """
 
-    __slots__ = ("chunks", "count", "for_reader", "holder", "left", "received", "token", "zlib_streams")
+    __slots__ = ("chunks", "count", "for_reader", "holders", "left", "received", "token")
 
     def __init__(self, token: Token, chunks: list[bytes], limit: int, inflater: Inflater | None) -> None:
         super().__init__(chunks, limit, inflater)
@@ -91,8 +92,7 @@ class LeasedRead(WholeMessages):
         self.for_reader = self.for_decoder
         left = [self.rest] if self.rest else []
         self.chunks = [left, left]
-        self.zlib_streams = [self.zlib_stream, self.zlib_stream]
-        self.holder: Inflater | LeasedRead = self if inflater is None else inflater
+        self.holders: tuple[LeasedRead, Inflater | LeasedRead] = self, self if inflater is None else inflater
 
 
 class Taker(Protocol):
