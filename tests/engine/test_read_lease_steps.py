@@ -14,7 +14,7 @@ import pytest
 from syncws._engine import primitives
 from syncws._engine.consumer import event_queue, inbox
 from syncws._engine.consumer.inbox import Inbox
-from syncws._engine.primitives import give_back_tokens, tokens
+from syncws._engine.primitives import Token, give_back_tokens, tokens
 from syncws._engine.reading import read_lease
 from syncws._protocol import whole_messages
 from syncws._protocol.frames import Opcode
@@ -255,3 +255,24 @@ def test_in_a_forked_child_nobody_reads(make: Callable[[], Any]) -> None:
         link.lease.after_fork()
         assert not link.read()
         assert not link.messages
+
+
+class Guarded(Inflater):
+    """Its reader is at work, and alone may change the state."""
+
+    guarded = False
+
+    def __setattr__(self, name: str, value: object) -> None:
+        assert not (self.guarded and name == "zlib_stream"), "the reader's state is replaced"
+        super().__setattr__(name, value)
+
+
+def test_a_consumer_that_comes_too_late_leaves_the_state_of_inflating_alone(make: Callable[[], Any]) -> None:
+    """Not even with what stands there: the reader changes it in between, and takes no leaf for it."""
+    inflater = Guarded(DeflateParameters())
+    with LentLink(make(), b"", inflater) as link:
+        late = read_lease.LeasedRead(Token(bool), [FIRST], 65_535, inflater)
+        assert late.messages == [LONG[0]]
+        inflater.guarded = True
+        link.consumer.put_by_lease(link.lease.input, link.stream, late)
+        assert link.messages == []
