@@ -47,6 +47,7 @@ class Conversation:
         self._terminal = terminal
         self._encoding = encoding
         self._code, self._reason = 1000, ""
+        self._refused = False  # whether a message was not sent, since there was no connection
 
     def run(self) -> Outcome:
         """Until the end; closes."""
@@ -75,11 +76,13 @@ class Conversation:
         connection = self._receiver.connection
         try:
             if connection is None:
+                self._refused = True
                 self._console.say("not sent: there is no connection yet", "bad")
             else:
                 connection.send(message)
                 self._goal.sent += 1
         except ConnectionClosed:
+            self._refused = True
             self._console.say("not sent: the connection is over", "bad")
         return False
 
@@ -99,13 +102,14 @@ class Conversation:
     def _ping(self) -> None:
         connection = self._receiver.connection
         if connection is None:
+            self._console.say("no ping: there is no connection yet", "bad")
             return
         try:
             self._console.say(f"pong after {connection.ping(PING_SECONDS) * 1000:.1f} ms", "note", mark="")
         except TimeoutError:
             self._console.say(f"no pong within {PING_SECONDS:g} s", "bad")
         except ConnectionClosed:
-            return  # `finish` reports how the connection closed.
+            self._console.say("no ping: the connection is over", "bad")
 
     def _close(self, words: list[str]) -> bool:
         try:
@@ -136,6 +140,7 @@ class Conversation:
             closed=closed,
             was_theirs=True,
             unsent=receiver.unsent,
+            refused=self._refused,
             missing="" if left or receiver.has_enough or not self._goal.is_explicit else self._goal.missing(),
         )
 

@@ -115,3 +115,25 @@ def test_ctrl_d_leaves_while_there_is_no_connection() -> None:
     ):
         wait_until(lambda: len(visits) > 2)
         assert person.leave() in (0, 3)
+
+
+def test_what_was_typed_without_a_connection_is_told_by_the_status_too() -> None:
+    visits: list[Peer] = []
+
+    def script(peer: Peer) -> None:
+        visits.append(peer)
+        if len(visits) > 1:
+            peer.refuse(503)
+        else:
+            peer.accept()
+
+    with (
+        LoopbackServer(script) as server,
+        terminal(server.url, "--reconnect", "--max-pause", "0.01") as person,
+    ):
+        wait_until(lambda: len(visits) > 2)
+        person.type("/ping\r")
+        person.wait_for("no ping: ")
+        person.type("hello\r")
+        person.wait_for("not sent: ")
+        assert person.leave() == 3

@@ -130,7 +130,7 @@ def prints(beginning: str, out: str, ahead: str = "") -> Callable[[Shell], None]
 
 CASES: dict[str, tuple[Callable[[Peer], object], Callable[[Shell], None]]] = {
     "jq .price": (priced, check_price),
-    "until syncws": (keep, prints("until syncws", "^ok .* open in .* ping")),
+    "until syncws": (keep, prints("until syncws", "^$")),
     "|| alarm": (keep, prints("|| alarm", "open in .* ping")),
     "minute.jsonl": (push, check_record),
     "feed.log": (in_turn(lose, feed), check_feed),
