@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import socket
 import struct
@@ -51,6 +52,17 @@ def test_what_arrives_is_the_consumers_and_the_reader_is_left_alone(
         assert not link.lease.input.needs_reader
         assert not link.lease.input.unfed
         assert link.lease.recent
+
+
+def test_no_read_is_kept_until_a_collection_of_garbage(make: Callable[[], Any]) -> None:
+    """It holds all of its messages."""
+    gc.disable()
+    try:
+        with LentLink(make(), text("a") * 5000) as link:
+            assert link.read()
+            assert not [found for found in gc.get_objects() if isinstance(found, read_lease.LeasedRead)]
+    finally:
+        gc.enable()
 
 
 def test_one_read_may_bring_thousands_of_messages(make: Callable[[], Any]) -> None:

@@ -40,6 +40,8 @@ from ..._protocol.whole_messages import WholeMessages
 from ..primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, tokens
 
 if TYPE_CHECKING:
+    import zlib
+
     from ..._protocol.permessage_deflate import Inflater
     from ..._transport.stream import Stream
     from ..writing.send_queue import SendQueue
@@ -65,6 +67,14 @@ def is_allowed() -> bool:
     return ALLOWED and hasattr(select, "poll") and not is_patched()
 
 
+class _Nobody:
+    """Takes the place of an inflater whose state must not change."""
+
+    __slots__ = ("zlib_stream",)
+
+    zlib_stream: zlib._Decompress | None
+
+
 class LeasedRead(WholeMessages):
     """The result of one read by lease, prepared so that one leaf can hand it over.
 
@@ -75,8 +85,8 @@ class LeasedRead(WholeMessages):
         chunks: a pair; at the index of `token.held` stand the bytes that are left, and the lease's own chunks
             take the other place.
         holders: a pair; at the index of `token.held` stands the object whose `zlib_stream` becomes the one of
-            this read: the inflater, or, without a turn or without compression, this object. The reader
-            changes the inflater's without a leaf.
+            this read: the inflater, or, without a turn or without compression, one that nobody uses. The
+            reader changes the inflater's without a leaf.
         for_reader: whether the reader must look at the bytes that are left at once.
         received: the counter for a consumer that comes too late: the reader counts in the stream meanwhile.
     """
@@ -92,7 +102,8 @@ class LeasedRead(WholeMessages):
         self.for_reader = self.for_decoder
         left = [self.rest] if self.rest else []
         self.chunks = [left, left]
-        self.holders: tuple[LeasedRead, Inflater | LeasedRead] = self, self if inflater is None else inflater
+        nobody = _Nobody()
+        self.holders: tuple[_Nobody, Inflater | _Nobody] = nobody, nobody if inflater is None else inflater
 
 
 class Taker(Protocol):
