@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._exceptions import ProtocolError, printable
+from .._freed_memory import keep_freed_memory
 from .assembly import LEAST_ROOM, Assembly
 from .codec import PLAIN_FRAMES, parse
 from .frames import FIN, MASKED, RSV1, RSV_BITS, CloseCode, CloseFrame, Opcode, is_wire_close_code
@@ -286,6 +287,8 @@ class Decoder:
         if not assembly.compressed:
             # The header alone decides, before a byte of the payload is kept.
             self._check_size(assembly.size + length)
+        if length >= LEAST_ROOM:
+            keep_freed_memory()
         return assembly
 
     def _take(self, assembly: Assembly, piece: bytes) -> None:

@@ -12,12 +12,11 @@ import pytest
 from syncws._engine.consumer.inbox import LARGEST_UNASKED
 from syncws._engine.reading.input_state import (
     FIRST_PAUSE,
-    LARGEST_READ,
     LAST_LOOK_SECONDS,
     LONGEST_PAUSE,
-    SMALLEST_READ,
 )
 from syncws._engine.reading.open_link import LONGEST_SAMPLE, SHORTEST_SAMPLE, OpenLink
+from syncws._engine.reading.read_size import LARGEST_READ, SMALLEST_READ
 from syncws._engine.writing.pending_pings import PendingPing
 from syncws._exceptions import WebSocketError
 from syncws._protocol.frames import Opcode

@@ -72,6 +72,15 @@ def test_one_read_may_bring_thousands_of_messages(make: Callable[[], Any]) -> No
         assert not link.wakes
 
 
+def test_reads_grow_while_the_network_fills_them(make: Callable[[], Any]) -> None:
+    with LentLink(make(), text("x" * 1020) * 130) as link:  # each takes 1 KiB on the wire
+        counts = []
+        while len(link.messages) < 130:
+            assert link.read()
+            counts.append(len(link.messages))
+        assert counts == [64, 130]
+
+
 @pytest.mark.parametrize("reader_looks", [False, True])
 def test_where_nothing_comes_the_turn_goes_back_with_one_wake_up(
     make: Callable[[], Any], reader_looks: bool

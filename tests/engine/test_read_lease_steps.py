@@ -15,7 +15,7 @@ from syncws._engine import primitives
 from syncws._engine.consumer import event_queue, inbox
 from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.primitives import Token, give_back_tokens, tokens
-from syncws._engine.reading import read_lease
+from syncws._engine.reading import read_lease, read_size
 from syncws._protocol import whole_messages
 from syncws._protocol.frames import Opcode
 from syncws._protocol.messages import Message
@@ -202,7 +202,7 @@ def test_once_the_reader_has_the_turn_no_consumer_reads(
 
     monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
     # After a read of the full size, the next one does not poll first.
-    monkeypatch.setattr(read_lease, "READ_SIZE", len(text("one")) + polls)
+    monkeypatch.setattr(read_size, "SMALLEST_READ", len(text("one")) + polls)
     for step in instructions():
         with LentLink(make(), text("one")) as link:
             assert link.read()

@@ -242,4 +242,10 @@ MUTANTS = (
         "    tokens.clear()",
         PRIMITIVES,
     ),
+    Mutant(
+        "a consumer always reads the smallest number of bytes",
+        "        size.adapt(received, stream.drained if stream.is_tls else received < size.bytes)\n",
+        "",
+        LEASE,
+    ),
 )

@@ -388,6 +388,13 @@ MUTANTS = (
         '.encode("utf-8", "replace")[:124]',
         CLOSING,
     ),
+    # Memory.
+    Mutant(
+        "large messages return their memory to the system",
+        "        if length >= LEAST_ROOM:\n            keep_freed_memory()\n",
+        "",
+        ("protocol/test_freed_memory.py",),
+    ),
     # Keepalive.
     Mutant(
         "each ping puts the deadline off that an earlier one has set",

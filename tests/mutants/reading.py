@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 FOLDER = "_engine"
 
 LINK = ("engine/test_open_link.py", "engine/test_open_link_closing.py")
+READ_SIZE = ("engine/test_read_size.py",)
 READER = ("engine/test_reader.py", "engine/test_reader_faults.py")
 
 MUTANTS = (
@@ -104,9 +105,15 @@ MUTANTS = (
     ),
     Mutant(
         "the read size never shrinks",
-        "        elif received < self.read_size // 8:",
+        "        elif received < self.bytes // 8:",
         "        elif False:",
-        LINK,
+        READ_SIZE,
+    ),
+    Mutant(
+        "a read that was filled has no memory to be used again",
+        "                self.bytes *= 2\n                keep_freed_memory()\n",
+        "                self.bytes *= 2\n",
+        READ_SIZE,
     ),
     Mutant(
         "a paused reader looks often",

@@ -19,7 +19,16 @@ MODULES = {
 
 # What the modules of a folder may import besides each other. "words" are the modules that every layer may
 # use, "apis" the other modules of `syncws` itself: both APIs, and what a program meets in its tracebacks.
-WORDS = {"_exceptions", "_handler_errors", "_headers", "_later", "_log", "_quoting", "_version"}
+WORDS = {
+    "_exceptions",
+    "_freed_memory",
+    "_handler_errors",
+    "_headers",
+    "_later",
+    "_log",
+    "_quoting",
+    "_version",
+}
 ALLOWED = {
     "words": {"words"},
     "_protocol": {"words"},

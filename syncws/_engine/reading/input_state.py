@@ -1,4 +1,4 @@
-"""How much is read at once, how long a paused reader waits, and the last look after a deadline.
+"""How long a paused reader waits, and the last look after a deadline.
 
 Owns: this state of one open link. Runs on: the reader thread. Must not import: the consumers.
 """
@@ -8,15 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._transport.progress import SendProgress
+from .read_size import ReadSize
 
 if TYPE_CHECKING:
     from ..._protocol.decoder import Decoder
     from ..._protocol.messages import Message, MessagePart
     from ..._transport.stream import Stream
-
-# How much is read at once, in bytes. It doubles while the network fills it; nothing is held between reads.
-SMALLEST_READ = 64 * 1024
-LARGEST_READ = 256 * 1024
 
 # Once a deadline has passed, the socket is read for at most this long before the verdict: what lies in it may
 # have come in time, as when the process was stopped for a while.
@@ -28,11 +25,11 @@ LONGEST_PAUSE = 1.0
 
 
 class InputState:
-    """The state of reading: sizes, pauses, the last look after a deadline, the end.
+    """The state of reading: pauses, the last look after a deadline, the end.
 
     Attributes:
         progress: the progress of the other direction.
-        read_size: how many bytes the next read asks for.
+        read_size: how many bytes the next read asks for, unless it is of a large message.
         pause: how long a paused reader waits before it looks again.
         paused: whether it is paused.
         pauses: how often it was.
@@ -45,7 +42,7 @@ class InputState:
 
     def __init__(self, stream: Stream, now: float) -> None:
         self.progress = SendProgress(stream, now)
-        self.read_size = SMALLEST_READ
+        self.read_size = ReadSize()
         self.pause = FIRST_PAUSE
         self.paused = False
         self.pauses = 0
@@ -67,7 +64,7 @@ class InputState:
         """
         room = None if decoder is None else decoder.get_buffer()
         if decoder is None or room is None:
-            data = self._stream.recv(self.read_size)
+            data = self._stream.recv(self.read_size.bytes)
             return None if data is None else len(data), data or b"", []
         count: int | None = None
         try:
@@ -75,13 +72,6 @@ class InputState:
         finally:
             messages = decoder.buffer_updated(count or 0)
         return count, b"", messages
-
-    def adapt(self, received: int) -> None:
-        """Read more at once while the network fills it, and less again when it does not."""
-        if not self._stream.drained:
-            self.read_size = min(self.read_size * 2, LARGEST_READ)
-        elif received < self.read_size // 8:
-            self.read_size = max(self.read_size // 2, SMALLEST_READ)
 
     def has_activity(self) -> bool:
         """Whether any byte has come since the last call; half a TLS record counts."""

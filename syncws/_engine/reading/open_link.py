@@ -319,7 +319,7 @@ class OpenLink:
         if messages:
             self._take_messages(messages)
         if count:
-            source.adapt(count)
+            source.read_size.adapt(count, stream.drained)
             if data and closing.decodes:
                 self._decode(data)
         elif count is None:

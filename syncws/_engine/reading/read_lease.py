@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ..._protocol.whole_messages import WholeMessages
 from ..primitives import LOOKS_IN_ORDER, Leaf, Token, is_patched, own_thread, tokens
+from .read_size import ReadSize
 
 if TYPE_CHECKING:
     import zlib
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
 
 # How many seconds a consumer waits by lease, and how often the reader looks at it.
 LEASE_SECONDS = 0.005
-
-# How much is read at once by lease, in bytes. Each read makes a new object: the C library returns the memory
-# of larger ones to the system at once, and getting it again takes longer than filling it.
-READ_SIZE = 64 * 1024
 
 # After bytes that were for the reader, so many requests for a lease are refused: if such bytes come often, a
 # lease costs more than it saves.
@@ -169,7 +166,7 @@ class ReadLease:
         self._reader_has = True
         self._limit = 0
         self._inflater: Inflater | None = None
-        self._poll_first = True
+        self._read_size = ReadSize()
         self._refusals = 0
 
     # A consumer.
@@ -220,7 +217,7 @@ class ReadLease:
         stream = self.stream
         assert stream is not None  # `open` has set it before any consumer gets here.
         sock = stream.socket
-        if self._poll_first:
+        if self._read_size.drained:
             # Only a signal handler raises here, and its error must not be taken for the socket's.
             number = sock.fileno()
             if number < 0:
@@ -232,7 +229,7 @@ class ReadLease:
         if stream.is_tls:
             return self._read_encrypted(token, taker, stream)
         leased = self.input
-        call = map(sock.recv, (READ_SIZE,))
+        call = map(sock.recv, (self._read_size.bytes,))
         if LOOKS_IN_ORDER:
             token.in_call = token.held
         else:
@@ -245,7 +242,7 @@ class ReadLease:
             except BlockingIOError:
                 token.in_call = False
                 leased.needs_reader = False
-                self._poll_first = True
+                self._read_size.drained = True
                 return True
             except OSError as error:
                 leased.error = error
@@ -262,7 +259,7 @@ class ReadLease:
         leased.needs_reader = True
         try:
             with own_thread():
-                data = stream.recv(READ_SIZE)
+                data = stream.recv(self._read_size.bytes)
         except OSError as error:
             leased.error = error
             return False
@@ -277,7 +274,7 @@ class ReadLease:
         if stream.output_pending:
             self._queue.schedule()
         if data is None:
-            self._poll_first = True
+            self._read_size.drained = True
             return True
         return self._make_messages(token, taker, stream)
 
@@ -286,7 +283,8 @@ class ReadLease:
         chunks = leased.chunks
         if not token.held or not chunks or not chunks[-1]:
             return False  # The reader has taken the turn back, or it must find the end.
-        self._poll_first = stream.drained if stream.is_tls else len(chunks[-1]) < READ_SIZE
+        received, size = len(chunks[-1]), self._read_size
+        size.adapt(received, stream.drained if stream.is_tls else received < size.bytes)
         self._queue.inline.has_received = True
         read = LeasedRead(token, chunks, self._limit, self._inflater)
         read.for_reader |= stream.is_over
