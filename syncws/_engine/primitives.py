@@ -60,8 +60,17 @@ T = TypeVar("T")
 
 _release = operator.methodcaller("release")
 
-# On Windows no wait for a lock can be interrupted by Ctrl-C before CPython 3.14 (python/cpython#125541).
-_LONGEST_WAIT = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) else threading.TIMEOUT_MAX
+# A signal that comes between CPython's last look for one and the system call of a wait is noticed only after
+# the wait. So on the thread that runs signal handlers none is longer, in seconds. On Windows Ctrl-C does not
+# end a wait for a lock at all before CPython 3.14 (python/cpython#125541).
+_LONGEST_ON_MAIN = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) else 15.0
+
+
+def _next_wait(until: float | None) -> float:
+    """How many seconds the next wait of this thread may take."""
+    on_main = threading.get_ident() == threading.main_thread().ident
+    longest = _LONGEST_ON_MAIN if on_main else threading.TIMEOUT_MAX
+    return longest if until is None else min(until - time.monotonic(), longest)
 
 
 class Token:
@@ -211,13 +220,11 @@ class Waiters:
                 with leaf:
                     self._sleeping[sleeper] = None
                 result = predicate()
-                left = None if until is None else until - time.monotonic()
-                if result or (left is not None and left <= 0):
+                if result or (left := _next_wait(until)) <= 0:
                     return result
-                sleeper.acquire(timeout=_LONGEST_WAIT if left is None else min(left, _LONGEST_WAIT))
+                sleeper.acquire(timeout=left)
             finally:
-                # A waiter that timed out removes itself; otherwise every time-out would leave an entry
-                # behind.
+                # Otherwise each waiter whose time is over would leave an entry behind.
                 with leaf:
                     self._sleeping[sleeper] = None  # now it is there in any case
                     del self._sleeping[sleeper]
@@ -287,10 +294,9 @@ class _PythonMailbox:
             try:
                 if self._items:
                     return self._items.popleft()
-                left = _LONGEST_WAIT if until is None else until - time.monotonic()
-                if left <= 0 or not block:
+                if not block or (left := _next_wait(until)) <= 0:
                     raise queue.Empty
-                self._token.acquire(timeout=min(left, _LONGEST_WAIT))
+                self._token.acquire(timeout=left)
             except IndexError:
                 continue  # another thread was quicker
             finally:
@@ -356,11 +362,10 @@ class Flag:
         give_back_tokens()
         until = None if timeout is None else time.monotonic() + timeout
         while not self._set:
-            left = _LONGEST_WAIT if until is None else until - time.monotonic()
-            if left <= 0:
+            if (left := _next_wait(until)) <= 0:
                 return self._set
             try:
-                self._gate.acquire(timeout=min(left, _LONGEST_WAIT))
+                self._gate.acquire(timeout=left)
             finally:
                 if self._set:
                     try:

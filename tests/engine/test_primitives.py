@@ -163,6 +163,26 @@ def test_a_wait_of_any_length_can_be_asked_for(waiters: Waiters) -> None:
     assert task.result() == 1
 
 
+def test_a_wait_of_the_main_thread_notices_a_signal_that_came_right_before_it(
+    waiters: Waiters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is over at times, since Python looks for signals only between waits; other threads sleep on."""
+
+    def looks() -> bool:
+        seen.append(threading.get_ident())
+        return seen.count(here) == 5 and bool(released)
+
+    monkeypatch.setattr(primitives, "_LONGEST_ON_MAIN", 0.01)
+    here, seen, released = threading.get_ident(), list[int](), list[None]()
+    elsewhere = Task(partial(waiters.wait_until, looks))
+    elsewhere.wait_blocked()
+    released.append(None)
+    assert waiters.wait_until(looks, SECONDS)
+    assert len(seen) == 5 + 2
+    waiters.notify()
+    assert elsewhere.result()
+
+
 def test_the_waiters_say_that_a_thread_waits_until_it_is_notified(waiters: Waiters) -> None:
     values: list[int] = []
     task = Task(lambda: waiters.wait_until(lambda: values))
@@ -396,6 +416,28 @@ def test_a_handler_may_put_while_its_thread_puts(mailbox: Mailbox) -> None:
         mailbox.get(timeout=SECONDS)
         taken += 1
     assert taken == puts + runs and runs > 100
+
+
+@pytest.mark.parametrize("kind", ["flag", "mailbox"])
+def test_other_waits_of_the_main_thread_are_over_at_times_too(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def next_wait(until: float | None) -> float:
+        waits.append(None)
+        if len(waits) == 2:  # What changes here wakes nobody, as a signal in the wrong moment does.
+            change()
+        return take_slice(until)
+
+    flag, mailbox, waits = Flag(), primitives._PythonMailbox(), list[None]()
+    wait: Callable[..., object] = flag.wait if kind == "flag" else mailbox.get
+    change: Callable[[], object] = partial(setattr, flag, "_set", True)
+    if kind == "mailbox":
+        change = partial(mailbox._items.append, "letter")
+    take_slice = primitives._next_wait
+    monkeypatch.setattr(primitives, "_LONGEST_ON_MAIN", 0.01)
+    monkeypatch.setattr(primitives, "_next_wait", next_wait)
+    assert wait(timeout=SECONDS)
+    assert len(waits) == 2
 
 
 def test_a_flag_is_set_once_for_all_waiting_threads_and_for_good() -> None:

@@ -22,8 +22,20 @@ MUTANTS = (
     ),
     Mutant(
         "a change between the first look and the wait is missed",
-        "                result = predicate()\n                left = None if until is None",
-        "                left = None if until is None",
+        "                result = predicate()\n                if result or",
+        "                if result or",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "a signal right before a wait of the main thread is noticed after the wait",
+        "    longest = _LONGEST_ON_MAIN if on_main else threading.TIMEOUT_MAX",
+        "    longest = threading.TIMEOUT_MAX",
+        PRIMITIVES,
+    ),
+    Mutant(
+        "all threads wake up at times for signals that only one handles",
+        "    longest = _LONGEST_ON_MAIN if on_main else threading.TIMEOUT_MAX",
+        "    longest = _LONGEST_ON_MAIN",
         PRIMITIVES,
     ),
     Mutant(

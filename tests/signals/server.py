@@ -65,6 +65,10 @@ class Session:
     def say_close(self, code: int, delay: float = 0.0) -> None:
         self._server.later(delay, lambda: self._say_close(struct.pack(">H", code)))
 
+    def forget(self) -> None:
+        """Drop what was received: the messages of thousands of sessions would fill gigabytes."""
+        self.received = []
+
     # These methods run on the server's thread.
 
     def _push(self, count: int, in_parts: bool) -> None:

@@ -303,6 +303,8 @@ class Stage:
             gc.collect()  # This collects what an interrupted constructor has left.
         if any(not session.ended.is_set() for session in self.sessions()):
             self.until(lambda: all(s.ended.is_set() for s in self.sessions()), "a connection is left behind")
+        for session in self.sessions():
+            session.forget()
 
         def left() -> list[str]:
             names = [thread.name for thread in threading.enumerate()]
