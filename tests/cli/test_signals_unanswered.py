@@ -55,8 +55,8 @@ def test_a_second_ctrl_c_ends_the_goodbye() -> None:
     def stubborn(peer: Peer) -> None:
         peer.accept()
         peer.send("hello")
-        while peer.recv_frame().opcode != 8:
-            peer.pong()
+        while (frame := peer.recv_frame()).opcode != 8:
+            peer.pong(frame.payload)
         closing.set()
         peer.wait_eof(SECONDS)
 

@@ -80,8 +80,8 @@ def test_a_server_that_ends_tcp_at_our_close_does_no_harm() -> None:
     def script(peer: Peer) -> None:
         peer.accept()
         peer.send(f"{peer.recv()!s}")
-        while peer.recv_frame().opcode != 8:
-            peer.pong()
+        while (frame := peer.recv_frame()).opcode != 8:
+            peer.pong(frame.payload)
 
     with LoopbackServer(script) as server:
         done = syncws(server.url, given=b"hello\n")

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from syncws import ConnectionClosed
 from tests.support.waiting import SECONDS
 
+Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 # How many seconds a thread must stand at one place to count as waiting.
@@ -75,6 +76,18 @@ class Task(Generic[Result]):
         error = self.wait(seconds)
         assert isinstance(error, ConnectionClosed), f"{error!r}, {self._results!r}"
         return error
+
+
+def all_at_once(calls: Mapping[Key, Callable[[], Result]]) -> dict[Key, Task[Result]]:
+    """Make calls that wait more than they work, each in a thread of its own, and wait for the ends of all.
+
+    It is for a fixture of a file whose tests wait for the same length of time, one after the other otherwise;
+    each test asks for the result of its call.
+    """
+    tasks = {key: Task(call) for key, call in calls.items()}
+    for task in tasks.values():
+        task.thread.join(SECONDS)
+    return tasks
 
 
 @contextlib.contextmanager
