@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import start, syncws
+from tests.cli.command import finish, start, syncws
 from tests.cli.scripts import Recorder, say
 from tests.support.programs import PROGRAM_SECONDS, ROOT
+from tests.support.threads import Task, all_at_once
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -55,9 +57,8 @@ def test_a_signal_ends_the_wait_for_an_answer(number: signal.Signals, status: in
         assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize(("number", "status"), SIGNALS)
-def test_a_signal_ends_a_check_that_waits(number: signal.Signals, status: int) -> None:
-    """It does not wait for the server's Close, as long as --close-timeout says."""
+def end_check(number: signal.Signals) -> tuple[int, bytes]:
+    """The status of a check that a signal ends while it waits, and what it printed."""
     got = threading.Event()
 
     def mute(peer: Peer) -> None:
@@ -71,8 +72,21 @@ def test_a_signal_ends_a_check_that_waits(number: signal.Signals, status: int) -
         assert process.stdout is not None and process.stderr is not None
         wait_for(got)
         process.send_signal(number)
-        assert process.wait(AT_ONCE) == status
-        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+        return process.wait(AT_ONCE), process.stdout.read() + process.stderr.read()
+
+
+@pytest.fixture(scope="module")
+def ended_checks() -> dict[signal.Signals, Task[tuple[int, bytes]]]:
+    """One for each signal, at once: each takes the second that a server has for its answer after a signal."""
+    return all_at_once({number: partial(end_check, number) for number, _ in SIGNALS})
+
+
+@pytest.mark.parametrize(("number", "status"), SIGNALS)
+def test_a_signal_ends_a_check_that_waits(
+    number: signal.Signals, status: int, ended_checks: dict[signal.Signals, Task[tuple[int, bytes]]]
+) -> None:
+    """It does not wait for the server's Close, as long as --close-timeout says."""
+    assert ended_checks[number].result() == (status, b"")
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
@@ -142,9 +156,11 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 def test_the_time_is_up_though_the_server_goes_on() -> None:
     with LoopbackServer(say("tick")) as server:
-        done = syncws(server.url, "--listen", "--timeout", "0.3")
+        listening = start(server.url, "--listen", "--timeout", "0.3")
+        counting = start(server.url, "--timeout", "0.3", "-n", "2")
+        done = finish(listening)
         assert (done.status, done.out, done.err) == (0, b"tick\n", "")
-        done = syncws(server.url, "--timeout", "0.3", "-n", "2")
+        done = finish(counting)
         assert (done.status, done.out) == (6, b"tick\n")
         assert done.err == "syncws: 1 of 2 messages came when --timeout was over\n"
 

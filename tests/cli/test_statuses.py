@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import start, syncws
+from tests.cli.command import finish, start, syncws
 from tests.cli.scripts import Recorder, answer, read_to_the_close, say
 
 
@@ -34,8 +34,9 @@ def test_a_close_ends_it_at_once_though_stdin_stays_open() -> None:
 
 
 def test_a_url_without_a_scheme_is_told_what_was_meant() -> None:
-    assert "did you mean ws://localhost:8765?" in syncws("localhost:8765").err
-    assert "secret" not in syncws("user:secret@host/?key=secret").err
+    port, secret = start("localhost:8765"), start("user:secret@host/?key=secret")
+    assert "did you mean ws://localhost:8765?" in finish(port).err
+    assert "secret" not in finish(secret).err
 
 
 @pytest.mark.parametrize("status", [403, 503, 302, 200])
@@ -53,9 +54,9 @@ def test_5_is_an_answer_that_is_no_http() -> None:
 
 def test_6_is_a_line_without_an_answer() -> None:
     with LoopbackServer(Recorder()) as server:
-        done = syncws(server.url, "--wait", "0.3", given=b"hello\n")
+        done = syncws(server.url, "--wait", "0.1", given=b"hello\n")
     assert (done.status, done.out) == (6, b"")
-    assert done.err == "syncws: the line got no answer within 0.3 s\n"
+    assert done.err == "syncws: the line got no answer within 0.1 s\n"
 
 
 def test_6_is_one_answer_for_two_lines() -> None:
