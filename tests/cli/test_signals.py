@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-from functools import partial
 
 import pytest
 
@@ -14,7 +13,6 @@ from syncws.testing import LoopbackServer, Peer
 from tests.cli.command import finish, start, syncws
 from tests.cli.scripts import Recorder, say
 from tests.support.programs import PROGRAM_SECONDS, ROOT
-from tests.support.threads import Task, all_at_once
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -55,38 +53,6 @@ def test_a_signal_ends_the_wait_for_an_answer(number: signal.Signals, status: in
         process.send_signal(number)
         assert process.wait(AT_ONCE) == status
         assert process.stderr.read() == b""
-
-
-def end_check(number: signal.Signals) -> tuple[int, bytes]:
-    """The status of a check that a signal ends while it waits, and what it printed."""
-    got = threading.Event()
-
-    def mute(peer: Peer) -> None:
-        peer.accept()
-        peer.recv_frame()  # its ping
-        got.set()
-        peer.wait_eof(SECONDS)
-
-    arguments = ("--check", "--wait", "none", "--close-timeout", "none")
-    with LoopbackServer(mute) as server, start(server.url, *arguments) as process:
-        assert process.stdout is not None and process.stderr is not None
-        wait_for(got)
-        process.send_signal(number)
-        return process.wait(AT_ONCE), process.stdout.read() + process.stderr.read()
-
-
-@pytest.fixture(scope="module")
-def ended_checks() -> dict[signal.Signals, Task[tuple[int, bytes]]]:
-    """One for each signal, at once: each takes the second that a server has for its answer after a signal."""
-    return all_at_once({number: partial(end_check, number) for number, _ in SIGNALS})
-
-
-@pytest.mark.parametrize(("number", "status"), SIGNALS)
-def test_a_signal_ends_a_check_that_waits(
-    number: signal.Signals, status: int, ended_checks: dict[signal.Signals, Task[tuple[int, bytes]]]
-) -> None:
-    """It does not wait for the server's Close, as long as --close-timeout says."""
-    assert ended_checks[number].result() == (status, b"")
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)

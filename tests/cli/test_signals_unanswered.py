@@ -1,4 +1,4 @@
-"""Ctrl-C ends it quietly where nobody answers: neither the server, nor who should read what it prints."""
+"""Ctrl-C and SIGTERM end it quietly where nobody answers: neither the server, nor who should read what it prints."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
 from tests.cli.command import start
-from tests.support.threads import Task, all_at_once
+from tests.support.threads import all_at_once
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -69,26 +71,52 @@ def answer_no_goodbye() -> None:
         assert process.stderr is not None and process.stderr.read() == b""
 
 
+def answer_no_ping(number: signal.Signals, status: int) -> None:
+    got = threading.Event()
+
+    def mute(peer: Peer) -> None:
+        peer.accept()
+        peer.recv_frame()  # its ping
+        got.set()
+        peer.wait_eof(SECONDS)
+
+    arguments = ("--check", "--wait", "none", "--close-timeout", "none")
+    with LoopbackServer(mute) as server, start(server.url, *arguments) as process:
+        assert process.stdout is not None and process.stderr is not None
+        wait_for(got)
+        process.send_signal(number)
+        assert process.wait(AT_ONCE) == status
+        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
+
+
 ENDS: dict[str, Callable[[], None]] = {
     "a full pipe": fill_the_pipe,
     "no answer to the close": answer_no_close,
     "no answer to the goodbye": answer_no_goodbye,
+    "a check, SIGINT": partial(answer_no_ping, signal.SIGINT, 130),
+    "a check, SIGTERM": partial(answer_no_ping, signal.SIGTERM, 143),
 }
 
 
 @pytest.fixture(scope="module")
-def ends() -> dict[str, Task[None]]:
-    """All of them, at once: each takes the second that a server has for its answer after Ctrl-C."""
+def ends() -> dict[str, Future[None]]:
+    """All of them, at once: each takes the second that a server has for its answer after a signal."""
     return all_at_once(ENDS)
 
 
-def test_ctrl_c_ends_it_though_nobody_reads_the_pipe_that_is_full(ends: dict[str, Task[None]]) -> None:
+def test_ctrl_c_ends_it_though_nobody_reads_the_pipe_that_is_full(ends: dict[str, Future[None]]) -> None:
     ends["a full pipe"].result()
 
 
-def test_ctrl_c_ends_it_though_the_server_does_not_answer_the_close(ends: dict[str, Task[None]]) -> None:
+def test_ctrl_c_ends_it_though_the_server_does_not_answer_the_close(ends: dict[str, Future[None]]) -> None:
     ends["no answer to the close"].result()
 
 
-def test_a_second_ctrl_c_ends_the_goodbye(ends: dict[str, Task[None]]) -> None:
+def test_a_second_ctrl_c_ends_the_goodbye(ends: dict[str, Future[None]]) -> None:
     ends["no answer to the goodbye"].result()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_ends_a_check_that_waits(name: str, ends: dict[str, Future[None]]) -> None:
+    """It does not wait for the server's Close, as long as --close-timeout says."""
+    ends[f"a check, {name}"].result()

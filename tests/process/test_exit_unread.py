@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
 from tests.process.exiting import Ends, run
-from tests.support.threads import Task, all_at_once
+from tests.support.threads import all_at_once
 from tests.support.waiting import SECONDS
 
 
@@ -79,21 +80,21 @@ PROGRAMS: dict[str, Callable[[], None]] = {
 
 
 @pytest.fixture(scope="module")
-def programs() -> dict[str, Task[None]]:
+def programs() -> dict[str, Future[None]]:
     """All of them, run at once: the end of each takes the second that the package gives it."""
     return all_at_once(PROGRAMS)
 
 
-def test_data_that_the_server_does_not_read_holds_up_nothing(programs: dict[str, Task[None]]) -> None:
+def test_data_that_the_server_does_not_read_holds_up_nothing(programs: dict[str, Future[None]]) -> None:
     programs["what is not read"].result()
 
 
 @pytest.mark.parametrize("when", ["at the end of main", "after it"])
 def test_servers_that_do_not_read_hold_up_no_goodbye_to_others(
-    when: str, programs: dict[str, Task[None]]
+    when: str, programs: dict[str, Future[None]]
 ) -> None:
     programs[f"to others {when}"].result()
 
 
-def test_messages_that_no_callback_takes_hold_up_nothing(programs: dict[str, Task[None]]) -> None:
+def test_messages_that_no_callback_takes_hold_up_nothing(programs: dict[str, Future[None]]) -> None:
     programs["no message taken"].result()

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import pytest
@@ -78,16 +79,16 @@ class Task(Generic[Result]):
         return error
 
 
-def all_at_once(calls: Mapping[Key, Callable[[], Result]]) -> dict[Key, Task[Result]]:
+def all_at_once(
+    calls: Mapping[Key, Callable[[], Result]], at_most: int | None = None
+) -> dict[Key, Future[Result]]:
     """Make calls that wait more than they work, each in a thread of its own, and wait for the ends of all.
 
-    It is for a fixture of a file whose tests wait for the same length of time, one after the other otherwise;
-    each test asks for the result of its call.
+    It is for the fixture of a file whose tests would wait one after the other for the same length of time.
+    Each test asks for the result of its call, which raises what the call has raised.
     """
-    tasks = {key: Task(call) for key, call in calls.items()}
-    for task in tasks.values():
-        task.thread.join(SECONDS)
-    return tasks
+    with ThreadPoolExecutor(at_most or len(calls)) as threads:
+        return {key: threads.submit(call) for key, call in calls.items()}
 
 
 @contextlib.contextmanager
