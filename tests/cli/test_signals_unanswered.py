@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end it quietly where nobody answers: neither the server, nor who should read what it prints."""
+"""A signal ends it quietly where nobody answers: neither the server, nor who should read what it prints."""
 
 from __future__ import annotations
 
