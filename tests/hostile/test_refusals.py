@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
 
 from syncws import HandshakeError
 from syncws.testing import Pairs, Peer
-from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, keep_sending, until_gone
+from tests.hostile.hostile_server import (
+    APIS,
+    ENDS_WITHIN,
+    Case,
+    HostileServer,
+    Outcome,
+    ServerFor,
+    case_id,
+    check_at_once,
+    keep_sending,
+    until_gone,
+)
 
 REASONS = {
     200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
@@ -137,37 +149,64 @@ def test_a_body_whose_end_http_tells_is_not_waited_for_any_longer(
 ws_only = pytest.mark.parametrize("scheme", ["ws"])
 
 
-@ws_only
-@pytest.mark.parametrize("data", [b"x" * 1000, b"1\r\nx\r\n"], ids=["plain", "chunked"])
-@pytest.mark.parametrize("pause", [0, 0.05], ids=["flood", "drip"])
-def test_an_endless_body_is_told_in_its_beginning(
-    data: bytes, pause: float, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", 0.25)
-    monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", 0.25)
-
+def endless(name: str, data: bytes, pause: float) -> Case:
     def script(peer: Peer) -> None:
         peer.read_request()
         chunked = [("Transfer-Encoding", "chunked")] if data.startswith(b"1") else []
         peer.send_bytes(head(500, chunked))
         keep_sending(peer, data, pause)
 
-    error = refuse(hostile_server, Case("endless", script, says=("500 Internal",)))
-    assert error.body.startswith(b"x" * 2 if data.startswith(b"1") else data)
+    return Case(name, script, HandshakeError, ("500 Internal",), opens=False)
+
+
+LINE, CHUNK = b"x" * 1000, b"1\r\nx\r\n"
+ENDLESS = [
+    endless("flood, plain", LINE, 0),
+    endless("flood, chunked", CHUNK, 0),
+    endless("drip, plain", LINE, 0.05),
+    endless("drip, chunked", CHUNK, 0.05),
+]
+
+
+def end_body_early(peer: Peer) -> None:
+    peer.read_request()
+    peer.send_bytes(head(503, [("Content-Length", "100")]) + b"wait")
+    until_gone(peer)
+
+
+ABSENT = Case(
+    "no body", end_body_early, HandshakeError, ("503", "wait"), opens=False, options={"open_timeout": 0.7}
+)
+
+
+@pytest.fixture(scope="module")
+def bodies(server_for: ServerFor) -> dict[tuple[str, str, str], Future[Outcome]]:
+    """All of them at once, so that each has time for what comes first even on a busy machine."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", 0.25)
+        monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", 0.25)
+        told = check_at_once([(api, "ws", case) for api in APIS for case in ENDLESS], server_for)
+    return told | check_at_once([(api, "ws", ABSENT) for api in APIS], server_for)
+
+
+@ws_only
+@pytest.mark.parametrize("case", ENDLESS, ids=case_id)
+def test_an_endless_body_is_told_in_its_beginning(
+    api: str, scheme: str, case: Case, bodies: dict[tuple[str, str, str], Future[Outcome]]
+) -> None:
+    error = bodies[api, scheme, case.name].result().error
+    assert isinstance(error, HandshakeError)
+    assert error.body.startswith(b"x" * 2 if "chunked" in case.name else LINE)
     assert len(error.body) <= 64 * 1024
 
 
 @ws_only
 def test_a_body_that_does_not_come_is_not_waited_for_longer_than_open_timeout(
-    hostile_server: HostileServer,
+    api: str, scheme: str, bodies: dict[tuple[str, str, str], Future[Outcome]]
 ) -> None:
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send_bytes(head(503, [("Content-Length", "100")]) + b"wait")
-        until_gone(peer)
-
-    case = Case("no body", script, says=("503", "wait"), options={"open_timeout": 0.7})
-    assert refuse(hostile_server, case).status == 503
+    error = bodies[api, scheme, ABSENT.name].result().error
+    assert isinstance(error, HandshakeError)
+    assert error.status == 503
 
 
 def test_a_refusal_that_ends_with_a_reset_is_still_the_refusal(hostile_server: HostileServer) -> None:

@@ -1,4 +1,4 @@
-"""The end of the process, where somebody does not read: it holds up nothing."""
+"""The end of the process, where somebody does not read or a callback does not return: it comes soon."""
 
 from __future__ import annotations
 
@@ -71,11 +71,29 @@ def take_no_message() -> None:
         assert run(program, server.url) == ""
 
 
+def block_a_callback() -> None:
+    program = """
+        blocked = threading.Event()
+
+        def block(event):
+            blocked.set()
+            threading.Event().wait()
+
+        ws = syncws.WebSocket(url, onopen=block)
+        assert blocked.wait(60)
+        over()
+    """
+    with Ends() as server:
+        assert run(program, server.url) == ""
+        assert server.next() == ([], 1001)
+
+
 PROGRAMS: dict[str, Callable[[], None]] = {
     "what is not read": send_what_is_not_read,
     "to others at the end of main": lambda: send_to_others_too(late=False),
     "to others after it": lambda: send_to_others_too(late=True),
     "no message taken": take_no_message,
+    "a callback blocked": block_a_callback,
 }
 
 
@@ -98,3 +116,9 @@ def test_servers_that_do_not_read_hold_up_no_goodbye_to_others(
 
 def test_messages_that_no_callback_takes_hold_up_nothing(programs: dict[str, Future[None]]) -> None:
     programs["no message taken"].result()
+
+
+def test_a_callback_that_is_blocked_holds_up_neither_the_end_nor_1001(
+    programs: dict[str, Future[None]],
+) -> None:
+    programs["a callback blocked"].result()
