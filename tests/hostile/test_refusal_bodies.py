@@ -102,10 +102,10 @@ def endless(name: str, data: bytes, pause: float) -> Case:
 
 LINE, CHUNK = b"x" * 1000, b"1\r\nx\r\n"
 ENDLESS = [
-    endless("flood, plain", LINE, 0),
-    endless("flood, chunked", CHUNK, 0),
-    endless("drip, plain", LINE, 0.05),
-    endless("drip, chunked", CHUNK, 0.05),
+    endless("flood plain", LINE, 0),
+    endless("flood chunked", CHUNK, 0),
+    endless("drip plain", LINE, 0.05),
+    endless("drip chunked", CHUNK, 0.05),
 ]
 
 

@@ -44,7 +44,8 @@ def send_to_others_too(late: bool) -> None:
 
         threading.Thread(target=send).start() if {late} else send()
     """
-    with Ends() as server:
+    server = Ends()
+    with server:
         assert run(program, server.url) == ""
         assert [server.next() for _ in range(3)] == [(["goodbye"], 1001)] * 3
 
@@ -83,7 +84,8 @@ def block_a_callback() -> None:
         assert blocked.wait(60)
         over()
     """
-    with Ends() as server:
+    server = Ends()
+    with server:
         assert run(program, server.url) == ""
         assert server.next() == ([], 1001)
 
