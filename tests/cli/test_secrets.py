@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import Done, finish, start
+from tests.cli.command import Done, finish_all, start
 
 
 def secrets_in(done: Done) -> bool:
@@ -29,13 +29,13 @@ def test_no_output_shows_a_secret(arguments: tuple[str, ...]) -> None:
             url = server.url_for("/path?key=s3cr3t").replace("ws://", "ws://user:s3cr3t@")
             given = server.url_for("/path?key=s3cr3t") if "X-Token" not in arguments[1] else url
             processes = start(given, "-vv", "--jsonl", *arguments), start(url, "-vv")
-            assert not any(secrets_in(finish(process)) for process in processes)
+            assert not any(map(secrets_in, finish_all(*processes)))
 
 
 def test_no_output_shows_a_secret_of_the_url_once_it_is_open() -> None:
     with LoopbackServer() as server:
         url = server.url_for("/path?key=s3cr3t").replace("ws://", "ws://user:s3cr3t@")
         processes = [start(url, option) for option in ("--jsonl", "-vv", "--timings", "--check")]
-        for done in [finish(process) for process in processes]:
+        for done in finish_all(*processes):
             assert done.status == 0
             assert not secrets_in(done)

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import finish, start, syncws
+from tests.cli.command import finish_all, start, syncws
 from tests.cli.scripts import Recorder, say
 from tests.support.programs import PROGRAM_SECONDS, ROOT
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
@@ -122,11 +122,11 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 def test_the_time_is_up_though_the_server_goes_on() -> None:
     with LoopbackServer(say("tick")) as server:
-        listening = start(server.url, "--listen", "--timeout", "0.3")
-        counting = start(server.url, "--timeout", "0.3", "-n", "2")
-        done = finish(listening)
-        assert (done.status, done.out, done.err) == (0, b"tick\n", "")
-        done = finish(counting)
+        listening, done = finish_all(
+            start(server.url, "--listen", "--timeout", "0.3"),
+            start(server.url, "--timeout", "0.3", "-n", "2"),
+        )
+        assert (listening.status, listening.out, listening.err) == (0, b"tick\n", "")
         assert (done.status, done.out) == (6, b"tick\n")
         assert done.err == "syncws: 1 of 2 messages came when --timeout was over\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import finish, start, syncws
+from tests.cli.command import finish_all, start, syncws
 from tests.cli.scripts import read_to_the_close, say
 
 
@@ -34,9 +34,9 @@ def test_a_close_ends_it_at_once_though_stdin_stays_open() -> None:
 
 
 def test_a_url_without_a_scheme_is_told_what_was_meant() -> None:
-    port, secret = start("localhost:8765"), start("user:secret@host/?key=secret")
-    assert "did you mean ws://localhost:8765?" in finish(port).err
-    assert "secret" not in finish(secret).err
+    port, secret = finish_all(start("localhost:8765"), start("user:secret@host/?key=secret"))
+    assert "did you mean ws://localhost:8765?" in port.err
+    assert "secret" not in secret.err
 
 
 def test_a_server_that_ends_tcp_at_our_close_does_no_harm() -> None:

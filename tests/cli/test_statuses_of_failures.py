@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import finish, start, syncws
+from tests.cli.command import finish, finish_all, start, syncws
 from tests.cli.scripts import answer, say
 from tests.support.servers import refusing
 from tests.support.waiting import wait_until
@@ -79,21 +79,19 @@ def test_3_is_a_handshake_that_takes_too_long() -> None:
         peer.wait_eof(60)
 
     with LoopbackServer(stall) as server:
-        opening, running = start(server.url, "--open-timeout", "0.2"), start(server.url, "--timeout", "0.2")
-        assert finish(opening).status == 3
-        done = finish(running)
-        assert done.status == 3
+        opening, done = finish_all(
+            start(server.url, "--open-timeout", "0.2"), start(server.url, "--timeout", "0.2")
+        )
+        assert (opening.status, done.status) == (3, 3)
         assert re.search(r"was not open within 0\.\d{1,3} s", done.err)
     assert done.err
 
 
 def test_4_is_a_certificate_that_does_not_verify(server_ssl_context: ssl.SSLContext) -> None:
     with LoopbackServer(tls=server_ssl_context) as server:
-        verifying, trusting = start(server.url), start(server.url, "--insecure")
-        done = finish(verifying, b"hello\n")
+        done, insecure = finish_all(start(server.url), start(server.url, "--insecure"), given=b"hello\n")
         assert (done.status, done.out) == (4, b"")
         assert "certificate verify failed" in done.err and "--ca file.pem" in done.err
-        insecure = finish(trusting, b"hello\n")
         assert (insecure.status, insecure.out) == (0, b"hello\n")
         assert "warning: the certificate is not verified" in insecure.err
 
