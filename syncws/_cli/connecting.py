@@ -105,16 +105,19 @@ class Target:
 
         if arguments.key and not arguments.cert:
             raise UsageError("--key goes with --cert")
+        folder = arguments.ca if arguments.ca and os.path.isdir(arguments.ca) else None
         try:
-            folder = arguments.ca if arguments.ca and os.path.isdir(arguments.ca) else None
-            context = ssl.create_default_context(
-                cafile=None if folder else arguments.ca,
-                capath=folder,
-            )
-            if arguments.cert:
-                context.load_cert_chain(arguments.cert, arguments.key)
+            context = ssl.create_default_context(cafile=None if folder else arguments.ca, capath=folder)
         except (OSError, ValueError) as error:
-            raise UsageError(f"{_which(arguments)} cannot be used: {_reason(error)}") from None
+            if not arguments.ca:
+                raise UsageError(f"SSLKEYLOGFILE in the environment: {_reason(error)}") from None
+            raise _unusable("--ca", (arguments.ca,), "certificate", error) from None
+        if arguments.cert:
+            files = arguments.cert, arguments.key or arguments.cert
+            try:
+                context.load_cert_chain(*files)
+            except (OSError, ValueError) as error:
+                raise _unusable("--cert", files, "certificate with its key", error) from None
         if arguments.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -159,9 +162,15 @@ def checked_url(text: str) -> str:
     raise UsageError(f"a URL that begins with ws:// or wss:// is wanted ({hint})")
 
 
-def _which(arguments: argparse.Namespace) -> str:
-    given = [f"--{name}" for name in ("ca", "cert", "key") if getattr(arguments, name)]
-    return " and ".join(given)
+def _unusable(option: str, files: tuple[str, ...], content: str, error: Exception) -> UsageError:
+    """The error for `files` of an option that cannot be read, or are not in PEM."""
+    import ssl
+
+    if isinstance(error, ssl.SSLError):
+        names = " and ".join(dict.fromkeys(files))
+        return UsageError(f"{option}: there is no {content}, as PEM, in {names} ({_reason(error)})")
+    missing = [file for file in files if not os.path.exists(file)]
+    return UsageError(f"{option}: {(missing or files)[0]} cannot be read: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:

@@ -19,8 +19,9 @@ every state.
 
 Each input is a method, which returns what the engine must do. An input that cannot happen in the present
 state raises `UnlawfulTransition`. All times are seconds of one monotonic clock. Progress means that the
-network took bytes from us. It extends every deadline except three: that of a fault, the half second that the
-application has for its answers, and the application's own time-outs (`cut_at`).
+network took bytes from us, or that we ourselves are still making them (compressing, masking). It extends
+every deadline except three: that of a fault, the half second that the application has for its answers, and
+the application's own time-outs (`cut_at`).
 """
 
 from __future__ import annotations

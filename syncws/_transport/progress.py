@@ -27,7 +27,7 @@ class SendProgress:
     Attributes:
         at: when the network last took bytes that count, on the clock of `time.monotonic`, as far as `look`
             has seen.
-        handed_at: when the kernel last took bytes.
+        handed_at: when the kernel last took bytes, or the writer was seen to be making them.
         limit: how many bytes count, from the first that was handed over; None for all.
         is_pending: whether the kernel holds bytes of ours.
     """
@@ -41,14 +41,15 @@ class SendProgress:
         self._handed = stream.handed
         self._taken = self._handed - (stream.unacknowledged() or 0)
 
-    def look(self, now: float) -> None:
-        """Read both counts."""
+    def look(self, now: float, preparing: bool = False) -> None:
+        """Read both counts. `preparing`: the writer is making the next bytes, as by compressing, so it is
+        not the network that stands still."""
         # This is read first: bytes that are handed over in between are no progress.
         handed = self._stream.handed
         held = self._stream.unacknowledged()
         grown = handed - self._handed
-        if grown > 0:
-            self._handed = handed
+        self._handed = handed
+        if grown > 0 or preparing:
             self.handed_at = now
         if held is None:
             self.is_pending = False

@@ -61,6 +61,8 @@ class Stream:
     output_pending = False
     #: Whether the next `recv` returns the end or raises an error without another look at the network (TLS).
     is_over = False
+    #: Whether a `send` waits for the network, or for the other side.
+    is_held_up = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
@@ -200,11 +202,11 @@ class Stream:
             return
         with memoryview(data) as view:
             while sent < total:
-                self._blocked = True
+                self._blocked = self.is_held_up = True
                 try:
                     self._block_until_writable()
                 finally:
-                    self._blocked = False
+                    self._blocked = self.is_held_up = False
                 try:
                     taken = sock.send(view[sent:])
                 except BlockingIOError as error:

@@ -282,7 +282,9 @@ class TLSStream(Stream):
                 with self._lock:
                     if self._down or self._ended:
                         raise BrokenPipeError("the connection was shut down")
+                    self.is_held_up = True
                     self._lock.wait(1.0)
+                    self.is_held_up = False
 
     def encrypt(self, data: bytes) -> bytes | None:
         if not self._lock.acquire(blocking=False):
@@ -389,4 +391,6 @@ class NestedTLSStream(TLSStream):
         return data
 
     def send_raw(self, data: Buffer) -> None:
+        self.is_held_up = True
         self._outer.send(data)
+        self.is_held_up = False

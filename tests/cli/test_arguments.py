@@ -128,6 +128,37 @@ def test_what_is_nearly_right_is_told(
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--cert {text}", "--cert: there is no certificate with its key, as PEM, in {text} ("),
+        ("--cert {text} --key {empty}", "with its key, as PEM, in {text} and {empty} ("),
+        ("--cert {none}", "--cert: {none} cannot be read: No such file"),
+        ("--ca {text}", "--ca: there is no certificate, as PEM, in {text} ("),
+        ("--ca {none}", "--ca: {none} cannot be read: No such file"),
+    ],
+)
+def test_a_file_for_tls_that_cannot_be_used_is_named(
+    options: str, told: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = {name: str(tmp_path / name) for name in ("text", "empty", "none")}
+    Path(files["text"]).write_text("hello\n")
+    Path(files["empty"]).touch()
+    with pytest.raises(SystemExit) as ended:
+        main([*options.format(**files).split(), "wss://127.0.0.1:1/"])
+    assert ended.value.code == 2
+    assert told.format(**files) in capfd.readouterr().err
+
+
+def test_a_key_log_that_cannot_be_written_is_named_by_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "none" / "keys"))
+    with pytest.raises(SystemExit):
+        main(["--insecure", "wss://127.0.0.1:1/"])
+    assert "SSLKEYLOGFILE in the environment: No such file" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("text", "told"),
     [
         ("(require_protocol=False lets such", "(--any-subprotocol lets such"),

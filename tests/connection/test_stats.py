@@ -164,8 +164,8 @@ def test_the_callback_api_counts_what_handlers_wait_for() -> None:
         ws.send("12")
         go_on.set()
         wait_until(lambda: ws.stats.queued_messages == 0)
-        wait_until(lambda: ws.stats.messages_sent == 1)
-        assert ws.stats.bytes_sent == 2
+        wait_until(lambda: ws.stats.bytes_sent == 2)
+        assert ws.stats.messages_sent == 1
         assert ws.stats.bytes_received == 20
 
 

@@ -414,6 +414,17 @@ def test_a_ping_that_is_stuck_lives_by_what_the_kernel_takes_before_it() -> None
         assert link.ended == PING_TIMEOUT
 
 
+def test_a_ping_that_waits_for_a_busy_writer_shows_no_dead_link() -> None:
+    with ScriptedLink(ping_interval=20, ping_timeout=5) as link:
+        link.come_back()
+        link.output.stands = True
+        link.output.unsent = 10**6
+        link.at(19, setattr, link.output, "is_preparing", True)
+        link.at(60, setattr, link.output, "is_preparing", False)
+        assert 64 <= link.run() <= 66.3, "the network stands still from 60 on"
+        assert link.ended == PING_TIMEOUT
+
+
 def test_a_pause_of_our_own_does_not_count_against_the_pong() -> None:
     with ScriptedLink(ping_interval=20, ping_timeout=5, max_queue=(None, 1)) as link:
         link.serve_text("x")

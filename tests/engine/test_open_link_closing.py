@@ -60,6 +60,26 @@ def test_while_what_is_queued_goes_on_closing_goes_on() -> None:
         assert link.ended == CLEAN
 
 
+def test_a_writer_that_takes_its_time_is_no_standstill_of_the_network() -> None:
+    """As where the machine is busy, or compresses slowly."""
+    with ScriptedLink(close_timeout=3) as link:
+        link.output.stands = True
+        link.output.unsent = 4321
+        link.output.call_close()
+        link.at(1, setattr, link.output, "is_preparing", True)
+        link.at(30, setattr, link.output, "is_preparing", False)
+        assert link.run() == pytest.approx(33, abs=0.6)
+        assert link.ended == (1006, "", False, "TimeoutError")
+
+
+def test_a_writer_at_work_does_not_put_off_a_servers_answer() -> None:
+    with ScriptedLink(close_timeout=3) as link:
+        link.output.is_preparing = True
+        link.output.call_close()
+        assert link.run() == 3
+        assert link.ended == (1006, "", False, "TimeoutError")
+
+
 def test_a_standstill_of_what_is_queued_is_the_end_and_says_how_much_is_lost() -> None:
     with ScriptedLink(close_timeout=3) as link:
         link.output.stands = True

@@ -181,6 +181,27 @@ def test_nothing_is_sent_twice_where_the_network_takes_a_part_of_it() -> None:
         assert link.read_all() == [Frame(TEXT, True, b"message")]
 
 
+def test_a_writer_prepares_while_it_works_and_does_not_wait_for_the_network() -> None:
+    seen: list[bool] = []
+
+    class Watched(Encoder):
+        def encode(self, *arguments: Any) -> Any:
+            for step in super().encode(*arguments):
+                seen.append(link.writer.is_preparing)
+                yield step
+
+    with Link(encoder=Watched()) as link:
+        link.queue.send(BINARY, bytes(MUCH))
+        assert not link.writer.is_preparing
+        writing = Task(lambda: run(link))
+        writing.wait_blocked()
+        assert not link.writer.is_preparing
+        assert len(link.read().payload) == MUCH
+        writing.result()
+        assert not link.writer.is_preparing
+    assert set(seen) == {True}
+
+
 # Turns.
 
 

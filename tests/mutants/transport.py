@@ -166,4 +166,22 @@ MUTANTS = (
         "                    pass",
         BROKEN_ENDS,
     ),
+    Mutant(
+        "a writer that waits for the network seems to be at work",
+        "                self._blocked = self.is_held_up = True\n",
+        "                self._blocked = True\n",
+        ("engine/test_writer.py",),
+    ),
+    Mutant(
+        "a writer that takes its time is a standstill of the network",
+        "        if grown > 0 or preparing:",
+        "        if grown > 0:",
+        ("engine/test_open_link.py", "engine/test_open_link_closing.py"),
+    ),
+    Mutant(
+        "a TLS write that waits for the other side seems to be at work",
+        "                    self.is_held_up = True\n                    self._lock.wait(1.0)\n",
+        "                    self._lock.wait(1.0)\n",
+        ("transport/test_tls_key_update.py",),
+    ),
 )

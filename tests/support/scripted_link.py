@@ -113,6 +113,7 @@ class ScriptedOutput:
         self.close_called = False
         self.close_queued = False
         self.unsent = 0
+        self.is_preparing = False
         self.stands = False
         self.told: list[tuple[float, str, object]] = []
         self.close_frame: CloseFrame | None = None

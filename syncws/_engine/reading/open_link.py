@@ -173,7 +173,7 @@ class OpenLink:
         elif progress.limit is None:
             progress.limit = self._output.ping_position
         if closing.awaits_progress or (is_open and keepalive.awaits_pong):
-            progress.look(now)
+            progress.look(now, self._output.is_preparing)
             self._do(closing.progressed(self._progress_at()))
         ping_deadline = next_ping = None
         if is_open:

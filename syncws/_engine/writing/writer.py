@@ -131,6 +131,11 @@ class Writer:
         return self._queue.unsent
 
     @property
+    def is_preparing(self) -> bool:
+        """Whether a writer thread is at work, and does not wait for the network."""
+        return self._queue.turn == WRITING and self._stream is not None and not self._stream.is_held_up
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing more will be sent, and no writer thread is in the stream."""
         return self._queue.turn == FINISHED
