@@ -23,19 +23,21 @@ IDLE = 200
 BROADCASTS = 5
 
 
-def _import(sample: Sample, flags: tuple[str, ...], code: str) -> list[subprocess.CompletedProcess[str]]:
-    """Import the client in five fresh processes, with cached byte code."""
+def _import(
+    sample: Sample, flags: tuple[str, ...], code: str, runs: int = 5
+) -> list[subprocess.CompletedProcess[str]]:
+    """Import the client in so many fresh processes, with cached byte code."""
     if not sample.client.modules:
         raise UnmeasuredError
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": cache}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         command = [sys.executable, *flags, "-c", code.format(modules=sample.client.modules)]
-        runs = [
+        done = [
             subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
-            for _ in range(6)
+            for _ in range(1 + runs)  # the first one writes the byte code
         ]
-    return runs[1:]
+    return done[1:]
 
 
 def import_time(sample: Sample) -> float:
@@ -52,7 +54,7 @@ def import_time(sample: Sample) -> float:
 def import_modules(sample: Sample) -> float:
     """How many entries of `sys.modules` the import adds."""
     code = "import sys; before = len(sys.modules)\nimport {modules}\nprint(len(sys.modules) - before)"
-    return float(_import(sample, (), code)[0].stdout)
+    return float(_import(sample, (), code, runs=1)[0].stdout)
 
 
 def import_memory(sample: Sample) -> float:

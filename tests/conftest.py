@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncws._engine import spare_threads
-from syncws.testing import LoopbackServer
 from tests.support.leftovers import open_descriptors
 from tests.support.waiting import SECONDS
 
@@ -59,26 +57,46 @@ def _is_numeric(host: str | bytes) -> bool:
 
 sys.addaudithook(_without_network)
 
-# The scripts of these tests say byte by byte how a connection ends, so the return of a script ends TCP.
-LoopbackServer.close_on_return = False
-
-# Each test waits until the threads that began in it are gone.
-spare_threads.STAY_SECONDS = 0.002
-
 # A process that a shell runs in the background ignores Ctrl-C, and so do the processes that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where Python must not write byte code, let the programs of the tests keep it in a folder of this run.
-
-    Hundreds of them import the package, and compiling it takes longer than anything else that they do.
-    """
+    """Prepare the package for its tests. It is imported here and not above, so that its byte code is kept."""
     if sys.dont_write_bytecode and sys.pycache_prefix is None:
-        folder = tempfile.TemporaryDirectory(prefix="syncws-bytecode-", ignore_cleanup_errors=True)
-        config.add_cleanup(folder.cleanup)
-        os.environ["PYTHONPYCACHEPREFIX"] = folder.name
-        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        _keep_byte_code(config)
+
+    from syncws._engine import spare_threads
+    from syncws.testing import LoopbackServer
+
+    # The scripts of these tests say byte by byte how a connection ends, so the return of a script ends TCP.
+    LoopbackServer.close_on_return = False
+    # Each test waits until the threads that began in it are gone.
+    spare_threads.STAY_SECONDS = 0.002
+
+
+def _keep_byte_code(config: pytest.Config) -> None:
+    """Where Python must not write byte code beside the sources, keep it in pytest's cache, or for this run.
+
+    Compiling the package and its tests takes longer than many a file of tests, and hundreds of programs that
+    these run import the package too.
+    """
+    folder = _folder_in_cache(config)
+    if folder is not None:
+        sys.pycache_prefix, sys.dont_write_bytecode = folder, False
+    else:
+        made = tempfile.TemporaryDirectory(prefix="syncws-bytecode-", ignore_cleanup_errors=True)
+        config.add_cleanup(made.cleanup)
+        folder = made.name
+    os.environ["PYTHONPYCACHEPREFIX"] = folder
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+def _folder_in_cache(config: pytest.Config) -> str | None:
+    if config.pluginmanager.hasplugin("cacheprovider"):
+        with suppress(OSError):  # a checkout that cannot be written to
+            return str(config.cache.mkdir("bytecode"))
+    return None
 
 
 def pytest_collection_finish() -> None:

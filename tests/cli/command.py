@@ -54,6 +54,11 @@ def finish(process: subprocess.Popen[bytes], given: bytes = b"") -> Done:
     return Done(process.returncode, out or b"", (err or b"").decode())
 
 
+def finish_all(*processes: subprocess.Popen[bytes], given: bytes = b"") -> list[Done]:
+    """As `finish`, for several that run at the same time."""
+    return [finish(process, given) for process in processes]
+
+
 def syncws(*arguments: str, given: bytes = b"", environment: Mapping[str, str] | None = None) -> Done:
     """One run from beginning to end."""
     return finish(start(*arguments, environment=environment), given)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import Done, syncws
+from tests.cli.command import syncws
 from tests.cli.scripts import Recorder, read_to_the_close
 
 if TYPE_CHECKING:
@@ -110,36 +110,3 @@ def test_a_client_shows_its_certificate(authority: trustme.CA, tmp_path: Path) -
         arguments = (server.url, "--ca", ca_of(authority, tmp_path))
         assert syncws(*arguments, "--cert", str(cert), "--key", str(key), given=b"hi\n").out == b"hi\n"
         assert syncws(*arguments, given=b"hi\n").status in (3, 4)
-
-
-def secrets_in(done: Done) -> bool:
-    return "s3cr3t" in done.err or b"s3cr3t" in done.out
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("-H", "Authorization: Bearer s3cr3t"),
-        ("--auth", "user:s3cr3t"),
-        ("-H", "X-Token: s3cr3t\x01"),
-    ],
-)
-def test_no_output_shows_a_secret(arguments: tuple[str, ...]) -> None:
-    def refuse(peer: Peer) -> None:
-        peer.refuse(401, [("Set-Cookie", "session=s3cr3t")])
-
-    for script in (refuse, lambda peer: peer.read_request()):
-        with LoopbackServer(script) as server:
-            url = server.url_for("/path?key=s3cr3t").replace("ws://", "ws://user:s3cr3t@")
-            given = server.url_for("/path?key=s3cr3t") if "X-Token" not in arguments[1] else url
-            assert not secrets_in(syncws(given, "-vv", "--jsonl", *arguments))
-            assert not secrets_in(syncws(url, "-vv"))
-
-
-def test_no_output_shows_a_secret_of_the_url_once_it_is_open() -> None:
-    with LoopbackServer() as server:
-        url = server.url_for("/path?key=s3cr3t").replace("ws://", "ws://user:s3cr3t@")
-        for arguments in (("--jsonl",), ("-vv",), ("--timings",), ("--check",)):
-            done = syncws(url, *arguments)
-            assert done.status == 0
-            assert not secrets_in(done)

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import start, syncws
+from tests.cli.command import finish_all, start, syncws
 from tests.cli.scripts import Recorder, say
 from tests.support.programs import PROGRAM_SECONDS, ROOT
 from tests.support.waiting import AT_ONCE, SECONDS, wait_for, wait_until
@@ -53,26 +53,6 @@ def test_a_signal_ends_the_wait_for_an_answer(number: signal.Signals, status: in
         process.send_signal(number)
         assert process.wait(AT_ONCE) == status
         assert process.stderr.read() == b""
-
-
-@pytest.mark.parametrize(("number", "status"), SIGNALS)
-def test_a_signal_ends_a_check_that_waits(number: signal.Signals, status: int) -> None:
-    """It does not wait for the server's Close, as long as --close-timeout says."""
-    got = threading.Event()
-
-    def mute(peer: Peer) -> None:
-        peer.accept()
-        peer.recv_frame()  # its ping
-        got.set()
-        peer.wait_eof(SECONDS)
-
-    arguments = ("--check", "--wait", "none", "--close-timeout", "none")
-    with LoopbackServer(mute) as server, start(server.url, *arguments) as process:
-        assert process.stdout is not None and process.stderr is not None
-        wait_for(got)
-        process.send_signal(number)
-        assert process.wait(AT_ONCE) == status
-        assert (process.stdout.read(), process.stderr.read()) == (b"", b"")
 
 
 @pytest.mark.parametrize(("number", "status"), SIGNALS)
@@ -142,9 +122,11 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 def test_the_time_is_up_though_the_server_goes_on() -> None:
     with LoopbackServer(say("tick")) as server:
-        done = syncws(server.url, "--listen", "--timeout", "0.3")
-        assert (done.status, done.out, done.err) == (0, b"tick\n", "")
-        done = syncws(server.url, "--timeout", "0.3", "-n", "2")
+        listening, done = finish_all(
+            start(server.url, "--listen", "--timeout", "0.3"),
+            start(server.url, "--timeout", "0.3", "-n", "2"),
+        )
+        assert (listening.status, listening.out, listening.err) == (0, b"tick\n", "")
         assert (done.status, done.out) == (6, b"tick\n")
         assert done.err == "syncws: 1 of 2 messages came when --timeout was over\n"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import socket
 import ssl
 from pathlib import Path
 
 import pytest
 
 from syncws.testing import LoopbackServer, Peer
-from tests.cli.command import finish, start, syncws
+from tests.cli.command import finish, finish_all, start, syncws
 from tests.cli.scripts import answer, say
 from tests.support.servers import refusing
 from tests.support.waiting import wait_until
@@ -80,20 +79,19 @@ def test_3_is_a_handshake_that_takes_too_long() -> None:
         peer.wait_eof(60)
 
     with LoopbackServer(stall) as server:
-        done = syncws(server.url, "--open-timeout", "0.2")
-        assert done.status == 3
-        done = syncws(server.url, "--timeout", "0.2")
-        assert done.status == 3
+        opening, done = finish_all(
+            start(server.url, "--open-timeout", "0.2"), start(server.url, "--timeout", "0.2")
+        )
+        assert (opening.status, done.status) == (3, 3)
         assert re.search(r"was not open within 0\.\d{1,3} s", done.err)
     assert done.err
 
 
 def test_4_is_a_certificate_that_does_not_verify(server_ssl_context: ssl.SSLContext) -> None:
     with LoopbackServer(tls=server_ssl_context) as server:
-        done = syncws(server.url, given=b"hello\n")
+        done, insecure = finish_all(start(server.url), start(server.url, "--insecure"), given=b"hello\n")
         assert (done.status, done.out) == (4, b"")
         assert "certificate verify failed" in done.err and "--ca file.pem" in done.err
-        insecure = syncws(server.url, "--insecure", given=b"hello\n")
         assert (insecure.status, insecure.out) == (0, b"hello\n")
         assert "warning: the certificate is not verified" in insecure.err
 
@@ -112,8 +110,8 @@ def test_what_the_network_does_not_take_is_not_done() -> None:
         ready.append(peer)
         peer.closing.wait(60)  # reads nothing
 
-    with LoopbackServer(script) as server, socket.socket():
-        arguments = ("--ping", "0.2", "--ping-timeout", "0.3", "--close-timeout", "0.2")
+    with LoopbackServer(script, receive_buffer=65536) as server:
+        arguments = ("--ping", "0.1", "--ping-timeout", "0.2", "--close-timeout", "0.1")
         with start(server.url, *arguments) as process:
             wait_until(lambda: bool(ready))
             done = finish(process, b"x" * 20_000_000 + b"\n")

@@ -132,7 +132,7 @@ DEATHS: dict[str, tuple[Callable[[Peer], object], Act, dict[str, Any], End]] = {
     "silence after a ping": (
         hold,
         leave,
-        {"ping_interval": 0.1, "ping_timeout": 0.1},
+        {"ping_interval": 0.1, "ping_timeout": 0.1, "close_timeout": 0.1},
         (1006, "", False, TimeoutError),
     ),
     "close() called": (
@@ -144,7 +144,7 @@ DEATHS: dict[str, tuple[Callable[[Peer], object], Act, dict[str, Any], End]] = {
     "close() not answered": (
         hold,
         lambda connection: connection.close(),
-        {"close_timeout": 0.2},
+        {"close_timeout": 0.1},
         (1006, "", False, TimeoutError),
     ),
 }

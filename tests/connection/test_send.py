@@ -126,18 +126,20 @@ def test_send_raises_once_closing_and_nothing_is_dropped_in_silence() -> None:
 
     def script(peer: Peer) -> None:
         peer.accept()
-        closing.set()
-        peer.wait_eof(SECONDS)
+        opened_there.set()
+        wait_for(refused)
+        peer.reset()
 
-    closing = threading.Event()
-    with opened(script, close_timeout=0.7) as connection:
-        wait_for(closing)
+    opened_there, refused = threading.Event(), threading.Event()
+    with opened(script, close_timeout=SECONDS) as connection:
+        wait_for(opened_there)
         task = Task(connection.close)
         wait_until(lambda: connection.readyState == connection.CLOSING)
         for data in data_of_each_kind:
             with pytest.raises(ConnectionClosed):
                 connection.send(data)
         assert task.running  # That was while closing.
+        refused.set()
         task.result()
         for data in data_of_each_kind:
             with pytest.raises(ConnectionClosed) as closed:
@@ -204,7 +206,7 @@ def test_flush_tells_how_the_connection_ended_not_only_that_the_writer_did() -> 
         peer.accept()
         hold(peer)
 
-    options = {"ping_interval": 0.1, "ping_timeout": 0.2, "receive_buffer": 65536}
+    options = {"ping_interval": 0.1, "ping_timeout": 0.2, "close_timeout": 0.1, "receive_buffer": 65536}
     with opened(script, compression=None, **options) as connection:  # type: ignore[arg-type]
         connection.send(bytes(MUCH))
         closed = Task(connection.flush).closed()
@@ -240,7 +242,7 @@ def test_flush_is_not_misled_by_what_other_threads_send_meanwhile() -> None:
         peer.accept()
         peer.wait_eof(SECONDS)
 
-    with switching_all_the_time(), opened(script, close_timeout=0.2) as connection:
+    with switching_all_the_time(), opened(script, close_timeout=0.05) as connection:
         tasks = [Task(send) for _ in range(3)]
         for _ in range(1000):
             connection.send("y")
@@ -348,7 +350,9 @@ def test_ping_raises_connection_closed_when_the_end_comes_first(end: str) -> Non
     with opened(script) as connection:
         tasks = [Task(lambda timeout=timeout: connection.ping(timeout)) for timeout in (None, SECONDS * 10)]  # type: ignore[misc]
         wait_for(pinged)
+        receiving = Task(connection.recv)  # so that the server's Close is answered at once
         act(connection)
+        assert receiving.closed().code == code
         assert [task.closed().code for task in tasks] == [code] * 2
         with pytest.raises(ConnectionClosed):
             connection.ping()

@@ -454,7 +454,7 @@ def test_an_iterable_that_gives_nothing_holds_close_up_for_close_timeout_at_most
         yield "too late"
 
     begun, over = threading.Event(), threading.Event()
-    with opened(finish_politely, compression=None, close_timeout=0.5) as connection:
+    with opened(finish_politely, compression=None, close_timeout=0.2) as connection:
         streaming = Task(lambda: connection.send(chunks()))
         wait_for(begun)
         connection.send("waits for the end")

@@ -346,7 +346,8 @@ def test_an_iterable_that_raises_fails_the_connection(server: LoopbackServer) ->
         yield "a"
         raise KeyError("no more")
 
-    engine, _ = opened(server.url)
+    engine, inbox = opened(server.url)
+    Task(lambda: inbox.receive(None))  # the application is back for more
     with pytest.raises(KeyError):
         engine.send_fragments(chunks())
     assert "raised KeyError('no more')" in str(ended(engine).__cause__)
@@ -358,7 +359,7 @@ def test_an_iterable_that_raises_fails_the_connection(server: LoopbackServer) ->
 INSIDE = engine_module, reader_notes, send_queue, primitives, poller
 
 WISHES: dict[str, Callable[[Engine], object]] = {
-    "close": lambda engine: engine.close(CLOSE, 0.03),
+    "close": lambda engine: engine.close(CLOSE, 0.01),
     "abort": lambda engine: engine.abort(WebSocketError("enough")),
     "fail": lambda engine: engine.fail(WebSocketError("a fault"), 1011),
     "release": lambda engine: engine.close_collected("owner", lambda *args, **keywords: None),
@@ -385,7 +386,7 @@ def check_wish_is_followed(wish: str, server: LoopbackServer, message: bytes) ->
     """End the call at each of its steps while `message` is sent; the connection ends soon all the same."""
     for step in steps(3, amount(1, 2)):
         # Only the time-out of close() may end that one.
-        engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.02)
+        engine, _ = opened(server.url, close_timeout=SECONDS if wish == "close" else 0.01)
         if message:
             engine.queue.send(Opcode.BINARY, message)
             wait_until(lambda engine=engine: not engine.queue.has_notes)  # type: ignore[misc]
@@ -455,10 +456,10 @@ def test_a_wait_for_the_end_that_a_handler_ends_can_be_made_again(silent_server:
 def test_a_handler_may_close_from_any_point_of_any_wish(silent_server: LoopbackServer) -> None:
     for wish in WISHES.values():
         for step in steps(3, amount(1, 2)):
-            engine, _ = opened(silent_server.url, close_timeout=0.03)
+            engine, _ = opened(silent_server.url, close_timeout=0.01)
 
             def handle(engine: Engine = engine) -> None:
-                engine.close(CLOSE, 0.03)
+                engine.close(CLOSE, 0.01)
                 assert engine.wait_closed(SECONDS)
 
             with step.interrupted(*INSIDE, by=handle):
@@ -527,6 +528,7 @@ def test_a_fault_of_a_thread_ends_the_connection_with_that_as_its_cause(
         raise fault
 
     engine.start(("worker", body))
+    Task(lambda: inbox.receive(None))  # the application is back for more
     error = ended(engine)
     assert (error.code, error.__cause__) == (1006, fault)
     wait_until(lambda: hooked == [fault])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.page_blocks import BLOCKS, ELSEWHERE, Block, check_block, push
+from tests.support.page_blocks import BLOCKS, ELSEWHERE, OPENING, PLAIN, WATCHING, Block, check_block
 from tests.support.pages import ROOT, python_blocks
 
 if TYPE_CHECKING:
@@ -26,11 +26,9 @@ def test_each_block_of_each_page_is_run_or_said_to_be_run_elsewhere() -> None:
     assert sorted(ELSEWHERE.keys() - there - set(pages)) == []
 
 
-# Those that need a package of others are run where these are installed, by tests/embedding; those that listen
-# are in a file of their own, since they wait for the server's Close.
-PLAIN = [block for block in BLOCKS if not block.needs and block.script is not push]
+HERE = [block for block in PLAIN if block.page not in (*OPENING, *WATCHING)]
 
 
-@pytest.mark.parametrize("block", PLAIN, ids=lambda block: block.name)
+@pytest.mark.parametrize("block", HERE, ids=lambda block: block.name)
 def test_the_block_prints_what_its_page_says(block: Block, authority: trustme.CA, tmp_path: Path) -> None:
     check_block(block, authority, tmp_path)

@@ -135,7 +135,9 @@ PROVOKED: dict[str, Callable[[], object]] = {
     "certificate verify failed": unknown_certificate,
     "ended TCP without a Close frame": receiving(Peer.cut),
     "Connection reset by peer": receiving(Peer.reset),
-    "nothing came within ping_timeout": receiving(Peer.stall, ping_interval=0.05, ping_timeout=0.2),
+    "nothing came within ping_timeout": receiving(
+        Peer.stall, ping_interval=0.05, ping_timeout=0.2, close_timeout=0.1
+    ),
     "is over max_size": receiving(lambda peer: peer.send("x" * 100), max_size=10),
     "text is not UTF-8": receiving(lambda peer: peer.send_frame(1, b"\xff")),
     "were not sent": unsent,

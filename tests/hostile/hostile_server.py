@@ -8,10 +8,13 @@ and in full, and everything afterwards says so at once.
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,6 +24,7 @@ from syncws import CloseEvent, Connection, ConnectionClosed, ErrorEvent, WebSock
 from syncws._protocol.frames import Opcode
 from syncws.testing import Frame, LoopbackServer, Peer, PeerClosed
 from tests.support.stress import turns
+from tests.support.threads import all_at_once
 
 # Every connection ends within this. The tests set the options to tenths of a second; the defaults (10 s and
 # more) are longer than this, so that an option without effect is a failure.
@@ -28,6 +32,8 @@ ENDS_WITHIN = 8.0
 
 # What a server may see of the client's Close frame, besides a code (None: a frame without one).
 UNSEEN, NO_FRAME = "not looked at", "no Close frame"
+
+MIB = bytes(2**20)
 
 Session = WebSocket | Connection
 Script = Callable[[Peer], object]
@@ -70,6 +76,11 @@ class Case:
     def on_message(self, session: Session, data: str | bytes) -> None:
         if self.reply is not None:
             self.reply(session, data)
+
+
+def send_50_mib(session: Session) -> None:
+    for _ in range(50):
+        session.send(MIB)
 
 
 def close_unsent(session: Session) -> None:
@@ -256,6 +267,21 @@ class HostileServer:
         return int.from_bytes(closes[0][:2], "big")
 
 
+ServerFor = Callable[[str, str], HostileServer]
+
+
+def check_at_once(
+    told: Sequence[tuple[str, str, Case]], server_for: ServerFor
+) -> dict[tuple[str, str, str], Future[Outcome]]:
+    """Check cases at the same time, each by its API and scheme; the outcomes by API, scheme and name.
+
+    It is for cases that wait for a time which cannot be any shorter on a busy machine.
+    """
+    return all_at_once(
+        {(api, scheme, case.name): partial(server_for(api, scheme).check, case) for api, scheme, case in told}
+    )
+
+
 def read_to_end(peer: Peer, timeout: float = ENDS_WITHIN) -> list[Frame]:
     """The frames up to the end of the stream, which must come in time; a Close is answered by ending TCP."""
     frames = []
@@ -272,6 +298,18 @@ def read_to_end(peer: Peer, timeout: float = ENDS_WITHIN) -> list[Frame]:
 def until_gone(peer: Peer) -> None:
     """The end of many a script: wait for the client to leave, and take no notice of what it says."""
     peer.wait_eof(ENDS_WITHIN)
+
+
+def stall(then: Script = lambda peer: None) -> Script:
+    """A server that reads nothing once the connection is open, until the test is over."""
+
+    def script(peer: Peer) -> None:
+        peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.accept()
+        then(peer)
+        peer.closing.wait(ENDS_WITHIN)
+
+    return script
 
 
 def keep_sending(peer: Peer, data: bytes, pause: float = 0) -> None:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 
 import pytest
 
 from syncws import ConnectionLost, HandshakeError
 from syncws.testing import Peer, accept_key, frame_bytes
-from tests.hostile.hostile_server import APIS, Case, HostileServer, case_id, keep_sending, sparing, until_gone
+from tests.hostile.hostile_server import (
+    APIS,
+    Case,
+    HostileServer,
+    Outcome,
+    ServerFor,
+    case_id,
+    check_at_once,
+    keep_sending,
+    sparing,
+    until_gone,
+)
 
-SOON = {"open_timeout": 0.2}
-LATE = ("open_timeout=0.2",)
+SOON = {"open_timeout": 0.1}
+LATE = ("open_timeout=0.1",)
 OK = b"HTTP/1.1 101 Switching Protocols\r\n"
 
 
@@ -62,11 +74,16 @@ SILENCE = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def silent(server_for: ServerFor) -> dict[tuple[str, str, str], Future[Outcome]]:
+    return check_at_once([param.values for param in sparing(SILENCE)], server_for)
+
+
 @pytest.mark.parametrize(("api", "scheme", "case"), sparing(SILENCE))
 def test_an_answer_that_does_not_come_is_a_timeout_that_says_so(
-    case: Case, hostile_server: HostileServer
+    api: str, scheme: str, case: Case, silent: dict[tuple[str, str, str], Future[Outcome]]
 ) -> None:
-    hostile_server.check(case)
+    silent[api, scheme, case.name].result()
 
 
 @pytest.fixture
@@ -82,7 +99,7 @@ def test_a_server_that_never_takes_the_connection_is_a_timeout(
     options = {**SOON, "ssl_context": client_ssl_context}
     outcome = APIS[api](Case("deaf", until_gone), f"{scheme}://127.0.0.1:{deaf_port}/", options)
     assert isinstance(outcome.error, TimeoutError)
-    assert "open_timeout=0.2" in str(outcome.error)
+    assert LATE[0] in str(outcome.error)
     assert not outcome.opened
 
 

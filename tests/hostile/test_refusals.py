@@ -1,22 +1,12 @@
-"""Servers that refuse: the error carries status, headers and the beginning of the body, whatever its form."""
+"""Servers that refuse: the error carries the status, the headers and the reason, and says what they mean."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from syncws import HandshakeError
 from syncws.testing import Pairs, Peer
-from tests.hostile.hostile_server import ENDS_WITHIN, Case, HostileServer, keep_sending, until_gone
-
-REASONS = {
-    200: "OK", 204: "No Content", 301: "Moved Permanently", 302: "Found", 304: "Not Modified",
-    307: "Temporary Redirect", 308: "Permanent Redirect", 400: "Bad Request", 401: "Unauthorized",
-    403: "Forbidden", 404: "Not Found", 407: "Proxy Authentication Required", 426: "Upgrade Required",
-    429: "Too Many Requests", 500: "Internal Server Error", 502: "Bad Gateway", 503: "Service Unavailable",
-    599: "", 999: "Denied",
-}  # fmt: skip
+from tests.hostile.hostile_server import Case, HostileServer, until_gone
+from tests.hostile.refusing import BODY, REASONS, head, refuse
 
 # Header fields that belong to a status, and that the user wants to see.
 FIELDS: dict[int, Pairs] = {
@@ -27,32 +17,6 @@ FIELDS: dict[int, Pairs] = {
     429: [("Retry-After", "120")],
     503: [("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT")],
 }
-
-BODY = b"You may not, because of reasons."
-CHUNKED = b"20\r\n" + BODY + b"\r\n0\r\n\r\n"
-
-# Forms of a body: what the head says, what is sent, and what the client has at the end.
-FORMS: dict[str, tuple[Pairs, bytes, bytes]] = {
-    "with its length": ([("Content-Length", str(len(BODY)))], BODY, BODY),
-    "without its length": ([], BODY, BODY),
-    "of length 0": ([("Content-Length", "0")], b"", b""),
-    "chunked": ([("Transfer-Encoding", "chunked")], CHUNKED, BODY),
-    "cut short": ([("Content-Length", "1000")], BODY, BODY),
-    "with a length that is none": ([("Content-Length", "many")], BODY, BODY),
-    "with a negative length": ([("Content-Length", "-5")], BODY, BODY),
-    "with a length of 4000 digits": ([("Content-Length", "9" * 4000)], BODY, BODY),
-}
-
-
-def refuse(hostile_server: HostileServer, case: Case) -> HandshakeError:
-    error = hostile_server.check(replace(case, error=HandshakeError, opens=False)).error
-    assert isinstance(error, HandshakeError)
-    return error
-
-
-def head(status: int, fields: Pairs = ()) -> bytes:
-    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *(f"{name}: {value}" for name, value in fields), "", ""]
-    return "\r\n".join(lines).encode()
 
 
 @pytest.mark.parametrize("status", REASONS)
@@ -84,92 +48,6 @@ def test_a_redirect_is_not_followed_and_the_error_says_where_it_led(
     assert len(hostile_server.server.connections) == 1
 
 
-@pytest.mark.parametrize("name", FORMS)
-@pytest.mark.parametrize("glued", [True, False], ids=["one segment", "two segments"])
-def test_the_body_is_told_whatever_is_said_of_its_length(
-    name: str, glued: bool, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A busy machine may need more than usual.
-    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", ENDS_WITHIN)
-    fields, sent, got = FORMS[name]
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        if glued:
-            peer.send_bytes(head(403, fields) + sent)
-        else:
-            peer.send_bytes(head(403, fields))
-            peer.closing.wait(0.01)
-            peer.send_bytes(sent)
-
-    error = refuse(hostile_server, Case(name, script, says=("403 Forbidden", got.decode())))
-    assert (error.status, error.body) == (403, got)
-
-
-KEPT: dict[str, tuple[int, Pairs, bytes, bytes]] = {
-    "by its length": (503, [("Content-Length", str(len(BODY)))], BODY, BODY),
-    "chunked": (503, [("Transfer-Encoding", "chunked")], CHUNKED, BODY),
-    "of length 0": (503, [("Content-Length", "0")], b"", b""),
-    "none, by its status": (204, [], b"", b""),
-    "none, by its status, whatever is said of it": (304, [("Content-Length", "1000")], b"", b""),
-}
-
-
-@pytest.mark.parametrize("name", KEPT)
-def test_a_body_whose_end_http_tells_is_not_waited_for_any_longer(
-    name: str, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A wait that these limits would end would be a failure of the test.
-    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", ENDS_WITHIN * 2)
-    monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", ENDS_WITHIN * 2)
-    status, fields, sent, got = KEPT[name]
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send_bytes(head(status, fields) + sent)
-        until_gone(peer)
-
-    case = Case(name, script, options={"open_timeout": ENDS_WITHIN * 2})
-    assert refuse(hostile_server, case).body == got
-
-
-# These tests take their time, and TLS makes no difference.
-ws_only = pytest.mark.parametrize("scheme", ["ws"])
-
-
-@ws_only
-@pytest.mark.parametrize("data", [b"x" * 1000, b"1\r\nx\r\n"], ids=["plain", "chunked"])
-@pytest.mark.parametrize("pause", [0, 0.05], ids=["flood", "drip"])
-def test_an_endless_body_is_told_in_its_beginning(
-    data: bytes, pause: float, hostile_server: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", 0.25)
-    monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", 0.25)
-
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        chunked = [("Transfer-Encoding", "chunked")] if data.startswith(b"1") else []
-        peer.send_bytes(head(500, chunked))
-        keep_sending(peer, data, pause)
-
-    error = refuse(hostile_server, Case("endless", script, says=("500 Internal",)))
-    assert error.body.startswith(b"x" * 2 if data.startswith(b"1") else data)
-    assert len(error.body) <= 64 * 1024
-
-
-@ws_only
-def test_a_body_that_does_not_come_is_not_waited_for_longer_than_open_timeout(
-    hostile_server: HostileServer,
-) -> None:
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send_bytes(head(503, [("Content-Length", "100")]) + b"wait")
-        until_gone(peer)
-
-    case = Case("no body", script, says=("503", "wait"), options={"open_timeout": 0.7})
-    assert refuse(hostile_server, case).status == 503
-
-
 def test_a_refusal_that_ends_with_a_reset_is_still_the_refusal(hostile_server: HostileServer) -> None:
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -178,15 +56,6 @@ def test_a_refusal_that_ends_with_a_reset_is_still_the_refusal(hostile_server: H
 
     error = refuse(hostile_server, Case("reset", script, says=("400 Bad Request",)))
     assert error.status == 400
-
-
-def test_control_characters_of_the_body_do_not_reach_the_terminal_raw(hostile_server: HostileServer) -> None:
-    def script(peer: Peer) -> None:
-        peer.refuse(403, body=b"\x1b[2Jgone\0\x07")
-
-    error = refuse(hostile_server, Case("escape", script, says=("403",)))
-    assert error.body == b"\x1b[2Jgone\0\x07"
-    assert str(error).isprintable()
 
 
 @pytest.mark.parametrize("reason", ["\x1b[2J", "\x07", "\x9b2J"])

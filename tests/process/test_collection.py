@@ -143,7 +143,7 @@ def test_messages_that_nobody_takes_do_not_keep_it() -> None:
                 peer.send_bytes(b"\x82\x7e\x10\x00" + bytes(4096))
 
     with LoopbackServer(flood) as server, warned_once():
-        connection = syncws.connect(server.url, max_queue=10, close_timeout=0.5)
+        connection = syncws.connect(server.url, max_queue=10, close_timeout=0.2)
         connection.recv(SECONDS)
         del connection
         collect()

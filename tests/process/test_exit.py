@@ -27,17 +27,6 @@ ENDINGS = {
         connect()
         over()
     """,
-    "a callback is blocked": """
-        blocked = threading.Event()
-
-        def block(event):
-            blocked.set()
-            threading.Event().wait()
-
-        ws = syncws.WebSocket(url, onopen=block)
-        assert blocked.wait(60)
-        over()
-    """,
     "sys.exit in a thread": """
         thread = threading.Thread(target=lambda: (connect(), sys.exit(3)))
         thread.start()

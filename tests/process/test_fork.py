@@ -26,7 +26,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has 
 HEAD = """
     import faulthandler, gc, os, signal, ssl, sys, threading, time, traceback, warnings
     import syncws
-    from tests.support.threads import Task
 
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     faulthandler.dump_traceback_later(25, exit=True)
@@ -108,6 +107,8 @@ PROGRAMS = {
         connection.close()
     """,
     "another thread in recv": """
+        from tests.support.threads import Task  # only here, since it takes a while: it imports pytest
+
         connection = syncws.connect(url, **options)
         task = Task(connection.recv)
         task.wait_blocked()

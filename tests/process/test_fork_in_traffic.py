@@ -1,11 +1,10 @@
-"""Forks in the middle of traffic, hundreds of them, and the three ways of `multiprocessing`.
+"""Forks in the middle of traffic, hundreds of them.
 
 What a single fork does to each call of a connection is in test_fork.py.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import ssl
 import textwrap
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from syncws.testing import LoopbackServer, Peer, PeerClosed
-from tests.support.programs import ROOT, run_silently
+from tests.process.forking import Echo
+from tests.support.programs import run_silently
 from tests.support.stress import amount
 
 if TYPE_CHECKING:
@@ -125,27 +124,6 @@ TRAFFIC = """
 """
 
 
-class Echo(LoopbackServer):
-    """Echoes, and keeps how each connection ended."""
-
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        self.ends: list[object] = []
-        super().__init__(self._script, tls=ssl_context)
-
-    def _script(self, peer: Peer) -> None:
-        peer.accept()
-        try:
-            while True:
-                message = peer.recv()
-                assert "child" not in str(message)
-                peer.send(str(message))
-        except PeerClosed as closed:
-            self.ends.append(closed.code)
-            raise
-        except (OSError, EOFError) as error:
-            self.ends.append(type(error))
-
-
 def run_program(program: str, *arguments: str) -> str:
     """What the program prints; it must print nothing to stderr."""
     return run_silently("-c", textwrap.dedent(program), *arguments, warnings="ignore::DeprecationWarning")
@@ -169,94 +147,3 @@ def test_forks_in_the_middle_of_traffic_disturb_nothing(
     # The parent's two connections, which it closes itself, and the children's own: every end is an orderly
     # Close.
     assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
-
-
-# The parent's connection is open, and under way, while the pool works.
-POOL = """
-    import sys, threading
-    from multiprocessing import get_context
-    import syncws
-
-    def work(number):
-        with syncws.connect(sys.argv[1]) as connection:
-            connection.send(f"{number}")
-            answer = connection.recv(60)
-        heard = []
-        opened = threading.Event()
-        ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set(), onmessage=heard.append)
-        with ws:
-            assert opened.wait(60)
-        return answer
-
-    def talk():
-        while not over.is_set():
-            connection.send("parent")
-            assert connection.recv(60) == "parent"
-
-    if __name__ == "__main__":
-        connection = syncws.connect(sys.argv[1])
-        over = threading.Event()
-        talker = threading.Thread(target=talk)
-        talker.start()
-        with get_context(sys.argv[2]).Pool(2) as pool:
-            print(pool.map(work, range(20)) == [str(number) for number in range(20)])
-            pool.close()
-            pool.join()
-        over.set()
-        talker.join(60)
-        connection.close()
-"""
-
-
-# Children that end without closing anything.
-CHILD = """
-    import sys, threading
-    from multiprocessing import get_context
-    import syncws
-
-    kept = []
-
-    def work():
-        opened = threading.Event()
-        connection = syncws.connect(sys.argv[1])
-        ws = syncws.WebSocket(sys.argv[1], onopen=lambda event: opened.set())
-        kept.extend([connection, ws])
-        assert opened.wait(60)
-        connection.send("last words")
-
-    if __name__ == "__main__":
-        kept.append(syncws.connect(sys.argv[1]))
-        children = [get_context(sys.argv[2]).Process(target=work) for _ in range(3)]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join(60)
-        kept[0].send("all over")
-        assert kept[0].recv(60) == "all over"
-        kept[0].close(3000)
-        print([child.exitcode for child in children])
-"""
-
-
-def run_file(program: str, folder: Path, url: str, method: str) -> str:
-    """What a program prints that is a file, as spawn and forkserver import it; nothing goes to stderr."""
-    path = folder / "program.py"
-    path.write_text(textwrap.dedent(program))
-    here = {"PYTHONPATH": str(ROOT)}
-    return run_silently(str(path), url, method, warnings="ignore::DeprecationWarning", environment=here)
-
-
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_path: Path) -> None:
-    server = Echo()
-    with server:
-        assert run_file(CHILD, tmp_path, server.url, method) == "[0, 0, 0]\n"
-    assert sorted(map(str, server.ends)) == ["1001"] * 6 + ["3000"]
-
-
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, tmp_path: Path) -> None:
-    server = Echo()
-    with server:
-        assert run_file(POOL, tmp_path, server.url, method) == "True\n"
-    assert server.ends == [1000] * 41

@@ -137,7 +137,8 @@ def script(peer):
 
 def run():
     while True:
-        time.sleep(0.3)  # what a loop does besides
+        if told.is_set():
+            time.sleep(0.3)  # what a loop does besides
         tasks.get()()
 
 tasks = queue.SimpleQueue()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+
+from tests.support.threads import all_at_once
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,9 +34,16 @@ def bench(folder: Path, *metrics: str) -> str:
 def test_every_kind_of_metric_gives_a_figure_for_each_api(tmp_path: Path) -> None:
     metrics = ("receive-32", "send-1m", "tls-round-trip-32-thread-p99", "pipelined-32")
     more = ("import-modules", "broadcast")
-    page = bench(tmp_path, *metrics, *more)
-    assert "failed" not in page
-    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")][2:]
+    # Two runs at the same time, of which the second takes as long as all others.
+    runs = [(*metrics, more[0]), more[1:]]
+    pages = all_at_once(
+        {number: partial(bench, tmp_path / str(number), *asked) for number, asked in enumerate(runs)}
+    )
+    rows: list[list[str]] = []
+    for done in pages.values():
+        assert "failed" not in done.result()
+        lines = done.result().splitlines()
+        rows += [line.split("|")[1:-1] for line in lines if line.startswith("|")][2:]
     assert len(rows) == len(metrics) + len(more)
     for row in rows:
         assert all(float(cell.replace(",", "")) > 0 for cell in row[2:4])

@@ -32,7 +32,7 @@ PRIVATE = re.compile(r'[\w.\])]+\._[a-z][\w.]*|from syncws import _\w+|\(\w+, "_
 PRIVATE_NAMES_THAT_TESTS_NEED = {
     # A time of the package, which the test makes longer, so that no busy machine can use it up.
     "tests/websocket/test_first_events.py": ["syncws._engine.consumer.dispatcher.FIRST_EVENT_SECONDS"],
-    "tests/hostile/test_refusals.py": [
+    "tests/hostile/test_refusal_bodies.py": [
         "syncws._engine.opening.answer.BODY_SECONDS",
         "syncws._engine.opening.answer.FRAMED_BODY_SECONDS",
     ],

@@ -199,6 +199,15 @@ BLOCKS = [
     Block("web-workers.md", 1, needs=("gevent",)),
 ]
 
+# Each of these groups of pages has a file of tests of its own; the other pages have another one.
+OPENING = ("headers-and-auth.md", "proxies-and-networks.md", "reference/exceptions.md", "tls.md")
+WATCHING = ("backpressure.md", "har.md", "keepalive.md", "logging.md", "metrics.md", "tracing.md")
+
+# Those that need a package of others are run where these are installed, by tests/embedding; those that listen
+# are in a file of their own, since they wait for the server's Close.
+PLAIN = [block for block in BLOCKS if not block.needs and block.script is not push]
+LISTENING = [block for block in BLOCKS if not block.needs and block.script is push]
+
 # Blocks that other tests run, or that no program can be, and why.
 ELSEWHERE = {
     "first-steps.md": "tests/examples/test_first_steps_page.py",

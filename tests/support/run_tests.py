@@ -24,7 +24,8 @@ FAILED = 1  # pytest's status when it ran to its end and tests failed
 
 def main(arguments: list[str]) -> int:
     """Run the tests; the exit status."""
-    with tempfile.TemporaryDirectory() as cache:
+    # A program that a test left may still write byte code there.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as cache:
         pytest = [sys.executable, "-m", "pytest", "-o", f"cache_dir={cache}"]
         status = subprocess.run([*pytest, *arguments], check=False).returncode
         if status != FAILED:

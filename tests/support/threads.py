@@ -6,7 +6,8 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from syncws import ConnectionClosed
 from tests.support.waiting import SECONDS
 
+Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 # How many seconds a thread must stand at one place to count as waiting.
@@ -75,6 +77,18 @@ class Task(Generic[Result]):
         error = self.wait(seconds)
         assert isinstance(error, ConnectionClosed), f"{error!r}, {self._results!r}"
         return error
+
+
+def all_at_once(
+    calls: Mapping[Key, Callable[[], Result]], at_most: int | None = None
+) -> dict[Key, Future[Result]]:
+    """Make calls that wait more than they work, each in a thread of its own, and wait for the ends of all.
+
+    It is for the fixture of a file whose tests would wait one after the other for the same length of time.
+    Each test asks for the result of its call, which raises what the call has raised.
+    """
+    with ThreadPoolExecutor(at_most or len(calls)) as threads:
+        return {key: threads.submit(call) for key, call in calls.items()}
 
 
 @contextlib.contextmanager

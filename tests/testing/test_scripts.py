@@ -331,7 +331,7 @@ def test_other_threads_may_send_while_the_script_receives(server: LoopbackServer
 
 
 def test_messages_that_several_threads_send_at_once_arrive_whole(server: LoopbackServer) -> None:
-    messages = [bytes((letter,)) * (1 << 20) for letter in b"abcd"]
+    messages = [bytes((letter,)) * (1 << 18) for letter in b"abcd"]
 
     def script(peer: Peer) -> None:
         peer.accept()
