@@ -104,8 +104,8 @@ LINE, CHUNK = b"x" * 1000, b"1\r\nx\r\n"
 ENDLESS = [
     endless("flood plain", LINE, 0),
     endless("flood chunked", CHUNK, 0),
-    endless("drip plain", LINE, 0.05),
-    endless("drip chunked", CHUNK, 0.05),
+    endless("drip plain", LINE, 0.02),
+    endless("drip chunked", CHUNK, 0.02),
 ]
 
 
@@ -124,8 +124,8 @@ ABSENT = Case(
 def bodies(server_for: ServerFor) -> dict[tuple[str, str, str], Future[Outcome]]:
     """All of them at once, so that each has time for what comes first even on a busy machine."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", 0.25)
-        monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", 0.25)
+        monkeypatch.setattr("syncws._engine.opening.answer.BODY_SECONDS", 0.5)
+        monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", 0.5)
         told = check_at_once([(api, "ws", case) for api in APIS for case in ENDLESS], server_for)
         # Only open_timeout may end the wait for this one.
         monkeypatch.setattr("syncws._engine.opening.answer.FRAMED_BODY_SECONDS", ENDS_WITHIN * 2)
