@@ -71,6 +71,7 @@ class RecordedOutput:
         self.error: BaseException | None = None
         self.close_called = self.close_queued = False
         self.unsent = 0
+        self.is_preparing = False
         self.events = events
         self.acts: dict[str, Callable[[], object]] = {}
         self.stream: Stream | None = None
