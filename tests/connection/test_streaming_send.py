@@ -325,6 +325,7 @@ def test_the_end_of_the_connection_frees_a_sending_that_waits_for_room() -> None
 
     with opened(script, receive_buffer=65536, compression=None, close_timeout=0.2) as connection:
         tasks = [Task(lambda: connection.send(chunks(connection))) for _ in range(2)]
+        wait_until(lambda: connection.bufferedAmount > MIB // 2)
         for task in tasks:
             task.wait_blocked()
         with pytest.raises(ConnectionClosed):
