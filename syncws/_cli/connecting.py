@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import difflib
+import errno
 import getpass
 import os
 from typing import TYPE_CHECKING
@@ -166,14 +167,21 @@ def _unusable(option: str, files: tuple[str, ...], content: str, error: Exceptio
     """The error for `files` of an option that cannot be read, or are not in PEM."""
     import ssl
 
+    missing = [file for file in files if not os.path.exists(file)]
+    if missing:
+        return UsageError(f"{option}: {missing[0]} cannot be read: {os.strerror(errno.ENOENT)}")
     if isinstance(error, ssl.SSLError):
         names = " and ".join(dict.fromkeys(files))
         return UsageError(f"{option}: there is no {content}, as PEM, in {names} ({_reason(error)})")
-    missing = [file for file in files if not os.path.exists(file)]
-    return UsageError(f"{option}: {(missing or files)[0]} cannot be read: {_reason(error)}")
+    return UsageError(f"{option}: {files[0]} cannot be read: {_reason(error)}")
 
 
 def _reason(error: Exception) -> str:
-    # A file without a certificate is "[X509] no certificate or crl found (_ssl.c:4150)" and the like.
-    text = (getattr(error, "strerror", None) or str(error)).partition(" (_ssl.c")[0]
+    # A file without a certificate is "[X509] no certificate or crl found (_ssl.c:4150)" and the like. On PyPy
+    # some errors have a number only.
+    number = getattr(error, "errno", None)
+    text = getattr(error, "strerror", None) or str(error)
+    if number and text.strip() == f"[Errno {number}]":
+        text = os.strerror(number)
+    text = text.partition(" (_ssl.c")[0]
     return text.partition("] ")[2] or text
