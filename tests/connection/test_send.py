@@ -242,8 +242,8 @@ def test_flush_is_not_misled_by_what_other_threads_send_meanwhile() -> None:
         peer.accept()
         peer.wait_eof(SECONDS)
 
-    options = {"close_timeout": 0.05, "ping_interval": None}  # The server answers nothing.
-    with switching_all_the_time(), opened(script, **options) as connection:
+    # The server answers no ping.
+    with switching_all_the_time(), opened(script, close_timeout=0.05, ping_interval=None) as connection:
         tasks = [Task(send) for _ in range(3)]
         for _ in range(1000):
             connection.send("y")
