@@ -11,6 +11,7 @@ one larger block has the same effect.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 
@@ -22,4 +23,6 @@ _BLOCK = 4 * 1024 * 1024
 def keep_freed_memory() -> None:
     """Call this before the first large message or read. It costs some microseconds once, and no memory."""
     if sys.implementation.name == "cpython":
-        bytes(_BLOCK)  # The system gives the pages of a mapped block when they are used, and none is.
+        # The system gives the pages of a mapped block when they are used, and none is.
+        with contextlib.suppress(MemoryError):  # What is wanted may fit all the same.
+            bytes(_BLOCK)

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 # The largest content of a record, in bytes. OpenSSL returns one record at a time, however much is asked for.
 RECORD_SIZE = 16 * 1024
 
-# How many bytes are read from the network at once for a place that is smaller or much larger.
+# How many bytes are read from the network at once: at least for a place that is smaller, and at most. OpenSSL
+# keeps the memory for as many as it once got, as long as the connection lives.
 LEAST_RAW = 64 * 1024
 LARGEST_RAW = 256 * 1024
 
@@ -171,7 +172,7 @@ class TLSStream(Stream):
             parts.append(part)
             return len(part)
 
-        is_over = self._receive(size, read)
+        is_over = self._receive(min(size, LARGEST_RAW), read)
         # Records may hold no application data (tickets, half a record): that is not the end.
         return b"".join(parts) or (b"" if is_over else None)
 

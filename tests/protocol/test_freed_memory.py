@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.heap import IS_GLIBC, WHY_NOT, share_made_anew
+from tests.support.programs import run_silently
 
 # Three messages live at once, since one alone is not returned to the system.
 LARGE_MESSAGES = """
@@ -33,3 +34,17 @@ def once():
 @pytest.mark.skipif(not IS_GLIBC, reason=WHY_NOT)
 def test_the_memory_of_large_messages_is_used_again() -> None:
     assert share_made_anew(LARGE_MESSAGES) < 0.05
+
+
+@pytest.mark.skipif(not IS_GLIBC, reason=WHY_NOT)
+def test_where_memory_is_limited_nothing_is_kept_and_nothing_fails() -> None:
+    program = """
+import resource
+from pathlib import Path
+from syncws import _freed_memory
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**21,) * 2)
+_freed_memory.keep_freed_memory()
+"""
+    run_silently("-c", program)
