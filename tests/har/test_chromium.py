@@ -1,18 +1,22 @@
-"""A recorded file, imported by the front end of Chromium's DevTools, as its network panel does."""
+"""Chromium's DevTools and our recordings: they import what we recorded, we replay what they exported.
+
+Their front end is a page like any other. What its network panel does with a file is called in it.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import syncws
 from syncws.har import Recorder
-from syncws.testing import LoopbackServer
-from tests.support.chromium import browser, find_chromium
+from syncws.testing import LoopbackServer, Peer
+from tests.support.chromium import Page, browser, find_chromium
 from tests.support.waiting import SECONDS
 
 IMPORT = """
@@ -28,22 +32,81 @@ IMPORT = """
 })()
 """
 
+# A session of a page: a message of each kind, to which it waits for the answer.
+VISIT = """
+new Promise(resolve => {
+  const ws = new WebSocket(%s, ["feed.v2", "feed.v1"]);
+  const sent = ["subscribe \u20ac", new Uint8Array([0, 255])];
+  ws.onopen = ws.onmessage = () => sent.length ? ws.send(sent.shift()) : ws.close(1000, "enough");
+  ws.onclose = event => resolve([event.code, event.wasClean, ws.protocol]);
+})
+"""
 
-def test_chromium_imports_what_was_recorded(tmp_path: Path) -> None:
+# The front end's own connection to the page carries this, behind the commands by which it listens.
+EVALUATE = """
+(async () => {
+  const sdk = await import('./core/sdk/sdk.js');
+  const target = sdk.TargetManager.TargetManager.instance().primaryPageTarget();
+  const answer = await target.runtimeAgent().invoke_evaluate(
+    {expression: %s, awaitPromise: true, returnByValue: true});
+  return answer.result.value;
+})()
+"""
+
+IS_ATTACHED = """
+import('./core/sdk/sdk.js').then(sdk =>
+  !!sdk.TargetManager.TargetManager.instance().primaryPageTarget()?.model(sdk.NetworkManager.NetworkManager))
+"""
+
+IS_COMPLETE = """
+import('./models/logs/logs.js').then(logs =>
+  logs.NetworkLog.NetworkLog.instance().requests().some(request =>
+    request.finished && request.frames().length === %d))
+"""
+
+EXPORT = """
+(async () => {
+  const [common, har, logs] = await Promise.all(
+    ['./core/common/common.js', './models/har/har.js', './models/logs/logs.js'].map(path => import(path)));
+  const stream = new common.StringOutputStream.StringOutputStream();
+  const requests = logs.NetworkLog.NetworkLog.instance().requests();
+  await har.Writer.Writer.write(stream, requests, {sanitize: %s}, new common.Progress.Progress());
+  return stream.data();
+})()
+"""
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
     if (program := find_chromium()) is None:
         pytest.skip("no Chromium is installed")
+    with browser(program) as page:
+        yield page
+
+
+def answer(peer: Peer) -> None:
+    peer.accept()
+    for message in peer:
+        peer.send(f"answer to {message}" if isinstance(message, str) else b"answer to " + message)
+
+
+def open_tools(page: Page, query: str = "") -> None:
+    """Show the front end of the DevTools."""
+    address = re.sub(r"^ws(://[^/]+)/.*", r"http\1", page.browser_url)
+    page.call("Page.navigate", url=f"{address}/devtools/devtools_app.html{query}")
+    page.wait_until("document.readyState === 'complete'")
+
+
+def test_chromium_imports_what_was_recorded(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "session.har"
     with LoopbackServer() as server, Recorder(path) as recorder:
         with syncws.connect(server.url_for("/feed"), trace=recorder) as connection:
             for message in ("hello \u20ac", b"\0\xff"):
                 connection.send(message)
                 connection.recv(SECONDS)
-    with browser(program) as page:
-        address = re.sub(r"^ws(://[^/]+)/.*", r"http\1", page.browser_url)
-        page.call("Page.navigate", url=f"{address}/devtools/devtools_app.html")
-        page.wait_until("document.readyState === 'complete'")
-        text = json.dumps(path.read_text("utf-8"))
-        (request,) = json.loads(page.evaluate(IMPORT % json.dumps(json.loads(text))))
+    open_tools(page)
+    text = json.dumps(path.read_text("utf-8"))
+    (request,) = json.loads(page.evaluate(IMPORT % json.dumps(json.loads(text))))
     binary = base64.b64encode(b"\0\xff").decode()
     assert request["url"].endswith("/feed")
     assert (request["status"], request["kind"]) == (101, "websocket")
@@ -54,3 +117,30 @@ def test_chromium_imports_what_was_recorded(tmp_path: Path) -> None:
         ["send", 2, binary],
         ["receive", 2, binary],
     ]
+
+
+def test_what_chromium_exported_is_replayed(page: Page, tmp_path: Path) -> None:
+    host = re.sub(r"^ws://([^/]+)/.*", r"\1", page.browser_url)
+    with (
+        syncws.connect(page.browser_url, max_size=None, compression=None) as connection,
+        LoopbackServer(answer, protocols=["feed.v1"]) as server,
+    ):
+        visited = Page(connection)
+        open_tools(page, f"?ws={host}/devtools/page/{visited.target}")
+        page.wait_until(IS_ATTACHED)
+        visit = VISIT % json.dumps(server.url_for("/feed?room=1"))
+        assert page.evaluate(EVALUATE % json.dumps(visit)) == [1000, True, "feed.v1"]
+        page.wait_until(IS_COMPLETE % 4)
+        exported = [page.evaluate(EXPORT % sanitize) for sanitize in ("true", "false")]
+    path = tmp_path / "session.har"
+    for text in exported:
+        path.write_text(text, "utf-8")
+        with LoopbackServer() as server:
+            server.replay(path)
+            url = server.url_for("/feed?room=1")
+            with syncws.connect(url, protocols=["feed.v2", "feed.v1"]) as connection:
+                assert connection.protocol == "feed.v1"
+                connection.send("subscribe \u20ac")
+                assert connection.recv(SECONDS) == "answer to subscribe \u20ac"
+                connection.send(b"\0\xff")
+                assert connection.recv(SECONDS) == b"answer to \0\xff"

@@ -38,6 +38,7 @@ class Page:
 
     Attributes:
         browser_url: the URL of the browser's DevTools.
+        target: what the DevTools call this tab.
         problems: the errors on the page's console, and the resources that it failed to load.
     """
 
@@ -48,8 +49,8 @@ class Page:
         self._session: str | None = None
         self._events: list[dict[str, Any]] = []
         self.problems: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.target: str = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
