@@ -56,12 +56,18 @@ def describe_difference(expected: Message, received: Message, names: tuple[str, 
 def _pretty(text: str) -> list[str] | None:
     """The lines of a JSON text, with sorted keys; None for a text that is no JSON object or array."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_float=_parse_float)
         if not isinstance(value, dict | list):
             return None
         return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
     except (ValueError, RecursionError):  # The second is for a text that is nested too deeply.
         return None
+
+
+def _parse_float(text: str) -> float:
+    """The number; as an integer where it is one, since JSON and JavaScript do not tell 1.0 from 1."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _describe_lines(first: list[str], second: list[str], names: tuple[str, str]) -> str:

@@ -401,13 +401,19 @@ class TestDifference:
             ("a", "a", True),
             ("a", b"a", False),
             ('{"a": 1, "b": 2}', '{"b":2,"a":1}', True),
-            ("[1]", "[1.0]", False),
+            ("[1]", "[1.0]", True),
+            ("[100]", "[1e2]", True),
+            ("[1.5]", "[1.50]", True),
+            ("[1]", "[1.5]", False),
+            ("[1]", "[true]", False),
+            ("[1]", '["1"]', False),
+            ("[1e999]", "[-1e999]", False),
             ("1", "1.0", False),
             ("1", " 1", False),
             ("{", "{ ", False),
             ("[" * 100_000, "[" * 100_000 + " ", False),
         ],
-        ids=range(8),
+        ids=range(14),
     )
     def test_json_texts_of_one_value_are_equal(self, first: Message, second: Message, equal: bool) -> None:
         assert are_equal(first, second) is equal
