@@ -1,7 +1,7 @@
 """How messages are printed.
 
-Owns: the forms: as they are, hexadecimal, base64, JSON Lines, files. Runs on: the receiving thread; `sent` on
-the sending one. Must not import: the connection.
+Owns: the forms: as they are, hexadecimal, base64, JSON Lines, files. Runs on: the receiving thread; `sending`
+on the main thread too. Must not import: the connection.
 
 In a pipe a message is its bytes and a line end. On a terminal control characters are written out, and binary
 messages are hexadecimal.
@@ -10,8 +10,10 @@ messages are hexadecimal.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ from .connecting import UsageError
 from .escapes import escape, escape_json, escape_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .console import Console
 
 # How many bytes of a binary message a person sees without asking for all of it.
@@ -60,6 +64,7 @@ class Printer:
         self._jsonl = jsonl
         self._folder = save
         self._number = 0
+        self._one_event = threading.RLock()  # The main thread prints what was sent, the receiver what came.
         self._mark = console.paint("<", "received") + " " if marks else ""
 
     def received(self, message: str | bytes) -> None:
@@ -78,9 +83,14 @@ class Printer:
         else:
             self._console.put(self._pretty_text(message).encode("utf-8") + self._end)
 
-    def sent(self, message: str | bytes) -> None:
-        """Print that a message was sent, if the options ask for that."""
-        if self._jsonl:
+    @contextlib.contextmanager
+    def sending(self, message: str | bytes) -> Iterator[None]:
+        """Print that a message was sent within, if the options ask for that, and before any answer to it."""
+        if not self._jsonl:
+            yield
+            return
+        with self._one_event:
+            yield
             self._event("sent", **_describe(message), **_data(message))
 
     def event(self, kind: str, **fields: Any) -> None:
@@ -89,12 +99,13 @@ class Printer:
             self._event(kind, **fields)
 
     def _event(self, kind: str, **fields: Any) -> None:
-        record = {"time": round(time.time(), 6), "kind": kind, **fields}
-        text = escape_json(json.dumps(record, ensure_ascii=False))
-        if self._console.out_is_terminal:
-            self._console.put_line(text)
-        else:
-            self._console.put(text.encode("utf-8") + b"\n")
+        with self._one_event:
+            record = {"time": round(time.time(), 6), "kind": kind, **fields}
+            text = escape_json(json.dumps(record, ensure_ascii=False))
+            if self._console.out_is_terminal:
+                self._console.put_line(text)
+            else:
+                self._console.put(text.encode("utf-8") + b"\n")
 
     def _text(self, text: str) -> None:
         if self._console.out_is_terminal:

@@ -224,8 +224,8 @@ class _Run:
         """Subscribe: on each connection, since a server knows nothing of the one before."""
         try:
             for message in self._at_each_opening:
-                connection.send(message)
-                self._printer.sent(message)
+                with self._printer.sending(message):
+                    connection.send(message)
         except ConnectionClosed:
             self._refused = not self._parsed.reconnect  # With --reconnect, the next connection sends them.
 

@@ -100,8 +100,12 @@ class Session:
 
     def send(self, message: str | bytes) -> None:
         """Send one message, or note that the connection was over and it was not sent."""
-        if self._send_with(lambda connection: connection.send(message)):
-            self._printer.sent(message)
+
+        def send(connection: Connection) -> None:
+            with self._printer.sending(message):
+                connection.send(message)
+
+        self._send_with(send)
 
     def send_file(self, chunks: Chunks, progress: Progress | None = None) -> None:
         """Send one message in fragments as its chunks come, and wait until all was handed to the network."""

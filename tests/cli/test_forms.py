@@ -6,15 +6,19 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from syncws._cli.console import Console
+from syncws._cli.outputs import Printer
 from syncws.testing import LoopbackServer
 from tests.cli.command import syncws
 from tests.cli.scripts import Recorder, answer, say
 from tests.support.servers import refusing
+from tests.support.waiting import SECONDS
 
 
 def test_jsonl_has_one_object_for_each_event() -> None:
@@ -37,6 +41,27 @@ def test_jsonl_has_one_object_for_each_event() -> None:
         {"kind": "message", "type": "binary", "size": 2, "encoding": "base64", "data": "AP8="},
         {"kind": "close", "code": 4001, "reason": "that is all", "clean": True},
     ]
+
+
+def test_jsonl_tells_what_was_sent_before_what_answers_it(capfd: pytest.CaptureFixture[str]) -> None:
+    printer = Printer(Console(), jsonl=True)
+    with printer.sending("question"):
+        answering = threading.Thread(target=printer.received, args=("answer",))
+        answering.start()
+        answering.join(0.1)  # The answer would be printed by now.
+    answering.join(SECONDS)
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [(event["kind"], event["data"]) for event in events] == [
+        ("sent", "question"),
+        ("message", "answer"),
+    ]
+
+
+def test_jsonl_tells_of_no_message_that_was_not_sent(capfd: pytest.CaptureFixture[str]) -> None:
+    printer = Printer(Console(), jsonl=True)
+    with pytest.raises(RuntimeError, match="over"), printer.sending("question"):
+        raise RuntimeError("the connection is over")
+    assert capfd.readouterr().out == ""
 
 
 def test_jsonl_tells_a_failure_too() -> None:
