@@ -326,6 +326,8 @@ def _recorder(path: str) -> Recorder:
     """The recorder that writes the file of --har."""
     from ..har import Recorder  # This import stands here, since only this option needs it.
 
+    if path == "-":
+        raise UsageError("--har: - is no file, and stdout is for messages; give a name, such as session.har")
     try:
         return Recorder(path)
     except OSError as error:

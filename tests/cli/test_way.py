@@ -208,6 +208,13 @@ def test_a_har_that_cannot_be_written_at_the_end_is_a_local_file_that_is_wrong(t
     assert "--har: " in line and line.endswith("x.har cannot be written: No such file or directory")
 
 
+def test_har_to_stdout_is_refused() -> None:
+    with LoopbackServer() as server:
+        done = syncws(server.url, "--har", "-", given=b"hello\n")
+    assert (done.status, done.out) == (2, b"") and "stdout is for messages" in done.err
+    assert not server.connections
+
+
 def test_a_har_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     script = Recorder(echo=True)
     with LoopbackServer(script) as server:
