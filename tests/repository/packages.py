@@ -8,6 +8,7 @@ all others. The sdist must install with a compiler, where it brings the extensio
 
 from __future__ import annotations
 
+import email
 import os
 import re
 import subprocess
@@ -69,6 +70,20 @@ def check_wheel(wheel: Path, tag: str, binaries: int) -> None:
     assert not [name for name in names if name.endswith(".c")]
 
 
+def check_links(wheel: Path) -> None:
+    """Hold that the README's links lead to files of this checkout from wherever the package is listed."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL", []))
+    assert {"Documentation", "Source", "Changelog", "Issues"} <= urls.keys()
+    links = re.findall(r"\]\(([^)]+)\)", str(metadata.get_payload()))
+    assert len(links) > 20
+    for link in links:
+        where = re.fullmatch(rf"{re.escape(urls['Source'])}/(?:blob|raw)/{metadata['Version']}/(.+)", link)
+        assert where is not None and (ROOT / where[1]).exists(), link
+
+
 def check_same_again(wheels: list[Path], sdist: Path, folder: Path, **variables: str) -> None:
     """Hold that another build, for which pip takes another folder, gives the same wheels to the byte."""
     for speedups in ("", "0"):
@@ -100,6 +115,7 @@ def main(folder: Path) -> None:
     run(*pip_wheel(sdist, packages), SYNCWS_SPEEDUPS="0", **when)
     (pure,) = set(packages.glob("*.whl")) - {fast}
     check_wheel(pure, "py3-none-any", 0)
+    check_links(pure)
     check_same_again([fast, pure], sdist, again, **when)
     run(sys.executable, "-m", "twine", "check", "--strict", *packages.iterdir())
     try_out(fast, folder / "wheel", "c")
