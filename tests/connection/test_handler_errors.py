@@ -108,12 +108,14 @@ def strike() -> None:
     main = threading.main_thread().ident or 0
     place: object = None
     since = time.monotonic()
-    while time.monotonic() - since < STANDSTILL:
+    while True:
         frame = sys._current_frames()[main]
         now = frame.f_code, frame.f_lasti
-        if now != place or not frame.f_code.co_filename.startswith(PACKAGE):
-            place, since = now, time.monotonic()
         del frame
+        if now != place or not now[0].co_filename.startswith(PACKAGE):
+            place, since = now, time.monotonic()
+        elif time.monotonic() - since > STANDSTILL:
+            break
         threading.Event().wait(0.002)
     signal.pthread_kill(main, signal.SIGALRM)
 

@@ -49,16 +49,19 @@ class Task(Generic[Result]):
     def wait_blocked(self) -> None:
         """Wait until the call waits for something, which shows in its thread standing at one place."""
         place: object = None
+        since = 0.0
         until = time.monotonic() + SECONDS
-        since = time.monotonic()
-        while time.monotonic() - since < STANDSTILL:
+        while True:
             assert self.running, f"{self._call} did not wait: {self._error!r}, {self._results!r}"
             assert time.monotonic() < until, f"{self._call} does not come to a standstill"
             frame = sys._current_frames().get(self.thread.ident or 0)
             now = frame and (frame.f_code, frame.f_lasti)
+            del frame  # The frame would keep the objects of the call alive.
+            # A standstill is two looks that find the same, however long a busy machine lets pass between two.
             if now is None or now != place:
                 place, since = now, time.monotonic()
-            del frame  # The frame would keep the objects of the call alive.
+            elif time.monotonic() - since > STANDSTILL:
+                return
             threading.Event().wait(0.002)
 
     def wait(self, seconds: float = SECONDS) -> BaseException | None:
