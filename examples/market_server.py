@@ -20,7 +20,7 @@ def serve(peer):
     for _ in range(5):
         for symbol in symbols:
             peer.send(json.dumps({"symbol": symbol, "price": round(random.uniform(90, 110), 2)}))
-        peer.closing.wait(0.1)
+        peer.closing.wait(0.02)
     if next(visits) % 3 == 0:
         peer.close(1000, "closing time")
     else:

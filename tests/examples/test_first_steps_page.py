@@ -8,7 +8,7 @@ import pytest
 
 from syncws.testing import LoopbackServer
 from tests.support.pages import python_blocks
-from tests.support.programs import run
+from tests.support.programs import communicate, run, spawn
 from tests.support.servers import refusing
 
 PRINTED = "ws://127.0.0.1:8765/"
@@ -30,12 +30,15 @@ def test_both_first_programs_print_what_the_server_sends_back(page: str, number:
 def test_without_a_server_each_says_so_in_its_way() -> None:
     waiting, called, with_handler = clients("first-steps.md")
     with refusing() as url:
-        out, err = run("-c", waiting.replace(PRINTED, url), status=1)
+        programs = [
+            spawn("-c", program.replace(PRINTED, url))
+            for program in (waiting, called, "from syncws import WebSocket\n" + with_handler)
+        ]
+        out, err = communicate(programs[0], status=1)
         assert out == ""
         assert err.splitlines()[-1].startswith("ConnectionRefusedError: ")
-        assert run("-c", called.replace(PRINTED, url))[0] == ""
-        out, _ = run("-c", "from syncws import WebSocket\n" + with_handler.replace(PRINTED, url))
-        assert out.startswith("failed: ")
+        assert communicate(programs[1])[0] == ""
+        assert communicate(programs[2])[0].startswith("failed: ")
 
 
 def test_the_server_of_the_first_steps_serves() -> None:

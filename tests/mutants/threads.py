@@ -116,7 +116,7 @@ MUTANTS = (
         "the exit waits for no slow loop on another thread",
         "not self._begun and not _still_runs(self._ran_on)",
         "not self._begun",
-        ("process/test_handler_exits.py",),
+        ("process/test_exit_with_dispatch.py",),
     ),
     Mutant(
         "a thread ends though its work is on the way",

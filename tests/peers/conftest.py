@@ -6,13 +6,14 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import python_servers
+from tests.support.clients import Client
 from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
@@ -64,3 +65,14 @@ def root(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     roots: dict[str, str] = request.getfixturevalue("node_roots" if "node" in name else "python_roots")
     return roots[name]
+
+
+@pytest.fixture
+def connect(root: str, client_ssl_context: ssl.SSLContext) -> Callable[..., Client]:
+    """Opens a recorded connection to a path of the present server."""
+
+    def connect(path: str, *arguments: object, **options: object) -> Client:
+        context = client_ssl_context if root.startswith("wss") else None
+        return Client(root + path, *arguments, ssl_context=context, **options)  # type: ignore[arg-type]
+
+    return connect

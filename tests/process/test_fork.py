@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import ssl
 import textwrap
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ import pytest
 from syncws.testing import LoopbackServer, Peer, PeerClosed
 from tests.support.programs import run_silently
 from tests.support.stress import amount, turns
+from tests.support.threads import all_at_once
 
 if TYPE_CHECKING:
     import trustme
@@ -227,12 +230,33 @@ PROGRAMS = {
 }
 
 
-@pytest.mark.parametrize(("name", "scheme"), turns(PROGRAMS, ["ws", "wss"]))
+TOLD = turns(PROGRAMS, ["ws", "wss"])
+
+
+def play(name: str, scheme: str, context: ssl.SSLContext, authority: trustme.CA, folder: Path) -> None:
+    with LoopbackServer(tls=context if scheme == "wss" else False) as server:
+        run_program(PROGRAMS[name], server.url, authority, folder)
+
+
+@pytest.fixture(scope="module")
+def programs(
+    server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], Future[None]]:
+    """All of them, some at once, since each waits for its children; by their names and schemes."""
+    return all_at_once(
+        {
+            told: partial(play, *told, server_ssl_context, authority, tmp_path_factory.mktemp("program"))
+            for told in TOLD
+        },
+        at_most=3,
+    )
+
+
+@pytest.mark.parametrize(("name", "scheme"), TOLD)
 def test_in_a_forked_child_it_is_over_and_the_parent_goes_on(
-    name: str, scheme: str, server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+    name: str, scheme: str, programs: dict[tuple[str, str], Future[None]]
 ) -> None:
-    with LoopbackServer(tls=server_ssl_context if scheme == "wss" else False) as server:
-        run_program(PROGRAMS[name], server.url, authority, tmp_path)
+    programs[name, scheme].result()
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])

@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import textwrap
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.process.forking import Echo
 from tests.support.programs import ROOT, run_silently
+from tests.support.threads import all_at_once
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
@@ -89,17 +92,42 @@ def run_file(program: str, folder: Path, url: str, method: str) -> str:
     return run_silently(str(path), url, method, warnings="ignore::DeprecationWarning", environment=here)
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, tmp_path: Path) -> None:
+def say_goodbye(method: str, folder: Path) -> None:
     server = Echo()
     with server:
-        assert run_file(CHILD, tmp_path, server.url, method) == "[0, 0, 0]\n"
+        assert run_file(CHILD, folder, server.url, method) == "[0, 0, 0]\n"
     assert sorted(map(str, server.ends)) == ["1001"] * 6 + ["3000"]
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
-def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, tmp_path: Path) -> None:
+def have_their_own(method: str, folder: Path) -> None:
     server = Echo()
     with server:
-        assert run_file(POOL, tmp_path, server.url, method) == "True\n"
+        assert run_file(POOL, folder, server.url, method) == "True\n"
     assert server.ends == [1000] * 41
+
+
+METHODS = multiprocessing.get_all_start_methods()
+Programs = dict[tuple[str, str], Future[None]]
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    """All of them, some at once, since each waits for its children; by what they do and the method."""
+    return all_at_once(
+        {
+            (what, method): partial(play, method, tmp_path_factory.mktemp("program"))
+            for what, play in (("goodbye", say_goodbye), ("their own", have_their_own))
+            for method in METHODS
+        },
+        at_most=3,
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_children_of_multiprocessing_say_goodbye_at_their_end(method: str, programs: Programs) -> None:
+    programs["goodbye", method].result()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_of_multiprocessing_have_connections_of_their_own(method: str, programs: Programs) -> None:
+    programs["their own", method].result()

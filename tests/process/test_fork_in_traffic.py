@@ -5,9 +5,12 @@ What a single fork does to each call of a connection is in test_fork.py.
 
 from __future__ import annotations
 
+import itertools
 import os
 import ssl
 import textwrap
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +19,7 @@ import pytest
 from tests.process.forking import Echo
 from tests.support.programs import run_silently
 from tests.support.stress import amount
+from tests.support.threads import all_at_once
 
 if TYPE_CHECKING:
     import trustme
@@ -129,21 +133,40 @@ def run_program(program: str, *arguments: str) -> str:
     return run_silently("-c", textwrap.dedent(program), *arguments, warnings="ignore::DeprecationWarning")
 
 
-@pytest.mark.parametrize("interval", [0.005, 1e-6], ids=["", "switching"])
-@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
-def test_forks_in_the_middle_of_traffic_disturb_nothing(
-    secure: bool,
-    interval: float,
-    server_ssl_context: ssl.SSLContext,
-    authority: trustme.CA,
-    tmp_path: Path,
-) -> None:
-    trusted = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(str(trusted))
+Case = tuple[bool, float]
+
+
+def fork_in_traffic(case: Case, context: ssl.SSLContext, trusted: Path) -> None:
+    secure, interval = case
     forks = FORKS if interval > 1e-3 else FORKS // 5  # changing threads all the time is slow
-    server = Echo(server_ssl_context if secure else None)
+    server = Echo(context if secure else None)
     with server:
         assert run_program(TRAFFIC, server.url, str(trusted), str(forks), str(interval)) == "2 True\n"
     # The parent's two connections, which it closes itself, and the children's own: every end is an orderly
     # Close.
     assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
+
+
+INTERVALS = {"": 0.005, "switching": 1e-6}
+SCHEMES = {"ws": False, "wss": True}
+
+
+@pytest.fixture(scope="module")
+def programs(
+    server_ssl_context: ssl.SSLContext, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> dict[Case, Future[None]]:
+    """All of them, two at once, since each waits for its children."""
+    trusted = tmp_path_factory.mktemp("trusted") / "authority.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    cases = itertools.product(SCHEMES.values(), INTERVALS.values())
+    return all_at_once(
+        {case: partial(fork_in_traffic, case, server_ssl_context, trusted) for case in cases}, at_most=2
+    )
+
+
+@pytest.mark.parametrize("interval", INTERVALS.values(), ids=INTERVALS)
+@pytest.mark.parametrize("secure", SCHEMES.values(), ids=SCHEMES)
+def test_forks_in_the_middle_of_traffic_disturb_nothing(
+    secure: bool, interval: float, programs: dict[Case, Future[None]]
+) -> None:
+    programs[secure, interval].result()

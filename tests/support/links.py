@@ -18,8 +18,9 @@ from syncws._protocol.frames import FIN
 from syncws._transport.stream import Stream
 from tests.support.waiting import SECONDS
 
-# More bytes than the kernel's buffers of a link hold.
-MUCH = 2**24
+# How many bytes each of the kernel's buffers of a link is asked to hold, and more than all of them do.
+BUFFER = 2**17
+MUCH = 2**22
 
 
 class Frame(NamedTuple):
@@ -93,6 +94,9 @@ class Link:
         if pool is not None:
             pool.register(self.writer.thread_name)
         ours, self.peer = socket.socketpair()
+        for sock in (ours, self.peer):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         ours.setblocking(False)
         self.peer.settimeout(SECONDS)
         self.socket = ScriptedSocket(ours, *script)
