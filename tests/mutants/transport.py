@@ -65,8 +65,14 @@ MUTANTS = (
     ),
     Mutant(
         "a look-up that has ended wakes nobody",
-        "        answers.append(_look_up(host, port, family))\n        deadline.wake()",
-        "        answers.append(_look_up(host, port, family))",
+        "            one.wake()",
+        "            pass",
+        RESOLVER,
+    ),
+    Mutant(
+        "a look-up that a handler kept from starting holds the opening",
+        '        start_daemon(f"{name}-resolver", run, [deadline])',
+        '        start_daemon(f"{name}-resolver", lambda _: run([deadline]), [deadline])',
         RESOLVER,
     ),
     Mutant(
