@@ -185,6 +185,12 @@ MUTANTS = (
         ("engine/test_open_link.py", "engine/test_open_link_closing.py"),
     ),
     Mutant(
+        "what the outer TLS has to send waits unseen",
+        "        return self._outer.is_held_up\n",
+        "        return False\n",
+        ("transport/test_tls_in_tls.py",),
+    ),
+    Mutant(
         "a TLS write that waits for the other side seems to be at work",
         "                    self.is_held_up = True\n                    self._lock.wait(1.0)\n",
         "                    self._lock.wait(1.0)\n",
