@@ -185,6 +185,12 @@ MUTANTS = (
         ("engine/test_open_link.py", "engine/test_open_link_closing.py"),
     ),
     Mutant(
+        "a read over TLS keeps as much memory as was ever wanted at once",
+        "self._receive(min(size, LARGEST_RAW), read)",
+        "self._receive(size, read)",
+        ("transport/test_tls_duplex.py",),
+    ),
+    Mutant(
         "what the outer TLS has to send waits unseen",
         "        return self._outer.is_held_up\n",
         "        return False\n",
