@@ -18,8 +18,11 @@ import _signal  # type: ignore[import-not-found]
 import functools
 import threading
 import traceback
+from collections.abc import Callable
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 # The code of the handlers that were installed when a connection was opened: a handler may restore the one
 # before it before it raises. Each is listed once, however often it is installed.
@@ -113,3 +116,20 @@ def find_interrupt(error: BaseException, handled: BaseException | None = None) -
         seen.append(found)
         left += [found.__context__, found.__cause__]
     return None
+
+
+def start_daemon(name: str, body: Callable[[list[T]], object], given: list[T]) -> None:
+    """Start a daemon thread that calls `body` with `given`, or raise what a handler raises meanwhile.
+
+    Then `given` is emptied, unless the thread was quicker. A handler that cuts `Thread.start` off may leave
+    the thread in the list of `threading`, or waiting, for ever: so it must hold no connection.
+    """
+    thread = threading.Thread(target=body, args=(given,), name=name, daemon=True)
+    try:
+        thread.start()
+    except BaseException as error:
+        given.clear()
+        # If the thread has begun already, `threading` cannot take it off its list, and raises this instead.
+        if isinstance(error, KeyError) and error.args == (thread,) and error.__context__ is not None:
+            raise error.__context__ from error.__context__.__cause__
+        raise

@@ -36,6 +36,7 @@ from ._engine.options.options import check_arguments, check_dispatch, check_time
 from ._engine.options.unknown_options import explain_unknown
 from ._engine.primitives import Flag
 from ._engine.process import is_process_exiting
+from ._engine.spare_threads import start_thread
 from ._engine.threads import block_forever
 from ._engine.writing.send_queue import REFUSED
 from ._event_target import EventHandler
@@ -51,6 +52,7 @@ from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
+_NO_CONNECTION = "send() while there is no connection: readyState is CONNECTING"
 
 
 class LossEvent(CloseEvent[TargetT]):
@@ -303,7 +305,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _start_thread(self, name: str) -> None:
         # Callbacks see the context variables of the constructor's caller, also after the first loss.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._run,), name=name, daemon=True).start()
+        start_thread(name, lambda: run(self._run))
 
     def _make_link(self) -> CallbackLink:
         return CallbackLink(self, *check_arguments(*self._arguments.ask()), self._dispatch)
@@ -395,6 +397,3 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def _fire_own(self, event: Event[Any]) -> None:
         event.target = self
         self._fire(event)
-
-
-_NO_CONNECTION = "send() while there is no connection: readyState is CONNECTING"

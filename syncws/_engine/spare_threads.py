@@ -25,6 +25,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from .._handler_errors import start_daemon
 from .primitives import is_patched
 
 # How long a thread stays.
@@ -62,7 +63,10 @@ class SpareThreads:
     def stay(self, first: list[Work]) -> None:
         """The body of a thread, which `threading` calls by the name of its work. `first` is emptied: what
         `threading` holds until the thread ends must hold no connection."""
-        work: Work | None = first.pop()
+        try:
+            work: Work | None = first.pop()
+        except IndexError:
+            return  # A signal handler has cut the start off.
         while work is not None:
             threading.current_thread().name, call = work
             work = None
@@ -112,4 +116,4 @@ def start_thread(name: str, call: Callable[[], object]) -> None:
     if spares is None:
         threading.Thread(target=call, name=name, daemon=True).start()
     elif not spares.give((name, call)):
-        threading.Thread(target=spares.stay, args=([(name, call)],), name=name, daemon=True).start()
+        start_daemon(name, spares.stay, [(name, call)])

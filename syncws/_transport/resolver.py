@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import errno
 import socket
-import threading
 from typing import Any
 
-from .._handler_errors import pass_on
+from .._handler_errors import pass_on, start_daemon
 from .poller import READ, OpeningDeadline
 
 Address = tuple[int, int, int, Any]  # family, type, protocol, address
@@ -34,12 +33,13 @@ def resolve(
         return [numeric]
     answers: list[list[Address] | OSError] = []
 
-    def run() -> None:
+    def run(waiting: list[OpeningDeadline]) -> None:
         answers.append(_look_up(host, port, family))
-        deadline.wake()
+        for one in waiting:
+            one.wake()
 
     try:
-        threading.Thread(target=run, name=f"{name}-resolver", daemon=True).start()
+        start_daemon(f"{name}-resolver", run, [deadline])
     except RuntimeError as error:  # Python raises this when pthread_create fails with EAGAIN.
         pass_on(error)
         raise OSError(errno.EAGAIN, f"cannot resolve {host!r}: {error}") from error

@@ -31,8 +31,7 @@ data keeps `send` out. A non-blocking `SSLSocket` under a lock is safe too, and 
 each direction must be able to wait until the socket is ready for the other one, `select` does not see what
 OpenSSL has decrypted already, and TLS inside TLS (a proxy over TLS) is not possible. Two locks, one for each
 direction, do not keep two threads out of one SSL object: that is the crash above. To read once more after
-each error, whatever it is: a connection that a fatal alert has ended wants more bytes then, and the alert is
-lost.
+each error, whatever it is: a connection that a fatal alert has ended wants more then, and the alert is lost.
 """
 
 from __future__ import annotations
@@ -60,8 +59,7 @@ RECORD_SIZE = 16 * 1024
 LEAST_RAW = 64 * 1024
 LARGEST_RAW = 256 * 1024
 
-# OpenSSL's reasons for a record that was not made with a key of this connection: OpenSSL 3.0 has the first,
-# 3.6 the second.
+# The reasons of OpenSSL 3.0 and 3.6 for a record that was not made with a key of this connection.
 _BROKEN_RECORD = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "RECORD_LAYER_FAILURE")
 
 
@@ -151,8 +149,7 @@ class TLSStream(Stream):
         return version, cipher[0] if cipher else "", self._tls.selected_alpn_protocol(), certificate
 
     def untrusted_issuer(self) -> str:
-        """The name of the issuer in the last certificate of the peer, which was looked for among the trusted
-        authorities; ``""`` if it cannot be known."""
+        """The issuer that the peer's last certificate names, and that is to be trusted; ``""`` if unknown."""
         # Before CPython 3.13 there is no public call for this, and on PyPy none at all.
         chain = getattr(getattr(self._tls, "_sslobj", None), "get_unverified_chain", lambda: None)() or [None]
         info: dict[str, Any] = getattr(chain[-1], "get_info", dict)()
@@ -367,6 +364,14 @@ class NestedTLSStream(TLSStream):
         self._outer.wait_writable = wait
 
     @property
+    def is_held_up(self) -> bool:
+        return self._outer.is_held_up
+
+    @is_held_up.setter
+    def is_held_up(self, is_held_up: bool) -> None:
+        self._outer.is_held_up = is_held_up
+
+    @property
     def output_pending(self) -> bool:  # type: ignore[override]
         return super().output_pending or self._outer.output_pending
 
@@ -392,6 +397,4 @@ class NestedTLSStream(TLSStream):
         return data
 
     def send_raw(self, data: Buffer) -> None:
-        self.is_held_up = True
         self._outer.send(data)
-        self.is_held_up = False

@@ -7,14 +7,16 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from syncws import connect
 from syncws._engine import spare_threads
-from syncws._engine.spare_threads import MOST, SpareThreads, shared_spares
+from syncws._engine.spare_threads import MOST, SpareThreads, shared_spares, start_thread
 from syncws.testing import LoopbackServer, echo
 from tests.support.interleaving import needs_points, steps
+from tests.support.interrupts import start_cut_off
 from tests.support.threads import needs_spares
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
@@ -181,6 +183,51 @@ def test_a_fault_ends_the_thread(spares: SpareThreads, monkeypatch: pytest.Monke
     wait_until(lambda: not spare_names())
     assert hooked == [fault] and not spares._waiting
     hooked.clear()
+
+
+# A start that a signal handler cuts off.
+
+
+@needs_spares
+@pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt])
+def test_a_thread_that_a_handler_keeps_from_starting_holds_none_of_its_work(
+    kind: type[BaseException],
+) -> None:
+    """`threading` keeps such a thread in its list for ever."""
+    work, error = Work(), kind("mine")
+    held = weakref.ref(work)
+    threads: list[threading.Thread] = []
+
+    def begins(thread: threading.Thread, function: Any) -> bool:
+        threads.append(thread)
+        return True
+
+    with pytest.raises(kind) as caught:
+        with start_cut_off(error, begins):
+            start_thread("spare-1", work.run)
+    assert caught.value is error
+    assert [thread.name for thread in threads] == ["spare-1"]
+    del work, caught, error
+    wait_until(lambda: gc.collect() >= 0 and held() is None)
+    threads[0].start()  # as if the handler had come a little later
+    threads[0].join(SECONDS)
+    assert not threads[0].is_alive()
+
+
+@needs_spares
+@pytest.mark.parametrize("kind", [ValueError, KeyError, RuntimeError])
+def test_what_a_handler_raises_right_after_a_thread_has_begun_is_raised(kind: type[Exception]) -> None:
+    """`threading` looks for the thread in the list of those that have not begun, and misses it there."""
+    work, error = Work(), kind("mine")
+
+    def has_begun(thread: threading.Thread, function: Any) -> bool:
+        return function is not None and function.__name__.startswith("start_") and work.done.wait(SECONDS)
+
+    with pytest.raises(kind) as caught:
+        with start_cut_off(error, has_begun):
+            start_thread("spare-1", work.run)
+    assert caught.value is error
+    wait_until(lambda: not spare_names())
 
 
 # Connections.

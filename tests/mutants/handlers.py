@@ -7,9 +7,22 @@ from tests.mutants.mutant import Mutant
 FOLDER = "."
 
 ERRORS = ("connection/test_handler_errors.py",)
+STARTS = ("engine/test_spare_threads.py",)
 TRACE = ("connection/test_trace.py",)
 
 MUTANTS = (
+    Mutant(
+        "a thread that a handler kept from starting holds its work",
+        "    except BaseException as error:\n        given.clear()\n",
+        "    except BaseException as error:\n",
+        STARTS,
+    ),
+    Mutant(
+        "an error of threading leaves the call in place of what a handler raised",
+        "            raise error.__context__ from error.__context__.__cause__\n        raise\n",
+        "            raise\n        raise\n",
+        STARTS,
+    ),
     Mutant(
         "the end of another connection ends an iteration",
         "in _QUIET_CODES or is_raised_by_handler(closed):",

@@ -65,8 +65,14 @@ MUTANTS = (
     ),
     Mutant(
         "a look-up that has ended wakes nobody",
-        "        answers.append(_look_up(host, port, family))\n        deadline.wake()",
-        "        answers.append(_look_up(host, port, family))",
+        "            one.wake()",
+        "            pass",
+        RESOLVER,
+    ),
+    Mutant(
+        "a look-up that a handler kept from starting holds the opening",
+        '        start_daemon(f"{name}-resolver", run, [deadline])',
+        '        start_daemon(f"{name}-resolver", lambda _: run([deadline]), [deadline])',
         RESOLVER,
     ),
     Mutant(
@@ -177,6 +183,18 @@ MUTANTS = (
         "        if grown > 0 or preparing:",
         "        if grown > 0:",
         ("engine/test_open_link.py", "engine/test_open_link_closing.py"),
+    ),
+    Mutant(
+        "a read over TLS keeps as much memory as was ever wanted at once",
+        "self._receive(min(size, LARGEST_RAW), read)",
+        "self._receive(size, read)",
+        ("transport/test_tls_duplex.py",),
+    ),
+    Mutant(
+        "what the outer TLS has to send waits unseen",
+        "        return self._outer.is_held_up\n",
+        "        return False\n",
+        ("transport/test_tls_in_tls.py",),
     ),
     Mutant(
         "a TLS write that waits for the other side seems to be at work",

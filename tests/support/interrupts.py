@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -43,3 +46,23 @@ def interrupt(call: Callable[[], object]) -> None:
     with pytest.raises(Interrupted), alarms(0.05, 0, handler):
         call()
     assert time.monotonic() - began < AT_ONCE
+
+
+@contextlib.contextmanager
+def start_cut_off(error: BaseException, strikes: Callable[[threading.Thread, Any], bool]) -> Iterator[None]:
+    """Raise `error` in the next `Thread.start`, as a handler does: where it begins, or after a call of a
+    function in C, once `strikes` says so, which gets the thread and that function or None."""
+
+    def profile(frame: FrameType, event: str, argument: Any) -> None:
+        if frame.f_code is not threading.Thread.start.__code__ or event not in ("call", "c_return"):
+            return
+        if strikes(frame.f_locals["self"], argument):
+            sys.setprofile(None)
+            raise error
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
 
 from syncws._transport.poller import OpenTimeoutError, Poller
 from syncws._transport.resolver import resolve
+from tests.support.interleaving import needs_points
+from tests.support.interrupts import start_cut_off
 from tests.support.waiting import SECONDS
 
 
@@ -158,3 +162,22 @@ def test_one_family_alone_is_looked_up(deadline: Deadline, monkeypatch: pytest.M
     assert asked == [socket.AF_INET6]
     with pytest.raises(OSError, match="'::1' is an address of another family"):
         resolve("::1", 443, deadline, family=socket.AF_INET)
+
+
+@needs_points
+def test_a_thread_that_a_handler_keeps_from_starting_does_not_hold_the_opening() -> None:
+    """`threading` keeps such a thread in its list for ever."""
+    deadline, threads = Deadline(), []
+    held = weakref.ref(deadline)
+
+    def begins(thread: threading.Thread, function: Any) -> bool:
+        threads.append(thread)
+        return True
+
+    with pytest.raises(KeyboardInterrupt), start_cut_off(KeyboardInterrupt(), begins):
+        resolve("host.example", 80, deadline)
+    assert len(threads) == 1
+    deadline.poller.close()
+    del deadline
+    gc.collect()
+    assert held() is None

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import random
 import select
+import selectors
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 
 from syncws._protocol.frames import Opcode
+from syncws._transport.tls import TLSStream
 from syncws.testing import LoopbackServer, Peer, PeerClosed, frame_bytes
 from tests.support.clients import Client
+from tests.support.servers import drain
 from tests.support.waiting import SECONDS
 
 if TYPE_CHECKING:
@@ -92,3 +96,55 @@ def test_20_mb_each_way_at_once_arrive_unchanged(
             assert client.wait_closed().wasClean
         assert ws.bufferedAmount == 0
     assert received == [summary(from_client)]
+
+
+class Watched(socket.socket):
+    """Keeps how many bytes each read asks for."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected.family, connected.type, fileno=connected.detach())
+        self.asked: list[int] = []
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        self.asked.append(size)
+        return super().recv(size, flags)
+
+
+@pytest.mark.parametrize("into", [False, True], ids=["bytes", "into a place"])
+def test_however_much_is_wanted_no_more_is_read_at_once_than_openssl_should_keep(
+    into: bool, server_ssl_context: ssl.SSLContext, client_ssl_context: ssl.SSLContext
+) -> None:
+    """A `MemoryBIO` stays as large as it ever was, as long as the connection lives."""
+    size, most, room = 2 * 2**20, 256 * 1024, bytearray(2**20)
+    got, count = 0, None
+
+    def script(peer: Peer) -> None:
+        peer.send_bytes(bytes(size))
+        drain(peer)
+
+    def wait_readable() -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ)
+            assert selector.select(SECONDS), "nothing came"
+
+    with (
+        LoopbackServer(script, tls=server_ssl_context) as server,
+        Watched(socket.create_connection(("127.0.0.1", server.port))) as sock,
+    ):
+        sock.setblocking(False)
+        stream = TLSStream(sock, client_ssl_context, "localhost")
+        while not stream.handshake_step():
+            wait_readable()
+            stream.receive_handshake()
+        while got < size:
+            if into:
+                count = stream.recv_into(memoryview(room))
+            else:
+                data = stream.recv(len(room))
+                count = None if data is None else len(data)
+            if count is None:
+                wait_readable()
+            got += count or 0
+        stream.close()
+    assert got == size
+    assert max(sock.asked) == most

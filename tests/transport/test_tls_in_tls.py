@@ -14,6 +14,7 @@ from syncws.testing import LoopbackServer, Peer
 from tests.support.clients import Client
 from tests.support.proxies import Proxy
 from tests.support.servers import drain
+from tests.support.threads import Task
 
 
 def make_messages(seed: int, total: int) -> list[bytes]:
@@ -93,3 +94,23 @@ def test_counts_are_those_of_the_outer_stream(client_ssl_context: ssl.SSLContext
         assert outer.wait_writable is None
         inner.reset()
         assert outer._reset and outer._down
+
+
+def test_what_the_outer_stream_has_to_send_may_wait_for_the_network_too(
+    client_ssl_context: ssl.SSLContext,
+) -> None:
+    """As the answer to a key update, where the network stands still: nobody is busy making bytes then."""
+    one, other = socket.socketpair()
+    with one, other:
+        one.setblocking(False)
+        outer = TLSStream(one, client_ssl_context, "localhost")
+        inner = NestedTLSStream(outer, client_ssl_context, "localhost")
+        outer._outgoing.write(bytes(4 * 2**20))
+        assert not inner.is_held_up
+        flushing = Task(inner.flush)
+        flushing.wait_blocked()
+        assert inner.is_held_up
+        inner.shutdown()
+        with pytest.raises(BrokenPipeError):
+            flushing.result()
+        assert not inner.is_held_up
