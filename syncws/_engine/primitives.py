@@ -66,7 +66,7 @@ _release = operator.methodcaller("release")
 _LONGEST_ON_MAIN = 0.1 if sys.platform == "win32" and sys.version_info < (3, 14) else 15.0
 
 
-def _next_wait(until: float | None) -> float:
+def next_wait(until: float | None) -> float:
     """How many seconds the next wait of this thread may take."""
     on_main = threading.get_ident() == threading.main_thread().ident
     longest = _LONGEST_ON_MAIN if on_main else threading.TIMEOUT_MAX
@@ -220,7 +220,7 @@ class Waiters:
                 with leaf:
                     self._sleeping[sleeper] = None
                 result = predicate()
-                if result or (left := _next_wait(until)) <= 0:
+                if result or (left := next_wait(until)) <= 0:
                     return result
                 sleeper.acquire(timeout=left)
             finally:
@@ -294,7 +294,7 @@ class _PythonMailbox:
             try:
                 if self._items:
                     return self._items.popleft()
-                if not block or (left := _next_wait(until)) <= 0:
+                if not block or (left := next_wait(until)) <= 0:
                     raise queue.Empty
                 self._token.acquire(timeout=left)
             except IndexError:
@@ -362,7 +362,7 @@ class Flag:
         give_back_tokens()
         until = None if timeout is None else time.monotonic() + timeout
         while not self._set:
-            if (left := _next_wait(until)) <= 0:
+            if (left := next_wait(until)) <= 0:
                 return self._set
             try:
                 self._gate.acquire(timeout=left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import signal
+import socket
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 
 import syncws
 from syncws import WebSocketError
-from syncws._engine import engine
+from syncws._engine import engine, primitives
 from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.engine import Engine
 from syncws._engine.opening import caller_opening, handover, opening, route
@@ -252,6 +253,38 @@ def test_what_a_handler_raises_at_any_moment_leaves_the_call_as_it_was(
     assert shared_pool()._registered == 0
     assert caplog.records == []
     wait_until(lambda: len(open_descriptors().keys() - before) <= 1, "that the server's ends are closed")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "name.example"])
+def test_a_signal_that_came_right_before_a_wait_for_the_network_is_noticed(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call looks for signals at times, also where nothing limits its wait, and then waits on."""
+
+    def wait(*arguments: Any) -> bool:
+        if threading.get_ident() == here:
+            assert arguments[-1] is not None, "nothing but the network ends this wait"
+            waits.append(arguments[-1])
+            if waits.count(0.01) == 5:
+                raise KeyboardInterrupt
+        return wait_once(*arguments)
+
+    def look_up(*_: object) -> list[Any]:
+        assert interrupted.wait(SECONDS)
+        return []
+
+    here, waits, interrupted = threading.get_ident(), list[float](), threading.Event()
+    wait_once = poller.Poller.wait
+    monkeypatch.setattr(primitives, "_LONGEST_ON_MAIN", 0.01)
+    monkeypatch.setattr(poller.Poller, "wait", wait)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    with unanswering() as url:
+        made, _ = make(url.replace("127.0.0.1", host), open_timeout=None)
+        with pytest.raises(KeyboardInterrupt):
+            made.open()
+        interrupted.set()
+        wait_for_no_threads()
+    assert max(waits) == 0.01
 
 
 def test_what_the_caller_was_about_to_handle_is_no_interrupt() -> None:

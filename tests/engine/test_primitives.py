@@ -433,9 +433,9 @@ def test_other_waits_of_the_main_thread_are_over_at_times_too(
     change: Callable[[], object] = partial(setattr, flag, "_set", True)
     if kind == "mailbox":
         change = partial(mailbox._items.append, "letter")
-    take_slice = primitives._next_wait
+    take_slice = primitives.next_wait
     monkeypatch.setattr(primitives, "_LONGEST_ON_MAIN", 0.01)
-    monkeypatch.setattr(primitives, "_next_wait", next_wait)
+    monkeypatch.setattr(primitives, "next_wait", next_wait)
     assert wait(timeout=SECONDS)
     assert len(waits) == 2
 

@@ -13,6 +13,12 @@ TRUST = ("reach/test_trust.py",)
 
 MUTANTS = (
     Mutant(
+        "a signal right before a wait for the network is noticed after the wait",
+        "        return max(0.0, next_wait(min(ends, default=None)))",
+        "        return max(0.0, min(ends) - time.monotonic()) if ends else None",
+        ("engine/test_caller_opening.py",),
+    ),
+    Mutant(
         "TLS is not looked at for HTTP/2", "        self._check_alpn(self.tls.alpn, tried, who)\n", "", TRUST
     ),
     Mutant("a proxy's TLS counts as the server's", "            self.tls = None\n", "", OPENING),

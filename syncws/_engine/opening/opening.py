@@ -23,6 +23,7 @@ from ..._quoting import Secrets, masked_answer, masked_head, quote_body, quote_l
 from ..._transport import dialer
 from ..._transport.poller import ForkedError, OpenTimeoutError
 from ..options.options import Options, choose_proxy
+from ..primitives import next_wait
 from .answer import after, read_body, read_head, send_head
 from .open_stream import OpenStream as OpenStream
 from .open_stream import Timings
@@ -133,8 +134,8 @@ class Connector:
         """
         until = None if limit is None else time.monotonic() + limit
         while True:
-            left = self._time_left(until)
-            if left is not None and left <= 0:
+            left = self._next_wait(until)
+            if left <= 0:
                 return False
             if self._before_waiting is not None:
                 if sock is not None and self._poller.wait(sock, events, 0.0):
@@ -152,7 +153,7 @@ class Connector:
         """Wait until any of `socks` is ready, or `limit` seconds are over; returns those that are ready."""
         until = None if limit is None else time.monotonic() + limit
         while True:
-            left = self._time_left(until)
+            left = self._next_wait(until)
             if self._before_waiting is not None:
                 if ready := self._poller.wait_any(socks, events, 0.0):
                     return ready
@@ -167,10 +168,10 @@ class Connector:
         if call is not None:
             call()
 
-    def _time_left(self, until: float | None) -> float | None:
-        now = self.check_time()
+    def _next_wait(self, until: float | None) -> float:
+        self.check_time()
         ends = [end for end in (self.at, until) if end is not None]
-        return max(0.0, min(ends) - now) if ends else None
+        return max(0.0, next_wait(min(ends, default=None)))
 
     def check_time(self) -> float:
         """Return the time of the clock. Raises when the attempt was abandoned or its time is over."""
