@@ -188,8 +188,8 @@ def _remedy(code: int, name: str, issuer: str, ca: FilePath | None) -> str:
         shown = f" (the certificate shown for {name!r} is from {authority} is not "
         if ca is not None:
             return (
-                f"{shown}in ca={os.fspath(ca)!r}, which alone is trusted here; if one in there has signed it, "
-                "the server does not send the certificates between)"
+                f"{shown}in ca={os.fspath(ca)!r}, which alone is trusted here; if one in there has signed "
+                "it, the server does not send the certificates between)"
             )
         text = (
             "trusted here: if that is a private one, give its certificate as ca='file.pem' or in an "
