@@ -52,7 +52,9 @@ from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
-_NO_CONNECTION = "send() while there is no connection: readyState is CONNECTING"
+_NO_CONNECTION = (
+    "send() while there is no connection: readyState is CONNECTING (send in onopen, or after wait_open())"
+)
 
 
 class LossEvent(CloseEvent[TargetT]):

@@ -44,7 +44,8 @@ def encode_message(data: str | Buffer) -> tuple[int, bytes]:
         with memoryview(data) as view:
             return _BINARY, view.tobytes()
     except TypeError as error:
-        hint = " (json.dumps makes a str of it)" if isinstance(data, (dict, list)) else ""
+        is_json = data is None or isinstance(data, (dict, list, bool, int, float))
+        hint = " (json.dumps makes a str of it)" if is_json else ""
         kind = type(data).__name__
         raise TypeError(f"data must be a str or a bytes-like object, not {kind}{hint}") from error
 

@@ -7,6 +7,7 @@ Must not import: the engine.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import threading
 from typing import NamedTuple
@@ -100,6 +101,8 @@ def make_context(ca: FilePath | None, cert: FilePath | tuple[FilePath, FilePath]
 def _new_context(ca: str | None = None) -> ssl.SSLContext:
     """A context that verifies, speaks TLS 1.2 or later and HTTP/1.1, and writes keys to SSLKEYLOGFILE."""
     folder = ca is not None and os.path.isdir(ca)
+    if ca is not None and folder and not _holds_hashed_names(ca):
+        raise ValueError(f"ca: no file in {ca!r} has a hash for its name (openssl rehash makes such names)")
     try:
         context = ssl.create_default_context(cafile=None if folder else ca, capath=ca if folder else None)
     except ssl.SSLError as error:
@@ -114,6 +117,15 @@ def _new_context(ca: str | None = None) -> ssl.SSLContext:
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _holds_hashed_names(folder: str) -> bool:
+    """Whether OpenSSL can find a certificate in a folder, as far as that can be seen."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # It may be allowed to open files in it all the same.
+        return True
+    return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in names)
 
 
 def _no_password() -> str:
@@ -138,16 +150,23 @@ class Came(NamedTuple):
 _NOTHING = Came()
 
 
-def describe(error: ssl.SSLError, tried: str, name: str, issuer: str, came: Came = _NOTHING) -> ssl.SSLError:
+def describe(
+    error: ssl.SSLError,
+    tried: str,
+    name: str,
+    issuer: str,
+    came: Came = _NOTHING,
+    ca: FilePath | None = None,
+) -> ssl.SSLError:
     """A copy of a TLS error, of the same class, whose text says what was tried, what is wrong and what helps.
 
-    `name` is the name that the certificate must have, `issuer` the name of its signer, ``""`` if unknown.
+    `name` is the name that the certificate must have, `issuer` the name of its signer, ``""`` if unknown,
+    `ca` the option.
     """
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message or error.reason or str(error)
-        return with_text(
-            error, f"{tried}: certificate verify failed: {reason}{_remedy(error.verify_code, name, issuer)}"
-        )
+        remedy = _remedy(error.verify_code, name, issuer, ca)
+        return with_text(error, f"{tried}: certificate verify failed: {reason}{remedy}")
     reason = error.reason or str(error)
     hint = ""
     if error.reason in _NOT_TLS:
@@ -161,17 +180,22 @@ def describe(error: ssl.SSLError, tried: str, name: str, issuer: str, came: Came
     return with_text(error, f"{tried}: {reason}{hint}")
 
 
-def _remedy(code: int, name: str, issuer: str) -> str:
+def _remedy(code: int, name: str, issuer: str, ca: FilePath | None) -> str:
     """Advice for a certificate that does not verify. It is never to verify nothing: that is for test
     servers."""
     if code in _UNKNOWN_ISSUER:
         authority = f"the authority {quote(issuer)}, which" if issuer else "an authority that"
+        shown = f" (the certificate shown for {name!r} is from {authority} is not "
+        if ca is not None:
+            return (
+                f"{shown}in ca={os.fspath(ca)!r}, which alone is trusted here; if one in there has signed "
+                "it, the server does not send the certificates between)"
+            )
         text = (
-            f" (the certificate shown for {name!r} is from {authority} is not trusted here: if that is "
-            "a private one, give its certificate as ca='file.pem' or in an ssl_context; if it is a public "
-            "one, the server may not send the certificates between)"
+            "trusted here: if that is a private one, give its certificate as ca='file.pem' or in an "
+            "ssl_context; if it is a public one, the server may not send the certificates between)"
         )
-        return text + _environment_hint()
+        return shown + text + _environment_hint()
     if code in _SELF_SIGNED:
         return (
             f" (the certificate shown for {name!r} is signed by itself; if it is the right one, give it as "

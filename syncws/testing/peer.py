@@ -262,8 +262,13 @@ class Peer(ByteStream):
         """Send one message: text for a `str`, binary for anything else."""
         self._check_open()
         text = isinstance(data, str)
-        # bytes() accepts an int or a list, too, which no script can have meant.
-        payload = data.encode() if isinstance(data, str) else bytes(memoryview(data))
+        try:
+            # bytes() accepts an int or a list, too, which no script can have meant.
+            payload = data.encode() if isinstance(data, str) else bytes(memoryview(data))
+        except TypeError as error:
+            kind = type(data).__name__
+            hint = "json.dumps makes a str of what is JSON"
+            raise TypeError(f"data must be a str or a bytes-like object, not {kind} ({hint})") from error
         with self._sending:  # Compressed messages must leave in the order of compression.
             self.socket.sendall(b"".join(self._message(Opcode.TEXT if text else Opcode.BINARY, payload)))
 
@@ -336,12 +341,22 @@ class Peer(ByteStream):
         text = f"{type(error).__name__} in the server's script: {error}".rstrip(": ").partition("\n")[0]
         with contextlib.suppress(OSError, EOFError, ValueError):
             if not self._has_sent and self._reads:
-                if self._request is None:  # a client that still sends it would see no answer
-                    self._read_request(time.monotonic() + _GOODBYE)
-                self.refuse(500, body=text)
+                self._refuse_late(text)
             else:
                 # RFC 6455 5.5: 125 bytes at most, two of which are the code; no half of a character.
                 self._finish(CloseCode.INTERNAL_ERROR, text.encode()[:123].decode(errors="ignore"))
+
+    def _tell_unanswered(self) -> None:
+        """Answer a client for a script that has returned without an answer, and has not ended TCP either."""
+        if self._has_sent or not self._reads or self.socket.fileno() < 0 or self.closing.is_set():
+            return
+        with contextlib.suppress(OSError, EOFError, ValueError):
+            self._refuse_late("the server's script returned without accept() or refuse()")
+
+    def _refuse_late(self, text: str) -> None:
+        if self._request is None:  # a client that still sends it would see no answer
+            self._read_request(time.monotonic() + _GOODBYE)
+        self.refuse(500, body=text)
 
     def _see_close(self, payload: bytes) -> PeerClosed:
         code, reason = parse_close(payload)

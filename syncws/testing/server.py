@@ -201,6 +201,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
                 raise TypeError("a script is a plain function: one with a yield in it does not run")
             if self.close_on_return:
                 peer._finish(CloseCode.NORMAL, "")
+                peer._tell_unanswered()
         except PeerClosed as closed:
             with contextlib.suppress(*ENDED):
                 peer._answer_close(closed)

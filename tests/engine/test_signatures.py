@@ -97,6 +97,9 @@ UNKNOWN: list[tuple[Callable[..., Any], str, str]] = [
     (reconnect, "onopen", "of the callback API alone: ReconnectingWebSocket(url, onmessage=...)"),
     (WebSocket, "max_retries", "reconnect() and ReconnectingWebSocket come back"),
     (reconnect, "backoff", "policy= decides"),
+    (reconnect, "delay", "policy= decides"),
+    (connect, "dispatch", "of the callback API alone: WebSocket(url, onmessage=..., dispatch=...)"),
+    (reconnect, "dispatch", "API alone: ReconnectingWebSocket(url, onmessage=..., dispatch=...)"),
     (connect, "process_exception", "reconnect() and ReconnectingWebSocket come back"),
     (
         WebSocket,

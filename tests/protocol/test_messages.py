@@ -62,6 +62,12 @@ def test_anything_else_is_refused_by_its_type(data: Any) -> None:
         encode_message(data)
 
 
+@pytest.mark.parametrize("data", [None, 5, 1.5, True, ["a"], {"a": 1}])
+def test_what_json_can_say_is_told_how_to_become_a_message(data: Any) -> None:
+    with pytest.raises(TypeError, match="json.dumps makes a str of it"):
+        encode_message(data)
+
+
 @pytest.mark.parametrize(("code", "reason", "expected"), CLOSES)
 def test_close_is_checked(code: Any, reason: Any, expected: CloseFrame | type[Exception]) -> None:
     if isinstance(expected, CloseFrame):

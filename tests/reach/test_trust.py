@@ -7,6 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +108,10 @@ def test_certificate_of_the_client_is_shown(
 def test_file_that_is_missing_or_holds_nothing_is_told_at_the_call(tmp_path: Path, ca_file: Path) -> None:
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "authority.pem").write_bytes(ca_file.read_bytes())
     for options, kind, says in (
+        ({"ca": tmp_path / "folder"}, ValueError, "ca: no file in .*folder.* has a hash .*openssl rehash"),
         ({"ca": tmp_path / "no.pem"}, FileNotFoundError, "ca: .*no.pem"),
         ({"cert": tmp_path / "no.pem"}, FileNotFoundError, "cert: .*no.pem"),
         ({"cert": (ca_file, tmp_path / "no.pem")}, FileNotFoundError, "cert: .*no.pem"),
@@ -119,6 +123,21 @@ def test_file_that_is_missing_or_holds_nothing_is_told_at_the_call(tmp_path: Pat
         for call in CALLS:
             with pytest.raises(kind, match=says):
                 call("wss://localhost:9999/", **options)
+
+
+def test_what_is_in_a_file_is_not_taken_for_its_path_and_never_quoted() -> None:
+    text = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+    options: tuple[dict[str, Any], ...] = ({"ca": text}, {"cert": text}, {"cert": ("client.pem", text)})
+    for given in options:
+        for call in CALLS:
+            with pytest.raises(ValueError, match="must be the path of a file, not what is in it") as caught:
+                call("wss://localhost:9999/", **given)
+            assert "c2VjcmV0" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_certificate_and_key_in_a_list_are_told_what_is_wanted() -> None:
+    with pytest.raises(TypeError, match="cert must be a path or a tuple .certificate, key., not list"):
+        syncws.connect("wss://localhost:9999/", cert=["client.pem", "client.key"])  # type: ignore[arg-type]
 
 
 def test_key_with_a_password_asks_nobody(authority: trustme.CA, tmp_path: Path) -> None:
@@ -266,6 +285,19 @@ def test_unknown_authority_is_named(dialer: Dialer) -> None:
     with LoopbackServer(tls=context) as server:
         text = str(dialer.fail(server.url))
     assert "authority 'Example Works, private\\x1b[31m', which is not trusted here" in text
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy does not tell what a peer has sent")
+def test_authority_that_is_not_in_the_given_file_is_told_with_the_file(
+    plain_dialer: Dialer, secure_server: LoopbackServer, tmp_path: Path
+) -> None:
+    import trustme
+
+    path = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(str(path))
+    text = str(plain_dialer.fail(secure_server.url, ca=path))
+    assert f"is not in ca={str(path)!r}, which alone is trusted here" in text
+    assert "file.pem" not in text
 
 
 def test_other_name_is_told_with_what_helps(authority: trustme.CA, dialer: Dialer) -> None:

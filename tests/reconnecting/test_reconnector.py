@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import fractions
 import socket
 import ssl
 import threading
@@ -176,6 +178,21 @@ def test_the_policy_decides_alone_and_what_it_raises_is_raised() -> None:
 
     with LoopbackServer(refuse(503)) as server, pytest.raises(KeyError):
         next(syncws.reconnect(server.url, policy=bad))
+
+
+@pytest.mark.parametrize("answer", ["5", True, False, datetime.timedelta(seconds=1)])
+def test_a_policy_that_returns_no_number_is_told_what_it_returned(answer: object) -> None:
+    with LoopbackServer(refuse(503)) as server:
+        with pytest.raises(TypeError, match="policy must return a number of seconds or None, not") as caught:
+            next(syncws.reconnect(server.url, policy=lambda loss: answer))  # type: ignore[arg-type,return-value]
+    assert repr(answer) in str(caught.value)
+
+
+def test_a_policy_may_return_any_kind_of_number() -> None:
+    with LoopbackServer(in_turn(refuse(503), refuse(503), greet)) as server:
+        policy = Recorded(0, fractions.Fraction(0))  # type: ignore[arg-type]
+        with syncws.reconnect(server.url, policy=policy) as connections:
+            assert take(connections) == "hello"
 
 
 def test_headers_given_as_a_callable_are_asked_for_afresh_before_each_attempt() -> None:

@@ -100,6 +100,28 @@ def test_a_script_with_a_yield_is_refused() -> None:
         assert b"with a yield in it does not run" in answer_of(script).body
 
 
+@pytest.mark.parametrize("script", [lambda peer: None, lambda peer: peer.request], ids=["nothing", "read"])
+def test_a_script_that_returns_without_an_answer_is_told_to_the_client(
+    script: Callable[[Peer], object],
+) -> None:
+    with LoopbackServer(script) as server:
+        with pytest.raises(syncws.HandshakeError, match=r"returned without accept\(\) or refuse\(\)"):
+            syncws.connect(server.url)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [lambda peer: peer.cut(), lambda peer: peer.reset(), lambda peer: peer.half_close()],
+    ids=["cut", "reset", "half_close"],
+)
+def test_a_script_that_has_ended_tcp_is_not_taken_for_one_that_forgot_to_answer(
+    script: Callable[[Peer], object],
+) -> None:
+    with LoopbackServer(script) as server:
+        with pytest.raises(syncws.ConnectionLost):
+            syncws.connect(server.url)
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -170,7 +192,8 @@ def test_a_message_that_is_neither_text_nor_bytes_is_a_type_error(data: Any) -> 
         peer.accept()
         peer.send(data)
 
-    with pytest.raises(TypeError, match="bytes-like"), LoopbackServer(script) as server:
+    text = f"data must be a str or a bytes-like object, not {type(data).__name__} .json.dumps makes a str"
+    with pytest.raises(TypeError, match=text), LoopbackServer(script) as server:
         with syncws.connect(server.url) as connection:
             with pytest.raises(syncws.ConnectionClosed, match="1011 TypeError"):
                 connection.recv(SECONDS)

@@ -306,7 +306,7 @@ class Route:
         except ssl.SSLError as error:
             issuer = stream.untrusted_issuer() if stream is not None else ""
             came = trust.Came(stream.first_bytes if stream is not None else b"", who, without)
-            raise trust.describe(error, tried, name, issuer, came) from error
+            raise trust.describe(error, tried, name, issuer, came, self._options.ca) from error
         except ValueError as error:  # The context does not accept the name.
             raise WebSocketError(f"{tried}: {error}") from error
         except (ConnectionResetError, BrokenPipeError) as error:

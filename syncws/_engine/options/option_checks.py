@@ -165,6 +165,8 @@ def check_cert(cert: object) -> None:
     parts = cert if isinstance(cert, tuple) else () if cert is None else (cert,)
     if isinstance(cert, tuple) and len(cert) != 2:
         raise TypeError(f"cert must be a path or (certificate, key), not a tuple of {len(cert)}")
+    if isinstance(cert, list):
+        raise TypeError("cert must be a path or a tuple (certificate, key), not list")
     for part in parts:
         _check_path("cert", part)
 
@@ -174,6 +176,9 @@ def _check_path(name: str, value: object) -> None:
         raise TypeError(f"{name} must be the path of a file, not {type(value).__name__}")
     if not os.fspath(value) or "\0" in os.fsdecode(value):
         raise ValueError(f"{name} must be the path of a file; it is empty or holds a NUL")
+    # The error of a file that is not there would quote the path: here that may be a private key.
+    if "-----BEGIN " in os.fsdecode(value):
+        raise ValueError(f"{name} must be the path of a file, not what is in it")
 
 
 def check_proxy(proxy: object) -> None:

@@ -129,6 +129,7 @@ _COMING_BACK = frozenset(
         "auto_reconnect",
         "autoreconnect",
         "backoff",
+        "delay",
         "max_retries",
         "process_exception",
         "reconnect",
@@ -194,6 +195,9 @@ def _hint(unknown: str, known: frozenset[str]) -> str:
         return _NOT_HERE[unknown]
     if unknown in _COMING_BACK:
         return "policy= decides" if "policy" in known else "reconnect() and ReconnectingWebSocket come back"
+    if unknown == "dispatch":
+        other = "ReconnectingWebSocket" if "policy" in known else "WebSocket"
+        return f"of the callback API alone: {other}(url, onmessage=..., dispatch=...)"
     if unknown == "sock":
         return "a socket is used up by its first connection, so there is none for those that come back"
     if folded.startswith("on") and len(folded) > 2:
