@@ -13,7 +13,7 @@ LEASE = (
 )
 TLS = ("engine/test_lent_tls.py",)
 LINK = ("engine/test_open_link.py",)
-PRIMITIVES = ("engine/test_primitives.py",)
+PRIMITIVES = tuple(f"engine/test_primitives{part}.py" for part in ("", "_mailboxes", "_forks"))
 
 MUTANTS = (
     Mutant(
