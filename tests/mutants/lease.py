@@ -9,6 +9,7 @@ FOLDER = "_engine"
 LEASE = (
     "engine/test_read_lease.py",
     "engine/test_read_lease_steps.py",
+    "engine/test_read_lease_instructions.py",
     "engine/test_read_lease_in_engine.py",
 )
 TLS = ("engine/test_lent_tls.py",)
