@@ -1,10 +1,8 @@
-"""`reading.read_lease`: a handler, the reader or another consumer comes at each step of a read."""
+"""`reading.read_lease`: a handler comes at each step of a read, or the reader where threads may change."""
 
 from __future__ import annotations
 
-import itertools
 import threading
-import zlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,82 +10,33 @@ from typing import Any
 import pytest
 
 from syncws._engine import primitives
-from syncws._engine.consumer import event_queue, inbox
 from syncws._engine.consumer.inbox import Inbox
 from syncws._engine.primitives import Token, give_back_tokens, tokens
-from syncws._engine.reading import read_lease, read_size
-from syncws._protocol import whole_messages
-from syncws._protocol.frames import Opcode
+from syncws._engine.reading import read_lease
 from syncws._protocol.messages import Message
 from syncws._protocol.permessage_deflate import DeflateParameters, Inflater
-from syncws.testing.wire import frame_bytes
-from tests.support.interleaving import instructions, needs_points, steps
+from tests.support.interleaving import needs_points, steps
 from tests.support.lent_link import CONSUMERS, LentLink, text
-from tests.support.stress import turns
+from tests.support.lent_wires import (
+    FIRST,
+    LENDS,
+    LONG,
+    READING,
+    WIRES,
+    check_all_is_there,
+    make_inflater,
+    take_back,
+)
 from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
-
-#: Whose steps are interrupted.
-READING = (read_lease, whole_messages, inbox, event_queue)
 
 
 @pytest.fixture(params=CONSUMERS)
 def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
     """Makes a consumer: what holds for one of the two holds for the other."""
     return CONSUMERS[request.param]
-
-
-def pack(*payloads: str) -> list[bytes]:
-    """Frames of a server that compresses; each but the first refers to the one before."""
-    packer = zlib.compressobj(wbits=-15)
-    packed = [packer.compress(payload.encode()) + packer.flush(zlib.Z_SYNC_FLUSH) for payload in payloads]
-    return [frame_bytes(Opcode.TEXT, payload[:-4], rsv=4) for payload in packed]
-
-
-LONG = ("twenty times " * 20, "twenty times " * 20 + "one")
-FIRST, SECOND = pack(*LONG)
-
-WIRES: dict[str, tuple[bytes, bytes, list[Message]]] = {
-    "whole": (text("one") + text("two"), b"", ["one", "two"]),
-    "half": (text("one") + text("two")[:3], text("two")[3:], ["one", "two"]),
-    "for the reader": (text("one") + frame_bytes(Opcode.PING, b"x"), text("two"), ["one", "two"]),
-    "nothing": (b"", text("one"), ["one"]),
-    "compressed": (FIRST + SECOND, b"", [*LONG]),
-    "compressed by half": (text("one") + FIRST + SECOND[:3], SECOND[3:], ["one", *LONG]),
-    "compressed, and for the reader": (FIRST + frame_bytes(Opcode.PING, b"x"), SECOND, [*LONG]),
-}
-
-
-def make_inflater() -> Inflater:
-    return Inflater(DeflateParameters())
-
-
-LENDS = {"keeps the turn": False, "lends again": True}
-
-
-def take_back(link: LentLink[Any], lends: bool) -> None:
-    """What the reader does: it takes the turn back, and may lend it again."""
-    link.take_over()
-    if lends:
-        link.decoder.clear_controls()
-        link.decoder.keeps_beginning = True
-        link.lend()
-
-
-def check_all_is_there(link: LentLink[Any], rest: bytes, messages: list[Message]) -> None:
-    """The reader is served last: nothing is lost or doubled, and the counts are right."""
-    if link.lease.input.chunks and not link.lease._reader_has and not link.lease.input.unfed:
-        assert not link.lease.input.needs_reader or link.wakes, "nobody tells the reader"
-    if rest:
-        link.serve(rest)
-    link.take_over()
-    assert not link.lease.input.unfed, "the reader would spin"
-    assert link.messages == messages
-    assert link.counted == (len(messages), sum(map(len, messages)))
-    assert link.stream.received == link.sent
-    link.decoder.clear_controls()
 
 
 @pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
@@ -173,52 +122,6 @@ def test_the_reader_takes_the_turn_back_wherever_threads_may_change(
             with step.interrupted(*READING, by=partial(take_back, link, lends)):
                 link.read(0.001)
             check_all_is_there(link, rest, messages)
-
-
-@pytest.mark.parametrize(
-    ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"], ids=str
-)
-def test_the_reader_takes_the_turn_back_at_each_instruction(
-    make: Callable[[], Any], story: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As without the interpreter's lock."""
-    lends, wire = story
-    sent, rest, messages = WIRES[wire]
-    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)
-    for step in instructions(number=list(WIRES).index(wire)):
-        with LentLink(make(), sent, make_inflater()) as link:
-            with step.meanwhile(partial(take_back, link, LENDS[lends]), *READING):
-                link.read(0.001)
-            check_all_is_there(link, rest, messages)
-
-
-@pytest.mark.parametrize("polls", [True, False])
-def test_once_the_reader_has_the_turn_no_consumer_reads(
-    make: Callable[[], Any], polls: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def take() -> None:
-        link.take()
-        link.serve(text("two"))
-
-    monkeypatch.setattr(read_lease, "LOOKS_IN_ORDER", False)  # at each instruction threads may change
-    # After a read of the full size, the next one does not poll first.
-    monkeypatch.setattr(read_size, "SMALLEST_READ", len(text("one")) + polls)
-    for step in instructions():
-        with LentLink(make(), text("one")) as link:
-            assert link.read()
-            with step.meanwhile(take, *READING):
-                link.read(0.001)
-            assert link.messages == ["one"]
-            if step.met:
-                assert link.stream.recv(100) == text("two")
-
-
-def test_another_consumer_comes_at_each_step() -> None:
-    for step in instructions():
-        with LentLink(Inbox((None, None)), text("one") + text("two")[:3]) as link:
-            with step.meanwhile(partial(link.read, 0.001), *READING):
-                link.read(0.001)
-            check_all_is_there(link, text("two")[3:], ["one", "two"])
 
 
 @needs_points

@@ -9,11 +9,12 @@ FOLDER = "_engine"
 LEASE = (
     "engine/test_read_lease.py",
     "engine/test_read_lease_steps.py",
+    "engine/test_read_lease_instructions.py",
     "engine/test_read_lease_in_engine.py",
 )
 TLS = ("engine/test_lent_tls.py",)
 LINK = ("engine/test_open_link.py",)
-PRIMITIVES = ("engine/test_primitives.py",)
+PRIMITIVES = tuple(f"engine/test_primitives{part}.py" for part in ("", "_mailboxes", "_forks"))
 
 MUTANTS = (
     Mutant(

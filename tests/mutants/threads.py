@@ -6,7 +6,7 @@ from tests.mutants.mutant import Mutant
 
 FOLDER = "_engine"
 
-PRIMITIVES = ("engine/test_primitives.py",)
+PRIMITIVES = tuple(f"engine/test_primitives{part}.py" for part in ("", "_mailboxes", "_forks"))
 POOL = ("engine/test_writer_pool.py",)
 SPARES = ("engine/test_spare_threads.py",)
 DISPATCHER = ("engine/test_dispatcher.py",)
