@@ -52,9 +52,7 @@ from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
-_NO_CONNECTION = (
-    "send() while there is no connection: readyState is CONNECTING (send in onopen, or after wait_open())"
-)
+_NO_CONNECTION = "there is no connection: readyState is CONNECTING (wait for onopen, or use wait_open())"
 
 
 class LossEvent(CloseEvent[TargetT]):
@@ -81,10 +79,10 @@ Self = TypeVar("Self", bound="ReconnectingWebSocket")
 class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     """A `WebSocket` that makes its connection anew after a loss.
 
-    It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
-    at each attempt that fails. Its close events are `LossEvent`s; after one whose ``retry_in`` is None
-    nothing comes. Between a loss and the next open event `readyState` is `CONNECTING` and `send` raises
-    `InvalidStateErr`: what would be lost is never taken.
+    It has the events of `WebSocket`, over and over: open with each connection, close at each loss and each
+    attempt that fails, and error before it, unless a Close frame ended the connection. A close event is a
+    `LossEvent`; after one whose ``retry_in`` is None nothing comes. Between a loss and the next open event
+    `readyState` is `CONNECTING` and `send` raises `InvalidStateErr`: what would be lost is never taken.
 
     Args:
         url, protocols, headers: as for `syncws.WebSocket`; each may also be a callable, which is asked before
@@ -220,7 +218,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     def ping(self, data: Buffer = b"") -> None:
         """As `WebSocket.ping`; raises `InvalidStateErr` from a loss to the next open event."""
         if self.readyState == CONNECTING:
-            raise InvalidStateErr(_NO_CONNECTION.replace("send()", "ping()"))
+            raise InvalidStateErr(_NO_CONNECTION)
         self._link.ping(encode_ping(data))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
@@ -235,7 +233,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._link.abort(reason)
 
     def wait_open(self, timeout: float | None = None) -> None:
-        """Wait until there is a connection and its open event was dispatched, through losses and pauses.
+        """Wait through losses and pauses until there is a connection and its open event has been dispatched.
 
         Otherwise as `WebSocket.wait_open`; raises what ended the last attempt once it is closed for good.
         """
