@@ -56,6 +56,33 @@ pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
 
+# What is typed into the search by people who do not know our words yet. The search lists pages that merely
+# hold a word by their titles, so the page that is about it would stand behind the changelog.
+SEARCH_WORDS = {
+    "backpressure": "slow consumer; queue full",
+    "closing": "Ctrl-C; KeyboardInterrupt; SIGTERM; 1006; close code; close code 1006",
+    "guis-and-event-loops": "asyncio; async; await; Tk; tkinter; Qt; PyQt",
+    "har": "HAR; record and replay",
+    "headers-and-auth": "cookies; cookie; token; bearer; login; authorization; password; Origin",
+    "keepalive": "timeout; ping; pong; heartbeat; latency",
+    "logging": "log; debug",
+    "metrics": "stats; statistics; Prometheus",
+    "proxies-and-networks": "SOCKS; proxy password; proxy authentication; DNS; IPv6; Unix socket; redirect",
+    "reconnecting": "reconnect; retry; retries; backoff; Retry-After",
+    "testing": "pytest; unittest; mock; fixture; replay",
+    "threads-and-processes": "thread safe; thread-safe; thread safety; threading; fork; multiprocessing",
+    "tls": "ssl; certificate; certificates; verify; self-signed; CA; wss",
+    "web-workers": "Flask; Django; gunicorn; uWSGI; waitress; WSGI",
+}
+
+
+def add_search_words(app: Sphinx, page: str, source: list[str]) -> None:
+    """Make index entries of them, which the search ranks above the words of the text."""
+    for word in SEARCH_WORDS.get(page, "").split("; "):
+        if word:
+            source[0] = f"```{{index}} ! {word}\n```\n{source[0]}"
+
+
 def link_to_pages(app: Sphinx, page: str, source: list[str]) -> None:
     """Let links to files of the repository lead to the pages that show them."""
     up = "../" * page.count("/")
@@ -108,6 +135,7 @@ def put_drawings_in(app: Sphinx, doctree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", link_to_pages)
+    app.connect("source-read", add_search_words)
     app.connect(
         "autodoc-process-docstring", prepare_docstring, priority=400
     )  # before the one for Google's style

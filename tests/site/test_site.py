@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote_plus, unquote, urlsplit
 
 import pytest
 
@@ -139,6 +139,38 @@ def test_the_search_finds_a_page_by_a_word_in_it(address: str, page: Page) -> No
     found = page.evaluate("[...document.querySelectorAll('#search-results a')].map(a => a.href).join(' ')")
     assert "backpressure.html" in found
     assert not page.problems
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        ("timeout", "keepalive"),
+        ("headers", "headers-and-auth"),
+        ("cookies", "headers-and-auth"),
+        ("ssl", "tls"),
+        ("proxy password", "proxies-and-networks"),
+        ("close code 1006", "closing"),
+        ("thread safe", "threads-and-processes"),
+        ("asyncio", "guis-and-event-loops"),
+        ("pytest", "testing"),
+        ("gevent", "gevent-and-eventlet"),
+        ("memory", "memory"),
+        ("reconnect", "reconnecting"),
+        ("Ctrl-C", "closing"),
+        ("slow consumer", "backpressure"),
+    ],
+)
+def test_what_a_newcomer_types_finds_its_page_among_the_first_three(
+    address: str, page: Page, typed: str, wanted: str
+) -> None:
+    page.resize(*DESK)
+    page.open(f"{address}/search.html?q={quote_plus(typed)}")
+    page.wait_until("document.querySelectorAll('#search-results li').length >= 3")
+    found = page.evaluate(
+        "[...document.querySelectorAll('#search-results li > a')].map(a => a.href).join(' ')"
+    )
+    firsts = [Path(urlsplit(url).path).stem for url in found.split()[:3]]
+    assert wanted in firsts
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
