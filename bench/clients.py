@@ -190,7 +190,7 @@ class Lomond(Client):
 
 
 class Raw(Client):
-    """A bare socket that knows the length of every frame: the fastest that Python allows.
+    """A bare socket that knows the length of every frame: what a client costs without its own work.
 
     Its masking key is zero, and it makes each frame once.
     """

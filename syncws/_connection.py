@@ -58,8 +58,8 @@ class Connection(ConnectionAttributes):
     """An open WebSocket connection; made by `syncws.connect`.
 
     Every method may be called from any thread; one thread may send while another receives, and of several
-    threads in `recv` each gets whole messages. One that is collected while it is open is closed, with a
-    `ResourceWarning`.
+    threads in `recv` each gets whole messages. A connection that is collected while it is open is closed,
+    with a `ResourceWarning`.
     """
 
     _readable: Readable | None = None  # The first call of fileno() makes it.

@@ -88,10 +88,10 @@ class HandshakeError(WebSocketError):
         status: the HTTP status, or None when no status line could be read.
         reason: the reason phrase beside the status, ``""`` when there was none.
         headers: the answer's headers, a case-insensitive mapping.
-        body: the answer's body as HTTP frames it (chunks joined), at most 64 KiB of it. Of what has no
-            length as much as came within a second.
+        body: the answer's body as HTTP frames it (chunks joined), at most 64 KiB of it. Of a body without a
+            length, it is what came within a second.
 
-    The text quotes a short beginning of the body alone.
+    The error's text quotes only the beginning of the body.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ThreadStartError(WebSocketError, RuntimeError, OSError):
 
 
 class BufferFull(WebSocketError):
-    """`send` would have more bytes waiting than `max_buffered` allows; nothing was sent or counted."""
+    """With this message more bytes would wait than `max_buffered` allows; nothing was sent or counted."""
 
 
 class ConnectionClosed(WebSocketError):

@@ -81,10 +81,10 @@ Self = TypeVar("Self", bound="ReconnectingWebSocket")
 class ReconnectingWebSocket(ReadyStates, LinkAttributes):
     """A `WebSocket` that makes its connection anew after a loss.
 
-    It has the events of `WebSocket`, over and over: open at each return, error and close at each loss and
-    at each attempt that fails. Its close events are `LossEvent`s; after one whose ``retry_in`` is None
-    nothing comes. Between a loss and the next open event `readyState` is `CONNECTING` and `send` raises
-    `InvalidStateErr`: what would be lost is never taken.
+    It has the events of `WebSocket`, over and over: open with each connection, close at each loss and each
+    attempt that fails, and error before it, unless a Close frame ended the connection. A close event is a
+    `LossEvent`; after one whose ``retry_in`` is None nothing comes. Between a loss and the next open event
+    `readyState` is `CONNECTING` and `send` raises `InvalidStateErr`: what would be lost is never taken.
 
     Args:
         url, protocols, headers: as for `syncws.WebSocket`; each may also be a callable, which is asked before
@@ -235,7 +235,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         self._link.abort(reason)
 
     def wait_open(self, timeout: float | None = None) -> None:
-        """Wait until there is a connection and its open event was dispatched, through losses and pauses.
+        """Wait through losses and pauses until there is a connection and its open event has been dispatched.
 
         Otherwise as `WebSocket.wait_open`; raises what ended the last attempt once it is closed for good.
         """

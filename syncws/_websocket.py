@@ -50,7 +50,7 @@ class WebSocket(ReadyStates, LinkAttributes):
 
     The constructor returns at once; the connection is made in the background, and events are dispatched
     one after the other on a thread of their own. Every method may be called from any thread, also from
-    inside callbacks, and none but `join` waits.
+    inside callbacks. None waits but `join` and `wait_open`.
 
     While it has listeners, it stays open even if the program keeps no reference to it. A `WebSocket` without
     listeners is closed when it is collected, as in browsers (WHATWG 5), with a `ResourceWarning` if it was
@@ -104,7 +104,7 @@ class WebSocket(ReadyStates, LinkAttributes):
             is for the caller to watch.
         compression: ``"deflate"`` offers permessage-deflate, as browsers do; None does not.
         trace: a callable that is given a `TraceRecord` of every step: look-up, TCP, TLS, heads, frames, the
-            end. It is called on the thread on which the step happens. None: nothing of that is done.
+            end. It is called on the thread on which the step happens. None: no step is reported.
 
     None turns a time-out, the pings or a limit off.
 
@@ -283,7 +283,7 @@ class WebSocket(ReadyStates, LinkAttributes):
         self._link.abort(reason)
 
     def wait_open(self, timeout: float | None = None) -> None:
-        """Wait until the open event was dispatched.
+        """Wait until the open event has been dispatched.
 
         Open, error and close events need not wait for their listeners meanwhile. Messages do, until 100 ms
         after this has returned.
@@ -305,7 +305,7 @@ class WebSocket(ReadyStates, LinkAttributes):
             raise self._link.failure or WebSocketError("the connection ended before it was open")
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until the connection is closed and the close event was dispatched.
+        """Wait until the connection is closed and the close event has been dispatched.
 
         Args:
             timeout: seconds to wait; None waits as long as it takes.

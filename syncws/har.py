@@ -39,11 +39,11 @@ class Recorder:
             with syncws.connect("wss://feed.example.com/", trace=recorder) as connection:
                 ...
 
-    The file is written at the end of the block, or by `close()`: beside its place first, and then put there
-    as a whole. It is HAR 1.2 with the messages in ``_webSocketMessages``, as Chromium's DevTools write it, so
-    the network panel of a browser opens it, and `syncws.testing` replays it. Any number of connections may be
-    recorded at the same time or one after the other; each attempt is an entry. A connection that is still
-    open is written as far as it came.
+    The file is written at the end of the block, or by `close()`: first under another name, which is then
+    changed, so that it appears as a whole. It is HAR 1.2 with the messages in ``_webSocketMessages``, as
+    Chromium's DevTools write it, so the network panel of a browser opens it, and `syncws.testing` replays it.
+    Any number of connections may be recorded at the same time or one after the other; each attempt is an
+    entry. A connection that is still open is written as far as it came.
 
     Credentials in the heads are masked, as everywhere in a trace. Payloads are written as they are, so the
     file can be read by its owner alone.

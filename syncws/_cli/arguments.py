@@ -67,7 +67,7 @@ def build_parser(prog: str = "syncws") -> Parser:
         prog=prog,
         usage=f"{prog} [options] URL | {prog} {' | '.join(COMMANDS)}",
         description="Talk to a WebSocket server: lines of stdin become messages, messages go to stdout, "
-        "everything else to stderr. After the end of stdin as many messages are waited for as lines were "
+        "everything else to stderr. After the end of stdin it waits for as many messages as lines were "
         "sent, at most --wait seconds.",
         epilog=_epilog(),
         formatter_class=_Formatter,

@@ -6,11 +6,11 @@ is the whole of one. Must not import: what the threads do.
 To start a thread takes longer than to open a connection on this machine, and it is the caller who waits for
 that. Programs that have one connection after the other, as HTTP clients do, begin the next at once.
 
-Each thread that waits has a locked lock, which stands for it. Who takes that lock from the others has a
-thread: the work is left where all look for it, and the lock is released. A thread whose time is over takes
-its own lock away, and ends; where that is gone, it was taken, and work is on its way. So work is never left
-where no thread will take it, whichever thread comes first. A signal handler that raised between the steps of
-`give` would leave a thread waiting for ever: so these are one step of C, as the interpreter sees it.
+Each thread that waits has a locked lock in a list. A caller that takes a lock out of the list has a thread:
+it leaves the work where all threads look for it, and releases the lock. A thread whose time is over takes its
+own lock out, and ends; if the lock is gone, a caller has taken it, and work is on its way. So work is never
+left where no thread will take it, whichever thread comes first. A signal handler that raised between the
+steps of `give` would leave a thread waiting for ever: so these are one step of C, as the interpreter sees it.
 
 What was tried and rejected: one mailbox for all of them. A thread that waits in `queue.SimpleQueue.get` for
 some time, and is woken for what another one takes just when that time is over, waits for ever up to CPython

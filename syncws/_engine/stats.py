@@ -28,7 +28,7 @@ class Stats:
         queued_messages: messages that wait to be received, including the batch that is being dispatched.
         queued_bytes: their bytes, as `max_queue` counts them: those of small frames with their headers.
         buffered_bytes: bytes that wait to be sent: `bufferedAmount`.
-        pauses: how often reading paused since too much waited.
+        pauses: how often reading paused because too much waited.
         round_trip: seconds from the last ping that was answered, the keepalive's too, to its pong; None
             before.
         reconnects: how often a reconnecting object has reconnected.

@@ -50,8 +50,8 @@ class PeerClosed(Exception):  # noqa: N818 - a kin of `ConnectionClosed`
 class Peer(ByteStream):
     """One accepted connection, seen from the server; every method blocks the script's own thread only.
 
-    All that read raise EOFError when the stream ends too early. A script that lets `PeerClosed`, EOFError or
-    ConnectionError out has not failed: the connection has ended.
+    Every method that reads raises EOFError when the stream ends too early. A script that lets `PeerClosed`,
+    EOFError or ConnectionError out has not failed: the connection has ended.
 
     Attributes:
         recorded: what the test sees of this connection, see `RecordedConnection`.

@@ -37,12 +37,12 @@ _GRACE = 0.2
 class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
     """A WebSocket server that runs a script for each connection, from its creation until `stop`.
 
-    When the script returns, the connection is closed in good order: with the client's code if that closed
-    first, else with 1000. A script that is to end it otherwise says so: ``peer.close(1012)``, ``peer.cut()``,
-    ``peer.reset()``. What it raises closes the connection with 1011 (or answers 500 before `Peer.accept`), is
-    kept in ``errors``, and `stop` and the end of a with-block raise the first. No errors are those that only
-    say that the connection ended, by the client or by `stop`: PeerClosed, EOFError, ConnectionError, TLS's
-    two errors for an end. TimeoutError does count.
+    When the script returns, the connection is closed in good order: with the client's code if the client
+    closed first, else with 1000. A script that is to end it otherwise says so: ``peer.close(1012)``,
+    ``peer.cut()``, ``peer.reset()``. What it raises closes the connection with 1011 (or answers 500 before
+    `Peer.accept`), is kept in ``errors``, and `stop` and the end of a with-block raise the first. PeerClosed,
+    EOFError, ConnectionError and TLS's two errors for an end are not counted as errors: they only say that
+    the client or `stop` ended the connection. TimeoutError is.
 
     Args:
         script: called with a `Peer` on a thread of its own for each connection; an echo by default.

@@ -3,7 +3,7 @@
 Owns: the messages, and the one that arrives in parts. Runs on: the `put_` and `is_` methods on the reader
 thread, the others on any thread that receives. Must not import: sockets, the protocol.
 
-Who owns what, and why nothing is lost or doubled. The reader unpacks each batch and appends to `messages`; it
+Why nothing is lost or doubled. The reader unpacks each batch and appends to `messages`; it
 alone counts and bounds them. A consumer takes by ``for message in source: return message``, where `source`
 pops one at each step: from that step of C to the return CPython looks for no signal (3.11 and later), so a
 handler that raises leaves the message either in the deque or with the caller; and the step is whole between
