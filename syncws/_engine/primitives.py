@@ -34,7 +34,7 @@ Why it is right.
 What was tried and rejected: reentrant locks (they cure re-entry, but a handler still waits for ever if it
 waits for another thread that needs the lock which its own thread holds), `threading.Condition` (an exception
 inside its wait leaves its lock released or held, by luck), context managers written in Python, a flag that
-remembers the acquire, `acquire(False)`: each of them loses the lock in a fifth or more of the interrupts.
+remembers the acquire, `acquire(False)`: each of them loses the lock where an interrupt comes at one step.
 `queue.SimpleQueue.get` with a timeout: up to CPython 3.12 it waits for ever where its time is over once a
 handler has run, or once another thread has taken what woke it. So it has one only where a thread of ours is
 the only one that waits at the mailbox.

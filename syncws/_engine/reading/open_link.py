@@ -10,9 +10,9 @@ once. The machine alone decides: whatever happened is an input to it, and what i
 there is no path of its own for a failure, a closing handshake or an abort.
 
 What can happen at once. Callers and the writer change a note or an attribute first and wake the reader then;
-the reader looks at all of them after each wake-up, so it misses none. Of two that follow from each other, it
-looks at the later one first, and so never sees the effect without the cause: that a Close has left before
-that it was queued. It never writes: a pong or a Close is queued for the writer.
+the reader looks at all of them after each wake-up, so it misses none. Where one follows from another (a Close
+was queued, then it has left), it looks at the later one first, and so never sees the effect without the
+cause. It never writes: a pong or a Close is queued for the writer.
 """
 
 from __future__ import annotations

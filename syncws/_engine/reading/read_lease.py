@@ -6,10 +6,10 @@ reader thread. Must not import: the consumers, the writer.
 
 A consumer that finds nothing to take waits for the network itself. So no reader must wake up first and then
 wake the consumer: a round trip has no change of threads. It holds a token (see `primitives`), for
-`LEASE_SECONDS` at most, and each of its steps can be repeated: bytes that it reads are in `chunks` at once,
-making messages of them changes nothing (see `whole_messages`), and one leaf gives these to the application,
-and replaces `chunks` by the bytes that are left and the state of inflating by the one after them. Whatever is
-no whole message in one frame stays in `chunks` for the reader.
+`LEASE_SECONDS` at most, and each of its steps can be repeated. Bytes that it reads are in `chunks` at once.
+Making messages of them changes nothing (see `whole_messages`). One leaf gives the messages to the
+application, leaves in `chunks` the bytes behind them, and brings the state of inflating up to date. Whatever
+is no whole message in one frame stays in `chunks` for the reader.
 
 Starting a lease costs no system call. The reader notices it when the first bytes wake both threads, and stops
 watching the socket: it looks every `LEASE_SECONDS` whether a consumer was here, and takes the turn back if

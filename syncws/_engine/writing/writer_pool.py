@@ -19,7 +19,7 @@ like any other. A thread decides to end and stops counting in one leaf, the one 
 threads are counted: a connection that comes before that keeps the thread, and one that comes after it starts
 another.
 
-What was tried and rejected: a writer thread for each connection (a third of a connection's memory, and nearly
+What was tried and rejected: a writer thread for each connection (much of a connection's memory, and nearly
 always asleep); a list of idle threads with a lock each (right, but it took a page to say why); to start
 threads in `schedule` (it fails at interpreter exit, when the goodbyes must go out). Jobs that hold
 their connection: one that is put after the last thread has ended lies in the mailbox until the next
