@@ -149,7 +149,7 @@ class Reconnector:
     def stop(self) -> None:
         """End the iteration: close the present connection, or end the attempt, or the wait for the next.
 
-        May be called from any thread; it closes as `Connection.close` does.
+        May be called from any thread. It closes and waits as `Connection.close` does, but with 1001.
         """
         self._stopped.set()
         connection, engine = self._connection, self._engine
