@@ -96,8 +96,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             trace: as for `syncws.WebSocket`.
 
     Raises:
-        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; any error of a callable's first
-            call.
+        SyntaxErr, SecurityErr, TypeError, ValueError: as `syncws.WebSocket`; or what a callable raises.
     """
 
     @explain_unknown
