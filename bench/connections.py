@@ -47,8 +47,10 @@ TOLERATED_KIB = 8.0
 
 
 class ServerSide(asyncio.Protocol):
-    """The server's end: it answers the handshake and Close, and takes part in broadcasts. It reads nothing
-    else."""
+    """The server's end: it answers the handshake, pings and Close, and takes part in broadcasts.
+
+    It takes each read for whole frames of less than 126 bytes, as is all that these clients send.
+    """
 
     open: ClassVar[set[ServerSide]] = set()
 
@@ -58,9 +60,15 @@ class ServerSide(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self in self.open:
-            if data[0] == 0x88:
-                self.transport.write(b"\x88\x00")
-                self.transport.close()
+            while data:
+                end = 6 + (data[1] & 0x7F)
+                if data[0] == 0x88:
+                    self.transport.write(b"\x88\x00")
+                    self.transport.close()
+                elif data[0] == 0x89:
+                    payload = bytes(byte ^ data[2 + i % 4] for i, byte in enumerate(data[6:end]))
+                    self.transport.write(bytes([0x8A, len(payload)]) + payload)
+                data = data[end:]
             return
         self.head += data
         if self.head.endswith(b"\r\n\r\n"):
