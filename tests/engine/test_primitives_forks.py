@@ -147,8 +147,11 @@ def test_a_leaf_that_another_thread_held_at_a_fork_is_free_in_the_child() -> Non
     assert held.wait(SECONDS)
     child = os.fork()
     if child == 0:
-        primitives.renew_after_fork()
-        os._exit(7 if not is_locked(leaf) and not primitives.own_threads else 8)
+        try:
+            primitives.renew_after_fork()
+            os._exit(7 if not is_locked(leaf) and not primitives.own_threads else 8)
+        finally:
+            os._exit(9)  # What raises must not go on with the tests in the child.
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     leave.set()
     task.result()

@@ -262,8 +262,11 @@ def test_a_forked_child_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     wait_for_spare(spares)
     child = os.fork()
     if not child:
-        theirs = shared_spares()
-        os._exit(0 if theirs is not None and not theirs.give(("spare-1", bool)) else 1)
+        try:
+            theirs = shared_spares()
+            os._exit(0 if theirs is not None and not theirs.give(("spare-1", bool)) else 1)
+        finally:
+            os._exit(2)  # What raises must not go on with the tests in the child.
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     end(spares, monkeypatch)
