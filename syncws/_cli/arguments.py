@@ -6,14 +6,12 @@ Owns: nothing. Runs on: the main thread. Must not import: the engine.
 from __future__ import annotations
 
 import argparse
-import inspect
 import shutil
 from typing import Any, NoReturn
 
-from .. import connect
 from .._version import __version__
 from . import hints
-from .flags import FLAGS, GROUPS, Flag
+from .flags import FLAGS, GROUPS
 from .statuses import MEANINGS
 
 COMMANDS = {
@@ -50,17 +48,6 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"usage: {self.usage}\n{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def connect_keywords() -> frozenset[str]:
-    """The options that `syncws.connect` has."""
-    return frozenset(inspect.signature(connect).parameters)
-
-
-def available_flags() -> list[Flag]:
-    """The options whose keyword `connect` has."""
-    keywords = connect_keywords()
-    return [flag for flag in FLAGS if not flag.keyword or flag.keyword in keywords]
-
-
 def build_parser(prog: str = "syncws") -> Parser:
     """The parser for a URL. `main` looks for the other commands before it uses this parser."""
     parser = Parser(
@@ -76,7 +63,7 @@ def build_parser(prog: str = "syncws") -> Parser:
     )
     parser.add_argument("url", metavar="URL", help="ws: or wss:; or one of the commands below")
     groups = {title: parser.add_argument_group(title) for title in GROUPS}
-    for flag in available_flags():
+    for flag in FLAGS:
         groups[flag.group].add_argument(*flag.names, **flag.settings)
     about = parser.add_argument_group("about")
     about.add_argument("-h", "--help", action="help", help="this text")
@@ -87,7 +74,7 @@ def build_parser(prog: str = "syncws") -> Parser:
 def direct_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options that `connect` takes as they stand, without those that the command line does not have."""
     found = {}
-    for flag in available_flags():
+    for flag in FLAGS:
         if flag.direct and (value := getattr(arguments, flag.keyword)) not in (None, False):
             found[flag.keyword] = value
         elif flag.direct and flag.settings.get("default") is not None:

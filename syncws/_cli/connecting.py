@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING
 
 from .._protocol.url import parse_url
-from .arguments import COMMANDS, connect_keywords, direct_options
+from .arguments import COMMANDS, direct_options
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,6 @@ class Target:
         self.protocols = tuple(arguments.subprotocol or ())
         self.options = direct_options(arguments)
         self._headers = [pair for pairs in arguments.header or () for pair in pairs]
-        keywords = connect_keywords()
         if self.options.get("ping_interval") == 0:
             self.options["ping_interval"] = None
         for name in ("ping_timeout", "open_timeout", "close_timeout"):
@@ -51,13 +50,13 @@ class Target:
                 raise UsageError(f"--{name.replace('_', '-')} must be greater than 0, or none")
         if arguments.no_compression:
             self.options["compression"] = None
-        if "require_protocol" in keywords and arguments.any_subprotocol:
+        if arguments.any_subprotocol:
             self.options["require_protocol"] = False
-        if "proxy" in keywords and arguments.proxy is not None:
+        if arguments.proxy is not None:
             self.options["proxy"] = None if arguments.proxy == "none" else arguments.proxy
-        if "family" in keywords and arguments.family is not None:
+        if arguments.family is not None:
             self.options["family"] = arguments.family
-        if "cookies" in keywords and arguments.cookies is not None:
+        if arguments.cookies is not None:
             self.cookies = self.options["cookies"] = _cookie_jar(arguments.cookies)
         if arguments.auth is not None:
             self._authorize(arguments.auth)

@@ -2,8 +2,7 @@
 
 Owns: the table. Runs on: the main thread. Must not import: the connection.
 
-An option that sets a keyword of `syncws.connect` names it in `keyword`: the parser takes the option only
-where `connect` has that keyword, so that `--help` never shows what does not work.
+An option that sets a keyword of `syncws.connect` names it in `keyword`.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ FOLDERS = ("DIR",)
 
 @dataclass(frozen=True)
 class Flag:
-    """One option: its names, its arguments for `argparse`, and the keyword of `connect` that it needs.
+    """One option: its names, its arguments for `argparse`, and the keyword of `connect` that it sets.
 
     A `direct` one is passed to `connect` as it is.
     """

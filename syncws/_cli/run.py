@@ -24,7 +24,6 @@ from .. import (
     reconnect,
 )
 from .._protocol.url import parse_url
-from .arguments import connect_keywords
 from .check import run_check
 from .connecting import Target, UsageError
 from .console import Console, is_terminal
@@ -102,8 +101,7 @@ class _Run:
         self._verbose = Verbose(
             console,
             parsed.verbose,
-            control=getattr(parsed, "show_control", False),
-            can_trace="trace" in connect_keywords(),
+            control=parsed.show_control,
         )
 
     def run(self, messages: list[str | bytes], files: list[Source]) -> Status:
@@ -191,7 +189,7 @@ class _Run:
         """Trace the connection if --har, -v or --show-control asks for that."""
         hearers = [self._verbose.trace] if self._verbose.is_traced else []
         with contextlib.ExitStack() as stack:
-            if getattr(self._parsed, "har", None):
+            if self._parsed.har:
                 hearers.append(recorder := _recorder(self._parsed.har))
                 stack.callback(self._write_har, recorder)
             if hearers:
@@ -230,7 +228,6 @@ class _Run:
             self._refused = not self._parsed.reconnect  # With --reconnect, the next connection sends them.
 
     def _on_closed(self, closed: ConnectionClosed) -> None:
-        self._verbose.on_closed(closed)
         self._printer.event("close", code=closed.code, reason=closed.reason, clean=closed.wasClean)
 
     def _receiver(self, connections: Iterable[Connection], wake: Callable[[Receiver], None]) -> Receiver:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .. import Connection, ConnectionClosed, HandshakeError
+from .. import Connection, HandshakeError
 
 if TYPE_CHECKING:
     from .console import Console
@@ -27,41 +27,27 @@ _SECRET = ("set-cookie", "authorization", "www-authenticate", "proxy-authenticat
 class Verbose:
     """Tells the steps of a connection.
 
-    The steps come by `trace=` where `connect` has that option, otherwise from the connection's attributes.
-
     Attributes:
         is_traced: whether `trace` is to be passed on.
     """
 
-    def __init__(
-        self, console: Console, level: int, *, control: bool = False, can_trace: bool = False
-    ) -> None:
+    def __init__(self, console: Console, level: int, *, control: bool = False) -> None:
         """`control`: show pings and pongs that arrive, at any level."""
         self._console = console
         self._level = level
         self._control = control
-        self.is_traced = can_trace and bool(level or control)
+        self.is_traced = bool(level or control)
         self._lock = threading.Lock()
 
     def on_open(self, connection: Connection) -> None:
-        if self._level and not self.is_traced:
-            response = connection.response
-            self._head("<", f"HTTP/1.1 {response.status} {response.reason}", response.headers)
         if self._level:
             agreed = [f"subprotocol {connection.protocol}"] if connection.protocol else []
             agreed += [f"extensions {connection.extensions}"] if connection.extensions else []
             self._step("open" + "".join(f", {each}" for each in agreed))
 
-    def on_closed(self, closed: ConnectionClosed) -> None:
-        if self._level and not self.is_traced:
-            how = "closed" if closed.wasClean else "ended"
-            self._step(f"{how}: {closed._said}")
-
     def on_failed(self, error: BaseException) -> None:
         """Show the answer that refused the handshake."""
         if self._level and isinstance(error, HandshakeError) and error.status is not None:
-            if not self.is_traced:
-                self._head("<", f"HTTP/1.1 {error.status} {error.reason}", error.headers)
             body = error.body.decode("utf-8", "replace")
             for line in body[:_SHOWN_BODY].splitlines():
                 self._console.say(line, "note", mark="< ")
@@ -90,10 +76,6 @@ class Verbose:
         shown = payload.decode("utf-8", "replace") if record.opcode in (0, 1) else payload.hex(" ")
         cut = " …" if (record.size or 0) > _SHOWN_BYTES else ""
         self._lines(mark, [f"[{kind}, {record.size} bytes{more}] {shown}{cut}".rstrip()])
-
-    def _head(self, mark: str, first: str, fields: Any) -> None:
-        pairs = fields.items() if hasattr(fields, "items") else fields
-        self._lines(mark, [first.rstrip(), *(_masked(f"{name}: {value}") for name, value in pairs)])
 
     def _step(self, text: str) -> None:
         self._lines("*", [text])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import ssl
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from syncws._cli.arguments import available_flags, build_parser
+from syncws import connect
+from syncws._cli.arguments import build_parser
 from syncws._cli.completion import SHELLS, bash, fish, zsh
 from syncws._cli.flags import FLAGS
 from syncws._cli.main import main
@@ -131,10 +133,8 @@ def test_version_and_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest
         out = capfd.readouterr().out
         assert ended.value.code == 0
         assert max(map(len, out.splitlines())) <= int(columns)
-        for flag in available_flags():
-            assert flag.names[-1] in out
         for flag in FLAGS:
-            assert flag in available_flags() or f"{flag.names[-1]} " not in out
+            assert flag.names[-1] in out
     for command in ("demo", "echo", "completion"):
         with pytest.raises(SystemExit) as ended:
             main([command, "--help"])
@@ -143,6 +143,11 @@ def test_version_and_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest
     with pytest.raises(SystemExit):
         main(["--version"])
     assert re.fullmatch(r"syncws \d+\.\d+.*\n", capfd.readouterr().out)
+
+
+def test_every_option_that_sets_one_of_connect_names_it() -> None:
+    keywords = {flag.keyword for flag in FLAGS if flag.keyword}
+    assert keywords <= inspect.signature(connect).parameters.keys()
 
 
 def test_every_option_has_a_help_and_no_two_share_a_name() -> None:
@@ -155,7 +160,7 @@ def test_every_option_has_a_help_and_no_two_share_a_name() -> None:
 def test_completion_names_every_option(shell: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0
     out = capfd.readouterr().out
-    for flag in available_flags():
+    for flag in FLAGS:
         name = flag.names[-1]
         assert (f"-l {name[2:]}" if shell == "fish" else name) in out
     assert "demo" in out and "echo" in out
@@ -210,7 +215,7 @@ def test_the_documentation_has_the_statuses_of_the_help() -> None:
 
 def test_the_documentation_names_no_option_that_is_not_there() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text("utf-8")
-    known = {name for flag in available_flags() for name in flag.names} | {"--help", "--tls", "--port"}
+    known = {name for flag in FLAGS for name in flag.names} | {"--help", "--tls", "--port"}
     ours, _, rest = page.partition("## Coming from wscat")
     theirs, _, last = rest.partition("\n## ")
     # The first column of that part has the names of wscat's options.

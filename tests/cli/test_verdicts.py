@@ -163,7 +163,7 @@ STEPS = [
 def test_steps_are_told_by_level(
     level: int, control: bool, told: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    verbose = Verbose(Console(), level, control=control, can_trace=True)
+    verbose = Verbose(Console(), level, control=control)
     for each in STEPS:
         verbose.trace(each)
     assert capfd.readouterr().err.splitlines() == told
@@ -171,7 +171,7 @@ def test_steps_are_told_by_level(
 
 
 def test_the_level_of_frames_is_twice(capfd: pytest.CaptureFixture[str]) -> None:
-    verbose = Verbose(Console(), 1, can_trace=True)
+    verbose = Verbose(Console(), 1)
     for each in STEPS:
         verbose.trace(each)
     assert "hello" not in capfd.readouterr().err

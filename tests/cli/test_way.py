@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import sys
 import threading
@@ -12,19 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from syncws._cli.arguments import connect_keywords
 from syncws.testing import LoopbackServer, Peer
 from tests.cli.command import syncws
 from tests.cli.scripts import Recorder, read_to_the_close
 from tests.support.waiting import SECONDS
 
 
-def needs(keyword: str) -> pytest.MarkDecorator:
-    there = keyword in connect_keywords()
-    return pytest.mark.skipif(not there, reason=f"connect() has no option {keyword}")
-
-
-@needs("proxy")
 def test_a_proxy_is_asked_for_the_server() -> None:
     asked: list[str] = []
 
@@ -45,7 +37,6 @@ def test_a_proxy_is_asked_for_the_server() -> None:
     assert refused.status == 3
 
 
-@needs("proxy")
 def test_a_proxy_of_the_environment_can_be_refused() -> None:
     environment = {"http_proxy": "http://127.0.0.1:1", "ws_proxy": "http://127.0.0.1:1", "no_proxy": "none"}
     with LoopbackServer() as server:
@@ -79,7 +70,6 @@ def unix_door(path: Path, port: int) -> Iterator[None]:
         thread.join(SECONDS)
 
 
-@needs("unix")
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no Unix sockets")
 def test_a_unix_socket_is_connected_to(tmp_path: Path) -> None:
     script = Recorder(echo=True)
@@ -89,7 +79,6 @@ def test_a_unix_socket_is_connected_to(tmp_path: Path) -> None:
     assert script.headers["host"] == "chat.invalid"
 
 
-@needs("family")
 def test_addresses_of_one_kind_alone_are_used() -> None:
     with LoopbackServer() as server:
         url = f"ws://localhost:{server.port}/"
@@ -97,7 +86,6 @@ def test_addresses_of_one_kind_alone_are_used() -> None:
         assert syncws(url, "-6").status == 3
 
 
-@needs("cookies")
 def test_cookies_are_sent_and_stored(tmp_path: Path) -> None:
     jar = tmp_path / "cookies.txt"
     seen: list[str | None] = []
@@ -115,7 +103,6 @@ def test_cookies_are_sent_and_stored(tmp_path: Path) -> None:
     assert "session\t42" in jar.read_text()
 
 
-@needs("cookies")
 def test_cookies_that_cannot_be_stored_are_no_success(tmp_path: Path) -> None:
     with LoopbackServer() as server:
         done = syncws(server.url, "--cookies", str(tmp_path / "none" / "cookies.txt"), given=b"hello\n")
@@ -123,7 +110,6 @@ def test_cookies_that_cannot_be_stored_are_no_success(tmp_path: Path) -> None:
     assert "the cookies cannot be stored: No such file" in done.err
 
 
-@needs("cookies")
 def test_a_file_that_holds_no_cookies_is_told(tmp_path: Path) -> None:
     jar = tmp_path / "cookies.txt"
     jar.write_text("session=42\n")
@@ -132,7 +118,6 @@ def test_a_file_that_holds_no_cookies_is_told(tmp_path: Path) -> None:
     assert "Netscape" in done.err
 
 
-@needs("max_redirects")
 def test_redirects_are_followed_when_that_is_asked_for() -> None:
     with LoopbackServer() as there:
 
@@ -145,7 +130,6 @@ def test_redirects_are_followed_when_that_is_asked_for() -> None:
     assert (done.status, done.out, done.err) == (0, b"hello\n", "")
 
 
-@needs("require_protocol")
 def test_a_server_that_selects_no_subprotocol_can_be_taken() -> None:
     with LoopbackServer() as server:
         refused = syncws(server.url, "-s", "chat")
@@ -153,72 +137,6 @@ def test_a_server_that_selects_no_subprotocol_can_be_taken() -> None:
         assert syncws(server.url, "-s", "chat", "--any-subprotocol", given=b"hello\n").out == b"hello\n"
 
 
-@needs("allow_blocked_port")
 def test_a_port_that_browsers_block_can_be_used() -> None:
     assert syncws("ws://127.0.0.1:6667/").status == 2
     assert syncws("ws://127.0.0.1:6667/", "--allow-blocked-port", "--timeout", "5").status == 3
-
-
-@needs("trace")
-def test_verbose_shows_steps_both_heads_and_twice_the_frames() -> None:
-    with LoopbackServer() as server:
-        once = syncws(server.url, "-v", given=b"hello\n").err
-        twice = syncws(server.url, "-vv", given=b"hello\n").err
-    for shown in ("> GET / HTTP/1.1\n", "< HTTP/1.1 101 Switching Protocols\n"):
-        assert once.count(shown) == twice.count(shown) == 1
-    assert "hello" not in once
-    assert "> [text, 5 bytes] hello\n" in twice and "< [text, 5 bytes] hello\n" in twice
-
-
-@needs("trace")
-def test_pings_of_the_server_are_shown_when_asked_for() -> None:
-    def script(peer: Peer) -> None:
-        peer.accept()
-        peer.ping(b"are you there")
-        read_to_the_close(peer)
-
-    with LoopbackServer(script) as server:
-        done = syncws(server.url, "--show-control")
-    assert "< [ping, 13 bytes] " in done.err
-
-
-def test_har_records_the_connection(tmp_path: Path) -> None:
-    path = tmp_path / "session.har"
-    with LoopbackServer() as server:
-        done = syncws(server.url, "--har", str(path), given=b"hello\n")
-    assert (done.status, done.out, done.err) == (0, b"hello\n", "")
-    (entry,) = json.loads(path.read_text("utf-8"))["log"]["entries"]
-    said = [(one["type"], one["data"]) for one in entry["_webSocketMessages"]]
-    assert said == [("send", "hello"), ("receive", "hello")]
-
-
-def test_a_har_that_cannot_be_written_at_the_end_is_a_local_file_that_is_wrong(tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-
-    def script(peer: Peer) -> None:
-        peer.accept()
-        folder.rmdir()
-        peer.echo()
-
-    with LoopbackServer(script) as server:
-        done = syncws(server.url, "--har", str(folder / "x.har"), given=b"hello\n")
-    assert (done.status, done.out) == (2, b"hello\n")
-    (line,) = done.err.splitlines()
-    assert "--har: " in line and line.endswith("x.har cannot be written: No such file or directory")
-
-
-def test_har_to_stdout_is_refused() -> None:
-    with LoopbackServer() as server:
-        done = syncws(server.url, "--har", "-", given=b"hello\n")
-    assert (done.status, done.out) == (2, b"") and "stdout is for messages" in done.err
-    assert not server.connections
-
-
-def test_a_har_that_cannot_be_written_is_told_before_anything_is_sent(tmp_path: Path) -> None:
-    script = Recorder(echo=True)
-    with LoopbackServer(script) as server:
-        done = syncws(server.url, "--har", str(tmp_path / "none" / "x.har"), given=b"hello\n")
-    assert (done.status, done.out) == (2, b"")
-    assert "--har: " in done.err and "x.har cannot be written: No such file or directory" in done.err
-    assert not server.connections
