@@ -15,7 +15,7 @@ import pytest
 
 from syncws._engine.consumer.event_queue import EventQueue
 from syncws._engine.consumer.inbox import Inbox
-from syncws._engine.primitives import tokens
+from syncws._engine.primitives import Token, tokens
 from syncws._engine.reading import read_lease
 from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import Opcode
@@ -180,6 +180,20 @@ def test_nobody_reads_on_while_the_reader_has_not_looked(make: Callable[[], Any]
         for _ in range(read_lease.REFUSED_AFTER + 2):
             assert not link.read(0.001)
         assert link.stream.recv(100) == text("a")
+
+
+def test_only_so_many_wait_by_lease_at_the_same_time(make: Callable[[], Any]) -> None:
+    others = {Token(bool): None for _ in range(read_lease.MOST_AT_ONCE)}
+    with LentLink(make(), text("hello")) as link:
+        tokens.update(others)
+        try:
+            assert not link.read()
+            tokens.popitem()
+            assert link.read()
+        finally:
+            for token in others:
+                tokens.pop(token, None)
+        assert link.messages == ["hello"]
 
 
 def test_where_bytes_for_the_reader_came_the_next_requests_are_refused() -> None:

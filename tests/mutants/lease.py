@@ -249,4 +249,10 @@ MUTANTS = (
         "",
         LEASE,
     ),
+    Mutant(
+        "any number of consumers wait by lease at the same time",
+        "        if len(tokens) >= MOST_AT_ONCE:\n",
+        "        if len(tokens) > MOST_AT_ONCE:\n",
+        LEASE,
+    ),
 )

@@ -50,6 +50,11 @@ if TYPE_CHECKING:
 # How many seconds a consumer waits by lease, and how often the reader looks at it.
 LEASE_SECONDS = 0.005
 
+# How many consumers of the process may wait by lease at the same time. After a message to each of many
+# connections, hundreds of threads would begin and end such a wait together, and CPython has each thread that
+# wants to run wake up every 5 ms to ask for that, which leaves little time to those that do.
+MOST_AT_ONCE = 16
+
 # After bytes that were for the reader, so many requests for a lease are refused: if such bytes come often, a
 # lease costs more than it saves.
 REFUSED_AFTER = 8
@@ -183,6 +188,8 @@ class ReadLease:
             return False
         if self._reader_has:
             self.wanted = True
+            return False
+        if len(tokens) >= MOST_AT_ONCE:
             return False
         leased = self.input
         token = Token(self.wake_soon)
