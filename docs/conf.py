@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from docutils import nodes
 
 import syncws
-from syncws._misspellings import Misspelling
+from syncws._misspellings import Hint
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -121,7 +121,7 @@ def skip_misspellings(
     app: Sphinx, what: str, name: str, obj: object, skip: bool, options: object
 ) -> bool | None:
     """Leave out the names that exist only to be refused."""
-    return isinstance(obj, Misspelling) or None
+    return isinstance(obj, Hint) or None
 
 
 def put_drawings_in(app: Sphinx, doctree: nodes.document) -> None:

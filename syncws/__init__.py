@@ -1,6 +1,18 @@
 """The browser's WebSocket object for Python code that does not use asyncio.
 
-The public names, and nothing else. See `WebSocket` for the start.
+`connect` waits, for code that reads from top to bottom::
+
+    with syncws.connect("ws://127.0.0.1:8765/") as connection:
+        connection.send("hello")
+        print(connection.recv(timeout=5))
+
+`WebSocket` calls handlers, as in a browser::
+
+    ws = syncws.WebSocket("ws://127.0.0.1:8765/", onmessage=lambda event: print(event.data),
+                          onopen=lambda event: event.target.send("hello"))
+
+`reconnect` and `ReconnectingWebSocket` come back after a loss. Both examples run against
+``python -m syncws echo``. This module holds the public names, and nothing else.
 """
 
 import sys

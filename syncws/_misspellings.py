@@ -1,6 +1,9 @@
-"""Names under which a handler would never be called: setting one raises at once.
+"""Names of other libraries, and slips: what is meant here is told at once.
 
 Owns: these names. Runs on: any thread. Must not import: anything of the package.
+
+A handler under a misspelt name would never be called, so setting one raises. The other names only tell what
+to use.
 
 The names are attributes of a class, so that setting any other attribute costs nothing and a subclass may
 define each of them for itself. A ``__setattr__`` would slow down every assignment. They have a class of their
@@ -13,8 +16,8 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 
-class Misspelling:
-    """A descriptor that refuses to be set: a handler under this name would never be called."""
+class Hint:
+    """A descriptor that says what to use instead. A program may have an attribute of this name."""
 
     def __init__(self, name: str, instead: str) -> None:
         self.__doc__ = f"Not an attribute; {instead}"
@@ -26,11 +29,16 @@ class Misspelling:
             return self
         raise self._error(owner)
 
+    def _error(self, owner: type) -> AttributeError:
+        text = f"{owner.__name__} has no attribute {self._name!r}; {self._instead}"
+        return AttributeError(text, name=self._name, obj=None)  # Python would add a guess for another `obj`.
+
+
+class Misspelling(Hint):
+    """One that cannot be set either: a handler under this name would never be called."""
+
     def __set__(self, instance: object, value: object) -> NoReturn:
         raise self._error(type(instance))
-
-    def _error(self, owner: type) -> AttributeError:
-        return AttributeError(f"{owner.__name__} has no attribute {self._name!r}; {self._instead}")
 
 
 class _Refusals:
@@ -38,15 +46,15 @@ class _Refusals:
 
     def __dir__(self) -> list[str]:
         owner = type(self)
-        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), Misspelling)]
+        return [n for n in super().__dir__() if not isinstance(getattr(owner, n, None), Hint)]
 
 
 class Misspellings(_Refusals):
-    """Refuses other spellings of ``onopen``, ``onmessage``, ``onerror`` and ``onclose``."""
+    """Refuses other spellings of ``onopen``, ``onmessage``, ``onerror``, ``onclose``, and other methods."""
 
 
 class NoHandlers(_Refusals):
-    """Refuses handlers, in every spelling, on an object that calls none."""
+    """Refuses handlers, in every spelling, on an object that calls none, and other libraries' attributes."""
 
 
 def _spellings(type: str) -> list[str]:
@@ -77,3 +85,30 @@ for _type in ("open", "message", "error", "close"):
 for _type in ("ping", "pong"):
     _refuse(Misspellings, _spellings(_type), f"use addEventListener({_type!r}, ...)")
     _refuse(NoHandlers, _spellings(_type), _WAIT_INSTEAD)
+
+_SEND = "send() takes a str for text and bytes for binary"
+_STATE = "readyState is 0 CONNECTING, 1 OPEN, 2 CLOSING or 3 CLOSED"
+_ON_BOTH = {
+    "ready_state": _STATE,
+    "connected": _STATE,
+    "buffered_amount": "did you mean 'bufferedAmount'?",
+    "send_text": _SEND,
+    "send_bytes": _SEND,
+    "send_binary": _SEND,
+    "send_json": "send(json.dumps(value)) does that",
+}
+_ON_A_WEBSOCKET = {
+    "on": "use addEventListener(type, listener)",
+    "recv": "handlers get messages here; connect(url) gives a Connection with recv()",
+    "run_forever": "its threads run by themselves; join() waits for the end",
+}
+_ON_A_CONNECTION = {
+    "closed": _STATE,
+    "receive": "did you mean 'recv'?",
+    "recv_text": "did you mean 'recv'?",
+    "recv_json": "json.loads(connection.recv()) does that",
+}
+
+for _owner, _words in ((Misspellings, _ON_A_WEBSOCKET), (NoHandlers, _ON_A_CONNECTION)):
+    for _name, _text in {**_ON_BOTH, **_words}.items():
+        setattr(_owner, _name, Hint(_name, _text))
