@@ -52,7 +52,7 @@ from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
-_NO_CONNECTION = "there is no connection: readyState is CONNECTING (wait for onopen, or use wait_open())"
+_NO_CONNECTION = "while there is no connection: readyState is CONNECTING (wait for onopen, or use wait_open())"
 
 
 class LossEvent(CloseEvent[TargetT]):
@@ -209,15 +209,15 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         """As `WebSocket.send`; raises `InvalidStateErr` from a loss to the next open event."""
         link = self._link
         if self.readyState == CONNECTING:
-            raise InvalidStateErr(_NO_CONNECTION)
+            raise InvalidStateErr(f"send() {_NO_CONNECTION}")
         opcode, payload = encode_message(data) if text is None else encode_message_as(data, text)
         if link.send(opcode, payload) == REFUSED:
-            raise InvalidStateErr(_NO_CONNECTION)
+            raise InvalidStateErr(f"send() {_NO_CONNECTION}")
 
     def ping(self, data: Buffer = b"") -> None:
         """As `WebSocket.ping`; raises `InvalidStateErr` from a loss to the next open event."""
         if self.readyState == CONNECTING:
-            raise InvalidStateErr(_NO_CONNECTION)
+            raise InvalidStateErr(f"ping() {_NO_CONNECTION}")
         self._link.ping(encode_ping(data))
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
