@@ -52,7 +52,7 @@ from ._retry import RetryPolicy, RetryState, default_policy, log_loss
 
 _HANDLERS = ("open", "message", "error", "close")
 _numbers = itertools.count(1)
-_NO_CONNECTION = "while there is no connection: readyState is CONNECTING (wait for onopen, or use wait_open())"
+_NO_CONNECTION = "while there is no connection: readyState is CONNECTING (wait for onopen, or wait_open())"
 
 
 class LossEvent(CloseEvent[TargetT]):
