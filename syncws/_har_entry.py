@@ -123,7 +123,7 @@ class Entry:
         elif step == "closed":
             self._add_end(record)
         if step in ("proxy", "tls"):
-            self._times[step] = record.time  # the last one: a proxy may have been spoken to over TLS
+            self._times[step] = record.time  # The last one counts: a proxy may have been spoken to over TLS.
         else:
             self._times.setdefault(step, record.time)
 

@@ -375,7 +375,7 @@ class Engine:
     def after_fork(self) -> None:
         """In a forked child, where none of the threads is."""
         closed = self._reader.after_fork()
-        self.queue.after_fork(bool)  # wakes nobody: a pool made now has threads, and gevent may yet patch
+        self.queue.after_fork(bool)  # Nobody is woken: a pool made now has threads, and gevent may yet patch.
         self._pings.end()
         self._threads.after_fork()
         self._lease.after_fork()

@@ -53,7 +53,7 @@ class SpareThreads:
         # A lock is taken first. A generator would have steps of its own.
         taken = zip(map(deque.pop, (self._waiting,)), map(self._works.append, (work,)), strict=False)
         gives = map(_release, map(_first, taken))
-        try:  # around one step, so that no handler's error is taken for the lack of a thread
+        try:  # It encloses one step, so that no handler's error is taken for the lack of a thread.
             for _ in gives:
                 return True
         except IndexError:

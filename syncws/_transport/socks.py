@@ -112,7 +112,7 @@ def _open_socks5(host: str, port: int, credentials: tuple[str, str] | None, exch
     reply = exchange(connection.data_to_send(), 2, b"\5")
     code = reply[1:]
     if code in _REFUSALS:
-        raise _refusal(_REFUSALS[code])  # at once: nothing in the rest of it matters, and it may never come
+        raise _refusal(_REFUSALS[code])  # Nothing in the rest of the reply matters, and it may never come.
     # The head ends with the type of the address, and a name's length or an address's first byte; then the
     # port follows.
     reply += exchange(b"", 3, b"")

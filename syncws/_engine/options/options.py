@@ -182,7 +182,8 @@ def choose_proxy(options: Options, url: URL) -> Proxy | None:
         return None
     if options.proxy == "auto" and not _names_proxy():
         return None
-    from ..._protocol import proxy  # imported here, since most connections have no proxy
+    # This import stands here, since most connections have no proxy.
+    from ..._protocol import proxy
 
     return proxy.choose_proxy(options.proxy, url, os.environ)
 

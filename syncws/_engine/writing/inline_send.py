@@ -198,4 +198,4 @@ def _send_encrypted(stream: Stream, token: InlineSend) -> None:
             try:
                 sent += call
             except OSError:
-                pass  # as above
+                pass  # The writer tries again, and reports the error, as above.
