@@ -89,7 +89,7 @@ class LoopbackServer(contextlib.AbstractContextManager["LoopbackServer"]):
         if tls is True:
             self._certificates = certificates()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._taken = 0  # how many of the errors were raised
+        self._taken = 0  # how many of the errors `take_errors` has returned
         self._limit = recording_limit
         self.protocols: Sequence[str] = protocols
         self.compression: bool = compression
