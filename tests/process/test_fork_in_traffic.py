@@ -5,7 +5,6 @@ What a single fork does to each call of a connection is in test_fork.py.
 
 from __future__ import annotations
 
-import itertools
 import os
 import ssl
 import textwrap
@@ -18,7 +17,7 @@ import pytest
 
 from tests.process.forking import Echo
 from tests.support.programs import run_silently
-from tests.support.stress import amount
+from tests.support.stress import amount, turns
 from tests.support.threads import all_at_once
 
 if TYPE_CHECKING:
@@ -147,8 +146,7 @@ def fork_in_traffic(case: Case, context: ssl.SSLContext, trusted: Path) -> None:
     assert sorted(map(str, server.ends)) == sorted(["3000", "3000", *["1000"] * len(range(0, forks, 50))])
 
 
-INTERVALS = {"": 0.005, "switching": 1e-6}
-SCHEMES = {"ws": False, "wss": True}
+CASES: list[Case] = turns([False, True], [0.005, 1e-6])
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +156,12 @@ def programs(
     """All of them, two at once, since each waits for its children."""
     trusted = tmp_path_factory.mktemp("trusted") / "authority.pem"
     authority.cert_pem.write_to_path(str(trusted))
-    cases = itertools.product(SCHEMES.values(), INTERVALS.values())
     return all_at_once(
-        {case: partial(fork_in_traffic, case, server_ssl_context, trusted) for case in cases}, at_most=2
+        {case: partial(fork_in_traffic, case, server_ssl_context, trusted) for case in CASES}, at_most=2
     )
 
 
-@pytest.mark.parametrize("interval", INTERVALS.values(), ids=INTERVALS)
-@pytest.mark.parametrize("secure", SCHEMES.values(), ids=SCHEMES)
+@pytest.mark.parametrize(("secure", "interval"), CASES)
 def test_forks_in_the_middle_of_traffic_disturb_nothing(
     secure: bool, interval: float, programs: dict[Case, Future[None]]
 ) -> None:

@@ -21,6 +21,7 @@ from syncws._protocol.permessage_deflate import (
     Deflater,
     is_compressible,
 )
+from tests.support.stress import amount
 
 pytestmark = pytest.mark.usefixtures("each_codec")
 
@@ -138,7 +139,7 @@ def test_each_step_of_a_large_message_compresses_a_bounded_amount(monkeypatch: p
         return compress(self, payload, final)
 
     monkeypatch.setattr(Deflater, "compress", count)
-    message = letters(8 * MIB + 3)
+    message = letters(amount(8, 2) * MIB + 3)
     items = [*[(WHOLE_TEXT, b"x" * 50_000)] * 40, (WHOLE_BINARY, message)]
     frames, worked = [], []
     for step in compressing().encode(items):
@@ -151,11 +152,12 @@ def test_each_step_of_a_large_message_compresses_a_bounded_amount(monkeypatch: p
 
 
 def test_fragments_of_an_application_are_one_compressed_message_however_large_each_is() -> None:
+    size = amount(MIB, FRAGMENTED_ABOVE // 2 + 1)
     for pieces in (
-        [letters(3 * MIB), letters(10), b"", letters(2 * MIB)],
-        [b"", letters(2 * MIB), b""],
+        [letters(3 * size), letters(10), b"", letters(2 * size)],
+        [b"", letters(2 * size), b""],
         [b"a", b"b"],
-        [letters(2 * MIB), b""],
+        [letters(2 * size), b""],
     ):
         last = len(pieces) - 1
         items = [
@@ -266,7 +268,7 @@ def test_noise_in_a_large_message_that_begins_otherwise_is_stored() -> None:
 
 def test_steps_are_the_same_where_nothing_is_compressed_and_where_nothing_can_be() -> None:
     source = random.Random(10)
-    for _ in range(30):
+    for _ in range(amount(30, 6)):
         sizes = [source.choice((0, 1, 63, 63, 5000, 100_000, MAX_WRITE - 14, MAX_WRITE)) for _ in range(40)]
         items = [
             (source.choice((WHOLE_TEXT, WHOLE_BINARY)) if size < 64 else WHOLE_PING, bytes(size))

@@ -90,6 +90,12 @@ class Page:
         while not any(event.get("method") == "Page.loadEventFired" for event in self._events):
             self._receive()
 
+    def open_tools(self, query: str = "") -> None:
+        """Show the front end of the DevTools, which is a page like any other."""
+        address = re.sub(r"^ws(://[^/]+)/.*", r"http\1", self.browser_url)
+        self.call("Page.navigate", url=f"{address}/devtools/devtools_app.html{query}")
+        self.wait_until("document.readyState === 'complete'")
+
     def evaluate(self, expression: str) -> Any:
         """The value of an expression of JavaScript."""
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)

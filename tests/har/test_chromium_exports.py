@@ -1,36 +1,15 @@
-"""Chromium's DevTools and our recordings: they import what we recorded, we replay what they exported.
-
-Their front end is a page like any other. What its network panel does with a file is called in it.
-"""
+"""What the front end of Chromium's DevTools exports, as its network panel does, is replayed."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import syncws
-from syncws.har import Recorder
 from syncws.testing import LoopbackServer, Peer
-from tests.support.chromium import Page, browser, find_chromium
+from tests.support.chromium import Page
 from tests.support.waiting import SECONDS
-
-IMPORT = """
-(async () => {
-  const har = await import('./models/har/har.js');
-  const root = new har.HARFormat.HARRoot(JSON.parse(%s));
-  const requests = har.Importer.Importer.requestsFromHARLog(root.log);
-  return JSON.stringify(requests.map(request => ({
-    url: request.url(), status: request.statusCode, kind: request.resourceType().name(),
-    address: request.remoteAddress(), duration: request.duration,
-    messages: request.frames().map(frame => [frame.type, frame.opCode, frame.text]),
-  })));
-})()
-"""
 
 # A session of a page: a message of each kind, to which it waits for the answer.
 VISIT = """
@@ -76,47 +55,10 @@ EXPORT = """
 """
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    if (program := find_chromium()) is None:
-        pytest.skip("no Chromium is installed")
-    with browser(program) as page:
-        yield page
-
-
 def answer(peer: Peer) -> None:
     peer.accept()
     for message in peer:
         peer.send(f"answer to {message}" if isinstance(message, str) else b"answer to " + message)
-
-
-def open_tools(page: Page, query: str = "") -> None:
-    """Show the front end of the DevTools."""
-    address = re.sub(r"^ws(://[^/]+)/.*", r"http\1", page.browser_url)
-    page.call("Page.navigate", url=f"{address}/devtools/devtools_app.html{query}")
-    page.wait_until("document.readyState === 'complete'")
-
-
-def test_chromium_imports_what_was_recorded(page: Page, tmp_path: Path) -> None:
-    path = tmp_path / "session.har"
-    with LoopbackServer() as server, Recorder(path) as recorder:
-        with syncws.connect(server.url_for("/feed"), trace=recorder) as connection:
-            for message in ("hello \u20ac", b"\0\xff"):
-                connection.send(message)
-                connection.recv(SECONDS)
-    open_tools(page)
-    text = json.dumps(path.read_text("utf-8"))
-    (request,) = json.loads(page.evaluate(IMPORT % json.dumps(json.loads(text))))
-    binary = base64.b64encode(b"\0\xff").decode()
-    assert request["url"].endswith("/feed")
-    assert (request["status"], request["kind"]) == (101, "websocket")
-    assert request["duration"] > 0
-    assert request["messages"] == [
-        ["send", 1, "hello \u20ac"],
-        ["receive", 1, "hello \u20ac"],
-        ["send", 2, binary],
-        ["receive", 2, binary],
-    ]
 
 
 def test_what_chromium_exported_is_replayed(page: Page, tmp_path: Path) -> None:
@@ -126,7 +68,7 @@ def test_what_chromium_exported_is_replayed(page: Page, tmp_path: Path) -> None:
         LoopbackServer(answer, protocols=["feed.v1"]) as server,
     ):
         visited = Page(connection)
-        open_tools(page, f"?ws={host}/devtools/page/{visited.target}")
+        page.open_tools(f"?ws={host}/devtools/page/{visited.target}")
         page.wait_until(IS_ATTACHED)
         visit = VISIT % json.dumps(server.url_for("/feed?room=1"))
         assert page.evaluate(EVALUATE % json.dumps(visit)) == [1000, True, "feed.v1"]
