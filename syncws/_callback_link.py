@@ -141,7 +141,7 @@ class CallbackLink:
         self._target = _nobody
         self._kept_alive = None
         self.abort(why)
-        self.dispatcher.constructor_returned(True)  # the worker ends only after this
+        self.dispatcher.constructor_returned(True)  # The worker ends only after this.
 
     def start(self) -> None:
         """Start the threads. Raises `ThreadStartError` when the system has no thread left."""

@@ -99,7 +99,7 @@ class Connection(ConnectionAttributes):
                 for message in inbox.source:
                     return message
             except IndexError:
-                pass  # another thread was quicker
+                pass  # Another thread was quicker.
         check_may_wait("recv()")
         try:
             return inbox.receive(timeout)

@@ -24,5 +24,5 @@ def keep_freed_memory() -> None:
     """Call this before the first large message or read. It costs some microseconds once, and no memory."""
     if sys.implementation.name == "cpython":
         # The system gives the pages of a mapped block when they are used, and none is.
-        with contextlib.suppress(MemoryError):  # What is wanted may fit all the same.
+        with contextlib.suppress(MemoryError):  # The message itself may fit all the same.
             bytes(_BLOCK)

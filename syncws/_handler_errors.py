@@ -39,7 +39,7 @@ def can_tell_handlers() -> bool:
     `connect()` asks this before it opens a connection on the caller's thread.
     """
     if threading.current_thread() is not threading.main_thread():
-        return True  # no handler runs here
+        return True  # No handler runs here.
     # This calls the function in C: that of `signal` takes twenty times as long, since it makes members of an
     # enum.
     can_tell = True
@@ -55,7 +55,7 @@ def can_tell_handlers() -> bool:
 
 def _code_of(handler: Any) -> CodeType | None:
     """The code that runs when `handler` is called; None if it is written in C."""
-    for _ in range(100):  # a partial of a partial may hold itself
+    for _ in range(100):  # A partial of a partial may hold itself.
         if isinstance(handler, FunctionType):
             return handler.__code__
         if isinstance(handler, MethodType):
@@ -103,7 +103,7 @@ def find_interrupt(error: BaseException, handled: BaseException | None = None) -
 
     `handled` is the exception that the caller was handling before.
     """
-    seen: list[BaseException | None] = [None, handled]  # errors may lead in circles
+    seen: list[BaseException | None] = [None, handled]  # Errors may lead in circles.
     left: list[BaseException | None] = [error]
     while left:
         found = left.pop()

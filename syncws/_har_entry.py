@@ -138,7 +138,7 @@ class Entry:
                 self._add_message("receive", record.time, Opcode.CLOSE, record.payload or b"")
             return
         if record.opcode not in _DATA:
-            return  # pings and pongs are not in Chromium's files either
+            return  # Pings and pongs are not in Chromium's files either.
         incoming = self._incoming.get(record.step)
         if incoming is None or record.opcode != Opcode.CONTINUATION:
             incoming = self._incoming[record.step] = _Incoming(record.opcode or 0)
@@ -195,7 +195,7 @@ class Entry:
     def write(self, now: float) -> list[bytes]:
         """The JSON text, in pieces; `now` is the end of a connection that has none yet."""
         head = as_json(self._fields(now))
-        if 300 <= self._status < 400:  # Chromium follows no redirect; nothing was said there, or to replay
+        if 300 <= self._status < 400:  # Chromium follows no redirect, so no messages belong to it.
             return [head]
         joined = [piece for message in self._messages for piece in (b", ", message)][1:]
         return [head[:-1], b', "_webSocketMessages": [', *joined, b"]}"]
@@ -234,7 +234,7 @@ class Entry:
             "headers": fields,
             "queryString": [{"name": query, "value": ""}] if query else [],
             "cookies": [],
-            "headersSize": -1,  # the size is not known, since the head is masked
+            "headersSize": -1,  # The size is not known, since the head is masked.
             "bodySize": 0,
         }
 

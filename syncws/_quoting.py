@@ -118,7 +118,7 @@ def public_part(url: str) -> str:
     start = match[0] if match else ""
     head, mark, tail = ([*re.split("([?#])", url, maxsplit=1), "", ""])[:3]
     if "@" in tail:
-        return f"{start}{HIDDEN}"  # "?" and "#" may stand in a password, so all of it may be userinfo
+        return f"{start}{HIDDEN}"  # A password may hold "?" and "#", so all of it may be userinfo.
     end = f"{mark}{HIDDEN}" if tail else mark
     _, at, after = head.rpartition("@")
     return f"{start}{HIDDEN}@{after}{end}" if at else f"{head}{end}"
@@ -141,7 +141,7 @@ class Secrets:
 
     def __init__(self) -> None:
         self._given: tuple[str, ...] = ()
-        self._doubtful: tuple[str, ...] = ()  # those whose names may belong to an ordinary value
+        self._doubtful: tuple[str, ...] = ()  # secrets whose names may belong to an ordinary value
         self._made: tuple[object, object, list[str]] = (None, None, [])
 
     def add(self, *secrets: str) -> None:

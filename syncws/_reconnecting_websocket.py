@@ -275,7 +275,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
             self._link.dispatcher.first_events.listener_added()
 
     def _on_link_event(self, link: CallbackLink, event: Event[Any]) -> None:
-        self._link = link  # `_run` may not have come to set it yet
+        self._link = link  # The thread in `_run` may not have set it yet.
         if event.type == "open":
             self._reconnects += 1
             link.engine.reconnects = self._reconnects
@@ -322,7 +322,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
         while True:
             # link.wait_over() is not used, since it would let the first events through.
             self._link.dispatcher.wait_over(None)
-            self._link.engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
+            self._link.engine.wait_over(THREADS_SECONDS)  # Threads could pile up if links end at once.
             if self._retry_in is None:
                 return
             stopped = self._stopped.wait(self._retry_in)
@@ -340,7 +340,7 @@ class ReconnectingWebSocket(ReadyStates, LinkAttributes):
                 self._attempt_failed(error if isinstance(error, Exception) else WebSocketError(repr(error)))
                 continue
             link.dispatcher.constructor_returned(True)
-            if self._stopped.is_set():  # close() came while the link was being made, and has not seen it.
+            if self._stopped.is_set():  # A close() during its making has not seen the link.
                 link.close(validate_close(CloseCode.NORMAL, ""))
 
     def _attempt_failed(self, error: Exception) -> None:

@@ -217,7 +217,7 @@ class Reconnector:
         except ConnectionClosed as closed:
             pass_on(closed)
             log_warning(self._log_fields, "%d bytes were not sent", closed.unsent)
-        engine.wait_over(THREADS_SECONDS)  # threads could pile up if links end at once
+        engine.wait_over(THREADS_SECONDS)  # Threads could pile up if links end at once.
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
             return  # The loop's body has left it open, and wants the next one, or none.

@@ -96,7 +96,7 @@ def _retry_after(headers: Headers) -> float:
 
     try:
         date = parsedate_to_datetime(values[0])
-    except (ValueError, OverflowError):  # a date with a number too large for it is no date
+    except (ValueError, OverflowError):  # A date with a number too large for it is no date.
         return 0.0
     if date.tzinfo is None:
         date = date.replace(tzinfo=datetime.timezone.utc)

@@ -59,7 +59,7 @@ def build_parser(prog: str = "syncws") -> Parser:
         epilog=_epilog(),
         formatter_class=_Formatter,
         add_help=False,
-        allow_abbrev=False,  # an abbreviation in a script would break with the next option
+        allow_abbrev=False,  # An abbreviation in a script would break with the next option.
     )
     parser.add_argument("url", metavar="URL", help="ws: or wss:; or one of the commands below")
     groups = {title: parser.add_argument_group(title) for title in GROUPS}

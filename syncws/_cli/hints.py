@@ -86,7 +86,7 @@ _OPTIONS = (
 
 def unknown(given: Iterable[str], known: Iterable[str], wanted: str) -> str:
     """The error for arguments that the parser has left over; `known` are the names of its options."""
-    name = next(iter(given)).partition("=")[0]  # the value may be a secret
+    name = next(iter(given)).partition("=")[0]  # The value may be a secret.
     if not name.startswith("-"):
         return f"{wanted} is wanted, and there is more"
     if name in NO_OPTION:

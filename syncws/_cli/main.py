@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal need not know every character
+            stream.reconfigure(errors="backslashreplace")  # A terminal need not know every character.
     try:
         with stopping():
             return _run(given)
@@ -100,4 +100,4 @@ def _check_combinations(parser: argparse.ArgumentParser, parsed: argparse.Namesp
 
 def _is_given(parsed: argparse.Namespace, name: str) -> bool:
     value = getattr(parsed, name)
-    return value is not None and value is not False  # -n 0 is given, too
+    return value is not None and value is not False  # The 0 of -n 0 is given, too.

@@ -146,7 +146,7 @@ class Printer:
                 self._number += 1
                 path = os.path.join(self._folder, f"{self._number:05}.{'bin' if binary else 'txt'}")
                 try:
-                    with open(path, "xb") as file:  # "x": a file of an earlier run is not overwritten.
+                    with open(path, "xb") as file:  # The "x" spares files of an earlier run.
                         file.write(message if isinstance(message, bytes) else message.encode("utf-8"))
                     return path
                 except FileExistsError:

@@ -29,9 +29,9 @@ from typing import Any
 from .signals import POKE, has_stopped, repeat
 from .waiting import Waiter
 
-# A signal that comes in the middle of a key is noticed at the next; until it is, it is sent again.
+# A signal in the middle of a key is noticed at the next key. Until then it is sent again after this time.
 _AGAIN_SECONDS = 0.05
-# And one of another kind, such as SIGTERM, is followed by ours for as long.
+# A signal of another kind, such as SIGTERM, is followed by our own for at most this long.
 _FOLLOWED_SECONDS = 1.0
 
 
@@ -128,7 +128,7 @@ class LineTerminal:
     def __init__(self, prompt: str, readline: Any) -> None:
         self._prompt = prompt
         self._readline = readline
-        self._termios: Any = importlib.import_module("termios")  # termios exists wherever readline does
+        self._termios: Any = importlib.import_module("termios")  # It exists wherever readline does.
         self._pending: collections.deque[str] = collections.deque()
         self._showing = False
         self._in_input = False
@@ -142,7 +142,7 @@ class LineTerminal:
         self._arrived, self._signals = _socket_pair()
         self._former_wakeup = signal.set_wakeup_fd(self._arrived.fileno(), warn_on_full_buffer=False)
         threading.Thread(target=self._follow_signals, name="syncws-cli-signals", daemon=True).start()
-        readline.parse_and_bind("set horizontal-scroll-mode on")  # a line being typed then takes one row
+        readline.parse_and_bind("set horizontal-scroll-mode on")  # A line being typed then takes one row.
         readline.parse_and_bind("set enable-bracketed-paste on")
         getattr(readline, "set_pre_input_hook", readline.set_startup_hook)(self._before_prompt.popleft)
 
@@ -296,7 +296,7 @@ def _rows(text: str, width: int) -> list[str]:
     at = 0
     while at < len(text):
         if text[at] == "\x1b":
-            end = text.index("m", at) + 1  # colours are the only sequences that we write
+            end = text.index("m", at) + 1  # Colours are the only sequences that we write.
             row += text[at:end]
             at = end
             continue

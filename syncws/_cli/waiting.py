@@ -61,7 +61,7 @@ class Waiter:
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
         if not self.output_broken:
-            poll.register(1, 0)  # errors alone are reported, the end of the reading side among them
+            poll.register(1, 0)  # This reports errors alone, such as the end of the reading side.
         if for_input:
             poll.register(self._stdin, select.POLLIN)
         for descriptor, events in poll.poll(None if timeout is None else _milliseconds(timeout)):

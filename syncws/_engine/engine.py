@@ -124,7 +124,7 @@ class Engine:
             self._pool.provide(self._writer.thread_name)
             for name, body in (*bodies, ("reader", self._reader.run)):
                 self._start_thread(name, body)
-        except BaseException as error:  # this may also be Ctrl-C or a greenlet's time-out
+        except BaseException as error:  # This may also be Ctrl-C or a greenlet's time-out.
             told = WebSocketError(f"the threads could not be started: {error!r}")
             self.abort(told)
             if (
@@ -332,7 +332,7 @@ class Engine:
         """Wait until all that was queued is with the network, or nothing more will be sent; False after
         `timeout` seconds."""
         queue = self.queue
-        queue.wake()  # a signal handler may have kept a call of send() from doing this
+        queue.wake()  # A signal handler may have kept a call of send() from doing this.
         return queue.waiters.wait_until(lambda: queue.buffered <= 0 or queue.turn == FINISHED, timeout)
 
     def ping(self, timeout: float | None) -> float | None:
@@ -344,7 +344,7 @@ class Engine:
         if not self.queue.leave_note(ping):
             return None
         self.queue.wake()
-        self._lease.recent = False  # the reader is to look for the pong at once
+        self._lease.recent = False  # The reader is to look for the pong at once.
         self._notes.wake()
         pong_at = self._pings.wait(ping, timeout)
         return None if pong_at is None else pong_at - ping.asked_at

@@ -125,8 +125,8 @@ class Sleeper(Protocol):
 
 
 # Without the interpreter's lock a processor may read one value before other processors see what it stored
-# elsewhere: "first change it, then look for names" needs a leaf around the look, too. This goes by the build,
-# since the lock may be on only for the moment.
+# elsewhere. So a thread that changes something and then looks for names also looks within a leaf. This goes
+# by the build, since the lock may be on only for the moment.
 LOOKS_IN_ORDER: bool = "free-threading build" not in sys.version
 # This is about rule 2 above.
 LOOKS_AFTER_ENTER = sys.version_info >= (3, 14) or sys.implementation.name == "pypy"
@@ -226,7 +226,7 @@ class Waiters:
             finally:
                 # Otherwise each waiter whose time is over would leave an entry behind.
                 with leaf:
-                    self._sleeping[sleeper] = None  # now it is there in any case
+                    self._sleeping[sleeper] = None  # A notify() may have removed it already.
                     del self._sleeping[sleeper]
             result = predicate()
             if result:
@@ -240,7 +240,7 @@ class Waiters:
     def leave(self, sleeper: Sleeper) -> None:
         """Do not wake `sleeper` any more."""
         with self._leaf:
-            self._sleeping[sleeper] = None  # now it is there in any case
+            self._sleeping[sleeper] = None  # A notify() may have removed it already.
             del self._sleeping[sleeper]
 
     def notify(self) -> None:
@@ -298,7 +298,7 @@ class _PythonMailbox:
                     raise queue.Empty
                 self._token.acquire(timeout=left)
             except IndexError:
-                continue  # another thread was quicker
+                continue  # Another thread was quicker.
             finally:
                 # Two items may have come with one release, and an exception may have lost one.
                 if self._items:
@@ -352,7 +352,7 @@ class Flag:
         try:
             _ = None in self._opens
         except RuntimeError:
-            pass  # it is open already
+            pass  # It is open already.
 
     def is_set(self) -> bool:
         return self._set
@@ -371,7 +371,7 @@ class Flag:
                     try:
                         _ = None in self._opens  # This opens the gate for the next thread that waits.
                     except RuntimeError:
-                        pass  # it is open already
+                        pass  # It is open already.
         return True
 
     def renew(self) -> None:

@@ -28,10 +28,10 @@ from collections.abc import Callable
 from .._handler_errors import start_daemon
 from .primitives import is_patched
 
-# How long a thread stays.
+# How many seconds a thread stays.
 STAY_SECONDS = 0.05
 
-# As many stay at most, or a few more where several come at a time.
+# At most so many threads stay, or a few more where several come at the same time.
 MOST = 8
 
 # The name of a thread, and what it is to do.

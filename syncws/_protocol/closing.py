@@ -122,7 +122,7 @@ class Closing:
         self._fail_by = 0.0  # when FAILING ends at the latest
         self._cut_at: float | None = None  # when the earliest `timeout` of the calls of close() is over
         self._cut_error: BaseException | None = None
-        self._catching_up = False  # our Close is not queued yet: the application may still answer
+        self._catching_up = False  # Our Close is not queued yet: the application may still answer.
         self._input_ended = False
 
     # Questions about the state.
@@ -253,7 +253,7 @@ class Closing:
         if self.state in (State.FAILING, State.CLOSED):
             return Do.NOTHING
         if self.state in (State.CLOSE_RECEIVED, State.ANSWERING, State.SETTLED):
-            return self._cut()  # the code and reason of the server's Close stay the outcome
+            return self._cut()  # The code and reason of the server's Close stay the outcome.
         if self.state in (State.CONNECTING, State.CLOSE_SENT):
             return self._lose(error)
         closing_ourselves = self.state is State.DRAINING

@@ -298,7 +298,7 @@ class Decoder:
             self.bytes_received += len(piece)
             assembly.write(piece)
         else:
-            assert self.inflater is not None  # without one, `_check_start` refuses RSV1
+            assert self.inflater is not None  # Without an inflater, `_check_start` refuses RSV1.
             room = None if self._max_size is None else self._max_size - assembly.size
             assembly.inflating = self.inflater.inflate(piece, assembly.final and not assembly.missing, room)
 

@@ -36,7 +36,7 @@ class Encoder:
         self._deflater = deflater if deflater is not None and deflater.usable else None
         self.compresses = self._deflater is not None
         self._compressing = False  # whether the present message is compressed
-        self._is_binary = False  # whether the present fragmented message is
+        self._is_binary = False  # whether the present fragmented message is binary
         self._pays = True  # whether the last binary message that was compressed got smaller
 
     def encode(self, items: list[tuple[int, bytes]]) -> Iterator[tuple[Buffer, int, bool]]:

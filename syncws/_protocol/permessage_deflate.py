@@ -18,7 +18,7 @@ NAME = "permessage-deflate"
 # The offer of the browsers. Naming client_max_window_bits lets the server shrink our compressor's memory.
 OFFER = f"{NAME}; client_max_window_bits"
 
-_TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: what ends a sync flush, and is left off on the wire
+_TAIL = b"\x00\x00\xff\xff"  # RFC 7692 7.2.1: the end of a sync flush, which is left off on the wire
 # Messages below this size are not compressed: the deflate header and the lost context outweigh any gain.
 MIN_COMPRESSED = 64
 # zlib's default, 6, takes twice as long and saves some 5 % of JSON more.

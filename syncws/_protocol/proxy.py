@@ -98,7 +98,7 @@ def parse_proxy(text: str, source: str = "proxy") -> Proxy:
     except HostError as error:
         raise fault(str(error)) from None
     if _LONE_SURROGATE.search(userinfo):
-        # So Python decodes bytes of the environment that are not UTF-8.
+        # Python makes lone surrogates of bytes in the environment that are not UTF-8.
         raise fault("its user or password holds bytes that are not UTF-8, which must be %-encoded")
     user, _, password = userinfo.partition(":")
     credentials = (percent_decode(user), percent_decode(password)) if user or password else None

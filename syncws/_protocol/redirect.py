@@ -13,7 +13,7 @@ from .._quoting import is_credential_field
 from .handshake import HandshakeRequest, make_key
 from .url import URL, parse_url
 
-# No name of a protocol is longer, so what is longer may be a token.
+# No name of a protocol is longer than this, so a longer text may be a token.
 _LONGEST_PROTOCOL = 40
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")

@@ -161,7 +161,7 @@ class Stream:
         self._reset = self._down = True
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT_AT_ALL)
-        except OSError as error:  # the connection is gone already
+        except OSError as error:  # The connection is gone already.
             pass_on(error)
         # Ending the output now would send the other side an end of file, so it is ended only to free a
         # blocked send: there the end of file waits behind the data in the kernel, and the reset drops both.
@@ -173,7 +173,7 @@ class Stream:
     def _shut_down(self) -> None:
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError as error:  # the connection is gone already
+        except OSError as error:  # The connection is gone already.
             pass_on(error)
 
     def close(self) -> None:

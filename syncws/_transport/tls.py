@@ -315,7 +315,7 @@ class TLSStream(Stream):
                     # OpenSSL wants the other side's close_notify; ours is in the outgoing BIO by now.
                     pass_on(error)
             self.flush()
-        except OSError as error:  # the connection is gone already
+        except OSError as error:  # The connection is gone already.
             pass_on(error)
 
 

@@ -354,7 +354,7 @@ class Peer(ByteStream):
             self._refuse_late("the server's script returned without accept() or refuse()")
 
     def _refuse_late(self, text: str) -> None:
-        if self._request is None:  # a client that still sends it would see no answer
+        if self._request is None:  # A client that still sends it would see no answer.
             self._read_request(time.monotonic() + _GOODBYE)
         self.refuse(500, body=text)
 

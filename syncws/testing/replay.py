@@ -135,7 +135,7 @@ def _message(recorded: dict[str, Any], name: str) -> RecordedMessage:
     if not isinstance(when, int | float | None):
         raise ValueError(f"{name} wants a number as its time")
     try:
-        # What no UTF-8 has is refused here, and not when it is to be sent.
+        # A text that UTF-8 cannot encode is refused here, and not when it is to be sent.
         binary = base64.b64decode(data) if opcode != Opcode.TEXT else data.encode()
     except ValueError as error:
         wanted = "UTF-8" if opcode == Opcode.TEXT else "base64, as all but text is there"

@@ -130,7 +130,8 @@ class ByteStream:
         try:
             with contextlib.suppress(*ENDED):
                 while True:
-                    self.socket.settimeout(max(deadline - time.monotonic(), 1e-6))  # 0: do not block
+                    # With a time-out of 0 the socket would not block.
+                    self.socket.settimeout(max(deadline - time.monotonic(), 1e-6))
                     self._fill()
         finally:
             self.socket.settimeout(None)

@@ -74,7 +74,7 @@ MUTANTS = (
     ),
     Mutant(
         "a fault takes the place of the server's code",
-        "            return self._cut()  # the code and reason of the server's Close stay the outcome",
+        "            return self._cut()  # The code and reason of the server's Close stay the outcome.",
         "            return self._lose(error)",
         CLOSING,
     ),

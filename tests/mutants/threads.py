@@ -57,7 +57,7 @@ MUTANTS = (
     Mutant(
         "each wait that times out leaves an entry",
         "                with leaf:\n"
-        "                    self._sleeping[sleeper] = None  # now it is there in any case\n"
+        "                    self._sleeping[sleeper] = None  # A notify() may have removed it already.\n"
         "                    del self._sleeping[sleeper]",
         "                pass",
         PRIMITIVES,
@@ -157,7 +157,7 @@ MUTANTS = (
     # The pool.
     Mutant(
         "an idle thread is not told that a connection has gone",
-        "                self.schedule(None)  # an idle thread may be one too many now",
+        "                self.schedule(None)  # An idle thread may be one too many now.",
         "                pass",
         POOL,
     ),
@@ -366,7 +366,7 @@ MUTANTS = (
     ),
     Mutant(
         "a flush does not call the writer that a handler kept from being called",
-        "        queue.wake()  # a signal handler may have kept a call of send() from doing this\n",
+        "        queue.wake()  # A signal handler may have kept a call of send() from doing this.\n",
         "",
         ("engine/test_engine.py", "engine/test_inline_send.py"),
     ),

@@ -231,7 +231,7 @@ class Connector:
     def _cookies(self, url: URL) -> list[tuple[str, str]]:
         if self._options.cookies is None:
             return []
-        from ..._protocol.cookies import cookie_fields  # the caller's thread has imported it already
+        from ..._protocol.cookies import cookie_fields  # The caller's thread has imported it already.
 
         try:
             return [check_field(*field) for field in cookie_fields(self._options.cookies, url)]
@@ -240,7 +240,7 @@ class Connector:
 
     def _store_cookies(self, url: URL, response: Response) -> None:
         if self._options.cookies is not None:
-            from ..._protocol.cookies import store_cookies  # the caller's thread has imported it already
+            from ..._protocol.cookies import store_cookies  # The caller's thread has imported it already.
 
             store_cookies(self._options.cookies, url, response.headers)
 
@@ -305,7 +305,7 @@ class Connector:
 
     def _follow(self, response: Response) -> None:
         """Set up the next request, for the URL in the answer."""
-        from ..._protocol import redirect  # the caller's thread has imported it already
+        from ..._protocol import redirect  # The caller's thread has imported it already.
 
         location = response.headers.get_all("Location")[0]
         shown = quote_location(location, self.secrets)

@@ -220,7 +220,7 @@ class Route:
 
     def _ask_socks(self, stream: Stream, proxy: Proxy, asked: str) -> None:
         try:
-            from ..._transport import socks  # the caller's thread has imported it already; see `options`
+            from ..._transport import socks  # The caller's thread has imported it already; see `options`.
         except ModuleNotFoundError as error:  # A redirect led to where the environment names such a proxy.
             raise WebSocketError(missing_package(proxy)) from error
         self._trace("proxy", url=proxy.public)
@@ -283,7 +283,7 @@ class Route:
     ) -> Stream:
         import ssl
 
-        from ..._transport import tls, trust  # the caller's thread has imported it already; see `options`
+        from ..._transport import tls, trust  # The caller's thread has imported it already; see `options`.
 
         tried = f"TLS handshake with {where}"
         question = f"(does the {who} speak TLS on this port?)"

@@ -75,7 +75,7 @@ class InlineSend(Token):
         self.message = message
         self.size = len(message[1])
         self.frame = b""
-        self.whole = [0]  # no count of what was sent equals this until the frame is made
+        self.whole = [0]  # No count of sent bytes equals this until the frame is made.
         self.sent: list[int] = []
         self.settled = True
 

@@ -158,7 +158,7 @@ class Writer:
         queue, stream = self._queue, self._stream
         if not queue.take_turn():
             return
-        assert stream is not None  # `take_turn` gives no turn without a stream
+        assert stream is not None  # The call `take_turn` gives no turn without a stream.
         try:
             while queue.turn == WRITING:
                 if not self._send_all(stream):
@@ -241,7 +241,7 @@ class Writer:
         if inline.settled:
             return
         if inline.frame:
-            sent = sum(inline.sent)  # the list holds one number or none
+            sent = sum(inline.sent)  # The list holds one number or none.
             stream.handed += sent
             if sent < len(inline.frame):
                 stream.send_raw(inline.frame[sent:])

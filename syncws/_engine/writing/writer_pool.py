@@ -84,7 +84,7 @@ class WriterPool:
 
     def __init__(self) -> None:
         self._jobs = make_mailbox()
-        #: Have the writer run soon that a call of what is given returns. One C function.
+        #: Takes a callable, and lets the writer that it returns run soon. This is one C function.
         self.schedule: Callable[[Callable[[], PooledWriter | None] | None], object] = self._jobs.put
         self._leaf = Leaf()
         self._registered = 0
@@ -119,7 +119,7 @@ class WriterPool:
         with self._leaf:
             self._registered += 1
             connection.is_enlisted = True
-        self._changes.notify()  # a thread that was surplus may be needed now
+        self._changes.notify()  # A thread that was surplus may be needed now.
 
     def provide(self, name: str) -> None:
         """Make sure of a thread for a connection that is counted. Raises `ThreadStartError` when the system
@@ -133,7 +133,7 @@ class WriterPool:
                 self._registered -= 1
         finally:
             if self._threads:
-                self.schedule(None)  # an idle thread may be one too many now
+                self.schedule(None)  # An idle thread may be one too many now.
 
     @property
     def has_waiting(self) -> bool:
@@ -215,7 +215,7 @@ class WriterPool:
             job.run()
         except ForkedError:
             raise
-        except BaseException:  # the thread serves other connections, too: it must go on
+        except BaseException:  # The thread serves other connections, too: it must go on.
             log_exception({}, "%s: a fault of syncws itself", job.thread_name)
         finally:
             with self._leaf:
