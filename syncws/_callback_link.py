@@ -60,7 +60,7 @@ _AWAITED = (
 
 _CONTROL_TYPES = {int(Opcode.PING): "ping", int(Opcode.PONG): "pong"}
 
-# What the application wants: a Close frame to send, a failure, or `abort`.
+# The application wants a Close frame to be sent, a failure or an abort (both exceptions), or nothing yet.
 _Wish = CloseFrame | Exception | None
 
 

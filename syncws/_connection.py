@@ -29,7 +29,7 @@ from ._protocol.messages import encode_message, encode_message_as, validate_clos
 from ._protocol.url import URL
 from ._ready_state import STATE_NAMES
 
-# Iteration ends quietly on these: the server was done, went away, or gave no code.
+# Iteration ends quietly on these codes: the server was done, went away, or gave no code.
 _QUIET_CODES = frozenset({CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS})
 
 # How long the end of a with-block waits for the end of the connection when Ctrl-C or SystemExit has left the
@@ -157,7 +157,7 @@ class Connection(ConnectionAttributes):
             readable = self.__dict__.setdefault(
                 "_readable", Readable(self._inbox)
             )  # Another thread may be doing the same.
-        self._inbox.lease = None  # The reader reads, not the thread that selects.
+        self._inbox.lease = None  # The reader reads here, and not the thread that selects.
         self._inbox.source = readable
         self._messages = ()  # With this, recv() leaves everything to the inbox.
         return readable.fileno()

@@ -143,7 +143,7 @@ class EventTarget:
         if registrations is None:
             return
         event.currentTarget = self
-        # One iterator for all turns of the loop below: after an exception it goes on with the next listener.
+        # All turns of the loop below share one iterator, so an exception does not repeat a listener.
         remaining = iter(registrations)
         while True:
             try:
@@ -162,7 +162,7 @@ class EventTarget:
         """Log the exception of a listener. The caller is handling it, so the log gets its traceback."""
         # This logs SystemExit, too: on another thread than the main one, no exception may end the worker.
         if isinstance(error, (KeyboardInterrupt, SystemExit)) and _in_main_thread():
-            # This one is meant for the program. It is raised after the dispatch, so that no event is lost.
+            # This is meant for the program. It is raised after the dispatch, so that no event is lost.
             self._interrupt = error
         else:
             fields = {**self._log_fields, "event_type": type}

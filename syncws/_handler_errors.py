@@ -39,7 +39,7 @@ def can_tell_handlers() -> bool:
     `connect()` asks this before it opens a connection on the caller's thread.
     """
     if threading.current_thread() is not threading.main_thread():
-        return True  # No handler runs here.
+        return True  # No handler runs on this thread.
     # This calls the function in C: that of `signal` takes twenty times as long, since it makes members of an
     # enum.
     can_tell = True
@@ -72,7 +72,7 @@ def _code_of(handler: Any) -> CodeType | None:
 def is_raised_by_handler(error: BaseException) -> bool:
     """Whether a signal handler that is written in Python raised it."""
     if error.__traceback__ is None or error.__traceback__.tb_next is None:
-        return False  # It comes from the very step that was tried.
+        return False  # The error comes from the very step that was tried.
     codes = _codes | {_code_of(handler) for handler in map(_signal.getsignal, range(1, _signal.NSIG))}
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 

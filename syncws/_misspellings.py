@@ -35,7 +35,7 @@ class Hint:
 
 
 class Misspelling(Hint):
-    """One that cannot be set either: a handler under this name would never be called."""
+    """A name that cannot be set either, since a handler under it would never be called."""
 
     def __set__(self, instance: object, value: object) -> NoReturn:
         raise self._error(type(instance))

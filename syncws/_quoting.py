@@ -32,7 +32,7 @@ _HARMLESS_FIELDS = frozenset(
     }
 )
 
-# The form of their values; a server may put something else there.
+# The form of the values of these fields. A server may put something else there.
 _HARMLESS = frozenset('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 ,;:/+.()*_="-')
 _LONGEST_HARMLESS = 64
 
@@ -131,12 +131,12 @@ class Secrets:
     most connections never show one.
     """
 
-    # Shorter ones would be found in ordinary words, and so short a password is no secret.
+    # Shorter texts would be found in ordinary words, and so short a password is no secret.
     _SHORTEST = 4
     # The first word of many credentials, and no secret: a server's "Bearer token expired" stays readable.
     _SCHEMES = frozenset({"basic", "bearer", "digest", "negotiate", "token"})
 
-    # Of a longer one this much is hidden by itself as well, where a peer shows its beginning alone.
+    # This much of a longer secret is hidden by itself as well, where a peer shows its beginning alone.
     _SHORTEST_BEGINNING = 16
 
     def __init__(self) -> None:

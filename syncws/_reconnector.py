@@ -220,7 +220,7 @@ class Reconnector:
         engine.wait_over(THREADS_SECONDS)  # Threads could pile up if links end at once.
         self._connection = self._engine = None
         if left_open or self._stopped.is_set():
-            return  # The loop's body has left it open, and wants the next one, or none.
+            return  # The loop's body left it open: it wants the next connection, or none.
         self._pause(engine.closed_error(), engine.open_seconds)
 
     def _pause(self, error: Exception, open_seconds: float) -> None:

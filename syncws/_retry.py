@@ -121,7 +121,7 @@ class RetryState:
             self._failures = 0
         self._failures += 1
         delay = self._policy(Loss(error, self._failures, open_seconds))
-        # False, which is 0, would have it try again without a pause, where the policy most likely meant None.
+        # False is 0, which means no pause, where the policy most likely meant None.
         if isinstance(delay, bool) or not (delay is None or hasattr(delay, "__float__")):
             raise TypeError(f"policy must return a number of seconds or None, not {delay!r}")
         return None if delay is None else float(delay)

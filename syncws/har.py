@@ -193,7 +193,7 @@ class Recorder:
 
     def _write(self) -> None:
         if _is_special(self._path):
-            # O_APPEND: what /dev/stdout leads to may be a file with something in it.
+            # This appends, since /dev/stdout may lead to a file with something in it.
             with open(os.open(self._path, os.O_WRONLY | os.O_APPEND), "wb") as file:
                 file.writelines(self._pieces())
             return

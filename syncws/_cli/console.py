@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from .escapes import escape
 
-# Colours by what they tell, as the terminal's own palette has them.
+# What each colour tells. The shades are those of the terminal's own palette.
 STYLES = {"sent": "32", "received": "36", "note": "2", "bad": "31", "name": "1", "lane": "33"}
 
 

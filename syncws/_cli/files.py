@@ -30,7 +30,7 @@ class Source:
         self.name = "stdin" if path == "-" else path
         self._as_text = as_text
         try:
-            # Unbuffered, since Python would hold the buffer's lock while it waits for stdin.
+            # This is unbuffered, since Python would hold the buffer's lock while it waits for stdin.
             where = 0 if path == "-" else path
             self._file: BinaryIO = open(where, "rb", buffering=0, closefd=path != "-")  # noqa: SIM115 - see close
             status = os.fstat(self._file.fileno())

@@ -106,14 +106,14 @@ class _Poke:
         return set(numbers) == {int(self._number)}
 
     def send(self) -> None:
-        """Send it, and wait a little for the answer; from any other thread."""
+        """Send the signal, and wait a little for the answer. Any other thread may call this."""
         signal.pthread_kill(self._main or 0, self._number)
         if select.select((self._waits_for_answer,), (), (), _AGAIN_SECONDS)[0]:
             with contextlib.suppress(OSError):  # Another thread may have taken the byte.
                 self._waits_for_answer.recv(4096, socket.MSG_DONTWAIT)
 
     def answer(self) -> None:
-        """What waited is shown."""
+        """Tell the waiting thread that its text is shown."""
         with contextlib.suppress(OSError):  # The pair is full, so the thread knows already.
             self._answers.send(b"\0")
 

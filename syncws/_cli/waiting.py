@@ -89,7 +89,7 @@ def remaining(deadline: float | None) -> float | None:
 
 
 def _milliseconds(timeout: float) -> int:
-    # Rounded up, since a wait that ends a little early would only be begun anew; poll() counts in a C int.
+    # This rounds up, since a wait that ends early would only be begun anew. poll() counts in a C int.
     return min(math.ceil(timeout * 1000), 2**31 - 1)
 
 

@@ -42,7 +42,7 @@ _release = operator.methodcaller("release")
 
 
 class SpareThreads:
-    """Those of one process."""
+    """The spare threads of one process."""
 
     def __init__(self) -> None:
         self._waiting: deque[threading.Lock] = deque()
@@ -50,7 +50,7 @@ class SpareThreads:
 
     def give(self, work: Work) -> bool:
         """Have a thread that waits take `work`; False where none waits."""
-        # A lock is taken first. A generator would have steps of its own.
+        # A waiting thread's lock is taken first. A generator would have steps between which a handler runs.
         taken = zip(map(deque.pop, (self._waiting,)), map(self._works.append, (work,)), strict=False)
         gives = map(_release, map(_first, taken))
         try:  # It encloses one step, so that no handler's error is taken for the lack of a thread.
@@ -94,8 +94,8 @@ _shared: dict[str, SpareThreads] = {}
 
 
 def shared_spares() -> SpareThreads | None:
-    """Those of this process; None where there are none: to start a greenlet takes no time, and one that waits
-    would keep its program's loop; PyPy looks for signals between the steps of `give`."""
+    """The spare threads of this process, or None where none are kept. A greenlet starts in no time, and one
+    that waits would keep its program's loop. PyPy looks for signals between the steps of `give`."""
     if sys.implementation.name != "cpython" or is_patched():
         return None
     return _shared.get("spares") or _shared.setdefault("spares", SpareThreads())

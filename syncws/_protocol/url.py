@@ -20,7 +20,7 @@ from .host import HostError, parse_host, percent_decode
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
-# Fetch, port blocking, "bad port": 83 of them.
+# These are the 83 ports that Fetch, port blocking, calls a "bad port".
 BLOCKED_PORTS = frozenset(
     {
         *(0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
@@ -252,7 +252,7 @@ def _parse_port(text: str, default: int) -> int | None:
         return None
     if not (digits.isascii() and digits.isdigit()):
         raise HostError(f"its port {quote(digits)} is not a number")
-    # Cut to a few digits: int() refuses very long numbers with an error of its own.
+    # The digits are cut to a few, since int() refuses very long numbers with an error of its own.
     port = int(digits.lstrip("0")[:6] or "0")
     if port > 65535:
         raise HostError("its port is greater than 65535")

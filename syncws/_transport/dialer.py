@@ -179,7 +179,7 @@ class _Dialing:
             if waiting and (not self._pending or now >= next_at):
                 sock = self._start(waiting.popleft())
                 if sock is None:
-                    continue  # It failed, so the next one is tried at once.
+                    continue  # This attempt failed, so the next one is tried at once.
                 if sock not in self._pending:
                     return sock
                 next_at = now + STAGGER_SECONDS

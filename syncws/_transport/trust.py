@@ -123,7 +123,7 @@ def _holds_hashed_names(folder: str) -> bool:
     """Whether OpenSSL can find a certificate in a folder, as far as that can be seen."""
     try:
         names = os.listdir(folder)
-    except OSError:  # It may be allowed to open files in it all the same.
+    except OSError:  # The process may be allowed to open files in it all the same.
         return True
     return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in names)
 

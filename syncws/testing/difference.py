@@ -60,7 +60,7 @@ def _pretty(text: str) -> list[str] | None:
         if not isinstance(value, dict | list):
             return None
         return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
-    except (ValueError, RecursionError):  # The second is for a text that is nested too deeply.
+    except (ValueError, RecursionError):  # A RecursionError is for a text that is nested too deeply.
         return None
 
 

@@ -41,7 +41,7 @@ class Listener:
         with contextlib.ExitStack() as resources:
             self._socket = resources.enter_context(socket.create_server((host, port), backlog=1024))
             self._socket.setblocking(False)
-            # Accepted connections inherit this.
+            # Accepted connections inherit this option.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if receive_buffer is not None:
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)

@@ -60,7 +60,7 @@ class ByteStream:
     def _wait_readable(self, deadline: float) -> None:
         if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
             return
-        # Neither of the two takes a descriptor, which may be scarce in a test.
+        # Neither of the two selectors takes a descriptor, which may be scarce in a test.
         with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
             selector.register(self.socket, selectors.EVENT_READ)
             if not selector.select(max(0.0, deadline - time.monotonic())):

@@ -113,7 +113,7 @@ class FirstEvents:
         self._waiters.notify()
 
     def end_wait_open(self) -> None:
-        """That wait is over: messages wait for their listener as long as usual from now on."""
+        """The wait for the opening is over: messages wait for their listener as long as usual from now on."""
         self._until = time.monotonic() + FIRST_EVENT_SECONDS
         self._waiters.notify()
 

@@ -185,7 +185,7 @@ class Writer:
             self._finish(None)
 
     def _finish(self, error: BaseException | None) -> None:
-        if self._queue.turn == WRITING:  # After `stop`, the error is only a result of that.
+        if self._queue.turn == WRITING:  # After `stop`, the error is only its result.
             self.error = error
         self._queue.finish()
         self._tell_finished()
@@ -236,7 +236,7 @@ class Writer:
         return did
 
     def _finish_inline(self, stream: Stream) -> None:
-        """First send the rest of a message that a caller has sent inline in part."""
+        """Send the rest of a message that a caller has sent inline in part."""
         inline = self._queue.inline.last
         if inline.settled:
             return

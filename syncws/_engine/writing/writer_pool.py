@@ -70,10 +70,10 @@ class PooledWriter(Protocol):
 
 
 class Enlisted(Protocol):
-    """What is counted here.
+    """A connection as the pool counts it.
 
     Attributes:
-        is_enlisted: whether it is.
+        is_enlisted: whether the pool counts it.
     """
 
     is_enlisted: bool

@@ -107,7 +107,7 @@ class WriterTurn:
             if not inline.in_call:
                 ended = True
                 inline.held = False
-                # A writer that has the turn counts them itself, unless it is stopped first.
+                # A writer that has the turn counts the bytes itself, unless it is stopped first.
                 has_turn = self.turn == WRITING or self.turn == STOPPING
                 counts = not inline.settled and inline.sent == inline.whole and not has_turn
                 if counts and stream is not None:
