@@ -22,7 +22,7 @@ class Status(IntEnum):
     DONE = 0
     CLOSED = 1  # a close code other than 1000, 1001 and 1005
     USAGE = 2  # the command line, a local file, or a line of stdin
-    NETWORK = 3  # name, network or a loss (1006); whenever something was not sent
+    NETWORK = 3  # name, network, a loss (1006), or anything that was not sent
     TLS = 4
     REFUSED = 5  # an answer other than 101, or one that is no WebSocket's
     NO_ANSWER = 6

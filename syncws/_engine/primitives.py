@@ -99,7 +99,7 @@ class Token:
             self._wake()
 
 
-# The tokens that calls hold or are about to hold. No lock: each use is one operation of a dict.
+# The tokens that calls hold or are about to hold. Each use is one operation of a dict and needs no lock.
 tokens: dict[Token, None] = {}
 
 

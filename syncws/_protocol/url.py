@@ -150,7 +150,7 @@ class URL:
 
 
 # The URLs that were parsed before: programs connect to few, and parsing takes a tenth of a connect on
-# loopback. No lock: each use is one operation of the dict.
+# loopback. It needs no lock, since each use is one operation of the dict.
 _known: dict[str, URL] = {}
 _MOST_KNOWN = 128
 

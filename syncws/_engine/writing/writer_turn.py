@@ -60,7 +60,7 @@ class WriterTurn:
         self.leaf = Leaf()
         self._notes: list[object] = []
         self._mixed = False  # whether there are notes other than messages
-        self._called_again = False  # a writer thread was asked for while another one had the turn
+        self._called_again = False  # whether a writer was asked for while another one had the turn
 
     # Any thread.
 
