@@ -72,7 +72,7 @@ def with_text(error: ssl.SSLError, text: str) -> ssl.SSLError:
 
 
 def _is_of_tls(error: OSError) -> bool:
-    """Whether TLS itself has failed, or wants more: not what another connection has left, see the theory."""
+    """Whether TLS itself has failed, or wants more. The head of the module says where others come from."""
     # PyPy's errors name no library, and its connections leave none behind.
     return isinstance(error, ssl.SSLError) and (getattr(error, "library", None) or "SSL") == "SSL"
 
