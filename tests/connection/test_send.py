@@ -15,6 +15,7 @@ from syncws._protocol.frames import Opcode
 from syncws.testing import Peer
 from tests.support.clients import closed_by, opened
 from tests.support.servers import finish, hold
+from tests.support.stress import amount
 from tests.support.threads import Task, switching_all_the_time
 from tests.support.waiting import SECONDS, wait_for, wait_until
 
@@ -245,7 +246,7 @@ def test_flush_is_not_misled_by_what_other_threads_send_meanwhile() -> None:
     # The server answers no ping.
     with switching_all_the_time(), opened(script, close_timeout=0.05, ping_interval=None) as connection:
         tasks = [Task(send) for _ in range(3)]
-        for _ in range(1000):
+        for _ in range(amount(1000, 200)):
             connection.send("y")
             connection.flush(SECONDS)
         over.set()
