@@ -21,18 +21,12 @@ from syncws._protocol.decoder import Decoder
 from syncws._protocol.frames import Opcode
 from syncws._protocol.messages import Message
 from syncws.testing.wire import frame_bytes
-from tests.support.lent_link import CONSUMERS, FOR_THE_READER, LentLink, text
+from tests.support.lent_link import FOR_THE_READER, LentLink, text
 from tests.support.waiting import AT_ONCE, SECONDS
 
 pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
 
 TEXT, BINARY = Opcode.TEXT, Opcode.BINARY
-
-
-@pytest.fixture(params=CONSUMERS)
-def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
-    """Makes a consumer: what holds for one of the two holds for the other."""
-    return CONSUMERS[request.param]
 
 
 # What a consumer reads.

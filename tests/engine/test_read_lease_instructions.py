@@ -26,12 +26,6 @@ from tests.support.stress import turns
 pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
 
 
-@pytest.fixture(params=CONSUMERS)
-def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
-    """Makes a consumer: what holds for one of the two holds for the other."""
-    return CONSUMERS[request.param]
-
-
 @pytest.mark.parametrize(
     ("story", "make"), turns(itertools.product(LENDS, WIRES), CONSUMERS), indirect=["make"], ids=str
 )

@@ -16,7 +16,7 @@ from syncws._engine.reading import read_lease
 from syncws._protocol.messages import Message
 from syncws._protocol.permessage_deflate import DeflateParameters, Inflater
 from tests.support.interleaving import needs_points, steps
-from tests.support.lent_link import CONSUMERS, LentLink, text
+from tests.support.lent_link import LentLink, text
 from tests.support.lent_wires import (
     FIRST,
     LENDS,
@@ -31,12 +31,6 @@ from tests.support.threads import Task
 from tests.support.waiting import AT_ONCE, SECONDS, wait_until
 
 pytestmark = pytest.mark.skipif(not read_lease.is_allowed(), reason="nobody reads by lease here")
-
-
-@pytest.fixture(params=CONSUMERS)
-def make(request: pytest.FixtureRequest) -> Callable[[], Any]:
-    """Makes a consumer: what holds for one of the two holds for the other."""
-    return CONSUMERS[request.param]
 
 
 @pytest.mark.parametrize(("wire", "rest", "messages"), WIRES.values(), ids=WIRES)
