@@ -124,8 +124,8 @@ class Session:
             self._bad_input = True
         self._flush(progress)
 
-    def _send_with(self, send: Callable[[Connection], None], *, again: bool = True) -> bool:
-        """Send over the present connection, or over the next one. Returns whether that was possible."""
+    def _send_with(self, send: Callable[[Connection], None], *, again: bool = True) -> None:
+        """Send over the present connection, or over the next one; note it if neither is possible."""
         while not self.is_over:
             connection = self._receiver.connection
             if connection is None or self._receiver.closed is not None:
@@ -139,9 +139,8 @@ class Session:
                     continue
                 break
             self._goal.sent += 1
-            return True
+            return
         self._refused = not self._receiver.has_enough and not self._has_no_reader
-        return False
 
     def _pause_for_network(self) -> None:
         connection = self._receiver.connection
